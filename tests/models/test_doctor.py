@@ -1,0 +1,242 @@
+"""The doctor against the article's two listings, Ultralytics' own parser, and mistakes made on purpose."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dlka.models.doctor import diagnose, report_text
+from dlka.models.mend import mend
+from dlka.models.yaml_file import ModelYamlError, load_model_yaml, parse_model_yaml, read_text, scale_in_name
+
+HERE = Path(__file__).parent
+ONE, TWO = HERE / "article_one.yaml", HERE / "article_two.yaml"
+DOWNSAMPLING = {1: 128, 3: 256, 5: 512, 7: 1024, 16: 256, 19: 512}  # row -> channels, in the article's yaml one
+
+
+def edited(path: Path, *changes: tuple[str, str]) -> str:
+    """The text of a yaml with every change made once."""
+    text = read_text(path)
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def found(text: str, scale: str | None = None) -> dict[int | None, tuple[str, list | None]]:
+    return {p.row: (p.sentence, p.mended) for p in diagnose(parse_model_yaml(text), scale).problems}
+
+
+def stock(model: dict, scale: str) -> dict:
+    """The same graph of stock modules: what Ultralytics itself can build."""
+    model = deepcopy(model)
+    for row in model["backbone"] + model["head"]:
+        row[2] = {"C2f_DLKA": "C2f", "DetectDLKA": "Detect", "deformable_LKA_Attention": "nn.Identity"}.get(
+            row[2], row[2]
+        )
+    return {**model, "scale": scale}
+
+
+def test_the_first_listing_is_refused_with_exactly_its_six_wrong_rows():
+    problems = found(read_text(ONE))
+    assert {row: mended for row, (_, mended) in problems.items()} == {
+        row: [-1, 1, "Conv", [channels, 3, 2]] for row, channels in DOWNSAMPLING.items()
+    }
+    text = report_text(diagnose(load_model_yaml(ONE)))
+    assert "row 1: Conv [128] has kernel 1 and stride 1" in text
+    assert "did you mean [-1, 1, Conv, [128, 3, 2]]?" in text
+
+
+def test_the_second_listing_is_right_and_its_repeats_are_noted():
+    report = diagnose(load_model_yaml(TWO))
+    assert report.ok
+    assert [note.split(":")[0] for note in report.notes] == ["row 16", "row 20", "row 24"]
+    assert diagnose(load_model_yaml(TWO), "l").notes == ()
+    assert mend(read_text(TWO)) == read_text(TWO)
+
+
+def test_mending_changes_only_the_six_rows_and_keeps_every_comment():
+    before, after = read_text(ONE).splitlines(), mend(read_text(ONE)).splitlines()
+    changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert changed == [(a, a.replace(f"[{c}]", f"[{c}, 3, 2]")) for (a, _), c in zip(changed, DOWNSAMPLING.values())]
+    assert len(changed) == 6
+
+
+@pytest.mark.parametrize("path", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("scale", ["n", "m"])
+def test_channels_strides_and_repeats_are_those_that_ultralytics_builds(path, scale):
+    from ultralytics.nn.tasks import DetectionModel
+
+    model = parse_model_yaml(mend(read_text(path)))
+    report = diagnose(model, scale)
+    built = DetectionModel(stock(model, scale), verbose=False).eval()
+    maps = {}
+    for layer in built.model[:-1]:
+        layer.register_forward_hook(lambda layer, _, out: maps.update({layer.i: out.shape}))
+    with torch.no_grad():
+        built(torch.zeros(1, 3, 64, 64))
+    for row in report.rows[:-1]:
+        assert (row.channels_out, row.stride) == (maps[row.index][1], 64 / maps[row.index][2]), row
+        if row.module.startswith("C2f"):
+            assert row.effective == len(built.model[row.index].m)
+    assert report.rows[-1].channels_in == sum(maps[i][1] for i in built.model[-1].f)
+
+
+def test_the_mended_first_listing_builds_and_runs_with_its_dlka_blocks(tmp_path):
+    from dlka.models.build import DLKAModel
+
+    file = tmp_path / "mended.yaml"
+    file.write_text(mend(read_text(ONE)))
+    model = DLKAModel(file, verbose=False).eval()
+    assert model.stride.tolist() == [8, 16, 32]
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 84, 84)
+
+
+@given(st.sets(st.sampled_from([1, 3, 5, 7, 17, 21])))
+@settings(deadline=None, max_examples=64)
+def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
+    model = load_model_yaml(TWO)
+    rows = model["backbone"] + model["head"]
+    right = deepcopy(rows)
+    for index in lost:
+        rows[index][3] = rows[index][3][:1]
+    assert {p.row: p.mended for p in diagnose(model).problems} == {index: right[index] for index in lost}
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "says", "mended"),
+    [
+        ([("[-1, 3, C2f, [512]]  # 12", "[-1, 3, C2f_DKLA, [512]]")], 12, "not registered", [-1, 3, "C2f_DLKA", [512]]),
+        ([("Detect, [nc]", "Detct, [nc]")], 25, "not registered", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[-1, 3, C2f, [512]]  # 12", "[-1, 3, Zebra9000, [512]]")], 12, "not registered", None),
+        ([("[[-1, 4], 1, Concat", "[[-1, 6], 1, Concat")], 14, "strides [8, 16]", [[-1, 4], 1, "Concat", [1]]),
+        ([("[[-1, 9], 1, Concat", "[[-1, 99], 1, Concat")], 22, "does not come before", [[-1, 9], 1, "Concat", [1]]),
+        ([("[-1, 1, SPPF", "[9, 1, SPPF")], 9, "does not come before", None),
+        ([("[-1, 1, SPPF", "[[-1, 6], 1, SPPF")], 9, "reads one row", None),
+        ([("[[16, 20, 24]", "[[16, 20, 20]")], 25, "strides [8, 16, 16]", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[[16, 20, 24]", "[[24, 20, 16]")], 25, "strides [32, 16, 8]", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[[16, 20, 24]", "[[15, 20, 23]")], 25, "passes by", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[[16, 20, 24]", "[[16, 20, 31]")], 25, "does not come before", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[[16, 20, 24]", "[[16, 24]")], 25, "expected [8, 16, 32]", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("Attention, []]  # 20", "Attention, [512]]  # 20")], 20, "gets 128 channels", [-1, 3, None, []]),
+        ([("Detect, [nc]", "Detect, [7]")], 25, "other arguments", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[-1, 1, SPPF, [1024, 5]]", "[-1, 9, SPPF, [256, 5]]")], 9, "be repeated 9 times", [-1, 1, None, None]),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_reported_once_where_it_is(changes, row, says, mended):
+    text = edited(TWO, *changes)
+    problems = found(text)
+    assert list(problems) == [row]
+    sentence, offered = problems[row]
+    assert says in sentence
+    if mended is None:
+        assert offered is None
+        with pytest.raises(ModelYamlError, match=f"row {row}"):
+            mend(text)
+    else:
+        assert all(want in (None, got) for want, got in zip(mended, offered))
+        assert diagnose(parse_model_yaml(mend(text))).ok
+
+
+def test_right_channels_given_to_an_attention_row_are_accepted():
+    text = edited(TWO, ("Attention, []]  # 20", "Attention, [128]]  # 20"))
+    assert diagnose(parse_model_yaml(text), "n").ok
+    assert not diagnose(parse_model_yaml(text), "s").ok
+
+
+def test_a_module_of_ultralytics_that_is_not_followed_is_a_note_and_not_wrong():
+    report = diagnose(parse_model_yaml(edited(TWO, ("C2f, [512, True]", "C3k2, [512, True]"))))
+    assert report.ok
+    assert any("row 6: C3k2" in note for note in report.notes)
+    assert report.rows[7].channels_in is None
+    assert "?" in report_text(report)
+
+
+def test_a_model_without_detect_row_is_reported_for_the_whole():
+    text = "\n".join(line for line in read_text(TWO).splitlines() if "Detect, [nc]" not in line)
+    assert list(found(text)) == [None]
+
+
+def test_mending_a_yaml_in_block_style_keeps_the_comments_between_rows():
+    text = edited(
+        ONE, ("  - [-1, 1, Conv, [128]]  # 1-P2/4\n", "  - - -1\n    - 1\n    - Conv\n    - - 128\n  # next\n")
+    )
+    assert "    - [128, 3, 2]\n  # next\n" in mend(text)
+
+
+def test_windows_line_ends_survive_mending(tmp_path):
+    file = tmp_path / "crlf.yaml"
+    file.write_bytes(read_text(ONE).replace("\n", "\r\n").encode())
+    assert mend(read_text(file)) == mend(read_text(ONE)).replace("\n", "\r\n")
+
+
+def test_a_dlka_head_is_checked_as_a_detect_row():
+    assert diagnose(parse_model_yaml(edited(TWO, ("Detect, [nc]", "DetectDLKA, [nc]")))).ok
+
+
+HEAD = "nc: 80\nhead:\n  - [[0], 1, Detect, [nc]]\nbackbone:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("activation: __import__('os').system('x')\n" + HEAD + "  - [-1, 1, Conv, [8]]\n", "Python code"),
+        (HEAD + "  - &a [-1, 1, Conv, [8]]\n  - *a\n", "anchor or alias"),
+        (HEAD + "  - !!python/object/apply:os.system ['x']\n", "tag"),
+        (HEAD + "  - [-1, 1000, Conv, [8]]\n", "repeats must be"),
+        (HEAD + "  - [-1, 0, Conv, [8]]\n", "repeats must be"),
+        (HEAD + "  - [-1, True, Conv, [8]]\n", "repeats must be"),
+        (HEAD + "  - [-1, 1, Conv, [65537]]\n", "args must be"),
+        (HEAD + "  - [-1, 1, Conv, [.nan]]\n", "args must be"),
+        (HEAD + "  - [-1, 1, Conv, ['__import__(1)']]\n", "args must be"),
+        (HEAD + "  - [-1, 1, 'os.system(1)', [8]]\n", "name of a module"),
+        (HEAD + "  - [-1, 1, Conv]\n", "must be [from, repeats, module, args]"),
+        (HEAD + "  - [x, 1, Conv, [8]]\n", "'from' must be"),
+        (HEAD + "  - [-1, 1, Conv, [8]]\n" * 200, "at most 200"),
+        (HEAD + "  - " + "[" * 5000 + "\n", "nested too deep"),
+        (HEAD + "  - [-1, 1, Conv, [" + "9" * 5000 + "]]\n", "over 1000 characters"),
+        (HEAD + "  []\nbackbone: []\n", "given twice"),
+        (HEAD + "  []\n", "backbone must be a list"),
+        (HEAD.replace("80", "20000") + "  - [-1, 1, Conv, [8]]\n", "nc must be"),
+        (HEAD.replace("nc: 80", "nc: 80\nscales: {n: [99, 1, 1]}") + "  - [-1, 1, Conv, [8]]\n", "scale 'n'"),
+        ("[1, 2", "not valid yaml at line"),
+        ("- 1\n- 2\n", "expected a mapping"),
+        ("", "expected a mapping"),
+        ("a: 2020-99-99\n", "not valid yaml"),
+    ],
+)  # fmt: skip
+def test_a_yaml_that_is_code_or_a_bomb_or_no_model_is_refused_in_one_sentence(text, says):
+    with pytest.raises(ModelYamlError) as refusal:
+        parse_model_yaml(text, "model.yaml")
+    message = str(refusal.value)
+    assert says in message
+    assert message.startswith("model.yaml")
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+def test_files_that_are_missing_too_large_or_no_text_are_refused(tmp_path):
+    with pytest.raises(ModelYamlError, match="cannot be read"):
+        load_model_yaml(tmp_path / "none.yaml")
+    file = tmp_path / "large.yaml"
+    file.write_bytes(b"#" * (256 * 1024 + 1))
+    with pytest.raises(ModelYamlError, match="larger than 256 KB"):
+        load_model_yaml(file)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelYamlError, match="UTF-8"):
+        load_model_yaml(file)
+
+
+def test_scales_come_from_the_name_by_ultralytics_rule_and_unknown_ones_are_refused():
+    from ultralytics.nn.tasks import guess_model_scale
+
+    for name in ("yolov8s-dlka.yaml", "yolov8-dlka.yaml", "a/yolo11x.yaml", "mine.yaml", "yolov8m-p2.yaml"):
+        assert (scale_in_name(name) or "") == guess_model_scale(name)
+    with pytest.raises(ModelYamlError, match="not one of this yaml's scales: n, s, m, l, x"):
+        diagnose(load_model_yaml(TWO), "q")
