@@ -1,0 +1,126 @@
+"""A picture in, a Prediction out: boxes with the cell behind each, offsets and gates of every deform stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dlka.inference.letterbox import Letterbox
+from dlka.inference.probe import deformation, probe
+from dlka.models.build import DLKAModel
+from dlka.models.decode import suppress
+from dlka.types import Capture, Detections, Gate
+
+
+class PredictionFailed(RuntimeError):
+    """The model gave something that is not a result; one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one model saw in one picture.
+
+    letterbox maps between picture and model input; captures and gates are in the order the stages ran, empty for stock
+    YOLOv8; milliseconds: "letterbox", "model" and "boxes"; device: where it ran, for example "cpu".
+    """
+
+    detections: Detections
+    letterbox: Letterbox
+    captures: tuple[Capture, ...]
+    gates: tuple[Gate, ...]
+    milliseconds: dict[str, float]
+    device: str
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class Predictor:
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
+
+    def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
+        self.device = device or best_device()
+        self.names: dict[int, str] = dict(model.names)
+        self.model = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(self.device)
+        self.strides = [int(s) for s in model.stride]
+        self._lock = threading.Lock()
+
+    def predict(
+        self,
+        image: np.ndarray,
+        *,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        size: int = 640,
+        classes: list[int] | None = None,
+        strength: float = 1.0,
+        multi_label: bool = False,
+    ) -> Prediction:
+        """Look at one picture.
+
+        image: RGB [H, W, 3] uint8; confidence and iou in 0..1; size: longer side of the input in pixels, a multiple of
+        32; classes: ids to keep; strength: factor on every offset (0 rigid, 1 as learned); multi_label: a cell may
+        give several classes, as AP is measured. Raises ValueError for arguments out of range and PredictionFailed
+        where the model's output is not finite.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
+        if size % max(self.strides) or not 32 <= size <= 4096:
+            raise ValueError(f"size: expected a multiple of {max(self.strides)} from 32 to 4096, got {size}")
+        if not (0 <= confidence <= 1 and 0 <= iou <= 1):
+            raise ValueError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
+        begin = time.perf_counter()
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
+        x = torch.from_numpy(letterbox.apply(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        prepared = time.perf_counter()
+        with self._lock, torch.inference_mode(), deformation(self.model, strength), probe(self.model) as captures:
+            output = self.model(x)[0]
+            finite = bool(output.isfinite().all())  # also waits for the device
+        ran = time.perf_counter()
+        if not finite:
+            raise PredictionFailed(
+                "The model's output is not finite (NaN or infinite), so its boxes mean nothing; "
+                "the weights are damaged or the deformation strength is too large."
+            )
+        rows, index = suppress(output, confidence, iou, classes, multi_label)
+        detections = self._detections(rows.cpu().double().numpy(), index.cpu().numpy(), letterbox)
+        done = time.perf_counter()
+        seconds = {"letterbox": prepared - begin, "model": ran - prepared, "boxes": done - ran}
+        return Prediction(
+            detections,
+            letterbox,
+            tuple(captures.offsets),
+            tuple(captures.gates),
+            {part: 1000 * value for part, value in seconds.items()},
+            str(self.device),
+        )
+
+    def _detections(self, rows: np.ndarray, index: np.ndarray, letterbox: Letterbox) -> Detections:
+        """Rows [N, 6] in letterboxed pixels and flat cell indices [N] -> Detections in the original picture."""
+        height, width = letterbox.original
+        boxes = letterbox.boxes_back(rows[:, :4])
+        boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
+        levels, cells = self._cells(index, letterbox.padded)
+        return Detections(boxes, rows[:, 4].astype(np.float32), rows[:, 5].astype(np.int64), levels, cells)
+
+    def _cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Flat index over all levels, finest first and row-major, -> pyramid level [N] and (row, column) [N, 2]."""
+        levels = np.zeros(len(index), np.int64)
+        cells = np.zeros((len(index), 2), np.int64)
+        first = 0
+        for stride in self.strides:
+            rows, columns = padded[0] // stride, padded[1] // stride
+            here = (index >= first) & (index < first + rows * columns)
+            levels[here] = stride.bit_length() - 1
+            cells[here] = np.stack(np.divmod(index[here] - first, columns), axis=1)
+            first += rows * columns
+        return levels, cells

@@ -1,0 +1,121 @@
+"""Watch a model's deform stages, or change how far they deform. Hooks are borrowed: a with, a finally, detached copies.
+
+Hooks must sit on the module that really runs: Ultralytics' own predict copies a model at its first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from dlka.layers import DeformableLKA, DeformConv
+from dlka.types import Capture, Gate, Stage
+
+
+@dataclass
+class Captures:
+    """What one forward pass used: offsets in the order the stages ran, and gates in the order the blocks ran."""
+
+    offsets: list[Capture] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+
+
+@contextmanager
+def probe(model: nn.Module) -> Iterator[Captures]:
+    """Capture offsets and gates of every deform stage of a forward pass on one picture [1, 3, H, W].
+
+    The output does not change by a bit, and no hook is left behind, after exceptions either. A second forward pass in
+    the same context replaces the captures of the first.
+    """
+    captures = Captures()
+    height = 0
+
+    def start(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal height
+        if inputs[0].shape[0] != 1:
+            raise ValueError(f"probe: expected one picture at a time, got a batch of {inputs[0].shape[0]}")
+        height = inputs[0].shape[-2]
+        captures.offsets.clear()
+        captures.gates.clear()
+
+    def offset_hook(name: str, layer: DeformConv) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+            stage = _stage(name, layer, height // inputs[0].shape[-2])
+            captures.offsets.append(Capture(stage, output.detach()[0].float().cpu().numpy()))
+
+        return hook
+
+    def gate_hook(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+            stride = height // output.shape[-2]
+            values = output.detach()[0].float().cpu().numpy()
+            captures.gates.append(Gate(_block(name), _level(stride), stride, values))
+
+        return hook
+
+    handles = [model.register_forward_pre_hook(start)]
+    try:
+        for name, module in model.named_modules():
+            if isinstance(module, DeformConv):
+                handles.append(module.offset_net.register_forward_hook(offset_hook(name, module)))
+            if isinstance(module, DeformableLKA):
+                handles.append(module.conv1.register_forward_hook(gate_hook(name)))
+        yield captures
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def deformation(model: nn.Module, strength: float) -> Iterator[None]:
+    """Multiply every offset by `strength` inside the context: 0 is the rigid kernel, 1 the learned one, above is more."""
+
+    def scale(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+        return output * strength
+
+    stages = [] if strength == 1 else [m for m in model.modules() if isinstance(m, DeformConv)]
+    handles: list[Any] = []
+    try:
+        handles.extend(stage.offset_net.register_forward_hook(scale) for stage in stages)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def stages(model: nn.Module) -> tuple[Stage, ...]:
+    """The deform stages of a model in the order they run, found by one pass over zeros."""
+    device = next(model.parameters()).device
+    with torch.no_grad(), probe(model) as captures:
+        model(torch.zeros(1, 3, 64, 64, device=device))
+    return tuple(capture.stage for capture in captures.offsets)
+
+
+def _stage(name: str, layer: DeformConv, stride: int) -> Stage:
+    conv = layer.offset_net
+    return Stage(
+        name=name,
+        block=_block(name.rpartition(".")[0]),
+        level=_level(stride),
+        stride=stride,
+        kernel=(conv.kernel_size[0], conv.kernel_size[1]),
+        dilation=(conv.dilation[0], conv.dilation[1]),
+        padding=(int(conv.padding[0]), int(conv.padding[1])),
+        channels=conv.in_channels,
+        step=(conv.stride[0], conv.stride[1]),
+    )
+
+
+def _block(gating_name: str) -> str:
+    """The D-LKA block of its gating unit: "model.16.spatial_gating_unit" -> "model.16"."""
+    return gating_name.removesuffix(".spatial_gating_unit")
+
+
+def _level(stride: int) -> str:
+    """Stride 8, 16, 32 is pyramid level P3, P4, P5."""
+    return f"P{stride.bit_length() - 1}"

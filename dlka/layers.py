@@ -1,0 +1,148 @@
+"""D-LKA as torch modules, and its rigid twin: the same block without offsets, for ablation.
+
+Architecture: Azad et al., "Beyond Self-Attention: Deformable Large Kernel Attention for Medical Image Segmentation",
+arXiv:2309.00121, figure 3; the rigid block is LKA, Guo et al., "Visual Attention Network", arXiv:2202.09741. Sub-module
+names are those of the paper's code, so that weights trained elsewhere load by name.
+
+Offset convolutions start at zero weights and zero bias, as in Dai et al. (arXiv:1703.06211): every block begins as its
+rigid twin, and whatever deformation a trained model shows was learned, not left over from a random start.
+
+Maps are [N, C, H, W] throughout; offsets are in cells of the map they sample.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dlka.ops import deform_dwconv2d
+
+SMALL = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
+LARGE = {"kernel_size": (7, 7), "padding": 9, "dilation": 3}
+
+
+class OffsetConv2d(nn.Conv2d):
+    """The convolution that predicts offsets: [N, C, H, W] -> [N, 2K, Ho, Wo] float32, starting at zero.
+
+    It computes in float32 at least, under autocast and in a model cast to half precision too: with bfloat16 a
+    position near 79 could only move in steps of half a cell.
+    """
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The offset field; hooks on this module see, and may change, exactly what the sampling uses."""
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        with torch.autocast(x.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.to(wide)
+            return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
+
+
+class DepthwiseWeight(nn.Module):
+    """Holds weight [C, 1, kh, kw] under the name that the paper's code gives it."""
+
+    def __init__(self, channels: int, kernel_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 1, *kernel_size))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as torch and torchvision start their convolutions
+
+
+class DeformConv(nn.Module):
+    """Depthwise deformable convolution that predicts its own offsets from its input.
+
+    forward: x [N, C, H, W] -> [N, C, Ho, Wo]
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: tuple[int, int] = (3, 3), padding: int = 1, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.offset_net = OffsetConv2d(
+            channels, 2 * kernel_size[0] * kernel_size[1], kernel_size, stride=stride, padding=padding, dilation=dilation
+        )
+        self.deform_conv = DepthwiseWeight(channels, kernel_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        offset = self.offset_net(x)
+        weight = self.deform_conv.weight
+        return deform_dwconv2d(x, offset, weight, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+
+class RigidConv(nn.Module):
+    """DeformConv with every offset fixed at zero: a plain depthwise convolution, same weight, same name.
+
+    forward: x [N, C, H, W] -> [N, C, Ho, Wo]
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: tuple[int, int] = (3, 3), padding: int = 1, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.deform_conv = DepthwiseWeight(channels, kernel_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.deform_conv.weight
+        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups=x.shape[1])
+
+
+class DeformableLKA(nn.Module):
+    """Gate the input by what a deformable large kernel (5x5, then 7x7 with dilation 3) sees around each cell.
+
+    forward: x [N, C, H, W] -> x * gate, same shape. The gate is signed and unbounded: it is the output of ``conv1``,
+    a module of its own so that it can be observed.
+    """
+
+    convolution: type[nn.Module] = DeformConv
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv0 = self.convolution(dim, **SMALL)
+        self.conv_spatial = self.convolution(dim, **LARGE)
+        self.conv1 = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.conv1(self.conv_spatial(self.conv0(x)))
+
+
+class RigidLKA(DeformableLKA):
+    """Large kernel attention without deformation."""
+
+    convolution = RigidConv
+
+
+class DeformableLKAAttention(nn.Module):
+    """The residual D-LKA block: x + proj_2(gate(GELU(proj_1(x)))).
+
+    forward: x [N, C, H, W] -> same shape.
+    identity=True sets proj_2 to zero, so that the block starts as the identity and a model it is added to starts
+    exactly as it was: the honest start for fine-tuning.
+    """
+
+    gating: type[DeformableLKA] = DeformableLKA
+
+    def __init__(self, d_model: int, identity: bool = False) -> None:
+        super().__init__()
+        self.proj_1 = nn.Conv2d(d_model, d_model, 1)
+        self.activation = nn.GELU()
+        self.spatial_gating_unit = self.gating(d_model)
+        self.proj_2 = nn.Conv2d(d_model, d_model, 1)
+        if identity:
+            nn.init.zeros_(self.proj_2.weight)
+            nn.init.zeros_(self.proj_2.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
+
+
+class RigidLKAAttention(DeformableLKAAttention):
+    """The residual LKA block without deformation, with the same names: the twin for ablation."""
+
+    gating = RigidLKA

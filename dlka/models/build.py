@@ -1,0 +1,155 @@
+"""From a placement or a yaml to a model: build YOLOv8's stock skeleton, then graft the D-LKA blocks into it.
+
+Ultralytics' parser decides on channels and repeats in sets that are local to a function, so a new block cannot be
+registered from outside. A D-LKA row is therefore parsed as the stock module with the same channels and repeats, and
+that layer is exchanged afterwards. No file, name or set of Ultralytics changes.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from ultralytics.nn.modules import C2f
+from ultralytics.nn.tasks import DetectionModel
+
+from dlka.models.blocks import C2f_DLKA, DetectDLKA, attention
+from dlka.models.yaml_file import ModelYamlError, load_model_yaml, scale_in_name
+
+CONFIGS = Path(__file__).parent / "configs"
+SCALES = ("n", "s", "m", "l", "x")
+# Placement -> its yaml; "control" is stock YOLOv8, the fair comparison.
+PLACEMENTS = {
+    "control": "yolov8{}.yaml",
+    "neck": "yolov8{}-dlka-neck.yaml",
+    "residual": "yolov8{}-dlka-residual.yaml",
+    "head": "yolov8{}-dlka-head.yaml",
+    "neck-head": "yolov8{}-dlka-neck-head.yaml",
+}
+OFFSETS = ("dense", "none")
+# Name in a yaml -> the stock module that stands in for it while Ultralytics parses the rows.
+STAND_INS = {"C2f_DLKA": "C2f", "deformable_LKA_Attention": "nn.Identity", "DetectDLKA": "Detect"}
+
+
+def model_config(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> dict[str, Any]:
+    """The yaml of a placement as a dict, with scale, nc and offsets filled in; ValueError for unknown words."""
+    for name, value, known in (
+        ("placement", placement, PLACEMENTS),
+        ("scale", scale, SCALES),
+        ("offsets", offsets, OFFSETS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+    config = load_model_yaml(CONFIGS / PLACEMENTS[placement].format(""))
+    return {**config, "scale": scale, "nc": classes, "offsets": offsets}
+
+
+def read_config(name: str | Path) -> dict[str, Any]:
+    """The yaml that a file name stands for, with the scale in its name, as Ultralytics spells them.
+
+    "yolov8s-dlka-neck.yaml" is scale s of the project's own file; other names are paths of files.
+    """
+    path = Path(name)
+    scale = scale_in_name(path)
+    for placement, pattern in PLACEMENTS.items():
+        if not path.exists() and path.name in {pattern.format(s) for s in (*SCALES, "")}:
+            return model_config(placement, scale or "n")
+    return {**load_model_yaml(path), "scale": scale or "n"}
+
+
+class DLKAModel(DetectionModel):
+    """An Ultralytics detection model whose yaml may have D-LKA rows: C2f_DLKA, deformable_LKA_Attention, DetectDLKA.
+
+    cfg: a dict as model_config() or read_config() give it, or a file name. Everything else is DetectionModel's.
+    """
+
+    def __init__(
+        self, cfg: dict[str, Any] | str | Path, ch: int = 3, nc: int | None = None, verbose: bool = True
+    ) -> None:
+        config = deepcopy(cfg) if isinstance(cfg, dict) else read_config(cfg)
+        config["nc"] = nc or config["nc"]
+        rows = config["backbone"] + config["head"]
+        _check_attention_channels(rows)
+        super().__init__(_skeleton(config), ch=ch, nc=config["nc"], verbose=False)
+        self.yaml = {**config, "channels": ch}
+        rigid = config.get("offsets", "dense") == "none"
+        channels = _output_channels(self, ch)
+        for index, (_, _, name, _) in enumerate(rows):
+            if name in STAND_INS:
+                stock = self.model[index]
+                self.model[index] = _same_place(_grafted(name, stock, channels[index], rigid), stock)
+        self._initialise_batch_norms()
+        if verbose:
+            self.info()
+
+    def _initialise_batch_norms(self) -> None:
+        for module in self.modules():  # YOLOv8's values, which DetectionModel set before the grafting
+            if type(module) is nn.BatchNorm2d:
+                module.eps, module.momentum = 1e-3, 0.03
+
+
+def build_model(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> DLKAModel:
+    """A new model: random where YOLOv8 is random, D-LKA blocks as the identity, offsets at zero. Quiet."""
+    return DLKAModel(model_config(placement, scale, classes, offsets), verbose=False)
+
+
+def _skeleton(config: dict[str, Any]) -> dict[str, Any]:
+    stock = {key: value for key, value in deepcopy(config).items() if key != "offsets"}
+    for part in ("backbone", "head"):
+        for row in stock[part]:
+            if row[2] == "deformable_LKA_Attention":
+                row[3] = []
+            row[2] = STAND_INS.get(row[2], row[2])
+    return stock
+
+
+def _check_attention_channels(rows: list[list[Any]]) -> None:
+    for index, (_, _, name, args) in enumerate(rows):
+        if name == "deformable_LKA_Attention" and len(args) > 1:
+            raise ModelYamlError(f"row {index}: {name} takes no arguments or its channels, got {args}; write [].")
+
+
+def _output_channels(model: DetectionModel, ch: int) -> dict[int, int]:
+    """Channels that each layer gives out, seen by running the skeleton once on zeros."""
+    channels: dict[int, int] = {}
+
+    def note(index: int) -> Any:
+        return lambda module, inputs, output: channels.update({index: output.shape[1]})
+
+    hooks = [layer.register_forward_hook(note(i)) for i, layer in enumerate(model.model[:-1])]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, ch, 64, 64))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return channels | {len(model.model) - 1: 0}
+
+
+def _grafted(name: str, stock: nn.Module, channels: int, rigid: bool) -> nn.Module:
+    """The D-LKA module with the shapes that the parser gave to its stand-in."""
+    if name == "C2f_DLKA":
+        assert isinstance(stock, C2f)
+        return C2f_DLKA(stock.cv1.conv.in_channels, channels, len(stock.m), stock.m[0].add, rigid)
+    if name == "deformable_LKA_Attention":
+        repeats = len(stock) if isinstance(stock, nn.Sequential) else 1
+        blocks = [attention(channels, rigid) for _ in range(repeats)]
+        return nn.Sequential(*blocks) if repeats > 1 else blocks[0]
+    inputs = tuple(branch[0].conv.in_channels for branch in stock.cv2)
+    head = DetectDLKA(stock.nc, stock.reg_max, False, inputs, rigid)
+    head.stride, head.inplace = stock.stride, stock.inplace
+    head.bias_init()
+    return head
+
+
+def _same_place(layer: nn.Module, stock: nn.Module) -> nn.Module:
+    """What Ultralytics notes on each layer: its index, where its input comes from, type and parameter count."""
+    layer.i, layer.f = stock.i, stock.f
+    layer.type = f"{type(layer).__module__}.{type(layer).__name__}"
+    layer.np = sum(p.numel() for p in layer.parameters())
+    return layer

@@ -1,0 +1,118 @@
+"""Stock YOLOv8 weights into a D-LKA model, by structure: extra rows shift layer numbers, so names alone do not match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from dlka.models.blocks import DetectDLKA
+from dlka.models.build import DLKAModel
+
+
+@dataclass
+class Ledger:
+    """Which tensors of a model came from the stock weights. Counts are in parameters; running statistics are left out.
+
+    copied: as they were; part: some rows re-used (other classes, other width); new: not in the stock model.
+    """
+
+    copied: dict[str, int] = field(default_factory=dict)
+    part: dict[str, int] = field(default_factory=dict)
+    new: dict[str, int] = field(default_factory=dict)
+
+    def totals(self) -> dict[str, int]:
+        """Parameters that were copied, re-used in part, and new."""
+        return {kind: sum(getattr(self, kind).values()) for kind in ("copied", "part", "new")}
+
+    def text(self) -> str:
+        """One line for people, for example "copied 2,982,912 (67.8 %), in part 0 (0.0 %), new 1,418,156 (32.2 %)"."""
+        totals = self.totals()
+        whole = sum(totals.values()) or 1
+        words = {"copied": "copied", "part": "in part", "new": "new"}
+        return ", ".join(f"{words[k]} {v:,} ({v / whole:.1%})".replace("%", " %") for k, v in totals.items())
+
+
+def transfer(
+    model: DLKAModel,
+    stock: Mapping[str, torch.Tensor],
+    model_names: Mapping[int, str],
+    stock_names: Mapping[int, str],
+) -> Ledger:
+    """Copy stock weights into the model, in place, and say what became of every parameter.
+
+    stock: the state dict of a stock YOLOv8 of the same scale, keys "model.0.conv.weight" and so on.
+    Class rows of the head are matched by class name; where the width of the class branch depends on the number of
+    classes, the leading channels are re-used. Raises ValueError if the backbone or neck do not have the stock shapes.
+    """
+    rows = model.yaml["backbone"] + model.yaml["head"]
+    stock_index = _stock_rows([row[2] for row in rows])
+    class_rows = [_class_row(name, stock_names) for _, name in sorted(model_names.items())]
+    ledger = Ledger()
+    target = model.state_dict()
+    parameters = {name for name, _ in model.named_parameters()}
+    head = f"model.{len(rows) - 1}."
+    for name, tensor in target.items():
+        source = stock.get(_stock_name(name, stock_index, isinstance(model.model[-1], DetectDLKA), head) or "")
+        kind = "new"
+        if source is not None and source.shape == tensor.shape and not _is_class_row(name, model):
+            tensor.copy_(source)
+            kind = "copied"
+        elif source is not None and name.startswith(head):
+            kind = _copy_part(tensor, source, class_rows if _is_class_row(name, model) else None)
+        elif source is not None:
+            raise ValueError(
+                f"{name}: expected stock weights of shape {list(tensor.shape)}, got {list(source.shape)}; "
+                "take stock weights of the model's own scale"
+            )
+        if name in parameters:
+            getattr(ledger, kind)[name] = tensor.numel()
+    if not ledger.copied:
+        raise ValueError("none of the weights fit; expected the state dict of a stock YOLOv8 (model.0.conv.weight, ...)")
+    return ledger
+
+
+def _stock_rows(modules: list[str]) -> dict[int, int]:
+    """Row of the model -> row of stock YOLOv8; attention rows have none."""
+    kept = [i for i, module in enumerate(modules) if module != "deformable_LKA_Attention"]
+    return {row: stock for stock, row in enumerate(kept)}
+
+
+def _stock_name(name: str, stock_index: dict[int, int], dlka_head: bool, head: str) -> str | None:
+    _, row, rest = name.split(".", 2)
+    if int(row) not in stock_index:
+        return None
+    if dlka_head and name.startswith(head) and rest.startswith("cv3."):
+        branch, level, position, *tail = rest.split(".")
+        if position == "2":  # the D-LKA block, which pushes the last convolution one place on
+            return None
+        rest = ".".join([branch, level, "2" if position == "3" else position, *tail])
+    return f"model.{stock_index[int(row)]}.{rest}"
+
+
+def _is_class_row(name: str, model: DLKAModel) -> bool:
+    last = len(model.model) - 1
+    detect: nn.Module = model.model[-1]
+    return any(name.startswith(f"model.{last}.cv3.{level}.{len(branch) - 1}.") for level, branch in enumerate(detect.cv3))
+
+
+def _class_row(name: str, stock_names: Mapping[int, str]) -> int | None:
+    return next((i for i, stock in stock_names.items() if stock.lower() == name.lower()), None)
+
+
+def _copy_part(tensor: torch.Tensor, source: torch.Tensor, class_rows: list[int | None] | None) -> str:
+    """Copy what overlaps; output channels by class where rows are classes. Returns the ledger's word for it."""
+    inner = tuple(slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], source.shape[1:]))
+    if class_rows is None:
+        rows = min(len(tensor), len(source))
+        tensor[(slice(0, rows), *inner)] = source[(slice(0, rows), *inner)].to(tensor.dtype)
+        return "part"
+    found = [(i, row) for i, row in enumerate(class_rows) if row is not None]
+    for i, row in found:
+        tensor[(i, *inner)] = source[(row, *inner)].to(tensor.dtype)
+    if not found:
+        return "new"
+    whole = len(found) == len(tensor) and tensor.shape[1:] == source.shape[1:]
+    return "copied" if whole else "part"

@@ -1,0 +1,55 @@
+"""The deformable operator of D-LKA: depthwise, one offset field shared by all channels."""
+
+from __future__ import annotations
+
+import torch
+
+from dlka.ops.backends import choose
+from dlka.ops.geometry import Geometry, IntOrPair, accumulation_dtype, check, pair
+
+__all__ = ["deform_dwconv2d"]
+
+
+def deform_dwconv2d(
+    x: torch.Tensor,
+    offset: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    stride: IntOrPair = 1,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Depthwise deformable convolution with one offset field shared by all channels.
+
+    Equal to ``torchvision.ops.deform_conv2d(x, offset, weight, bias, ...)`` with as many groups as channels
+    (Dai et al., 2017, arXiv:1703.06211).
+
+    x      [N, C, H, W], float16, bfloat16, float32 or float64; the batch may be empty
+    offset [N, 2*kh*kw, Ho, Wo], in cells of x, interleaved dy, dx per tap, taps row-major; float32, or float64 where
+           x is float64. Sums are taken in that dtype too, and rounded to x's at the end.
+    weight [C, 1, kh, kw] and bias [C] or None, of x's dtype
+    stride, padding, dilation: an int or a (vertical, horizontal) pair
+    backend: "auto", "numba", "torch", "torchvision" or "reference" (see dlka.ops.backends)
+
+    Returns [N, C, Ho, Wo] of x's dtype; channels-last in memory if x is. Reads outside the map are zero, infinite and
+    huge offsets included. A cell with a NaN among its offsets is NaN, and no gradient flows back from it to x, offset
+    or weight. Under autocast x, weight and bias take autocast's dtype, offsets become float32.
+
+    Raises ValueError (shapes, devices, geometry, unknown backend), TypeError (dtypes) or RuntimeError (the named
+    backend cannot run here), each one sentence with expected and got.
+    """
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        offset = offset.float()
+    kernel = (weight.shape[-2], weight.shape[-1]) if weight.dim() == 4 else (1, 1)
+    geometry = Geometry(kernel, pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+    check(x, offset, weight, bias, geometry)
+    run = choose(backend, x.device)
+    wide = accumulation_dtype(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        out = run(x.to(wide), offset, weight.to(wide), None if bias is None else bias.to(wide), geometry).to(x.dtype)
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return out.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
