@@ -27,3 +27,10 @@ LINE = 2.0  # box outlines, in points of the figure
 THIN = 1.0
 FONT_SIZE = 9.0
 HEALTH_COLOURS = {"dead": "#8A8F98", "healthy": "#009E73", "exploding": "#D55E00"}
+
+# Directions of offsets: a wheel through six of Okabe and Ito's hues, right first, then on clockwise (down, left, up).
+FLOW_WHEEL = ("#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7")
+FLOW_ZERO = "#F7F7F7"
+RIM = "#14171A"  # the dark rim around marks, so that they are seen on any picture
+OUTSIDE = "#E7E9ED"  # paper beyond the picture's edge
+KIND_LINES = {"both": "-", "class changed": "-.", "only D-LKA": "-", "only baseline": "--"}

@@ -1,0 +1,57 @@
+"""Pictures: arrays in, new figures out. Knows neither torch nor a model."""
+
+from dlka.render.boxes import draw_boxes, draw_difference
+from dlka.render.canvas import Canvas, Paper, View
+from dlka.render.density import density_overlay, outside_share, sample_density
+from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
+from dlka.render.geometry import (
+    cell_at,
+    cell_centres,
+    composed_grid_points,
+    composed_points,
+    grid_points,
+    pixels_per_cell,
+    sample_points,
+    sampled_size,
+)
+from dlka.render.offsets import field_scale, magnitude, mean_offset, offset_arrows, offset_flow, offset_magnitude
+from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
+from dlka.render.samples import draw_samples, draw_samples_grid, mark_point
+
+__all__ = [
+    "REDUCTIONS",
+    "Canvas",
+    "Crop",
+    "Paper",
+    "View",
+    "cell_at",
+    "cell_centres",
+    "composed_grid_points",
+    "composed_points",
+    "contact_sheet",
+    "crop_tile",
+    "density_overlay",
+    "disagreements",
+    "draw_boxes",
+    "draw_difference",
+    "draw_samples",
+    "draw_samples_grid",
+    "field_scale",
+    "gate_overlay",
+    "gate_scale",
+    "grid_points",
+    "magnitude",
+    "mark_point",
+    "mean_offset",
+    "offset_arrows",
+    "offset_flow",
+    "offset_magnitude",
+    "outside_share",
+    "pixels_per_cell",
+    "reduce_gate",
+    "same_size",
+    "sample_density",
+    "sample_points",
+    "sampled_size",
+    "side_by_side",
+]

@@ -1,0 +1,151 @@
+"""Boxes of one model, and what two models found differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.collections import LineCollection, PolyCollection
+
+from dlka import palette
+from dlka.render import legend
+from dlka.render.canvas import Canvas
+from dlka.render.labels import leader, place_labels
+from dlka.types import KINDS, SIZES, Comparison, Detections, Pair, size_of
+
+Names = Mapping[int, str] | Sequence[str]
+
+
+class Outline(NamedTuple):
+    """One box to draw: x1 y1 x2 y2 at pixel edges, with its label ("" for none) and look."""
+
+    box: np.ndarray
+    label: str
+    colour: str
+    line: str = "-"
+    thin: bool = False
+
+
+def corners(boxes: np.ndarray) -> list[np.ndarray]:
+    """[n, 4] boxes at pixel edges -> n closed outlines [5, 2] in point coordinates (half a pixel up and left)."""
+    x1, y1, x2, y2 = (boxes - 0.5).T
+    return list(np.stack([x1, y1, x2, y1, x2, y2, x1, y2, x1, y1], -1).reshape(-1, 5, 2))
+
+
+def draw_outlines(canvas: Canvas, outlines: Sequence[Outline]) -> int:
+    """Draw boxes, then their labels; returns how many labels found no free place."""
+    for line in dict.fromkeys(o.line for o in outlines):
+        group = [o for o in outlines if o.line == line]
+        paths = corners(np.array([o.box for o in group], np.float64))
+        widths = np.array([canvas.line * (0.45 if o.thin else 1.0) for o in group])
+        rim = LineCollection(paths, colors=palette.RIM, linewidths=widths + 0.7 * canvas.line, alpha=0.55, zorder=2)
+        canvas.axes.add_collection(rim)
+        canvas.axes.add_collection(
+            LineCollection(paths, colors=[o.colour for o in group], linewidths=widths, linestyles=line, zorder=3)
+        )
+    labelled = [o for o in outlines if o.label]
+    return _draw_labels(canvas, labelled) if labelled else 0
+
+
+def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
+    size, pad = 0.74 * canvas.font, 0.22 * canvas.font
+    scale = np.array([canvas.picture_width / canvas.image_size[1], canvas.picture_height / canvas.image_size[0]])
+    boxes = np.array([o.box for o in outlines], np.float64) * np.tile(scale, 2)  # sheet pixels from here
+    widths = [legend.text_width(o.label, size, bold=True) + 2 * pad for o in outlines]
+    sizes = np.column_stack([widths, np.full(len(widths), size + 1.8 * pad)])
+    places = place_labels(boxes, sizes, (canvas.picture_width, canvas.picture_height), 1.2 * canvas.line)
+    plates, leaders, colours, far = [], [], [], []
+    for outline, box, rect in zip(outlines, boxes, places):
+        if rect is None:
+            continue
+        left, top, right, bottom = rect
+        plates.append(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) / scale - 0.5)
+        colours.append(outline.colour)
+        start, end = np.array(leader(rect, box))
+        if np.hypot(*(end - start)) > 3 * canvas.line:
+            leaders.append(np.array([start, end]) / scale - 0.5)
+            far.append(outline.colour)
+        x, y = np.array([left + pad, bottom - pad - 0.16 * size]) / scale - 0.5
+        canvas.axes.text(
+            x, y, outline.label, fontsize=size, color="white", weight="bold", parse_math=False, clip_on=True, zorder=7
+        )
+    canvas.axes.add_collection(LineCollection(leaders, colors=far, linewidths=0.5 * canvas.line, zorder=5))
+    canvas.axes.add_collection(PolyCollection(plates, facecolors=colours, edgecolors="none", zorder=6))
+    return sum(p is None for p in places)
+
+
+def _size_counts(counts: Sequence[int]) -> str:
+    return ", ".join(f"{size} {n}" for size, n in zip(SIZES, counts))
+
+
+def _close(canvas: Canvas, missing: int) -> Canvas:
+    legend.note(canvas, "Sizes by box area in pixels of the picture: S under 32x32, M under 96x96, L from there.")
+    if missing:
+        legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
+    legend.finish(canvas)
+    return canvas
+
+
+def draw_boxes(
+    image: np.ndarray, detections: Detections, names: Names, colour: str, title: str, width: int = 960
+) -> Canvas:
+    """All boxes of one model in its accent colour, with class and score."""
+    canvas = Canvas(image, width)
+    outlines = [
+        Outline(box, f"{names[int(c)]} {score:.2f}", colour)
+        for box, c, score in zip(detections.boxes, detections.classes, detections.scores)
+    ]
+    missing = draw_outlines(canvas, outlines)
+    legend.title(canvas, title)
+    sizes = [size_of(float(a)) for a in detections.areas]
+    n = len(sizes)
+    text = f"{n} {'box' if n == 1 else 'boxes'}: {_size_counts([sizes.count(s) for s in SIZES])}"
+    legend.key(canvas, [legend.Entry(text if n else "no box found", colour=colour)])
+    return _close(canvas, missing)
+
+
+def pair_outline(pair: Pair, dlka: Detections, baseline: Detections, names: Names) -> Outline:
+    """How one object is drawn: the D-LKA box where there is one, else the baseline's, in the look of its kind."""
+
+    def name(found: Detections, index: int | None) -> str:
+        return "" if index is None else names[int(found.classes[index])]
+
+    found, index = (dlka, pair.dlka) if pair.dlka is not None else (baseline, pair.baseline)
+    assert index is not None
+    if pair.kind == "both":
+        label = ""
+    elif pair.kind == "class changed":
+        label = f"{name(dlka, pair.dlka)}, baseline {name(baseline, pair.baseline)}"
+    else:
+        label = f"{name(found, index)} {found.scores[index]:.2f}"
+    return Outline(
+        found.boxes[index], label, palette.KIND_COLOURS[pair.kind], palette.KIND_LINES[pair.kind], pair.kind == "both"
+    )
+
+
+def draw_difference(
+    image: np.ndarray,
+    dlka: Detections,
+    baseline: Detections,
+    comparison: Comparison,
+    names: Names,
+    width: int = 960,
+) -> Canvas:
+    """What only one model found, in its accent and line style; what both found, grey and thin."""
+    canvas = Canvas(image, width)
+    missing = draw_outlines(canvas, [pair_outline(p, dlka, baseline, names) for p in comparison.pairs])
+    legend.title(canvas, "What the two models found differently")
+    legend.key(
+        canvas,
+        [
+            legend.Entry(
+                f"{kind} {comparison.count(kind)} ({_size_counts([comparison.count(kind, s) for s in SIZES])})",
+                colour=palette.KIND_COLOURS[kind],
+                line=palette.KIND_LINES[kind],
+                thin=kind == "both",
+            )
+            for kind in KINDS
+        ],
+    )
+    return _close(canvas, missing)

@@ -1,0 +1,214 @@
+"""Paper with a picture above and a legend strip below: what every drawing of the project is made on.
+
+matplotlib's object-oriented API only: no pyplot and no global state, so pictures may be drawn in many threads at
+once (one canvas belongs to one thread). The figure has 72 dots per inch, so that a point is a pixel.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib.artist import Artist, allow_rasterization
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from dlka import palette
+
+PHONE = 360  # at this width on a screen the type is as large as the palette says
+TALL = 4 / 3  # a picture's height at most, in widths of the paper
+NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked width, not further: the legend needs room
+
+
+class View(NamedTuple):
+    """A part of the picture: left, top, right, bottom in original pixels, measured at pixel centres like points."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError unless the picture is RGB uint8 [H, W, 3]."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"expected a picture [H, W, 3] uint8, got {list(image.shape)} {image.dtype}: decode it first")
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """A colourless copy [H, W, 3], so that every colour on it means data."""
+    check_image(image)
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def whole(image: np.ndarray) -> View:
+    """The view that shows all of a picture."""
+    return View(-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5)
+
+
+def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarray:
+    """The part of a picture in a view as [height, width, 3] uint8; beyond the picture's edge lies plain paper."""
+    sx, sy = width / (view.right - view.left), height / (view.bottom - view.top)
+    if view == whole(image) and min(sx, sy) < 1:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    # Output pixel centre u shows the original x = view.left + (u + 0.5) / sx; warpAffine takes the forward map.
+    forward = np.array([[sx, 0, -view.left * sx - 0.5], [0, sy, -view.top * sy - 0.5]])
+    # Cubic reading is smooth when a little enlarged; far enlarged, the pixels themselves are the honest picture.
+    flags = cv2.INTER_NEAREST if min(sx, sy) > 12 else cv2.INTER_CUBIC
+    out = cv2.warpAffine(image, forward, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    x = view.left + (np.arange(width) + 0.5) / sx
+    y = view.top + (np.arange(height) + 0.5) / sy
+    paper = (np.array(to_rgb(palette.OUTSIDE)) * 255).round()
+    out[:, (x < -0.5) | (x > image.shape[1] - 0.5)] = paper
+    out[(y < -0.5) | (y > image.shape[0] - 0.5)] = paper
+    return out
+
+
+class Raster(Artist):
+    """A picture drawn pixel for pixel: matplotlib's own images are resampled once more, which costs 40 ms."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        super().__init__()
+        self.pixels = pixels  # [height, width, 3] uint8, one to one on the paper
+
+    @allow_rasterization
+    def draw(self, renderer: Any) -> None:
+        assert self.axes is not None
+        left, bottom = np.round(self.axes.bbox.min).astype(int)
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, left, bottom, cv2.cvtColor(self.pixels, cv2.COLOR_RGB2RGBA)[::-1])
+        gc.restore()
+
+
+class Paper:
+    """A white sheet: picture panels on top, a legend strip below that grows as rows are added.
+
+    width, picture_height  pixels of the part above the legend strip
+    font                   text height of the legend in pixels; line  width of a normal line in pixels
+    """
+
+    def __init__(self, width: int, picture_height: int) -> None:
+        self.width, self.picture_height, self.strip_height = width, picture_height, 0
+        self.font = palette.FONT_SIZE * width / PHONE
+        self.line = palette.LINE * width / (2 * PHONE)
+        self.figure = Figure(dpi=72, facecolor=palette.PAPER)
+        self._panels: list[tuple[Axes, tuple[int, int, int, int]]] = []
+        self.strip = self.figure.add_axes((0, 0, 1, 1))  # data coordinates: pixels from the strip's top left corner
+        self.strip.set_axis_off()
+        self.strip.set_autoscale_on(False)
+        self.legend: list[str] = []  # every sentence on the legend, in order
+        self._layout()
+
+    def _layout(self) -> None:
+        total = self.picture_height + self.strip_height
+        # The hair more than a pixel count keeps rounding from dropping the last row.
+        self.figure.set_size_inches((self.width + 1e-6) / 72, (total + 1e-6) / 72)
+        for axes, (left, top, width, height) in self._panels:
+            axes.set_position((left / self.width, 1 - (top + height) / total, width / self.width, height / total))
+        self.strip.set_position((0, 0, 1, max(self.strip_height, 1) / total))
+        self.strip.set_xlim(0, self.width)
+        self.strip.set_ylim(max(self.strip_height, 1), 0)
+
+    def grow(self, pixels: float) -> int:
+        """Make the legend strip taller; returns where the new room begins, in pixels from the strip's top."""
+        top = self.strip_height
+        self.strip_height += round(pixels)
+        self._layout()
+        return top
+
+    def panel(self, image: np.ndarray, view: View, left: int, top: int, width: int, height: int) -> Axes:
+        """Axes over a rectangle of the sheet that show a view of a picture; data coordinates are its pixels."""
+        check_image(image)
+        axes = self.figure.add_axes((0, 0, 1, 1), zorder=1)
+        axes.set_axis_off()
+        axes.set_autoscale_on(False)
+        axes.set_xlim(view.left, view.right)
+        axes.set_ylim(view.bottom, view.top)
+        axes.add_artist(Raster(resample(image, view, width, height)))
+        self._panels.append((axes, (left, top, width, height)))
+        self._layout()
+        return axes
+
+    @property
+    def legend_text(self) -> str:
+        """Everything the legend says, one row per line: also the picture's description for those who cannot see it."""
+        return "\n".join(self.legend)
+
+    def to_array(self) -> np.ndarray:
+        """[h, w, 3] uint8, w = width, h = picture_height + strip_height."""
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
+
+    def to_png(self) -> bytes:
+        """The same pixels as a PNG file."""
+        ok, data = cv2.imencode(".png", self.to_array()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if not ok:
+            raise RuntimeError("the picture could not be encoded as PNG")
+        return data.tobytes()
+
+    def to_svg(self) -> bytes:
+        """An SVG file: photographs as pixels; points, arrows and text as vectors."""
+        out = io.BytesIO()
+        title = self.legend[0] if self.legend else "dlka"
+        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Title": title})
+        return out.getvalue()
+
+
+class Canvas(Paper):
+    """One picture over a legend strip; data coordinates of `axes` are pixels of the original picture.
+
+    image [H, W, 3] uint8; width: pixels of the sheet; view: the part that is shown, all of it by default. A very tall
+    view narrows the sheet, and if that is not enough stands in its middle.
+    """
+
+    def __init__(self, image: np.ndarray, width: int = 960, view: View | None = None) -> None:
+        check_image(image)
+        self.image_size = (image.shape[0], image.shape[1])
+        self.view = view or whole(image)
+        across, down = self.view.right - self.view.left, self.view.bottom - self.view.top
+        scale = min(width / across, TALL * width / down)
+        self.picture_width = max(1, round(across * scale))
+        sheet = max(self.picture_width, round(NARROW * width))
+        super().__init__(sheet, max(1, round(down * scale)))
+        self.left = (sheet - self.picture_width) // 2
+        self.axes = self.panel(image, self.view, self.left, 0, self.picture_width, self.picture_height)
+
+    @property
+    def scale(self) -> float:
+        """Sheet pixels per pixel of the original picture."""
+        return self.picture_width / (self.view.right - self.view.left)
+
+    def columns_and_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Original x of every sheet column of the picture, original y of every sheet row, at pixel centres."""
+        view = self.view
+        x = view.left + (np.arange(self.picture_width) + 0.5) / self.picture_width * (view.right - view.left)
+        y = view.top + (np.arange(self.picture_height) + 0.5) / self.picture_height * (view.bottom - view.top)
+        return x, y
+
+    def pixel_of(self, x: float, y: float) -> tuple[float, float] | None:
+        """The original point (x, y) under pixel (x, y) of the sheet, or None off the picture or on the legend."""
+        across, down = (x - self.left + 0.5) / self.picture_width, (y + 0.5) / self.picture_height
+        px = self.view.left + across * (self.view.right - self.view.left)
+        py = self.view.top + down * (self.view.bottom - self.view.top)
+        height, width = self.image_size
+        on_picture = 0 <= across <= 1 and 0 <= down <= 1 and -0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5
+        return (px, py) if on_picture else None
+
+    def tint(self, colours: np.ndarray, rows: np.ndarray, columns: np.ndarray, opacity: float) -> None:
+        """Lay a map of colours over the picture, every cell with sharp edges exactly where it belongs.
+
+        colours [h, w, 3] uint8; rows [picture_height], columns [picture_width]: the cell under each sheet pixel,
+        -1 where there is none; opacity 0..1.
+        """
+        if not 0 <= opacity <= 1:
+            raise ValueError(f"expected an opacity in 0..1, got {opacity}")
+        raster = next(a for a in self.axes.get_children() if isinstance(a, Raster))
+        over = cv2.addWeighted(raster.pixels, 1 - opacity, colours[rows][:, columns], opacity, 0)
+        seen = (rows >= 0)[:, None] & (columns >= 0)
+        raster.pixels = over if seen.all() else np.where(seen[..., None], over, raster.pixels)

@@ -1,0 +1,82 @@
+"""Where all samples of a stage land, against where the regular grid lands ("feature-coordinate projection").
+
+The idea is that of "Revisiting the Deformable Convolution by Visualization" (VISAPP 2021): samples condense on objects.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dlka import palette
+from dlka.inference.letterbox import Letterbox
+from dlka.render import legend
+from dlka.render.canvas import Canvas
+from dlka.render.geometry import Cell, locations, regular_locations, sampled_size, zero_reads
+from dlka.render.maps import check_scale, diverging, map_canvas
+from dlka.types import Capture
+
+
+def splat(positions: np.ndarray, size: Cell) -> np.ndarray:
+    """Bilinear counts: positions [K, 2, h, w] (y, x) in cells -> [H, W], each read spread over the cells that it mixes.
+
+    Parts that fall outside the map, and positions that are not finite, count nowhere.
+    """
+    height, width = size
+    y, x = positions[:, 0].ravel(), positions[:, 1].ravel()
+    inside = (y > -1) & (y < height) & (x > -1) & (x < width)  # also drops NaN and infinities, before the integers
+    y, x = y[inside], x[inside]
+    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
+    fy, fx = y - top, x - left
+    # One cell of margin on each side takes the parts outside: row -1 and row H.
+    corner = (top + 1) * (width + 2) + left + 1
+    counts = np.zeros((height + 2) * (width + 2))
+    for index, weight in (
+        (corner, (1 - fy) * (1 - fx)),
+        (corner + 1, (1 - fy) * fx),
+        (corner + width + 2, fy * (1 - fx)),
+        (corner + width + 3, fy * fx),
+    ):
+        counts += np.bincount(index, weight, len(counts))
+    return counts.reshape(height + 2, width + 2)[1:-1, 1:-1]
+
+
+def sample_density(capture: Capture, letterbox: Letterbox) -> tuple[np.ndarray, np.ndarray]:
+    """(samples [H, W], regular [H, W]): reads per cell of the sampled map, with and without the offsets."""
+    size = sampled_size(capture, letterbox)
+    return splat(locations(capture), size), splat(regular_locations(capture), size)
+
+
+def outside_share(capture: Capture, letterbox: Letterbox) -> float:
+    """The share of all samples (0..1) that read zero, because they lie wholly outside the sampled map."""
+    positions = locations(capture).transpose(0, 2, 3, 1)
+    return float(zero_reads(positions, sampled_size(capture, letterbox)).mean())
+
+
+def log_ratio(samples: np.ndarray, regular: np.ndarray) -> np.ndarray:
+    """[H, W] log2 of samples over regular; one read is added to both, so that empty cells stay finite."""
+    return np.log2((samples + 1) / (regular + 1))
+
+
+def density_overlay(
+    image: np.ndarray,
+    capture: Capture,
+    letterbox: Letterbox,
+    scale: float = 1.0,
+    opacity: float = 0.65,
+    width: int = 960,
+) -> Canvas:
+    """log2 of sample density over the regular grid's, from -scale (sparser) over 0 to +scale (denser), in doublings."""
+    scale = check_scale(scale, "doublings")
+    ratio = log_ratio(*sample_density(capture, letterbox))
+    colours = diverging(ratio, scale, palette.DENSITY_MAP)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width)
+    taps = capture.stage.taps
+    subtitle = legend.stage_line(capture, letterbox)
+    legend.title(canvas, f"Where all {taps} taps of all cells read, against the regular grid", subtitle)
+    times = legend.number(2**scale)
+    ticks = [[f"{times} times fewer reads", "as many", f"{times} times more"]]
+    legend.colour_bar(canvas, diverging(np.linspace(-1, 1, 255), 1, palette.DENSITY_MAP), ticks)
+    share = 100 * outside_share(capture, letterbox)
+    legend.note(canvas, f"{legend.number(share)} % of the samples lie outside the map and read zero.")
+    legend.finish(canvas)
+    return canvas

@@ -1,0 +1,159 @@
+"""Rows of the legend strip: title, sentences, colour bars, keys. Each adds itself below what is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from dlka import palette
+from dlka.inference.letterbox import Letterbox
+from dlka.render.canvas import Paper
+from dlka.render.geometry import pixels_per_cell
+from dlka.render.marks import Mark, draw_marks
+from dlka.types import Capture, Stage
+
+ROW = 1.45  # line height in text heights
+
+
+class Entry(NamedTuple):
+    """One row of a key: a mark as it is drawn on the picture, or without one a piece of line."""
+
+    text: str
+    mark: Mark | None = None
+    colour: str = palette.INK
+    line: str = "-"
+    thin: bool = False
+
+
+def number(value: float) -> str:
+    """A figure for people: three digits, no exponent for anything that can stand on a legend."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 else "0"
+
+
+def cells_and_pixels(cells: float, per_cell: float) -> str:
+    """A length both ways, for example "1.5 cells = 12 px"."""
+    return f"{number(cells)} {'cell' if cells == 1 else 'cells'} = {number(cells * per_cell)} px"
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Width of a line of text in pixels."""
+    font = get_font(findfont(FontProperties(weight="bold" if bold else "normal")))
+    font.set_size(size, 72)
+    font.set_text(text, 0.0)
+    return font.get_width_height()[0] / 64
+
+
+def kernel(stage: Stage) -> str:
+    """A stage's kernel for people, for example "7x7 d3"."""
+    return stage.label.removeprefix(stage.level).strip()
+
+
+def stage_line(capture: Capture, letterbox: Letterbox) -> str:
+    """Which deform stage a picture shows, and how large its cells are."""
+    stage, (height, width) = capture.stage, capture.offset.shape[1:]
+    dilation = "x".join(str(d) for d in dict.fromkeys(stage.dilation))
+    per_cell = number(pixels_per_cell(stage.stride, letterbox))
+    return (
+        f"{stage.level} · {stage.kernel[0]}x{stage.kernel[1]} kernel, dilation {dilation} · "
+        f"map {width}x{height} · 1 cell = {per_cell} px"
+    )
+
+
+def write(paper: Paper, x: float, y: float, text: str, colour: str = palette.MUTED, **style: object) -> Text:
+    """Plain text on the strip at a baseline in strip pixels; dollar signs are dollar signs."""
+    style = {"fontsize": paper.font, **style}
+    return paper.strip.text(x, y, text, color=colour, parse_math=False, **style)  # type: ignore[arg-type]
+
+
+def wrapped(text: str, size: float, room: float, bold: bool = False) -> list[str]:
+    """Lines that fit into a width in pixels, broken at spaces."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size, bold) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def margin(paper: Paper) -> float:
+    """Free room at the left and right of the strip, in pixels."""
+    return 0.7 * paper.font
+
+
+def _paragraph(paper: Paper, text: str, colour: str, bold: bool) -> None:
+    for line in wrapped(text, paper.font, paper.width - 2 * margin(paper), bold):
+        top = paper.grow(ROW * paper.font)
+        weight = "bold" if bold else "normal"
+        write(paper, margin(paper), top + 1.05 * paper.font, line, colour, fontweight=weight)
+    paper.legend.append(text)
+
+
+def title(paper: Paper, text: str, subtitle: str = "") -> None:
+    """The first row: what is shown, and of what."""
+    paper.grow(0.4 * paper.font)
+    _paragraph(paper, text, palette.INK, bold=True)
+    if subtitle:
+        _paragraph(paper, subtitle, palette.MUTED, bold=False)
+
+
+def note(paper: Paper, text: str, warn: bool = False) -> None:
+    """A sentence in quiet ink, or in full ink when it must not be overlooked."""
+    _paragraph(paper, text, palette.INK if warn else palette.MUTED, bold=False)
+
+
+def finish(paper: Paper) -> None:
+    """Free room below the last row."""
+    paper.grow(0.5 * paper.font)
+
+
+def colour_bar(paper: Paper, colours: np.ndarray, ticks: Sequence[Sequence[str]]) -> None:
+    """A horizontal bar of colours [n, 3] uint8 over rows of evenly spread tick labels, first to last colour."""
+    em, left, right = paper.font, margin(paper), paper.width - margin(paper)
+    top = paper.grow(1.3 * em) + 0.35 * em
+    extent = (left, right, top + 0.8 * em, top)
+    paper.strip.imshow(colours[None], extent=extent, aspect="auto", interpolation="nearest")
+    rim = Rectangle(
+        (left, top), right - left, 0.8 * em, fill=False, edgecolor=palette.MUTED, linewidth=0.3 * paper.line
+    )
+    paper.strip.add_patch(rim)
+    for row, labels in enumerate(ticks):
+        base = paper.grow(1.25 * em) + 0.95 * em
+        for i, label in enumerate(labels):
+            place = i / (len(labels) - 1)
+            align = "left" if i == 0 else "right" if i == len(labels) - 1 else "center"
+            ink = palette.INK if row == 0 else palette.MUTED
+            write(paper, left + place * (right - left), base, label, ink, ha=align)
+        paper.legend.append(" | ".join(labels))
+
+
+def draw_mark(paper: Paper, entry: Entry, x: float, y: float) -> None:
+    """The mark of one key entry, centred on (x, y) of the strip."""
+    if entry.mark:
+        draw_marks(paper.strip, np.array([[x, y]]), entry.mark, 0.6 * paper.font, paper.line)
+    else:
+        half = 0.7 * paper.font
+        strokes = LineCollection([[(x - half, y), (x + half, y)]], colors=entry.colour, linestyles=entry.line)
+        strokes.set_linewidth(paper.line * (0.7 if entry.thin else 1.4))
+        paper.strip.add_collection(strokes)
+
+
+def key(paper: Paper, entries: Iterable[Entry]) -> None:
+    """Marks with their meaning, side by side, as many rows as they need."""
+    em, left, room = paper.font, margin(paper), paper.width - margin(paper)
+    x, top = room, 0
+    for entry in entries:
+        width = 2.1 * em + text_width(entry.text, em)
+        if x + width > room:
+            x, top = left, paper.grow(ROW * em)
+        draw_mark(paper, entry, x + 0.8 * em, top + 0.7 * em)
+        write(paper, x + 1.9 * em, top + 1.05 * em, entry.text, palette.INK)
+        paper.legend.append(entry.text)
+        x += width + 1.1 * em
