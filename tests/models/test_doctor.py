@@ -144,6 +144,15 @@ def test_one_mistake_is_reported_once_where_it_is(changes, row, says, mended):
         assert diagnose(parse_model_yaml(mend(text))).ok
 
 
+def test_where_several_rows_could_be_the_one_without_stride_none_is_guessed():
+    text = edited(TWO, ("  - [-1, 1, Conv, [256, 3, 2]]  # 3-P3/8\n", "  - [-1, 1, Conv, [256]]\n"))
+    text = text.replace("  - [-1, 3, C2f, [128, True]]\n", "  - [-1, 1, Conv, [128]]\n")
+    report = diagnose(parse_model_yaml(text))
+    assert [(p.row, p.mended) for p in report.problems] == [(25, None)]
+    with pytest.raises(ModelYamlError, match="change it by hand"):
+        mend(text)
+
+
 def test_right_channels_given_to_an_attention_row_are_accepted():
     text = edited(TWO, ("Attention, []]  # 20", "Attention, [128]]  # 20"))
     assert diagnose(parse_model_yaml(text), "n").ok
