@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
 
 from dlka import palette
 from dlka.render import legend
@@ -31,6 +32,13 @@ def corners(boxes: np.ndarray) -> list[np.ndarray]:
     """[n, 4] boxes at pixel edges -> n closed outlines [5, 2] in point coordinates (half a pixel up and left)."""
     x1, y1, x2, y2 = (boxes - 0.5).T
     return list(np.stack([x1, y1, x2, y1, x2, y2, x1, y2, x1, y1], -1).reshape(-1, 5, 2))
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour (by its relative luminance, WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "white" if luminance < 0.25 else palette.INK
 
 
 def draw_outlines(canvas: Canvas, outlines: Sequence[Outline]) -> int:
@@ -68,7 +76,15 @@ def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
             far.append(outline.colour)
         x, y = np.array([left + pad, bottom - pad - 0.16 * size]) / scale - 0.5
         canvas.axes.text(
-            x, y, outline.label, fontsize=size, color="white", weight="bold", parse_math=False, clip_on=True, zorder=7
+            x,
+            y,
+            outline.label,
+            fontsize=size,
+            color=ink_on(outline.colour),
+            weight="bold",
+            parse_math=False,
+            clip_on=True,
+            zorder=7,
         )
     canvas.axes.add_collection(LineCollection(leaders, colors=far, linewidths=0.5 * canvas.line, zorder=5))
     canvas.axes.add_collection(PolyCollection(plates, facecolors=colours, edgecolors="none", zorder=6))
@@ -80,7 +96,7 @@ def _size_counts(counts: Sequence[int]) -> str:
 
 
 def _close(canvas: Canvas, missing: int) -> Canvas:
-    legend.note(canvas, "Sizes by box area in pixels of the picture: S under 32x32, M under 96x96, L from there.")
+    legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
     legend.finish(canvas)

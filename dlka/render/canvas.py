@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from dlka import palette
 
 PHONE = 360  # at this width on a screen the type is as large as the palette says
-TALL = 4 / 3  # a picture's height at most, in widths of the paper
+TALL = 1.15  # a picture's height at most, in widths of the paper
 NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked width, not further: the legend needs room
 
 
@@ -46,6 +46,11 @@ def grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
+def muted(image: np.ndarray) -> np.ndarray:
+    """A quiet copy [H, W, 3]: most colour and some contrast taken out, so that small marks stand out from it."""
+    return cv2.addWeighted(grey(image), 0.5, image, 0.2, 48)
+
+
 def whole(image: np.ndarray) -> View:
     """The view that shows all of a picture."""
     return View(-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5)
@@ -54,18 +59,29 @@ def whole(image: np.ndarray) -> View:
 def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarray:
     """The part of a picture in a view as [height, width, 3] uint8; beyond the picture's edge lies plain paper."""
     sx, sy = width / (view.right - view.left), height / (view.bottom - view.top)
-    if view == whole(image) and min(sx, sy) < 1:
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    # Output pixel centre u shows the original x = view.left + (u + 0.5) / sx; warpAffine takes the forward map.
-    forward = np.array([[sx, 0, -view.left * sx - 0.5], [0, sy, -view.top * sy - 0.5]])
+    rows, columns = image.shape[:2]
+    if max(sx, sy) < 1:
+        # Shrink by areas first, as sampling every few pixels would leave jagged edges; the rest is near 1:1.
+        small = (max(1, round(columns * sx)), max(1, round(rows * sy)))
+        if view == whole(image):
+            return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    # Warping takes the forward map: original x -> shrunk x -> sheet column.
+    fx, fy = image.shape[1] / columns, image.shape[0] / rows
+    forward = np.array(
+        [
+            [sx / fx, 0, (0.5 / fx - 0.5 - view.left) * sx - 0.5],
+            [0, sy / fy, (0.5 / fy - 0.5 - view.top) * sy - 0.5],
+        ]
+    )
     # Cubic reading is smooth when a little enlarged; far enlarged, the pixels themselves are the honest picture.
     flags = cv2.INTER_NEAREST if min(sx, sy) > 12 else cv2.INTER_CUBIC
     out = cv2.warpAffine(image, forward, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     x = view.left + (np.arange(width) + 0.5) / sx
     y = view.top + (np.arange(height) + 0.5) / sy
     paper = (np.array(to_rgb(palette.OUTSIDE)) * 255).round()
-    out[:, (x < -0.5) | (x > image.shape[1] - 0.5)] = paper
-    out[(y < -0.5) | (y > image.shape[0] - 0.5)] = paper
+    out[:, (x < -0.5) | (x > columns - 0.5)] = paper
+    out[(y < -0.5) | (y > rows - 0.5)] = paper
     return out
 
 

@@ -74,7 +74,7 @@ def density_overlay(
     subtitle = legend.stage_line(capture, letterbox)
     legend.title(canvas, f"Where all {taps} taps of all cells read, against the regular grid", subtitle)
     times = legend.number(2**scale)
-    ticks = [[f"{times} times fewer reads", "as many", f"{times} times more"]]
+    ticks = [[f"1/{times} of the grid's reads", "as many", f"{times} times as many"]]
     legend.colour_bar(canvas, diverging(np.linspace(-1, 1, 255), 1, palette.DENSITY_MAP), ticks)
     share = 100 * outside_share(capture, letterbox)
     legend.note(canvas, f"{legend.number(share)} % of the samples lie outside the map and read zero.")

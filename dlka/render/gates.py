@@ -10,7 +10,7 @@ from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.canvas import Canvas
-from dlka.render.geometry import pixels_per_cell
+from dlka.render.geometry import map_size, pixels_per_cell
 from dlka.render.maps import check_scale, diverging, map_canvas
 from dlka.types import Gate
 
@@ -57,6 +57,11 @@ def gate_overlay(
 ) -> Canvas:
     """The reduced gate in diverging colours from -scale over neutral zero to +scale, in the gate's own units."""
     scale = check_scale(scale, "the gate's own units")
+    expected = map_size(gate.stride, letterbox)
+    if gate.values.shape[1:] != expected:
+        raise ValueError(
+            f"{gate.block}: expected a gate [C, {expected[0]}, {expected[1]}], got {list(gate.values.shape)}"
+        )
     reduced = reduce_gate(gate.values, reduction, channel)
     colours = diverging(reduced, scale, palette.GATE_MAP)
     canvas = map_canvas(image, colours, gate.stride, letterbox, opacity, width)

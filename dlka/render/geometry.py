@@ -24,10 +24,22 @@ def pixels_per_cell(stride: float, letterbox: Letterbox) -> float:
     return float(stride / letterbox.scale_xy.mean())
 
 
+def check_picture(image: np.ndarray, letterbox: Letterbox) -> None:
+    """ValueError unless the letterbox was made for a picture [H, W, 3] of this size."""
+    if image.shape[:2] != letterbox.original:
+        (high, wide), (h, w) = letterbox.original, image.shape[:2]
+        raise ValueError(f"expected a picture of {high} x {wide} (height x width), as its letterbox, got {h} x {w}")
+
+
+def map_size(stride: int, letterbox: Letterbox) -> Cell:
+    """(H, W) of a feature map of the letterboxed picture."""
+    return -(-letterbox.padded[0] // stride), -(-letterbox.padded[1] // stride)
+
+
 def sampled_size(capture: Capture, letterbox: Letterbox) -> Cell:
     """(H, W) of the map that a stage samples; ValueError if the capture is of a picture of another size."""
     stage = capture.stage
-    size = (-(-letterbox.padded[0] // stage.stride), -(-letterbox.padded[1] // stage.stride))
+    size = map_size(stage.stride, letterbox)
     expected = output_size(size, stage.kernel, stage.step, stage.padding, stage.dilation)
     if expected != capture.offset.shape[1:]:
         raise ValueError(

@@ -18,6 +18,7 @@ from dlka.render.geometry import pixels_per_cell
 from dlka.render.marks import Mark, draw_marks
 from dlka.types import Capture, Stage
 
+QUIET = 0.88  # text height of what is said in passing, in those of the legend
 ROW = 1.45  # line height in text heights
 
 
@@ -32,8 +33,15 @@ class Entry(NamedTuple):
 
 
 def number(value: float) -> str:
-    """A figure for people: three digits, no exponent for anything that can stand on a legend."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 else "0"
+    """A figure for people: up to two decimals, fewer for large ones, more for tiny ones; exponents for absurd ones."""
+    size = abs(value)
+    if size < 1e-4:
+        return "0"
+    if size >= 1e5:
+        return f"{value:.1e}"
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 4
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def cells_and_pixels(cells: float, per_cell: float) -> str:
@@ -88,25 +96,24 @@ def margin(paper: Paper) -> float:
     return 0.7 * paper.font
 
 
-def _paragraph(paper: Paper, text: str, colour: str, bold: bool) -> None:
-    for line in wrapped(text, paper.font, paper.width - 2 * margin(paper), bold):
-        top = paper.grow(ROW * paper.font)
-        weight = "bold" if bold else "normal"
-        write(paper, margin(paper), top + 1.05 * paper.font, line, colour, fontweight=weight)
+def _paragraph(paper: Paper, text: str, colour: str, size: float, bold: bool = False) -> None:
+    for line in wrapped(text, size, paper.width - 2 * margin(paper), bold):
+        top, weight = paper.grow(ROW * size), "bold" if bold else "normal"
+        write(paper, margin(paper), top + 1.05 * size, line, colour, fontsize=size, fontweight=weight)
     paper.legend.append(text)
 
 
 def title(paper: Paper, text: str, subtitle: str = "") -> None:
     """The first row: what is shown, and of what."""
     paper.grow(0.4 * paper.font)
-    _paragraph(paper, text, palette.INK, bold=True)
+    _paragraph(paper, text, palette.INK, paper.font, bold=True)
     if subtitle:
-        _paragraph(paper, subtitle, palette.MUTED, bold=False)
+        _paragraph(paper, subtitle, palette.MUTED, QUIET * paper.font)
 
 
 def note(paper: Paper, text: str, warn: bool = False) -> None:
     """A sentence in quiet ink, or in full ink when it must not be overlooked."""
-    _paragraph(paper, text, palette.INK if warn else palette.MUTED, bold=False)
+    _paragraph(paper, text, palette.INK if warn else palette.MUTED, paper.font * (1 if warn else QUIET))
 
 
 def finish(paper: Paper) -> None:

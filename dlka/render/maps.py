@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render.canvas import Canvas, grey
-from dlka.render.geometry import cell_positions, cells_under
+from dlka.render.geometry import cell_positions, cells_under, check_picture
 from dlka.types import Capture
 
 
@@ -45,7 +45,7 @@ def colour_table(name: str) -> np.ndarray:
 
 def wheel(offset: np.ndarray, scale: float) -> np.ndarray:
     """Offsets [2, ...] (dy, dx) in cells -> [..., 3] uint8: hue by direction, paler towards zero."""
-    dy, dx = offset
+    dy, dx = np.nan_to_num(offset)
     stops = np.array([to_rgb(c) for c in (*palette.FLOW_WHEEL, palette.FLOW_WHEEL[0])])
     turn = np.arctan2(dy, dx) / (2 * np.pi) % 1 * (len(stops) - 1)
     below = np.minimum(np.floor(turn).astype(int), len(stops) - 2)
@@ -67,11 +67,7 @@ def map_canvas(
 
     With a capture the map is that of the stage's output cells, whose step may be larger than one cell.
     """
-    if image.shape[:2] != letterbox.original:
-        raise ValueError(
-            f"expected a picture of {letterbox.original} (height, width) as the letterbox was made for, "
-            f"got {image.shape[:2]}"
-        )
+    check_picture(image, letterbox)
     canvas = Canvas(grey(image), width)
     # (y, x) of the first cell's centre and the distance of neighbours, in cells of the sampled map.
     first, step = (cell_positions(capture)[:, 0, 0], capture.stage.step) if capture else (np.zeros(2), (1, 1))

@@ -13,8 +13,8 @@ from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import split_offset
 from dlka.render import legend
-from dlka.render.canvas import Canvas, grey
-from dlka.render.geometry import cell_centres, pixels_per_cell, sampled_size
+from dlka.render.canvas import Canvas, muted
+from dlka.render.geometry import cell_centres, check_picture, pixels_per_cell, sampled_size
 from dlka.render.maps import check_scale, map_canvas, sequential, wheel
 from dlka.types import Capture
 
@@ -77,7 +77,9 @@ def _what(tap: int | None, capture: Capture, mean: str) -> str:
 
 
 def _close(canvas: Canvas, capture: Capture) -> Canvas:
-    if near_zero(capture):
+    if not np.isfinite(capture.offset).all():
+        legend.note(canvas, "Some offsets are not finite: this model cannot be trusted.", warn=True)
+    elif near_zero(capture):
         legend.note(canvas, "Offsets are near zero: untrained or switched off.", warn=True)
     legend.finish(canvas)
     return canvas
@@ -85,11 +87,8 @@ def _close(canvas: Canvas, capture: Capture) -> Canvas:
 
 def _ticks(scale: float, per_cell: float) -> list[list[str]]:
     """Two rows of labels from zero to the scale: in cells and in pixels of the picture."""
-    half, full = legend.number(scale / 2), legend.number(scale)
-    return [
-        ["0", half, f"{full} cells"],
-        ["0", legend.number(scale / 2 * per_cell), f"{legend.number(scale * per_cell)} px"],
-    ]
+    cells, pixels = ([f"{share * unit:.3g}" for share in (0.5, 1)] for unit in (scale, scale * per_cell))
+    return [["0", cells[0], f"{cells[1]} cells"], ["0", pixels[0], f"{pixels[1]} px"]]
 
 
 def offset_magnitude(
@@ -119,7 +118,7 @@ def offset_flow(
     letterbox: Letterbox,
     scale_cells: float,
     tap: int | None = None,
-    opacity: float = 0.6,
+    opacity: float = 0.7,
     width: int = 960,
 ) -> Canvas:
     """Direction and length at once by the colours of a wheel, which stands on the legend."""
@@ -173,6 +172,7 @@ def offset_arrows(
     sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     stage, per_cell = capture.stage, pixels_per_cell(capture.stage.stride, letterbox)
+    check_picture(image, letterbox)
     height, across = capture.offset.shape[1:]
     every = max(1, -(-max(height, across) // ARROWS))
     rows, columns = np.arange(every // 2, height, every), np.arange(every // 2, across, every)
@@ -183,7 +183,7 @@ def offset_arrows(
     # Real pixels of the picture: the letterbox scales the two axes a hair differently.
     shift = field[::-1].reshape(2, -1).T * stage.stride / letterbox.scale_xy * factor
 
-    canvas = Canvas(grey(image), width)
+    canvas = Canvas(muted(image), width)
     colours = sequential(np.hypot(*field).ravel(), scale) / 255
     canvas.axes.quiver(
         *(*start.T, *shift.T),

@@ -101,7 +101,7 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
     for i, crop in enumerate(crops):
         row, column = divmod(i, columns)
         axes = _tile(paper, image, crop, column * (side + gap), row * pitch, side)
-        for k, line in enumerate(legend.wrapped(crop.caption, size, side)[:2]):
+        for k, line in enumerate(legend.wrapped(crop.caption, size, side, bold=True)[:2]):
             down = (1.2 + 1.3 * k) * size / side
             caption = axes.text(0, -down, line, fontsize=size, color=crop.colour, weight="bold", parse_math=False)
             caption.set_transform(axes.transAxes)

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
-from dlka.render.canvas import Canvas, Paper, View
+from dlka.render.canvas import Canvas, Paper, View, muted
+from dlka.render.geometry import check_picture
 from dlka.render.marks import CELL, REGULAR, SAMPLE, ZERO_READ, draw_marks
 from dlka.render.reads import Point, Reads, reads_at
 from dlka.types import Capture
@@ -30,21 +31,11 @@ def draw_reads(axes: Axes, reads: Reads, line: float, scale: float) -> None:
     size = float(np.clip(0.3 * spacing, 2.2 * line, 5.5 * line))
     kept, zero = reads.samples[~reads.zero], reads.samples[reads.zero]
     if reads.composed:
-        # 1225 paths: small marks, the repeats show as density.
-        axes.scatter(
-            reads.regular[:, 0],
-            reads.regular[:, 1],
-            s=(0.36 * size) ** 2,
-            c=palette.REGULAR,
-            alpha=0.9,
-            linewidths=0,
-            zorder=3,
-        )
-        for colour, part in ((palette.RIM, 0.62), (palette.DLKA, 0.45)):
-            axes.scatter(kept[:, 0], kept[:, 1], s=(part * size) ** 2, c=colour, alpha=0.75, linewidths=0, zorder=4)
-        axes.scatter(
-            zero[:, 0], zero[:, 1], s=(0.5 * size) ** 2, c=palette.DLKA, marker="x", linewidths=0.4 * line, zorder=4
-        )
+        # 1225 paths: small marks without lines.
+        small = float(np.clip(0.16 * spacing, 1.4 * line, 3 * line))
+        draw_marks(axes, reads.regular, REGULAR._replace(hollow=False), 0.6 * small, 0.5 * line)
+        draw_marks(axes, kept, SAMPLE._replace(alpha=0.8), small, 0.5 * line)
+        draw_marks(axes, zero, ZERO_READ, 1.3 * small, 0.5 * line)
     else:
         paths = np.stack([reads.regular, reads.samples], axis=1)
         for colour, width in ((palette.RIM, 1.1 * line), (palette.REGULAR, 0.5 * line)):
@@ -61,14 +52,15 @@ def mark_point(canvas: Canvas, point: Point) -> None:
     draw_marks(canvas.axes, np.array([point]), SAMPLE, 0.35 * canvas.font, canvas.line)
 
 
-def _key(paper: Paper, zeros: int, composed: bool) -> None:
+def _key(paper: Paper, zeros: int | None, composed: bool) -> None:
     entries = [
         legend.Entry("chosen cell", CELL),
         legend.Entry("regular grid", REGULAR._replace(hollow=not composed)),
         legend.Entry("where it reads", SAMPLE),
     ]
-    if zeros:
-        entries.append(legend.Entry(f"outside the map, reads zero ({zeros})", ZERO_READ))
+    if zeros != 0:
+        count = "" if zeros is None else f" ({zeros})"
+        entries.append(legend.Entry(f"outside the map, reads zero{count}", ZERO_READ))
     legend.key(paper, entries)
 
 
@@ -82,7 +74,7 @@ def _reach(reads: Reads) -> str:
     """How far the reads and the grid spread, both ways."""
 
     def both(points: np.ndarray) -> str:
-        width, height = (max(side, 0.0) for side in extent(points))
+        width, height = extent(points)
         cells = f"{legend.number(width / reads.per_cell)} x {legend.number(height / reads.per_cell)} cells"
         return f"{cells} = {legend.number(width)} x {legend.number(height)} px"
 
@@ -102,23 +94,24 @@ def draw_samples(
     captures: one stage, or the two stages of a block in order for the composed field: every path through both.
     zoom: a close-up around the cell, which may reach beyond the picture (plain paper there); else the whole picture.
     """
+    check_picture(image, letterbox)
     reads = reads_at(captures, point, letterbox)
     view = None
     if zoom:
         (x, y), half = reads.centre, reads.reach
         view = View(x - half / WINDOW, y - half, x + half / WINDOW, y + half)
-    canvas = Canvas(image, width, view)
+    canvas = Canvas(muted(image), width, view)
     draw_reads(canvas.axes, reads, canvas.line, canvas.scale)
     row, column = reads.cell
     where = f"cell (row {row}, column {column})"
     if reads.composed:
         taps = [c.stage.taps for c in captures]
-        text = f"Where {where} looks through both stages: {taps[1]} x {taps[0]} paths"
+        text = f"Composed reads of {where}: {taps[1]} x {taps[0]} paths"
         stages = " through ".join(legend.kernel(c.stage) for c in reversed(captures))
         cell = legend.number(reads.per_cell)
         legend.title(canvas, text, f"{reads.stage.level} · {stages} · 1 cell = {cell} px")
     else:
-        text = f"Where the {reads.stage.taps} taps of {where} read"
+        text = f"Reads of {where}: {reads.stage.taps} taps"
         legend.title(canvas, text, legend.stage_line(captures[0], letterbox))
     _key(canvas, reads.zeros, reads.composed)
     legend.note(canvas, _reach(reads))
@@ -137,6 +130,7 @@ def draw_samples_grid(
 
     The panels of a row share one window, so that they can be compared.
     """
+    check_picture(image, letterbox)
     blocks: dict[str, list[Capture]] = {}
     for capture in captures:
         blocks.setdefault(capture.stage.block, []).append(capture)
@@ -148,6 +142,7 @@ def draw_samples_grid(
     ]
     columns, gap = max(len(row) for row in rows), max(2, width // 160)
     side = (width - gap * (columns - 1)) // columns
+    image = muted(image)
     paper = Paper(width, len(rows) * (side + gap) - gap)
     levels = [row[0].stage.level for row in rows]
     sizes: list[str] = []
@@ -160,13 +155,14 @@ def draw_samples_grid(
             view = View(x - half, y - half, x + half, y + half)
             axes = paper.panel(image, view, j * (side + gap), i * (side + gap), side, side)
             draw_reads(axes, reads, 0.75 * paper.line, side / (2 * half))
+            missed = f", {reads.zeros} outside" if reads.zeros else ""
             name = "composed" if reads.composed else legend.kernel(reads.stage)
             plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * paper.font}
             place = (0.35 * paper.font / side, 1 - 0.35 * paper.font / side)
-            label = axes.text(*place, f"{level} {name}", fontsize=0.8 * paper.font, color=palette.INK, zorder=8)
+            label = axes.text(*place, f"{level} {name}{missed}", fontsize=0.8 * paper.font, color=palette.INK, zorder=8)
             label.set(transform=axes.transAxes, va="top", bbox=plate)
     legend.title(paper, f"Where every deform stage reads for the point ({point[0]:.0f}, {point[1]:.0f})")
-    _key(paper, sum(reads.zeros for row in rows for reads in row), composed=False)
+    _key(paper, None if any(reads.zeros for row in rows for reads in row) else 0, composed=False)
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")
     if any(row[-1].composed for row in rows):
         legend.note(paper, "Composed: every path of the second stage through the first, the block's true reach.")

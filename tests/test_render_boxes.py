@@ -1,0 +1,185 @@
+"""Boxes, differences, galleries and panels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from render_builders import NAMES, comparison, detections, picture
+
+from dlka import palette
+from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
+from dlka.render.boxes import ink_on
+from dlka.render.panels import window
+
+IMAGE = picture(300, 400)
+DLKA = detections(
+    [(20, 30, 220, 260, 0.9, 5), (300, 40, 320, 60, 0.5, 0), (250, 100, 330, 180, 0.8, 2), (5, 5, 20, 18, 0.3, 0)]
+)
+BASELINE = detections([(22, 31, 222, 262, 0.85, 5), (251, 101, 331, 181, 0.7, 7), (100, 270, 120, 290, 0.4, 2)])
+PAIRS = comparison(
+    DLKA,
+    BASELINE,
+    [
+        ("both", 0, 0),
+        ("class changed", 2, 1),
+        ("only D-LKA", 1, None),
+        ("only D-LKA", 3, None),
+        ("only baseline", None, 2),
+    ],
+)
+
+
+def outlines(canvas, colour: str) -> list[np.ndarray]:
+    """The closed outlines of one colour that are in the figure."""
+    found = []
+    for artist in canvas.axes.get_children():
+        if isinstance(artist, LineCollection) and artist.get_segments():
+            colours = artist.get_colors()
+            for i, segment in enumerate(artist.get_segments()):
+                if len(segment) == 5 and to_hex(colours[i % len(colours)]).upper() == colour.upper():
+                    found.append(segment)
+    return found
+
+
+def texts(canvas) -> list[str]:
+    return [t.get_text() for t in canvas.axes.texts]
+
+
+def test_boxes_lie_on_pixel_edges():
+    """A box over the whole picture is drawn along its rim: edges are half a pixel before the pixel centres."""
+    canvas = draw_boxes(IMAGE, detections([(0, 0, 400, 300, 0.9, 5)]), NAMES, palette.DLKA, "All")
+    (outline,) = outlines(canvas, palette.DLKA)
+    assert outline.min(0).tolist() == [-0.5, -0.5]
+    assert outline.max(0).tolist() == [399.5, 299.5]
+
+
+def test_all_boxes_are_drawn_and_counted():
+    canvas = draw_boxes(IMAGE, DLKA, NAMES, palette.DLKA, "YOLOv8n with D-LKA")
+    assert len(outlines(canvas, palette.DLKA)) == 4
+    assert sorted(texts(canvas)) == ["bus 0.90", "car 0.80", "person 0.30", "person 0.50"]
+    assert canvas.legend_text.splitlines()[:2] == ["YOLOv8n with D-LKA", "4 boxes: S 2, M 1, L 1"]
+    empty = draw_boxes(IMAGE, detections([]), NAMES, palette.DLKA, "Nothing")
+    assert "no box found" in empty.legend_text
+    assert empty.to_array().any()
+
+
+def test_labels_without_room_are_confessed():
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 380, (150, 2)) * [1, 0.74]
+    rows = [(x, y, x + 12, y + 12, 0.5, 0) for x, y in corner]
+    canvas = draw_boxes(IMAGE, detections(rows), NAMES, palette.DLKA, "Crowd")
+    shown = len(texts(canvas))
+    assert len(outlines(canvas, palette.DLKA)) == 150
+    assert 0 < shown < 150
+    assert f"{150 - shown} labels left out for want of room" in canvas.legend_text
+
+
+def test_difference_by_colour_line_and_label():
+    canvas = draw_difference(IMAGE, DLKA, BASELINE, PAIRS, NAMES)
+    counts = {kind: len(outlines(canvas, colour)) for kind, colour in palette.KIND_COLOURS.items()}
+    assert counts == {"both": 1, "class changed": 1, "only D-LKA": 2, "only baseline": 1}
+    assert sorted(texts(canvas)) == ["car 0.40", "car, baseline truck", "person 0.30", "person 0.50"]
+    text = canvas.legend_text
+    assert "only D-LKA 2 (S 2, M 0, L 0)" in text
+    assert "only baseline 1 (S 1, M 0, L 0)" in text
+    assert "class changed 1" in text
+    assert "both 1 (S 0, M 0, L 1)" in text
+    # Colour is not the only cue.
+    assert (
+        palette.KIND_LINES["only D-LKA"] != palette.KIND_LINES["only baseline"] != palette.KIND_LINES["class changed"]
+    )
+    (baseline_box,) = outlines(canvas, palette.BASELINE)
+    np.testing.assert_allclose(baseline_box.min(0), [99.5, 269.5])
+
+
+def test_dashes_are_really_drawn():
+    """The dashed and the solid outline differ in the pixels, not only in the artist."""
+
+    def coverage(kind, dlka, baseline, colour):
+        canvas = draw_difference(
+            np.zeros((300, 400, 3), np.uint8),
+            DLKA,
+            BASELINE,
+            comparison(DLKA, BASELINE, [(kind, dlka, baseline)]),
+            {} if kind == "both" else NAMES,
+        )
+        target = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        box = (DLKA if dlka is not None else BASELINE).boxes[dlka if dlka is not None else baseline]
+        x = int((box[0]) * canvas.scale)
+        rows = slice(int((box[1] + 2) * canvas.scale), int((box[3] - 2) * canvas.scale))
+        strip = canvas.to_array()[rows, x - 1 : x + 2].astype(int)
+        return (np.abs(strip - target).sum(2).min(1) < 40).mean()
+
+    assert coverage("only D-LKA", 1, None, palette.DLKA) == 1.0
+    assert 0.2 < coverage("only baseline", None, 2, palette.BASELINE) < 0.95
+
+
+def test_labels_read_on_their_colour():
+    assert ink_on(palette.BASELINE) == "white"
+    assert ink_on(palette.CHANGED) == palette.INK
+
+
+def test_odd_names_are_plain_text():
+    canvas = draw_boxes(IMAGE, DLKA, {0: "a$b$", 2: r"\frac{", 5: "bus", 7: "truck"}, palette.DLKA, "$x$")
+    assert "a$b$ 0.50" in texts(canvas)
+    canvas.to_array()
+
+
+def test_gallery_takes_small_ones_that_one_model_found():
+    crops = disagreements(DLKA, BASELINE, PAIRS, NAMES)
+    assert [c.caption for c in crops] == ["person 0.30 only D-LKA", "person 0.50 only D-LKA", "car 0.40 only baseline"]
+    assert [c.colour for c in crops] == [palette.DLKA, palette.DLKA, palette.BASELINE]
+    assert [c.caption for c in disagreements(DLKA, BASELINE, PAIRS, NAMES, limit=1)] == ["person 0.30 only D-LKA"]
+    assert disagreements(DLKA, BASELINE, PAIRS, NAMES, sizes=("L",)) == []
+    with pytest.raises(ValueError, match="sizes out of S, M, L, got XL"):
+        disagreements(DLKA, BASELINE, PAIRS, NAMES, sizes=("XL",))
+
+
+def test_crops_are_square_and_on_the_picture():
+    for box in ([0, 0, 10, 8], [395, 290, 400, 300], [150, 100, 180, 110]):
+        view = window(np.array(box, float), (300, 400))
+        assert view.right - view.left == pytest.approx(view.bottom - view.top)
+        assert view.left >= -0.5
+        assert view.top >= -0.5
+        assert view.right <= 399.5
+        assert view.bottom <= 299.5
+        assert view.left <= box[0] - 0.5
+        assert box[2] - 0.5 <= view.right
+    tile = crop_tile(IMAGE, disagreements(DLKA, BASELINE, PAIRS, NAMES)[0], 200)
+    assert tile.shape == (200, 200, 3)
+    assert (np.abs(tile.astype(int) - [0xD5, 0x5E, 0x00]).sum(2) < 40).sum() > 100
+
+
+def test_contact_sheet():
+    crops = disagreements(DLKA, BASELINE, PAIRS, NAMES)
+    sheet = contact_sheet(IMAGE, crops, columns=2, width=480)
+    assert len(sheet._panels) == 3
+    sides = {rect[2:] for _, rect in sheet._panels}
+    assert len(sides) == 1
+    assert "only D-LKA" in sheet.legend_text
+    assert sheet.to_array().shape[1] == 480
+    empty = contact_sheet(IMAGE, [])
+    assert "None here" in empty.legend_text
+    assert empty.to_array().shape[1] == 960
+
+
+def test_panels_have_the_same_size():
+    a, b = np.zeros((50, 40, 3), np.uint8), np.full((30, 60, 3), 7, np.uint8)
+    left, right = same_size(a, b)
+    assert left.shape == right.shape == (50, 60, 3)
+    assert not left[:50, :40].any()
+    assert (left[:, 40:] == 255).all()
+    assert (right[:30, :60] == 7).all()
+    both = side_by_side(a, b)
+    assert both.shape == (50, 122, 3)
+    assert not a.any()
+
+
+def test_inputs_stay_unchanged():
+    image, boxes = IMAGE.copy(), DLKA.boxes.copy()
+    draw_difference(image, DLKA, BASELINE, PAIRS, NAMES).to_array()
+    contact_sheet(image, disagreements(DLKA, BASELINE, PAIRS, NAMES)).to_array()
+    np.testing.assert_array_equal(image, IMAGE)
+    np.testing.assert_array_equal(DLKA.boxes, boxes)
