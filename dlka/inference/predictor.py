@@ -6,6 +6,7 @@ import threading
 import time
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ import torch
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import deformation, probe
 from dlka.models.build import DLKAModel
+from dlka.models.catalog import find
 from dlka.models.decode import suppress
+from dlka.models.weights import Card, load_model
 from dlka.types import Capture, Detections, Gate
 
 
@@ -124,3 +127,13 @@ class Predictor:
             cells[here] = np.stack(np.divmod(index[here] - first, columns), axis=1)
             first += rows * columns
         return levels, cells
+
+
+@lru_cache(maxsize=8)
+def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
+    """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
+
+    Raises WeightsRefused with one sentence.
+    """
+    net, card = load_model(find(model))
+    return Predictor(net, torch.device(device) if device else None), card

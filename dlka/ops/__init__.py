@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 
 from dlka.ops.backends import choose
@@ -40,7 +42,7 @@ def deform_dwconv2d(
     Raises ValueError (shapes, devices, geometry, unknown backend), TypeError (dtypes) or RuntimeError (the named
     backend cannot run here), each one sentence with expected and got.
     """
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+    if _autocast(x.device.type) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         offset = offset.float()
@@ -49,7 +51,11 @@ def deform_dwconv2d(
     check(x, offset, weight, bias, geometry)
     run = choose(backend, x.device)
     wide = accumulation_dtype(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(x.device.type, enabled=False) if _autocast(x.device.type) else nullcontext():
         out = run(x.to(wide), offset, weight.to(wide), None if bias is None else bias.to(wide), geometry).to(x.dtype)
     channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return out.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def _autocast(device_type: str) -> bool:
+    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)

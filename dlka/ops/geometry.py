@@ -36,7 +36,7 @@ class Geometry:
 
 def pair(name: str, value: IntOrPair, least: int) -> Pair2:
     """An int or a pair of ints, each at least `least`, as a pair; ValueError names the argument otherwise."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(values) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < least for v in values):
         raise ValueError(f"{name}: expected an int or a pair of ints of at least {least}, got {value!r}")
     return values

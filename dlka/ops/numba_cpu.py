@@ -256,4 +256,4 @@ def backward(
         offset_out = grad_offset.view(offset_array.shape).numpy()
         _run(_backward_rows, [(*shared, gx, offset_out, gw, *r) for (gx, gw), r in zip(own, ranges)])
     inner = grad_x.sum(0)[:, _FRAME:-_FRAME, _FRAME:-_FRAME].contiguous()
-    return inner.permute(0, 3, 1, 2), grad_offset, grad_weight.sum(0).t().reshape(weight.shape)
+    return inner.permute(0, 3, 1, 2), grad_offset, grad_weight.sum(0).t().contiguous().view(weight.shape)

@@ -11,6 +11,7 @@ import math
 import torch
 
 from dlka.ops.geometry import Geometry
+from dlka.ops.guard import empty_output, finite, poison
 
 
 def run(
@@ -19,7 +20,10 @@ def run(
     """Shapes as in dlka.ops.deform_dwconv2d; differentiable by torch's own autograd, one dtype."""
     n, channels, height, width = x.shape
     out_height, out_width = offset.shape[2:]
-    kh, kw = geometry.kernel
+    (kh, kw), (sy, sx), (py, px), (ry, rx) = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
+    if n == 0:
+        return empty_output(x, offset, weight, bias, geometry)
+    safe = finite(offset)
     images = []
     for image in range(n):
         cells = []
@@ -29,22 +33,18 @@ def run(
                 for i in range(kh):
                     for j in range(kw):
                         k = i * kw + j
-                        y = h * geometry.stride[0] - geometry.padding[0] + i * geometry.dilation[0] + offset[image, 2 * k, h, w]
-                        z = w * geometry.stride[1] - geometry.padding[1] + j * geometry.dilation[1] + offset[image, 2 * k + 1, h, w]
+                        y = h * sy - py + i * ry + safe[image, 2 * k, h, w]
+                        z = w * sx - px + j * rx + safe[image, 2 * k + 1, h, w]
                         value = value + weight[:, 0, i, j] * _bilinear(x[image], y, z)
                 cells.append(value)
         images.append(torch.stack(cells, -1).view(channels, out_height, out_width))
-    return torch.stack(images) if images else x.new_zeros(0, channels, out_height, out_width) + 0 * (x.sum() + offset.sum() + weight.sum())
+    return poison(torch.stack(images), offset)
 
 
 def _bilinear(image: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """image [C, H, W] read at a real-valued (y, x): four neighbours, those outside the map count zero."""
     channels, height, width = image.shape
-    if math.isnan(float(y)) or math.isnan(float(x)):
-        return image.new_full((channels,), float("nan"))
-    if not (-1 <= float(y) < height and -1 <= float(x) < width):
-        return image.new_zeros(channels)
-    y0, x0 = math.floor(float(y)), math.floor(float(x))
+    y0, x0 = math.floor(y.detach()), math.floor(x.detach())
     value = image.new_zeros(channels)
     for row, share_y in ((y0, y0 + 1 - y), (y0 + 1, y - y0)):
         for column, share_x in ((x0, x0 + 1 - x), (x0 + 1, x - x0)):

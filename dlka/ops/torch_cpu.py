@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from dlka.ops.geometry import Geometry
+from dlka.ops.guard import finite, poison
 
 
 def run(
@@ -23,15 +24,16 @@ def run(
     table = torch.cat([cells, cells.new_zeros(1, channels)])  # the last row is what lies outside the map
     outside = n * height * width
     base_y, base_x = (torch.from_numpy(a).to(offset) for a in geometry.axes(out_height, out_width))
+    safe = finite(offset)
     image = torch.arange(n, device=x.device).view(n, 1, 1) * (height * width)
     taps = weight.reshape(channels, -1).t()  # [K, C]
 
     out = x.new_zeros(n * out_height * out_width, channels) if bias is None else bias.expand(n * out_height * out_width, -1)
     for k in range(kh * kw):
         # Clamped to just outside the map: reads zero, and the integer conversion of huge numbers is defined.
-        y = (base_y[k // kw].view(1, -1, 1) + offset[:, 2 * k]).clamp(-2, height + 1)
-        z = (base_x[k % kw].view(1, 1, -1) + offset[:, 2 * k + 1]).clamp(-2, width + 1)
-        y0, x0 = y.detach().floor().nan_to_num(), z.detach().floor().nan_to_num()
+        y = (base_y[k // kw].view(1, -1, 1) + safe[:, 2 * k]).clamp(-2, height + 1)
+        z = (base_x[k % kw].view(1, 1, -1) + safe[:, 2 * k + 1]).clamp(-2, width + 1)
+        y0, x0 = y.detach().floor(), z.detach().floor()
         ly, lx = y - y0, z - x0
         rows, shares = [], []
         for dy, share_y in ((0, 1 - ly), (1, ly)):
@@ -48,4 +50,4 @@ def run(
         )  # [N*Ho*Wo, C]
         out = out + read * taps[k]
     out = out.view(n, out_height, out_width, channels).permute(0, 3, 1, 2)
-    return out.masked_fill(offset.isnan().any(1, keepdim=True), float("nan"))
+    return poison(out, offset)

@@ -6,6 +6,7 @@ import torch
 from torchvision.ops import deform_conv2d
 
 from dlka.ops.geometry import Geometry
+from dlka.ops.guard import empty_output, finite, poison
 
 
 def run(
@@ -13,15 +14,14 @@ def run(
 ) -> torch.Tensor:
     """Shapes as in dlka.ops.deform_dwconv2d; one dtype, float32 or float64."""
     if x.shape[0] == 0:  # torchvision divides by the batch size
-        return x.new_zeros(0, x.shape[1], *offset.shape[2:]) + 0 * (x.sum() + offset.sum() + weight.sum())
-    poisoned = offset.isnan()
+        return empty_output(x, offset, weight, bias, geometry)
     out = deform_conv2d(
         x,
-        offset.masked_fill(poisoned, 0),
+        finite(offset),
         weight,
         bias,
         stride=geometry.stride,
         padding=geometry.padding,
         dilation=geometry.dilation,
     )
-    return out.masked_fill(poisoned.any(1, keepdim=True), float("nan"))
+    return poison(out, offset)
