@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dlka.models import convert
 from dlka.models.convert import CheckpointRefused, read_checkpoint
-from dlka.models.inert import Inert, Storage, StoredTensor, _Unpickler
+from dlka.models.inert import STORAGES, Inert, Storage, StoredTensor, _Unpickler
 
 
 def archive(path: Path, pickled: bytes, storages: dict[str, bytes] | None = None, **options) -> Path:
@@ -181,6 +181,7 @@ def test_a_call_that_hides_beside_good_weights_stays_a_dead_object(tmp_path):
 @given(st.sampled_from(["os", "builtins", "torch", "torch._utils", "collections", "dlka.models.inert"]), st.text())
 @settings(deadline=None, max_examples=200)
 def test_every_other_name_is_an_inert_class(module, name):
+    assume(name not in (*STORAGES, "OrderedDict", "_rebuild_tensor_v2", "_rebuild_parameter"))
     found = _Unpickler(io.BytesIO()).find_class(module, name)
     assert issubclass(found, Inert)
     assert not hasattr(found("argument"), "__dict__")
@@ -287,7 +288,7 @@ def test_archives_that_torch_does_not_write_are_refused(tmp_path):
 
 def test_overlapping_entries_are_refused(tmp_path):
     """Two names in the directory for one and the same content: the classic bomb without compression."""
-    path = archive(tmp_path / "overlap.pt", tensor(), {"0": bytes(8), "1": bytes(4000)})
+    path = archive(tmp_path / "twice.pt", tensor(), {"0": bytes(8), "1": bytes(4000)})
     data = path.read_bytes()
     with zipfile.ZipFile(path) as file:
         first = file.getinfo("m/data/1")
@@ -297,7 +298,7 @@ def test_overlapping_entries_are_refused(tmp_path):
     patched[entry + 16 : entry + 28] = target
     patched[entry + 42 : entry + 46] = struct.pack("<I", first.header_offset)
     path.write_bytes(bytes(patched))
-    refusal(path)
+    assert "overlap" in refusal(path)
 
 
 def test_the_old_format_and_torchscript_are_refused_with_what_to_do(tmp_path):
@@ -334,7 +335,7 @@ def test_a_child_that_dies_leaves_a_sentence(tmp_path, monkeypatch):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_a_damaged_checkpoint_is_refused_or_read_and_nothing_else(tmp_path_factory, data):
     path = archive(tmp_path_factory.mktemp("fuzz") / "fuzz.pt", tensor(), {"0": struct.pack("<2f", 1, 2)})
     content = bytearray(path.read_bytes())
