@@ -15,9 +15,10 @@ from render_builders import picture
 
 from dlka import palette
 from dlka.render import Canvas, View, legend
-from dlka.render.canvas import Paper, muted, resample, whole
+from dlka.render.canvas import Paper
 from dlka.render.labels import leader, overlap, place_labels
 from dlka.render.marks import SAMPLE, draw_marks
+from dlka.render.picture import muted, resample, whole
 
 
 def test_picture_stands_pixel_for_pixel_above_the_legend():
@@ -114,7 +115,7 @@ def test_marks_outside_are_clipped():
 
 def test_outputs_agree_and_parse():
     canvas = Canvas(picture(60, 80), width=200)
-    legend.title(canvas, "Offsets cost $5 & <more>")
+    legend.title(canvas, r"$\frac{$ costs 5 & <more>")
     draw_marks(canvas.axes, np.array([[30.0, 20.0]]), SAMPLE, 8, 2)
     array = canvas.to_array()
     decoded = cv2.imdecode(np.frombuffer(canvas.to_png(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]

@@ -24,8 +24,8 @@ from dlka.render import (
     sample_density,
 )
 from dlka.render.density import splat
+from dlka.render.fields import friendly
 from dlka.render.maps import colour_table, diverging, sequential, wheel
-from dlka.render.offsets import friendly
 
 LETTERBOX = Letterbox.fit((224, 320), 320)  # unscaled, no padding: 28 x 40 cells at stride 8
 IMAGE = picture(224, 320)

@@ -1,8 +1,9 @@
 """Pictures: arrays in, new figures out. Knows neither torch nor a model."""
 
 from dlka.render.boxes import draw_boxes, draw_difference
-from dlka.render.canvas import Canvas, Paper, View
+from dlka.render.canvas import Canvas, Paper
 from dlka.render.density import density_overlay, outside_share, sample_density
+from dlka.render.fields import field_scale, magnitude, mean_offset
 from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
 from dlka.render.geometry import (
     cell_at,
@@ -14,8 +15,9 @@ from dlka.render.geometry import (
     sample_points,
     sampled_size,
 )
-from dlka.render.offsets import field_scale, magnitude, mean_offset, offset_arrows, offset_flow, offset_magnitude
+from dlka.render.offsets import offset_arrows, offset_flow, offset_magnitude
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
+from dlka.render.picture import View
 from dlka.render.samples import draw_samples, draw_samples_grid, mark_point
 
 __all__ = [

@@ -46,8 +46,9 @@ def draw_outlines(canvas: Canvas, outlines: Sequence[Outline]) -> int:
     for line in dict.fromkeys(o.line for o in outlines):
         group = [o for o in outlines if o.line == line]
         paths = corners(np.array([o.box for o in group], np.float64))
-        widths = np.array([canvas.line * (0.45 if o.thin else 1.0) for o in group])
-        rim = LineCollection(paths, colors=palette.RIM, linewidths=widths + 0.7 * canvas.line, alpha=0.55, zorder=2)
+        widths = np.array([canvas.line * (0.5 if o.thin else 1.3) for o in group])
+        # A light rim: the accents are dark enough for bright pictures, and dashes need gaps that show on dark ones.
+        rim = LineCollection(paths, colors=palette.PAPER, linewidths=widths + 0.6 * canvas.line, alpha=0.7, zorder=2)
         canvas.axes.add_collection(rim)
         canvas.axes.add_collection(
             LineCollection(paths, colors=[o.colour for o in group], linewidths=widths, linestyles=line, zorder=3)

@@ -7,98 +7,20 @@ once (one canvas belongs to one thread). The figure has 72 dots per inch, so tha
 from __future__ import annotations
 
 import io
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from matplotlib.artist import Artist, allow_rasterization
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from dlka import palette
+from dlka.render.picture import Raster, View, check_image, resample, whole
 
 PHONE = 360  # at this width on a screen the type is as large as the palette says
 TALL = 1.15  # a picture's height at most, in widths of the paper
 NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked width, not further: the legend needs room
-
-
-class View(NamedTuple):
-    """A part of the picture: left, top, right, bottom in original pixels, measured at pixel centres like points."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-def check_image(image: np.ndarray) -> None:
-    """Raise ValueError unless the picture is RGB uint8 [H, W, 3]."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"expected a picture [H, W, 3] uint8, got {list(image.shape)} {image.dtype}: decode it first")
-
-
-def grey(image: np.ndarray) -> np.ndarray:
-    """A colourless copy [H, W, 3], so that every colour on it means data."""
-    check_image(image)
-    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-
-
-def muted(image: np.ndarray) -> np.ndarray:
-    """A quiet copy [H, W, 3]: most colour and some contrast taken out, so that small marks stand out from it."""
-    return cv2.addWeighted(grey(image), 0.5, image, 0.2, 48)
-
-
-def whole(image: np.ndarray) -> View:
-    """The view that shows all of a picture."""
-    return View(-0.5, -0.5, image.shape[1] - 0.5, image.shape[0] - 0.5)
-
-
-def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarray:
-    """The part of a picture in a view as [height, width, 3] uint8; beyond the picture's edge lies plain paper."""
-    sx, sy = width / (view.right - view.left), height / (view.bottom - view.top)
-    rows, columns = image.shape[:2]
-    if max(sx, sy) < 1:
-        # Shrink by areas first, as sampling every few pixels would leave jagged edges; the rest is near 1:1.
-        small = (max(1, round(columns * sx)), max(1, round(rows * sy)))
-        if view == whole(image):
-            return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    # Warping takes the forward map: original x -> shrunk x -> sheet column.
-    fx, fy = image.shape[1] / columns, image.shape[0] / rows
-    forward = np.array(
-        [
-            [sx / fx, 0, (0.5 / fx - 0.5 - view.left) * sx - 0.5],
-            [0, sy / fy, (0.5 / fy - 0.5 - view.top) * sy - 0.5],
-        ]
-    )
-    # Cubic reading is smooth when a little enlarged; far enlarged, the pixels themselves are the honest picture.
-    flags = cv2.INTER_NEAREST if min(sx, sy) > 12 else cv2.INTER_CUBIC
-    out = cv2.warpAffine(image, forward, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    x = view.left + (np.arange(width) + 0.5) / sx
-    y = view.top + (np.arange(height) + 0.5) / sy
-    paper = (np.array(to_rgb(palette.OUTSIDE)) * 255).round()
-    out[:, (x < -0.5) | (x > columns - 0.5)] = paper
-    out[(y < -0.5) | (y > rows - 0.5)] = paper
-    return out
-
-
-class Raster(Artist):
-    """A picture drawn pixel for pixel: matplotlib's own images are resampled once more, which costs 40 ms."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        super().__init__()
-        self.pixels = pixels  # [height, width, 3] uint8, one to one on the paper
-
-    @allow_rasterization
-    def draw(self, renderer: Any) -> None:
-        assert self.axes is not None
-        left, bottom = np.round(self.axes.bbox.min).astype(int)
-        gc = renderer.new_gc()
-        renderer.draw_image(gc, left, bottom, cv2.cvtColor(self.pixels, cv2.COLOR_RGB2RGBA)[::-1])
-        gc.restore()
 
 
 class Paper:

@@ -62,7 +62,7 @@ def density_overlay(
     capture: Capture,
     letterbox: Letterbox,
     scale: float = 1.0,
-    opacity: float = 0.65,
+    opacity: float = 0.55,
     width: int = 960,
 ) -> Canvas:
     """log2 of sample density over the regular grid's, from -scale (sparser) over 0 to +scale (denser), in doublings."""

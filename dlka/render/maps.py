@@ -8,8 +8,9 @@ from matplotlib.colors import to_rgb
 
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
-from dlka.render.canvas import Canvas, grey
+from dlka.render.canvas import Canvas
 from dlka.render.geometry import cell_positions, cells_under, check_picture
+from dlka.render.picture import grey
 from dlka.types import Capture
 
 

@@ -13,12 +13,13 @@ from matplotlib.colors import to_rgb
 from dlka import palette
 from dlka.render import legend
 from dlka.render.boxes import Names, corners, pair_outline
-from dlka.render.canvas import Paper, View
+from dlka.render.canvas import Paper
+from dlka.render.picture import View
 from dlka.types import SIZES, Comparison, Detections
 
 ROUND = 2.6  # side of a crop in longer sides of its box
 CAPTION = 0.085  # text height of a caption in sides of its tile
-LEAST = 24.0  # pixels of the original picture, the smallest side of a crop
+LEAST = 64.0  # pixels of the original picture, the smallest side of a crop
 
 
 def same_size(*pictures: np.ndarray) -> list[np.ndarray]:
@@ -79,7 +80,7 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
 def _tile(paper: Paper, image: np.ndarray, crop: Crop, left: int, top: int, side: int) -> Axes:
     axes = paper.panel(image, window(crop.box, (image.shape[0], image.shape[1])), left, top, side, side)
     path, line = corners(crop.box[None].astype(np.float64)), side / 110
-    axes.add_collection(LineCollection(path, colors=palette.RIM, linewidths=1.7 * line, alpha=0.55))
+    axes.add_collection(LineCollection(path, colors=palette.PAPER, linewidths=1.6 * line, alpha=0.7))
     axes.add_collection(LineCollection(path, colors=crop.colour, linewidths=line, linestyles=crop.line))
     return axes
 

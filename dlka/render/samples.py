@@ -12,9 +12,10 @@ from matplotlib.patches import Rectangle
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
-from dlka.render.canvas import Canvas, Paper, View, muted
+from dlka.render.canvas import Canvas, Paper
 from dlka.render.geometry import check_picture
 from dlka.render.marks import CELL, REGULAR, SAMPLE, ZERO_READ, draw_marks
+from dlka.render.picture import View, muted
 from dlka.render.reads import Point, Reads, reads_at
 from dlka.types import Capture
 
