@@ -62,6 +62,7 @@ def _key(paper: Paper, zeros: int | None, composed: bool) -> None:
     if zeros != 0:
         count = "" if zeros is None else f" ({zeros})"
         entries.append(legend.Entry(f"outside the map, reads zero{count}", ZERO_READ))
+        entries.append(legend.Entry("edge of the map", colour=palette.MUTED, line=":"))
     legend.key(paper, entries)
 
 
