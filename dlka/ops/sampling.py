@@ -60,12 +60,13 @@ def composed_locations(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     outer [K2, 2]: locations of one output cell of the second stage, in cells of the first stage's output map
     inner [K1, 2, H, W]: sampling locations of the first stage
     Returns [K2, K1, 2], (y, x) in cells of the first stage's input; paths that leave the map between the two
-    stages read zero there and are NaN.
+    stages read zero there and are NaN (as are those of offsets that are not numbers).
     """
     height, width = inner.shape[-2:]
     y, x = outer[:, 0], outer[:, 1]
-    inside = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
-    y, x = np.where(inside, y, 0), np.where(inside, x, 0)
+    inside = (y > -1) & (y < height) & (x > -1) & (x < width)
+    # Between the outermost cells and the zeros outside only the cells are read: those neighbours count alone.
+    y, x = np.where(inside, y, 0).clip(0, height - 1), np.where(inside, x, 0).clip(0, width - 1)
     y0, x0 = np.floor(y).astype(int), np.floor(x).astype(int)
     y1, x1 = np.minimum(y0 + 1, height - 1), np.minimum(x0 + 1, width - 1)
     fy, fx = y - y0, x - x0
