@@ -1,0 +1,153 @@
+"""Compare two models on many pictures: drawings and one JSON for each. A file that fails does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlka.compare import compare, rows, summary
+from dlka.images import read_image
+from dlka.inference.predictor import Predictor, load_predictor
+from dlka.jobs import provenance
+from dlka.jobs.gallery import gallery
+from dlka.models.adopt import sha256
+from dlka.stage_stats import all_stage_stats
+from dlka.types import KINDS
+
+REPORT = "comparison.json"
+
+
+class BatchRefused(ValueError):
+    """A run that cannot start at all; one sentence with what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How both models look: input size in pixels, confidence and IoU in 0..1, factor on every offset of the first."""
+
+    size: int = 640
+    confidence: float = 0.25
+    iou: float = 0.7
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: its folder and the counts of `dlka.compare.summary`, or one sentence why not."""
+
+    image: str
+    folder: Path | None = None
+    counts: dict[str, Any] | None = None
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        if self.counts is None:
+            return f"{self.image}: {self.problem}"
+        kinds = ", ".join(f"{self.counts['kinds'][kind]} {kind}" for kind in KINDS)
+        return f"{self.image}: {self.counts['objects']} objects ({kinds}) -> {self.folder}"
+
+
+def run_batch(
+    images: Sequence[str | os.PathLike],
+    model: str,
+    baseline: str,
+    out: str | Path,
+    settings: Settings = Settings(),
+    device: str | None = None,
+) -> Iterator[Outcome]:
+    """Compare `model` with `baseline` on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
+
+    Pictures of the same stem get folders STEM, STEM-2, ...; what an earlier run left there is overwritten. Raises,
+    before the first picture, WeightsRefused for unknown models, BatchRefused for models of different classes and
+    ValueError for settings out of range.
+    """
+    predictors = load_predictor(model, device)[0], load_predictor(baseline, device)[0]
+    if predictors[0].names != predictors[1].names:
+        raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
+    # A first look at nothing refuses settings out of range, and later timings leave out what happens only once.
+    for predictor, strength in zip(predictors, (settings.strength, 1.0)):
+        _look(predictor, np.zeros((64, 64, 3), np.uint8), settings, strength)
+    made_by = {
+        "settings": asdict(settings),
+        "models": {"dlka": provenance.weights(model), "baseline": provenance.weights(baseline)},
+        "machine": provenance.machine(),
+        "versions": provenance.versions(),
+    }
+    return _outcomes(images, predictors, (model, baseline), Path(out), settings, made_by)
+
+
+def _outcomes(
+    images: Sequence[str | os.PathLike],
+    predictors: tuple[Predictor, Predictor],
+    models: tuple[str, str],
+    out: Path,
+    settings: Settings,
+    made_by: dict[str, Any],
+) -> Iterator[Outcome]:
+    for image, folder in zip(images, folders(images)):
+        try:
+            counts = _compare_one(Path(image), out / folder, predictors, models, settings, made_by)
+            yield Outcome(str(image), out / folder, counts)
+        except (ValueError, RuntimeError, OSError) as error:  # refused, not finite, out of memory or disk
+            yield Outcome(str(image), problem=str(error))
+
+
+def _compare_one(
+    path: Path,
+    folder: Path,
+    predictors: tuple[Predictor, Predictor],
+    models: tuple[str, str],
+    settings: Settings,
+    made_by: dict[str, Any],
+) -> dict[str, Any]:
+    image = read_image(path)
+    dlka = _look(predictors[0], image, settings, settings.strength)
+    baseline = _look(predictors[1], image, settings, 1.0)
+    found = dlka.detections, baseline.detections
+    comparison, names = compare(*found), predictors[0].names
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    for name, drawing in gallery(image, models, dlka, baseline, comparison, names):
+        (folder / f"{name}.png").write_bytes(drawing.to_png())
+        pictures[f"{name}.png"] = drawing.legend_text
+    counts = summary(comparison)
+    report = {
+        "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
+        **made_by,
+        "device": dlka.device,
+        "milliseconds": {"dlka": dlka.milliseconds, "baseline": baseline.milliseconds},
+        "summary": counts,
+        "objects": rows(comparison, *found, names),
+        "stages": [stats.as_dict() for stats in all_stage_stats(dlka.captures, dlka.letterbox)],
+        "pictures": pictures,  # file name -> what its legend says
+    }
+    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return counts
+
+
+def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength: float) -> Any:
+    return predictor.predict(
+        image, confidence=settings.confidence, iou=settings.iou, size=settings.size, strength=strength
+    )
+
+
+def folders(images: Sequence[str | os.PathLike]) -> list[str]:
+    """One folder name for every picture, from its stem: no two alike on any file system, none leads elsewhere."""
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        stem = re.sub(r"[^\w. ()+-]", "_", Path(image).stem).strip(". ") or "picture"
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

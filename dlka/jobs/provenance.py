@@ -1,0 +1,52 @@
+"""What made a result: weights, versions and machine, as plain data for the JSON beside every picture and table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dlka
+from dlka.models.adopt import sha256
+from dlka.models.catalog import find
+from dlka.models.weights import load_card
+
+PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "faster-coco-eval")
+
+
+def versions() -> dict[str, str]:
+    """Version of the project, of Python and of the packages that decide on results."""
+    found = {"dlka": dlka.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def weights(model: str) -> dict[str, Any]:
+    """File name, SHA-256 and card of a model id or weights file; the class names only as their number."""
+    path = find(model)
+    card = asdict(load_card(path))
+    names = card.pop("names")
+    return {"id": path.stem, "file": path.name, "sha256": sha256(path), "classes": len(names), **card}
+
+
+def machine() -> dict[str, Any]:
+    """CPU name, logical cores, and the threads that torch uses now."""
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,140 @@
+"""COCO average precision of a model on a labelled folder, and how far its deform stages move on these pictures.
+
+Measured as Ultralytics' validator does: confidence 0.001, IoU 0.7, several classes a cell, at most 300 boxes a picture.
+Three things differ. Each picture is padded by itself and no further than to a multiple of the largest stride, where the
+validator pads batches of 16 to one shape with at least half a stride to spare. AP is COCO's, by faster-coco-eval, with
+at most 100 boxes a picture and class. And COCO's own annotations sort objects into S, M and L by the area of their
+masks; YOLO labels have boxes only, so here it is the area of the box, in pixels of the original picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from dlka.images import read_image
+from dlka.inference.predictor import load_predictor
+from dlka.jobs import provenance
+from dlka.jobs.dataset import DataRefused, read_val
+from dlka.models.catalog import find
+from dlka.ops.sampling import split_offset
+from dlka.stage_stats import MOVED
+from dlka.types import Capture, Detections
+
+CONFIDENCE, IOU = 0.001, 0.7
+METRICS = {
+    "AP": "AP_all",
+    "AP50": "AP_50",
+    "AP75": "AP_75",
+    "AP_S": "AP_small",
+    "AP_M": "AP_medium",
+    "AP_L": "AP_large",
+}
+PROBED = 32  # pictures that the statistics of the offsets are taken over
+
+
+def run_val(
+    model: str, data: str | Path, size: int = 640, limit: int | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """Measure one model (an id or a weights file) on data/images/val.
+
+    Classes are matched by name: the model must know all of the data's, its other ones are left out. limit: only so
+    many pictures. Returns what a JSON needs: "metrics" (AP in 0..1, None where there is no such object),
+    "stage_offsets", "pictures", "objects", settings, weights and versions. Raises WeightsRefused, DataRefused,
+    ImageRefused.
+    """
+    predictor, _ = load_predictor(model, device)
+    names, labelled = read_val(Path(data), limit)
+    number_of = {name: number for number, name in predictor.names.items()}
+    unknown = [name for name in names.values() if name not in number_of]
+    if unknown:
+        raise DataRefused(
+            f"{data}: {model} does not know the class {unknown[0]!r}; expected classes that it was trained on."
+        )
+    category = {number_of[name]: number for number, name in names.items()}
+    keep = None if len(category) == len(predictor.names) else sorted(category)
+
+    truth, found, offsets = [], [], OffsetTotals()
+    for number, item in enumerate(labelled):
+        image = read_image(item.picture)
+        height, width = image.shape[:2]
+        prediction = predictor.predict(image, confidence=CONFIDENCE, iou=IOU, size=size, classes=keep, multi_label=True)
+        sides = np.array([width, height, width, height])
+        truth += coco_rows(number, (item.boxes - [0.5, 0.5, 0, 0] * item.boxes[:, [2, 3, 2, 3]]) * sides, item.classes)
+        found += detection_rows(number, prediction.detections, category)
+        if number < PROBED:
+            offsets.add(prediction.captures)
+    return {
+        "model": find(model).stem,
+        "metrics": average_precision(len(labelled), sorted(names), truth, found),
+        "stage_offsets": offsets.rows(),
+        "data": Path(data).name,
+        "pictures": len(labelled),
+        "objects": len(truth),
+        "settings": {"size": size, "confidence": CONFIDENCE, "iou": IOU, "multi_label": True},
+        "device": str(predictor.device),
+        "weights": provenance.weights(model),
+        "versions": provenance.versions(),
+    }
+
+
+def coco_rows(image: int, boxes: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
+    """COCO annotations of one picture; boxes [n, 4] as x, y (upper left), width, height in pixels."""
+    return [
+        {
+            "image_id": image,
+            "category_id": int(c),
+            "bbox": [*map(float, box)],
+            "area": float(box[2] * box[3]),
+            "iscrowd": 0,
+        }
+        for box, c in zip(boxes, classes)
+    ]
+
+
+def detection_rows(image: int, detections: Detections, category: dict[int, int]) -> list[dict[str, Any]]:
+    """COCO results of one picture; category: the model's class number -> the data's."""
+    boxes = detections.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = coco_rows(image, boxes, np.array([category[int(c)] for c in detections.classes], np.int64))
+    return [{**row, "score": float(score)} for row, score in zip(rows, detections.scores)]
+
+
+def average_precision(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> dict[str, float | None]:
+    """COCO's AP figures in 0..1; None where there is no object of that size, or none at all."""
+    annotations = [{**row, "id": number} for number, row in enumerate(truth, 1)]
+    images, classes = [{"id": i} for i in range(pictures)], [{"id": int(c), "name": str(c)} for c in categories]
+    coco = COCO({"images": images, "categories": classes, "annotations": annotations})
+    evaluation = COCOeval_faster(coco, coco.loadRes(found), "bbox", print_function=lambda *_: None)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    values = {name: float(evaluation.stats_as_dict[key]) for name, key in METRICS.items()}
+    return {name: None if value < 0 else value for name, value in values.items()}
+
+
+class OffsetTotals:
+    """Sums over pictures of how far each deform stage moves its taps."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[Any]] = {}  # stage name -> label, offsets, of them moved, sum of lengths
+
+    def add(self, captures: Sequence[Capture]) -> None:
+        """Take in what all stages did on one picture."""
+        for capture in captures:
+            length = np.hypot(*split_offset(capture.offset))
+            sums = self._sums.setdefault(capture.stage.name, [capture.stage.label, 0, 0, 0.0])
+            sums[1:] = sums[1] + length.size, sums[2] + int((length > MOVED).sum()), sums[3] + float(length.sum())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a stage: share of offsets longer than MOVED cells (0..1), mean length in cells."""
+        return [
+            {"stage": name, "label": label, "moved": moved / count, "mean_cells": total / count}
+            for name, (label, count, moved, total) in self._sums.items()
+        ]
