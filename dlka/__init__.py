@@ -1,3 +1,30 @@
-"""YOLOv8 with Deformable Large Kernel Attention (D-LKA), and pictures of where it looks."""
+"""YOLOv8 with Deformable Large Kernel Attention (D-LKA), and pictures of where it looks.
+
+``dlka.YOLO`` and ``dlka.deform_dwconv2d`` are imported when they are first used: ``import dlka`` alone needs neither
+torch nor ultralytics.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dlka.models.yolo import YOLO
+    from dlka.ops import deform_dwconv2d
 
 __version__ = "0.1.0"
+__all__ = ["YOLO", "__version__", "deform_dwconv2d"]
+
+_HOMES = {"YOLO": "dlka.models.yolo", "deform_dwconv2d": "dlka.ops"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(_HOMES[name]), name)  # found here the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -65,7 +65,12 @@ class DeformConv(nn.Module):
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.offset_net = OffsetConv2d(
-            channels, 2 * kernel_size[0] * kernel_size[1], kernel_size, stride=stride, padding=padding, dilation=dilation
+            channels,
+            2 * kernel_size[0] * kernel_size[1],
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
         )
         self.deform_conv = DepthwiseWeight(channels, kernel_size)
 
@@ -135,8 +140,8 @@ class DeformableLKAAttention(nn.Module):
         self.spatial_gating_unit = self.gating(d_model)
         self.proj_2 = nn.Conv2d(d_model, d_model, 1)
         if identity:
-            nn.init.zeros_(self.proj_2.weight)
-            nn.init.zeros_(self.proj_2.bias)
+            for parameter in self.proj_2.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))

@@ -6,6 +6,8 @@ Maps are [N, C, H, W]. Names of sub-modules follow the article that the placemen
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from ultralytics.nn.modules import Conv, Detect
@@ -38,12 +40,20 @@ class BottleneckDLKA(nn.Module):
 class C2f_DLKA(nn.Module):
     """YOLOv8's C2f with D-LKA bottlenecks; cv1 and cv2 have the stock block's names and shapes.
 
-    forward: [N, c1, H, W] -> [N, c2, H, W]; n bottlenecks on half of c2 channels.
+    forward: [N, c1, H, W] -> [N, c2, H, W]; n bottlenecks on `hidden` channels, by default half of c2.
     """
 
-    def __init__(self, c1: int, c2: int, n: int = 1, shortcut: bool = False, rigid: bool = False) -> None:
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        n: int = 1,
+        shortcut: bool = False,
+        rigid: bool = False,
+        hidden: int | None = None,
+    ) -> None:
         super().__init__()
-        self.c = c2 // 2
+        self.c = hidden or c2 // 2
         self.cv1 = Conv(c1, 2 * self.c, 1, 1)
         self.cv2 = Conv((2 + n) * self.c, c2, 1)
         self.m = nn.ModuleList(BottleneckDLKA(self.c, self.c, shortcut, rigid) for _ in range(n))
@@ -68,6 +78,7 @@ class DetectDLKA(Detect):
         self, nc: int, reg_max: int = 16, end2end: bool = False, ch: tuple[int, ...] = (), rigid: bool = False
     ) -> None:
         super().__init__(nc, reg_max, end2end, ch)
+        branches: Any = self.cv3
         self.cv3 = nn.ModuleList(
-            nn.Sequential(*branch[:-1], attention(branch[-1].in_channels, rigid), branch[-1]) for branch in self.cv3
+            nn.Sequential(*branch[:-1], attention(branch[-1].in_channels, rigid), branch[-1]) for branch in branches
         )

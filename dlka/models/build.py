@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from ultralytics.nn.modules import C2f
+from ultralytics.nn.modules import Detect
 from ultralytics.nn.tasks import DetectionModel
 
 from dlka.models.blocks import C2f_DLKA, DetectDLKA, attention
+from dlka.models.doctor import diagnose
 from dlka.models.yaml_file import ModelYamlError, load_model_yaml, scale_in_name
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -53,18 +54,26 @@ def read_config(name: str | Path) -> dict[str, Any]:
     "yolov8s-dlka-neck.yaml" is scale s of the project's own file; other names are paths of files.
     """
     path = Path(name)
-    scale = scale_in_name(path)
-    for placement, pattern in PLACEMENTS.items():
-        if not path.exists() and path.name in {pattern.format(s) for s in (*SCALES, "")}:
-            return model_config(placement, scale or "n")
-    return {**load_model_yaml(path), "scale": scale or "n"}
+    scale = scale_in_name(path) or "n"
+    placement = placement_of(path)
+    return model_config(placement, scale) if placement else {**load_model_yaml(path), "scale": scale}
+
+
+def placement_of(name: str | Path) -> str | None:
+    """The placement whose yaml a file name stands for, None for other names; a file that exists stands for itself."""
+    path = Path(name)
+    names = {pattern.format(s): placement for placement, pattern in PLACEMENTS.items() for s in (*SCALES, "")}
+    return None if path.exists() else names.get(path.name)
 
 
 class DLKAModel(DetectionModel):
     """An Ultralytics detection model whose yaml may have D-LKA rows: C2f_DLKA, deformable_LKA_Attention, DetectDLKA.
 
     cfg: a dict as model_config() or read_config() give it, or a file name. Everything else is DetectionModel's.
+    Raises ModelYamlError, one sentence with the first row to mend, for rows that do not fit together.
     """
+
+    model: Any  # nn.Sequential of the layers; DetectionModel sets it
 
     def __init__(
         self, cfg: dict[str, Any] | str | Path, ch: int = 3, nc: int | None = None, verbose: bool = True
@@ -72,11 +81,18 @@ class DLKAModel(DetectionModel):
         config = deepcopy(cfg) if isinstance(cfg, dict) else read_config(cfg)
         config["nc"] = nc or config["nc"]
         rows = config["backbone"] + config["head"]
-        _check_attention_channels(rows)
-        super().__init__(_skeleton(config), ch=ch, nc=config["nc"], verbose=False)
+        _check_words(config, rows)
+        legacy = Detect.legacy  # the parser sets it on the class, for whatever is built next
+        try:
+            super().__init__(_skeleton(config), ch=ch, nc=config["nc"], verbose=False)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise _explained({**config, "channels": ch}, error) from error
+        finally:
+            Detect.legacy = legacy
         self.yaml = {**config, "channels": ch}
         rigid = config.get("offsets", "dense") == "none"
         channels = _output_channels(self, ch)
+        _check_attention_channels(rows, channels)
         for index, (_, _, name, _) in enumerate(rows):
             if name in STAND_INS:
                 stock = self.model[index]
@@ -106,18 +122,41 @@ def _skeleton(config: dict[str, Any]) -> dict[str, Any]:
     return stock
 
 
-def _check_attention_channels(rows: list[list[Any]]) -> None:
+def _check_words(config: dict[str, Any], rows: list[list[Any]]) -> None:
+    if config.get("offsets", "dense") not in OFFSETS:
+        raise ModelYamlError(f"offsets: expected one of {', '.join(OFFSETS)}, got {config['offsets']!r:.40}.")
+    if config.get("end2end") and rows[-1][2] == "DetectDLKA":
+        raise ModelYamlError("end2end: DetectDLKA has no one-to-one branches; remove that line or use Detect.")
+
+
+def _check_attention_channels(rows: list[list[Any]], channels: dict[int, int]) -> None:
     for index, (_, _, name, args) in enumerate(rows):
-        if name == "deformable_LKA_Attention" and len(args) > 1:
-            raise ModelYamlError(f"row {index}: {name} takes no arguments or its channels, got {args}; write [].")
+        if name == "deformable_LKA_Attention" and args not in ([], [channels[index]]):
+            raise ModelYamlError(
+                f"row {index}: {name} takes no argument or the {channels[index]} channels it gets at this scale, "
+                f"got {args!r:.80}; write []."
+            )
 
 
-def _output_channels(model: DetectionModel, ch: int) -> dict[int, int]:
+def _explained(config: dict[str, Any], error: Exception) -> ModelYamlError:
+    """What the doctor says of rows that did not build, or the parser's own words where it sees nothing wrong."""
+    problem = next(iter(diagnose(config).problems), None)
+    if problem is None:
+        return ModelYamlError(f"the rows do not build: {error!s:.300}.")
+    where = "" if problem.row is None else f"row {problem.row}: "
+    return ModelYamlError(f"{where}{problem.sentence}; python -m dlka doctor FILE shows every row and how to mend it.")
+
+
+def _output_channels(model: DLKAModel, ch: int) -> dict[int, int]:
     """Channels that each layer gives out, seen by running the skeleton once on zeros."""
     channels: dict[int, int] = {}
 
     def note(index: int) -> Any:
-        return lambda module, inputs, output: channels.update({index: output.shape[1]})
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):  # a few of Ultralytics' layers give lists; none of ours stands there
+                channels[index] = output.shape[1]
+
+        return hook
 
     hooks = [layer.register_forward_hook(note(i)) for i, layer in enumerate(model.model[:-1])]
     training = model.training
@@ -131,11 +170,10 @@ def _output_channels(model: DetectionModel, ch: int) -> dict[int, int]:
     return channels | {len(model.model) - 1: 0}
 
 
-def _grafted(name: str, stock: nn.Module, channels: int, rigid: bool) -> nn.Module:
+def _grafted(name: str, stock: Any, channels: int, rigid: bool) -> nn.Module:
     """The D-LKA module with the shapes that the parser gave to its stand-in."""
     if name == "C2f_DLKA":
-        assert isinstance(stock, C2f)
-        return C2f_DLKA(stock.cv1.conv.in_channels, channels, len(stock.m), stock.m[0].add, rigid)
+        return C2f_DLKA(stock.cv1.conv.in_channels, channels, len(stock.m), stock.m[0].add, rigid, stock.c)
     if name == "deformable_LKA_Attention":
         repeats = len(stock) if isinstance(stock, nn.Sequential) else 1
         blocks = [attention(channels, rigid) for _ in range(repeats)]
@@ -147,7 +185,7 @@ def _grafted(name: str, stock: nn.Module, channels: int, rigid: bool) -> nn.Modu
     return head
 
 
-def _same_place(layer: nn.Module, stock: nn.Module) -> nn.Module:
+def _same_place(layer: Any, stock: Any) -> nn.Module:
     """What Ultralytics notes on each layer: its index, where its input comes from, type and parameter count."""
     layer.i, layer.f = stock.i, stock.f
     layer.type = f"{type(layer).__module__}.{type(layer).__name__}"

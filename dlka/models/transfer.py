@@ -1,13 +1,14 @@
-"""Stock YOLOv8 weights into a D-LKA model, by structure: extra rows shift layer numbers, so names alone do not match."""
+"""Stock YOLOv8 weights into a D-LKA model, by structure: extra rows shift layer numbers, so names do not match."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import nn
 
+from dlka.layers import DeformableLKAAttention
 from dlka.models.blocks import DetectDLKA
 from dlka.models.build import DLKAModel
 
@@ -45,33 +46,53 @@ def transfer(
 
     stock: the state dict of a stock YOLOv8 of the same scale, keys "model.0.conv.weight" and so on.
     Class rows of the head are matched by class name; where the width of the class branch depends on the number of
-    classes, the leading channels are re-used. Raises ValueError if the backbone or neck do not have the stock shapes.
+    classes, the leading channels are re-used. Raises ValueError, before anything is copied, if a tensor outside the
+    D-LKA blocks is missing, or has another shape outside the head.
     """
     rows = model.yaml["backbone"] + model.yaml["head"]
     stock_index = _stock_rows([row[2] for row in rows])
     class_rows = [_class_row(name, stock_names) for _, name in sorted(model_names.items())]
     ledger = Ledger()
-    target = model.state_dict()
     parameters = {name for name, _ in model.named_parameters()}
     head = f"model.{len(rows) - 1}."
-    for name, tensor in target.items():
-        source = stock.get(_stock_name(name, stock_index, isinstance(model.model[-1], DetectDLKA), head) or "")
-        kind = "new"
-        if source is not None and source.shape == tensor.shape and not _is_class_row(name, model):
+    sources = {
+        name: stock.get(_stock_name(name, stock_index, isinstance(model.model[-1], DetectDLKA), head) or "")
+        for name in model.state_dict()
+    }
+    _check_sources(model, sources, head, len(stock_names))
+    for name, tensor in model.state_dict().items():
+        source = sources[name]
+        if source is None:
+            kind = "new"
+        elif source.shape == tensor.shape and not _is_class_row(name, model):
             tensor.copy_(source)
             kind = "copied"
-        elif source is not None and name.startswith(head):
+        else:
             kind = _copy_part(tensor, source, class_rows if _is_class_row(name, model) else None)
-        elif source is not None:
+        if name in parameters:
+            getattr(ledger, kind)[name] = tensor.numel()
+    return ledger
+
+
+def _check_sources(model: DLKAModel, sources: Mapping[str, torch.Tensor | None], head: str, stock_classes: int) -> None:
+    blocks = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, DeformableLKAAttention))
+    for name, tensor in model.state_dict().items():
+        source = sources[name]
+        if source is None:
+            if not name.startswith(blocks) and tensor.is_floating_point():
+                raise ValueError(
+                    f"{name}: expected the state dict of a whole stock YOLOv8 (model.0.conv.weight, ...), "
+                    "got one without this tensor"
+                )
+        elif source.dim() != tensor.dim() or (source.shape != tensor.shape and not name.startswith(head)):
             raise ValueError(
                 f"{name}: expected stock weights of shape {list(tensor.shape)}, got {list(source.shape)}; "
                 "take stock weights of the model's own scale"
             )
-        if name in parameters:
-            getattr(ledger, kind)[name] = tensor.numel()
-    if not ledger.copied:
-        raise ValueError("none of the weights fit; expected the state dict of a stock YOLOv8 (model.0.conv.weight, ...)")
-    return ledger
+        elif _is_class_row(name, model) and len(source) != stock_classes:
+            raise ValueError(
+                f"{name}: expected {stock_classes} rows for {stock_classes} class names, got {len(source)}"
+            )
 
 
 def _stock_rows(modules: list[str]) -> dict[int, int]:
@@ -94,8 +115,10 @@ def _stock_name(name: str, stock_index: dict[int, int], dlka_head: bool, head: s
 
 def _is_class_row(name: str, model: DLKAModel) -> bool:
     last = len(model.model) - 1
-    detect: nn.Module = model.model[-1]
-    return any(name.startswith(f"model.{last}.cv3.{level}.{len(branch) - 1}.") for level, branch in enumerate(detect.cv3))
+    detect = model.model[-1]
+    return any(
+        name.startswith(f"model.{last}.cv3.{level}.{len(branch) - 1}.") for level, branch in enumerate(detect.cv3)
+    )
 
 
 def _class_row(name: str, stock_names: Mapping[int, str]) -> int | None:
@@ -104,14 +127,15 @@ def _class_row(name: str, stock_names: Mapping[int, str]) -> int | None:
 
 def _copy_part(tensor: torch.Tensor, source: torch.Tensor, class_rows: list[int | None] | None) -> str:
     """Copy what overlaps; output channels by class where rows are classes. Returns the ledger's word for it."""
-    inner = tuple(slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], source.shape[1:]))
+    inner: tuple[Any, ...] = tuple(slice(0, min(a, b)) for a, b in zip(tensor.shape[1:], source.shape[1:]))
     if class_rows is None:
-        rows = min(len(tensor), len(source))
-        tensor[(slice(0, rows), *inner)] = source[(slice(0, rows), *inner)].to(tensor.dtype)
+        leading = (slice(0, min(len(tensor), len(source))), *inner)
+        tensor[leading] = source[leading].to(tensor.dtype)
         return "part"
     found = [(i, row) for i, row in enumerate(class_rows) if row is not None]
     for i, row in found:
-        tensor[(i, *inner)] = source[(row, *inner)].to(tensor.dtype)
+        there, here = (i, *inner), (row, *inner)
+        tensor[there] = source[here].to(tensor.dtype)
     if not found:
         return "new"
     whole = len(found) == len(tensor) and tensor.shape[1:] == source.shape[1:]

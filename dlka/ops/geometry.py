@@ -54,11 +54,16 @@ def check(
     n, channels, height, width = x.shape
     kh, kw = geometry.kernel
     if weight.dim() != 4 or weight.shape[0] != channels or weight.shape[1] != 1 or kh < 1 or kw < 1:
-        raise ValueError(f"weight: expected [{channels}, 1, kh, kw] for x with {channels} channels, got {list(weight.shape)}")
+        raise ValueError(
+            f"weight: expected [{channels}, 1, kh, kw] for x with {channels} channels, got {list(weight.shape)}"
+        )
     out = geometry.output_size((height, width))
     if min(out) < 1:
         reach = [d * (k - 1) + 1 for d, k in zip(geometry.dilation, geometry.kernel)]
-        raise ValueError(f"x: expected a padded map of at least {reach} cells for this kernel, got {[height, width]} with padding {list(geometry.padding)}")
+        raise ValueError(
+            f"x: expected a padded map of at least {reach} cells for this kernel, "
+            f"got {[height, width]} with padding {list(geometry.padding)}"
+        )
     expected = [n, 2 * kh * kw, *out]
     if list(offset.shape) != expected:
         raise ValueError(f"offset: expected {expected} (N, 2*kh*kw, Ho, Wo), got {list(offset.shape)}")

@@ -22,6 +22,6 @@ def poison(out: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
 def empty_output(
     x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: Geometry
 ) -> torch.Tensor:
-    """The result for a batch without pictures, connected to its inputs, so that training goes on with zero gradients."""
+    """The result for a batch without pictures, connected to its inputs: training goes on with zero gradients."""
     zero = x.sum() + offset.sum() + weight.sum() + (0 if bias is None else bias.sum())
     return x.new_zeros(0, x.shape[1], *offset.shape[2:]) * zero

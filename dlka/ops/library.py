@@ -49,7 +49,9 @@ def fused_backward(
 
 
 @fused.register_fake
-def _(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any) -> Tensor:
+def _(
+    x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
+) -> Tensor:
     n, channels, height, width = x.shape[0], x.shape[1], offset.shape[2], offset.shape[3]
     return x.new_empty(n, height, width, channels).permute(0, 3, 1, 2)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -20,7 +21,12 @@ import torch
 
 from dlka.ops.geometry import Geometry
 
-_FLAGS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"}, "error_model": "numpy"}
+_FLAGS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"},
+    "error_model": "numpy",
+}
 
 # The map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
 # reads zero without a branch, and so does the neighbour one further on.
@@ -81,7 +87,9 @@ def _forward_rows(
                 cells[w, c] = bias[c]
         for k in range(len(weight)):
             i, j = k // taps_x, k % taps_x
-            _prepare(base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs)
+            _prepare(
+                base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs
+            )
             tap = weight[k]
             for w in range(out_width):
                 w11 = lys[w] * lxs[w]
@@ -127,7 +135,9 @@ def _backward_rows(
                 poison[w] += (offset[n, k, 0, h, w] + offset[n, k, 1, h, w]) * 0
         for k in range(len(weight)):
             i, j = k // taps_x, k % taps_x
-            _prepare(base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs)
+            _prepare(
+                base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs
+            )
             tap, tap_grad = weight[k], grad_weight[k]
             for w in range(out_width):
                 if poison[w] != poison[w]:
@@ -191,7 +201,7 @@ def _run(kernel: Any, jobs: list[tuple[Any, ...]]) -> None:
 
 def _ranges(rows: int, parts: int) -> list[tuple[int, int]]:
     edges = np.linspace(0, rows, min(parts, rows) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:])]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def _framed(x: torch.Tensor) -> np.ndarray:

@@ -18,7 +18,7 @@ def run(
     x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: Geometry
 ) -> torch.Tensor:
     """Shapes as in dlka.ops.deform_dwconv2d; differentiable by torch's own autograd, one dtype."""
-    n, channels, height, width = x.shape
+    n, channels = x.shape[:2]
     out_height, out_width = offset.shape[2:]
     (kh, kw), (sy, sx), (py, px), (ry, rx) = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
     if n == 0:

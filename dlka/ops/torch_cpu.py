@@ -28,7 +28,11 @@ def run(
     image = torch.arange(n, device=x.device).view(n, 1, 1) * (height * width)
     taps = weight.reshape(channels, -1).t()  # [K, C]
 
-    out = x.new_zeros(n * out_height * out_width, channels) if bias is None else bias.expand(n * out_height * out_width, -1)
+    out = (
+        x.new_zeros(n * out_height * out_width, channels)
+        if bias is None
+        else bias.expand(n * out_height * out_width, -1)
+    )
     for k in range(kh * kw):
         # Clamped to just outside the map: reads zero, and the integer conversion of huge numbers is defined.
         y = (base_y[k // kw].view(1, -1, 1) + safe[:, 2 * k]).clamp(-2, height + 1)
