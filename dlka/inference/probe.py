@@ -73,7 +73,10 @@ def probe(model: nn.Module) -> Iterator[Captures]:
 
 @contextmanager
 def deformation(model: nn.Module, strength: float) -> Iterator[None]:
-    """Multiply every offset by `strength` inside the context: 0 is the rigid kernel, 1 the learned one, above is more."""
+    """Multiply every offset by `strength` inside the context: 0 is the rigid kernel, 1 the learned one, above is more.
+
+    A probe sees the multiplied offsets, whichever of the two contexts was entered first.
+    """
 
     def scale(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
         return output * strength
@@ -81,7 +84,7 @@ def deformation(model: nn.Module, strength: float) -> Iterator[None]:
     stages = [] if strength == 1 else [m for m in model.modules() if isinstance(m, DeformConv)]
     handles: list[Any] = []
     try:
-        handles.extend(stage.offset_net.register_forward_hook(scale) for stage in stages)
+        handles.extend(stage.offset_net.register_forward_hook(scale, prepend=True) for stage in stages)
         yield
     finally:
         for handle in handles:
