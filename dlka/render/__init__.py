@@ -1,7 +1,7 @@
 """Pictures: arrays in, new figures out. Knows neither torch nor a model."""
 
 from dlka.render.boxes import draw_boxes, draw_difference
-from dlka.render.canvas import Canvas, Paper
+from dlka.render.canvas import Canvas, Paper, png
 from dlka.render.density import density_overlay, outside_share, sample_density
 from dlka.render.fields import field_scale, magnitude, mean_offset
 from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
@@ -50,6 +50,7 @@ __all__ = [
     "offset_magnitude",
     "outside_share",
     "pixels_per_cell",
+    "png",
     "reduce_gate",
     "same_size",
     "sample_density",

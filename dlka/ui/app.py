@@ -1,0 +1,180 @@
+"""The page: what stands where, and which function answers which control."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dlka.images import read_image
+from dlka.inference.predictor import best_device
+from dlka.ui import api, pictures, session, tab_attention, tab_compare, tab_numbers, tab_offsets, words
+from dlka.ui.examples import examples
+from dlka.ui.inputs import picture_input
+from dlka.ui.session import Look, Refused, Settings
+from dlka.ui.told import told
+
+ASKED = ("image", "dlka", "baseline", "confidence", "iou", "size", "classes", "strength")
+NO_PROGRESS = gr.Progress()
+SIZES = (320, 416, 512, 640, 960, 1280)
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.orange,
+    neutral_hue=gr.themes.colors.slate,
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+    radius_size=gr.themes.sizes.radius_sm,
+)
+
+
+def build_app() -> gr.Blocks:
+    """The whole page, with a finished comparison of the first example on it."""
+    session.warm_up(Settings())
+    first = session.look(read_image(next(iter(examples().values()))), Settings())
+    with gr.Blocks(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
+        gr.Markdown(words.TITLE, elem_id="title")
+        key = gr.State(first.key, time_to_live=7200)
+        point = gr.State(pictures.default_point(first), time_to_live=7200)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                asked = _controls(first)
+            with gr.Column(scale=3, min_width=320), gr.Tabs():
+                compare_tab = tab_compare.build(first)
+                offsets_tab = tab_offsets.build(first)
+                attention_tab = tab_attention.build(first)
+                numbers_tab = tab_numbers.build(first)
+
+        shown = [
+            key,
+            point,
+            *compare_tab.values(),
+            *(offsets_tab[n] for n in ("stage", "tap", "picture", "samples", "about")),
+            *(attention_tab[n] for n in ("block", "picture", "channel")),
+            *numbers_tab.values(),
+        ]
+        inputs = [
+            *(asked[n] for n in ASKED),
+            compare_tab["view"],
+            *(offsets_tab[n] for n in ("stage", "kind", "opacity", "scale")),
+            *(attention_tab[n] for n in ("block", "reduction", "channel", "opacity")),
+        ]
+
+        def compare(*given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+            """Run both models on the picture and redraw every tab."""
+            question, view, offsets, attention = given[: len(ASKED)], given[len(ASKED)], given[-8:-4], given[-4:]
+            look = told(_look, *question, progress=progress)
+            progress(0.8, "Drawing")
+            middle = pictures.default_point(look)
+            return [
+                look.key,
+                middle,
+                *tab_compare.values(look, view),
+                *tab_offsets.values(look, middle, *offsets),
+                *tab_attention.values(look, *attention),
+                *tab_numbers.values(look),
+            ]
+
+        run: dict[str, Any] = {
+            "fn": compare,
+            "inputs": inputs,
+            "outputs": shown,
+            "api_visibility": "private",
+            "concurrency_id": "models",
+            "concurrency_limit": 1,
+        }
+        asked["go"].click(**run)
+        asked["image"].input(**run)
+        asked["example"].input(
+            lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
+        ).then(**run)
+        tab_compare.wire(key, compare_tab)
+        tab_offsets.wire(key, point, offsets_tab)
+        tab_attention.wire(key, attention_tab)
+        api.add()
+    return app
+
+
+def _look(
+    image: str | None,
+    dlka: str,
+    baseline: str,
+    confidence: float,
+    iou: float,
+    size: int,
+    classes: list[str],
+    strength: float,
+    progress: gr.Progress,
+) -> Look:
+    if image is None:
+        raise Refused("There is no picture yet: drop one, paste one, or choose an example.")
+    pixels = read_image(image)
+    progress(0.3, "Both models look")
+    return session.look(pixels, Settings(dlka, baseline, confidence, iou, int(size), tuple(classes), strength))
+
+
+def _controls(first: Look) -> dict[str, Any]:
+    names = list(first.names.values())
+    with gr.Group():
+        image = picture_input(
+            str(next(iter(examples().values()))), label="Picture", sources=["upload", "clipboard", "webcam"], height=280, elem_id="picture"
+        )
+        example = gr.Dropdown(list(examples()), value=next(iter(examples())), label="or an example", filterable=False)
+    go = gr.Button("Compare", variant="primary")
+    with gr.Group():
+        dlka = gr.Dropdown(
+            _choices(session.dlka_models()), value=first.settings.dlka, label="D-LKA model", filterable=False
+        )
+        baseline = gr.Dropdown(
+            _choices(session.baseline_models()), value=first.settings.baseline, label="Baseline", filterable=False
+        )
+        strength = gr.Slider(0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets")
+    with gr.Accordion("Detection settings", open=False):
+        confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
+        iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")
+        size = gr.Dropdown(list(SIZES), value=640, label="Input size, px", filterable=False)
+        classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+    gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
+    return {
+        "image": image,
+        "go": go,
+        "example": example,
+        "dlka": dlka,
+        "baseline": baseline,
+        "confidence": confidence,
+        "iou": iou,
+        "size": size,
+        "classes": classes,
+        "strength": strength,
+    }
+
+
+def _choices(models: list[str]) -> list[tuple[str, str]]:
+    """Model ids with one honest line each."""
+    lines = {
+        "neck": "neck: D-LKA inside the last three C2f",
+        "residual": "residual: D-LKA after the last three C2f",
+        "head": "head: D-LKA before the class outputs",
+        "control": "control: stock, trained alike",
+        "yolov8n": "yolov8n: official weights",
+    }
+    return [(lines.get(m, m), m) for m in models]
+
+
+def serve(host: str = "127.0.0.1", port: int | None = None, block: bool = True) -> gr.Blocks:
+    """Start the page and, by default, wait until it is stopped."""
+    app = build_app()
+    app.queue(max_size=32, default_concurrency_limit=4)
+    app.launch(
+        server_name=host,
+        server_port=port,
+        theme=THEME,
+        css_paths=Path(__file__).with_name("style.css"),
+        max_file_size="20mb",
+        state_session_capacity=200,
+        enable_monitoring=False,
+        footer_links=["api"],
+        prevent_thread_lock=not block,
+        quiet=not block,
+        ssr_mode=False,
+    )
+    return app

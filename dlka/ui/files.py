@@ -1,0 +1,79 @@
+"""Files that the page hands out: pictures and downloads. They lie in one temporary folder of bounded size."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from dlka import render
+from dlka.ui import tables
+from dlka.ui.session import Look
+
+KEPT = 300  # files; the page has fetched a picture long before as many newer ones were made
+
+_lock = threading.Lock()
+_folder: tempfile.TemporaryDirectory[str] | None = None
+_made: list[Path] = []
+
+
+def write(data: bytes, name: str) -> str:
+    """Path of a new file with this content; the oldest files of the folder make room."""
+    global _folder
+    with _lock:
+        if _folder is None:
+            _folder = tempfile.TemporaryDirectory(prefix="dlka-")
+        parent = Path(tempfile.mkdtemp(dir=_folder.name))
+        path = parent / name
+        _made.append(path)
+        while len(_made) > KEPT:
+            old = _made.pop(0)
+            old.unlink(missing_ok=True)
+            old.parent.rmdir()
+    path.write_bytes(data)
+    os.chmod(path, 0o644)
+    return str(path)
+
+
+def picture(paper: render.Paper | np.ndarray, name: str = "picture.png") -> str:
+    """A drawing, or pixels [H, W, 3] uint8, as a PNG file."""
+    if isinstance(paper, np.ndarray):
+        return write(render.png(paper), name)
+    return write(paper.to_png(), name)
+
+
+def downloads(look: Look, overlay: render.Paper) -> list[str]:
+    """Everything about a look: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, pictures."""
+    pairs = render.draw_difference(
+        look.image, look.dlka.detections, look.baseline.detections, look.comparison, look.names
+    )
+    return [
+        write(_csv(tables.OBJECT_COLUMNS, tables.object_rows(look)), "objects.csv"),
+        write(_csv(tables.STAGE_COLUMNS, tables.stage_rows(look)), "stages.csv"),
+        write(tables.report_text(look).encode(), "report.json"),
+        write(_arrays(look), "offsets-and-gates.npz"),
+        picture(pairs, "difference.png"),
+        write(pairs.to_svg(), "difference.svg"),
+        picture(overlay, "overlay.png"),
+        write(overlay.to_svg(), "overlay.svg"),
+    ]
+
+
+def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([columns, *rows])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _arrays(look: Look) -> bytes:
+    """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
+    arrays = {f"offset/{c.stage.name}": c.offset for c in look.dlka.captures}
+    arrays |= {f"gate/{g.block}": g.values for g in look.dlka.gates}
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,0 +1,131 @@
+"""Every picture of the page, drawn from a finished look. Scales are shared: between stages, or between both models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlka import palette, render
+from dlka.render import Canvas, Paper
+from dlka.types import Capture
+from dlka.ui.session import Look, Refused
+
+VIEWS = ("Swipe", "Side by side", "Difference")
+OVERLAYS = ("Arrows", "Flow colours", "Magnitude", "Sample density")
+SCALES = ("All stages", "This stage")
+REDUCTIONS = (*render.REDUCTIONS, "channel")
+
+
+def both_boxes(look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """(baseline, D-LKA) pictures of equal size with all boxes in each model's accent."""
+    left = render.draw_boxes(
+        look.image, look.baseline.detections, look.names, palette.BASELINE, f"Baseline: {look.settings.baseline}"
+    )
+    right = render.draw_boxes(
+        look.image, look.dlka.detections, look.names, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
+    )
+    first, second = render.same_size(left.to_array(), right.to_array())
+    return first, second
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures in one, for those who do not swipe."""
+    return render.side_by_side(left, right)
+
+
+def strength_note(look: Look) -> str:
+    """Says it wherever the offsets are not the learned ones."""
+    return "" if look.settings.strength == 1 else f", offsets x {look.settings.strength:g}"
+
+
+def difference(look: Look) -> Canvas:
+    """What only one of the two found."""
+    return render.draw_difference(
+        look.image, look.dlka.detections, look.baseline.detections, look.comparison, look.names
+    )
+
+
+def crops(look: Look) -> Paper | None:
+    """Close-ups of the small objects that only one model found; None where there are none."""
+    found = render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    return render.contact_sheet(look.image, found) if found else None
+
+
+def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
+    """One stage's offset field. tap: 0 for the mean over taps, else the tap's number from 1, row-major.
+
+    scale: "All stages" (one scale for all, so that they can be compared), "This stage", or a number of cells.
+    """
+    capture = look.capture(stage)
+    if not 0 <= tap <= capture.stage.taps:
+        raise Refused(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
+    if not 0 < opacity <= 1:
+        raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
+    letterbox = look.dlka.letterbox
+    if kind == "Sample density":
+        return render.density_overlay(look.image, capture, letterbox, opacity=opacity)
+    draw: dict[str, Callable[..., Canvas]] = {
+        "Arrows": render.offset_arrows,
+        "Flow colours": render.offset_flow,
+        "Magnitude": render.offset_magnitude,
+    }
+    if kind not in draw:
+        raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r}.")
+    number = tap - 1 if tap else None
+    cells = _scale_cells(look, capture, scale, number, kind == "Magnitude")
+    return draw[kind](look.image, capture, letterbox, cells, number, opacity)
+
+
+def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Canvas:
+    """offset_overlay with the chosen point (x, y, pixels of the picture) marked on it."""
+    canvas = offset_overlay(look, *overlay)
+    render.mark_point(canvas, point)
+    return canvas
+
+
+def summary_overlay(look: Look) -> Canvas:
+    """The picture that stands for a look among its downloads: the first stage's arrows, or the difference."""
+    if not look.stage_labels:
+        return difference(look)
+    return offset_overlay(look, look.stage_labels[0], OVERLAYS[0], 0, 0.7, SCALES[0])
+
+
+def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
+    if isinstance(scale, int | float):
+        if not 0 < scale <= 100:
+            raise Refused(f"Scale: expected above 0 up to 100 cells; got {scale:g}.")
+        return float(scale)
+    if scale not in SCALES:
+        raise Refused(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r}.")
+    group = [c for c in look.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
+    return render.field_scale(group, tap, of_magnitude=of_magnitude)
+
+
+def sample_panels(look: Look, point: tuple[float, float]) -> Paper:
+    """Where every stage reads for the cell at a point (x, y, pixels of the picture), and both stages composed."""
+    return render.draw_samples_grid(look.image, look.dlka.captures, look.dlka.letterbox, point)
+
+
+def default_point(look: Look) -> tuple[float, float]:
+    """The middle of the smallest object that D-LKA found, else of the picture: there is something to see there."""
+    found = look.dlka.detections
+    if len(found) == 0:
+        return (look.image.shape[1] / 2, look.image.shape[0] / 2)
+    x1, y1, x2, y2 = found.boxes[int(np.argmin(found.areas))]
+    return (float(x1 + x2) / 2, float(y1 + y2) / 2)
+
+
+def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: float) -> Canvas:
+    """One block's attention map. reduction: one of REDUCTIONS; channel: from 0, used where reduction is "channel"."""
+    gate = look.gate(block)
+    if reduction not in REDUCTIONS:
+        raise Refused(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r}.")
+    if reduction == "channel" and not 0 <= channel < len(gate.values):
+        raise Refused(f"Channel: expected 0 to {len(gate.values) - 1} for {block}; got {channel}.")
+    if not 0 < opacity <= 1:
+        raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
+    number = channel if reduction == "channel" else None
+    scale = render.gate_scale([gate] if number is not None else look.dlka.gates, reduction, number)
+    return render.gate_overlay(look.image, gate, look.dlka.letterbox, reduction, scale, number, opacity)

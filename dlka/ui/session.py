@@ -1,0 +1,173 @@
+"""What the page does, as plain functions that know nothing of gradio: look once, then draw as often as asked."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dlka.compare import compare
+from dlka.inference.predictor import Prediction, load_predictor
+from dlka.models.catalog import OFFICIAL, available
+from dlka.models.weights import Card
+from dlka.render import Canvas
+from dlka.stage_stats import StageStats, all_stage_stats
+from dlka.types import Capture, Comparison, Gate
+
+KEPT = 16  # looks that stay in memory, about 20 MB each
+BASELINES = ("control", OFFICIAL)
+
+
+class Refused(ValueError):
+    """What the user asked for cannot be done; one sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides on a look, beside the picture. classes: names, empty for all."""
+
+    dlka: str = "neck"
+    baseline: str = "control"
+    confidence: float = 0.25
+    iou: float = 0.7
+    size: int = 640
+    classes: tuple[str, ...] = ()
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Two models on one picture: everything the page draws comes from here, and no model runs again."""
+
+    key: str
+    image: np.ndarray
+    settings: Settings
+    names: dict[int, str]
+    dlka: Prediction
+    baseline: Prediction
+    comparison: Comparison
+    cards: tuple[Card, Card]
+
+    @cached_property
+    def stats(self) -> list[StageStats]:
+        """Numbers of every deform stage of the D-LKA model."""
+        return all_stage_stats(self.dlka.captures, self.dlka.letterbox)
+
+    @cached_property
+    def frame(self) -> Canvas:
+        """An empty canvas of this picture: it maps clicks on any drawing back to pixels of the picture."""
+        return Canvas(self.image)
+
+    def capture(self, label: str) -> Capture:
+        """The capture of a stage by its label, for example "P3 7x7 d3"."""
+        for capture in self.dlka.captures:
+            if stage_label(capture, self.dlka.captures) == label:
+                return capture
+        labels = ", ".join(self.stage_labels) or "none: this model does not deform"
+        raise Refused(f"Stage: expected one of {labels}; got {label!r}.")
+
+    @property
+    def stage_labels(self) -> list[str]:
+        """Labels of all stages, in the order they run."""
+        return [stage_label(c, self.dlka.captures) for c in self.dlka.captures]
+
+    def gate(self, label: str) -> Gate:
+        """The gate of a D-LKA block by its label, for example "P3"."""
+        for gate, known in zip(self.dlka.gates, self.gate_labels):
+            if known == label:
+                return gate
+        raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r}.")
+
+    @property
+    def gate_labels(self) -> list[str]:
+        """Labels of all D-LKA blocks: the level, and the place where a level has two."""
+        levels = [g.level for g in self.dlka.gates]
+        return [g.level if levels.count(g.level) == 1 else f"{g.level} {_place(g.block)}" for g in self.dlka.gates]
+
+
+def stage_label(capture: Capture, captures: tuple[Capture, ...]) -> str:
+    """A stage's short name, with its place where a model has two such stages on one level (neck + head)."""
+    label = capture.stage.label
+    twins = sum(c.stage.label == label for c in captures)
+    return label if twins == 1 else f"{label} {_place(capture.stage.block)}"
+
+
+def _place(block: str) -> str:
+    return "head" if ".cv3." in block else "neck"
+
+
+def dlka_models() -> list[str]:
+    """Ids of the models that can stand on the D-LKA side."""
+    return [name for name in available() if name not in BASELINES]
+
+
+def baseline_models() -> list[str]:
+    """Ids of the models that can stand on the other side; the official one only where its file is present."""
+    return [name for name in BASELINES if name in available()]
+
+
+_kept: OrderedDict[str, Look] = OrderedDict()
+_lock = threading.Lock()
+
+
+def look(image: np.ndarray, settings: Settings) -> Look:
+    """Run both models on a picture [H, W, 3] uint8, or take the kept result of the same question.
+
+    Raises Refused, WeightsRefused or PredictionFailed, each one sentence.
+    """
+    digest = hashlib.sha256(image.tobytes())
+    digest.update(repr((image.shape, settings)).encode())
+    key = digest.hexdigest()
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    for side, value, known in (
+        ("D-LKA model", settings.dlka, dlka_models()),
+        ("Baseline", settings.baseline, baseline_models()),
+    ):
+        if value not in known:
+            raise Refused(f"{side}: expected one of {', '.join(known)}; got {value!r}.")
+    (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
+    if left.names != right.names:
+        raise Refused(
+            f"{settings.dlka} and {settings.baseline} know different classes; choose two that were trained alike."
+        )
+    ids = _class_ids(settings.classes, left.names)
+    shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
+    dlka = left.predict(image, **shared, strength=settings.strength)  # type: ignore[arg-type]
+    baseline = right.predict(image, **shared)  # type: ignore[arg-type]
+    pairs = compare(dlka.detections, baseline.detections)
+    result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card))
+    with _lock:
+        _kept[key] = result
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return result
+
+
+def warm_up(settings: Settings) -> None:
+    """Load both models and run them once on nothing: nobody waits for a compiler, and the first look is timed fairly."""
+    for model in (settings.dlka, settings.baseline):
+        load_predictor(model)[0].predict(np.zeros((64, 64, 3), np.uint8), size=settings.size)
+
+
+def recall(key: str) -> Look:
+    """A look that was made before, by its key. Raises Refused once it has made room for newer ones."""
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    raise Refused("This comparison is no longer in memory; press Compare to make it again.")
+
+
+def _class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
+    known = {name: i for i, name in names.items()}
+    unknown = [c for c in classes if c not in known]
+    if unknown:
+        raise Refused(f"Classes: {unknown[0]!r} is not one of the {len(names)} classes that the models know.")
+    return [known[c] for c in classes] or None

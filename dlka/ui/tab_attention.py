@@ -1,0 +1,75 @@
+"""The tab of the gates: how strongly each D-LKA block answers, and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dlka.ui import files, pictures, words
+from dlka.ui.session import Look, recall
+from dlka.ui.told import told
+
+OPACITY = 0.65
+
+
+def build(first: Look) -> dict[str, Any]:
+    """The tab's components, showing a first look."""
+    block, reduction = first.gate_labels[0], pictures.REDUCTIONS[0]
+    with gr.Tab("Attention"):
+        with gr.Row():
+            blocks = gr.Radio(first.gate_labels, value=block, label="D-LKA block")
+            reductions = gr.Radio(pictures.REDUCTIONS, value=reduction, label="Reduction over channels")
+        picture = gr.Image(
+            _draw(first, block, reduction, 0, OPACITY),
+            label="Attention map",
+            interactive=False,
+            elem_id="attention-picture",
+            elem_classes="drawing",
+            buttons=["download", "fullscreen"],
+        )
+        with gr.Row():
+            channel = gr.Slider(
+                0,
+                len(first.gate(block).values) - 1,
+                0,
+                step=1,
+                label="Channel",
+                info="used with the reduction 'channel'",
+            )
+            opacity = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
+        gr.Markdown(words.ATTENTION, elem_classes="quiet")
+    return {"block": blocks, "picture": picture, "channel": channel, "reduction": reductions, "opacity": opacity}
+
+
+def values(look: Look, block: str | None, reduction: str, channel: int, opacity: float) -> list[Any]:
+    """Updates of block picker, picture and channel slider."""
+    labels = look.gate_labels
+    if not labels:
+        return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0)]
+    block = block if block in labels else labels[0]
+    last = len(look.gate(block).values) - 1
+    channel = min(channel, last)
+    return [
+        gr.update(choices=labels, value=block),
+        _draw(look, block, reduction, channel, opacity),
+        gr.update(maximum=last, value=channel),
+    ]
+
+
+def wire(key: gr.State, tab: dict[str, Any]) -> None:
+    """Every control redraws at once; none runs a model."""
+    settings = [tab[n] for n in ("block", "reduction", "channel", "opacity")]
+    shown = [tab[n] for n in ("block", "picture", "channel")]
+
+    def redraw(key: str, *settings: Any) -> list[Any]:
+        return values(told(recall, key), *settings)
+
+    for name in ("block", "reduction"):
+        tab[name].input(redraw, [key, *settings], shown, api_visibility="private", show_progress="hidden")
+    for name in ("channel", "opacity"):
+        tab[name].release(redraw, [key, *settings], shown, api_visibility="private", show_progress="hidden")
+
+
+def _draw(look: Look, *settings: Any) -> str:
+    return files.picture(told(pictures.gate_overlay, look, *settings), "attention.png")

@@ -1,0 +1,107 @@
+"""The tab that compares boxes: what both found, what only one of the two did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dlka.ui import files, pictures, tables, words
+from dlka.ui.session import Look, recall
+from dlka.ui.told import told
+
+
+def build(first: Look) -> dict[str, Any]:
+    """The tab's components, showing a first look."""
+    sheet = _crops(first)
+    with gr.Tab("Compare"):
+        headline = gr.HTML(tables.headline(first))
+        view = gr.Radio(pictures.VIEWS, value=pictures.VIEWS[0], label="View", show_label=False)
+        swipe = gr.ImageSlider(
+            _halves(first),
+            label="Left: baseline. Right: D-LKA. Drag the handle.",
+            interactive=False,
+            elem_id="swipe",
+            max_height=900,
+            elem_classes="drawing",
+        )
+        flat = gr.Image(
+            visible=False,
+            label="Both models",
+            interactive=False,
+            elem_id="flat",
+            elem_classes="drawing",
+            buttons=["download", "fullscreen"],
+        )
+        crops = gr.Image(
+            sheet,
+            visible=sheet is not None,
+            label="Small objects that only one model found",
+            interactive=False,
+            elem_id="crops",
+            elem_classes="drawing",
+            buttons=["download", "fullscreen"],
+        )
+        none = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
+        timing = gr.HTML(tables.timings(first))
+        with gr.Accordion("All objects", open=False):
+            objects = gr.Dataframe(
+                tables.object_rows(first), headers=tables.OBJECT_COLUMNS, interactive=False, wrap=True
+            )
+        gr.Markdown(words.COMPARE, elem_classes="quiet")
+    return {
+        "headline": headline,
+        "view": view,
+        "swipe": swipe,
+        "flat": flat,
+        "crops": crops,
+        "none": none,
+        "timing": timing,
+        "objects": objects,
+    }
+
+
+def values(look: Look, view: str) -> list[Any]:
+    """Updates of all components, in the order of build()."""
+    sheet = _crops(look)
+    return [
+        tables.headline(look),
+        view,
+        *_view(look, view),
+        gr.update(value=sheet, visible=sheet is not None),
+        gr.update(visible=sheet is None),
+        tables.timings(look),
+        tables.object_rows(look),
+    ]
+
+
+def wire(key: gr.State, tab: dict[str, Any]) -> None:
+    """Changing the view draws again and runs no model."""
+
+    def change(key: str, view: str) -> list[Any]:
+        return _view(told(recall, key), view)
+
+    tab["view"].input(
+        change, [key, tab["view"]], [tab["swipe"], tab["flat"]], api_visibility="private", show_progress="hidden"
+    )
+
+
+def _view(look: Look, view: str) -> list[Any]:
+    """The swipe slider and the flat picture; one of them is seen."""
+    if view == "Swipe":
+        return [gr.update(value=_halves(look), visible=True), gr.update(visible=False)]
+    if view == "Difference":
+        flat = files.picture(pictures.difference(look), "difference.png")
+    else:
+        flat = files.picture(pictures.beside(*pictures.both_boxes(look)), "side-by-side.png")
+    return [gr.update(visible=False), gr.update(value=flat, visible=True)]
+
+
+def _halves(look: Look) -> tuple[str, str]:
+    left, right = pictures.both_boxes(look)
+    return files.picture(left, "baseline.png"), files.picture(right, "dlka.png")
+
+
+def _crops(look: Look) -> str | None:
+    sheet = pictures.crops(look)
+    return None if sheet is None else files.picture(sheet, "small-objects.png")

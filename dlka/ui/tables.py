@@ -1,0 +1,153 @@
+"""Numbers of a look as small pieces of HTML and as rows for tables and files."""
+
+from __future__ import annotations
+
+import html
+import json
+from functools import lru_cache
+from typing import Any
+
+import dlka
+from dlka import palette
+from dlka.compare import rows, summary
+from dlka.models.build import DLKAModel, build_model
+from dlka.models.cost import multiply_adds, parameters
+from dlka.types import KINDS, SIZES
+from dlka.ui.session import Look
+
+OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
+COST_COLUMNS = ["cost", "D-LKA", "baseline"]
+STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside", "health"]
+
+
+def chip(text: str, colour: str) -> str:
+    """A small coloured mark with text beside it."""
+    return f'<span class="chip"><i style="background:{colour}"></i>{html.escape(text)}</span>'
+
+
+def headline(look: Look) -> str:
+    """One sentence on what the two models found, and a table by size."""
+    counts = look.comparison
+    kinds = {kind: counts.count(kind) for kind in KINDS}
+    if not look.comparison.pairs:
+        sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
+    else:
+        small = {kind: counts.count(kind, "S") for kind in KINDS}
+        sentence = (
+            f"Both found <b>{kinds['both'] + kinds['class changed']}</b>. "
+            f'<b style="color:var(--dlka)">Only D-LKA: {kinds["only D-LKA"]}</b> ({small["only D-LKA"]} small). '
+            f'<b style="color:var(--baseline)">Only baseline: {kinds["only baseline"]}</b> '
+            f"({small['only baseline']} small)."
+        )
+    bins = {"S": "S, under 32²", "M": "M, under 96²", "L": "L, above"}
+    header = "".join(f"<th>{bins[size]}</th>" for size in SIZES)
+    body = "".join(
+        f"<tr><th>{chip(kind, palette.KIND_COLOURS[kind])}</th>"
+        + "".join(f"<td>{counts.count(kind, size)}</td>" for size in SIZES)
+        + "</tr>"
+        for kind in KINDS
+    )
+    return f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
+
+
+def timings(look: Look) -> str:
+    """What each model took, its input and device."""
+    height, width = look.dlka.letterbox.padded
+    parts = [f"input {width} x {height} on {look.dlka.device}"]
+    for name, prediction in ((look.settings.baseline, look.baseline), (look.settings.dlka, look.dlka)):
+        parts.append(f"{name} {sum(prediction.milliseconds.values()):.0f} ms")
+    return f'<p class="quiet">{html.escape("  ·  ".join(parts))}</p>'
+
+
+def object_rows(look: Look) -> list[list[Any]]:
+    """One row per object, smallest first, under OBJECT_COLUMNS."""
+    table = []
+    for row in rows(look.comparison, look.dlka.detections, look.baseline.detections, look.names):
+        cell = f"{row['dlka_level']} ({row['dlka_cell'][0]}, {row['dlka_cell'][1]})" if row["dlka_cell"] else "-"
+        scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
+        table.append(
+            [row["size"], round(row["area"]), row["class"], row["kind"], *scores, f"{row['score_change']:+.2f}", cell]
+        )
+    return table
+
+
+def stage_rows(look: Look) -> list[list[Any]]:
+    """One row per deform stage under STAGE_COLUMNS."""
+    return [
+        [
+            label,
+            f"{s.cells[1]} x {s.cells[0]}",
+            round(s.mean_px, 2),
+            round(s.p95_px, 2),
+            round(s.maximum_px, 2),
+            round(s.mean, 3),
+            f"{s.moved:.0%}",
+            round(s.varies, 3),
+            f"{s.outside:.0%} (regular {s.regular_outside:.0%})",
+            s.health,
+        ]
+        for label, s in zip(look.stage_labels, look.stats)
+    ]
+
+
+def about_stage(look: Look, label: str) -> str:
+    """One line on a stage: kernel, dilation, stride, map, channels, and how far it moves its taps here."""
+    stage, stats = look.capture(label).stage, look.stats[look.stage_labels.index(label)]
+    return (
+        f"**{label}**: kernel {stage.kernel[0]}x{stage.kernel[1]}, dilation {stage.dilation[0]}, {stage.taps} taps, "
+        f"map {stats.cells[1]} x {stats.cells[0]} cells of {stage.stride} input px, {stage.channels} channels. "
+        f"Offsets here: mean {stats.mean:.2f} cells ({stats.mean_px:.1f} px), 95 % under {stats.p95:.2f} cells."
+    )
+
+
+def cost_rows(look: Look) -> list[list[Any]]:
+    """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
+    sides = [(look.dlka, look.cards[0]), (look.baseline, look.cards[1])]
+    models = [_unfused(card.placement, card.scale, len(card.names), card.offsets) for _, card in sides]
+    counted = [multiply_adds(model, side.letterbox.padded) for model, (side, _) in zip(models, sides)]
+    table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
+    table.append(["parameters", *(f"{parameters(model):,}" for model in models)])
+    table.extend([f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0])
+    table.extend(
+        [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
+    )
+    return table
+
+
+@lru_cache(maxsize=16)
+def _unfused(placement: str, scale: str, classes: int, offsets: str) -> DLKAModel:
+    """A model of this kind for counting; the one that predicts has its batch norms folded away."""
+    return build_model(placement, scale, classes, offsets).eval()
+
+
+def badges(look: Look) -> str:
+    """A health badge per stage."""
+    marks = [
+        chip(f"{label}: {s.health}", palette.HEALTH_COLOURS[s.health])
+        for label, s in zip(look.stage_labels, look.stats)
+    ]
+    return f'<div class="badges">{"".join(marks) or "This model has no deform stages."}</div>'
+
+
+def report(look: Look) -> dict[str, Any]:
+    """Everything in numbers, JSON-ready: settings, weights, objects, stages, versions."""
+    found = look.dlka.detections, look.baseline.detections
+    return {
+        "settings": look.settings.__dict__,
+        "picture": {"height": look.image.shape[0], "width": look.image.shape[1]},
+        "device": look.dlka.device,
+        "models": {
+            side: {"placement": c.placement, "scale": c.scale, "seed": c.seed, "data": c.data, "versions": c.versions}
+            for side, c in zip(("dlka", "baseline"), look.cards)
+        },
+        "summary": summary(look.comparison),
+        "objects": rows(look.comparison, *found, look.names),
+        "stages": [s.as_dict() for s in look.stats],
+        "milliseconds": {"dlka": look.dlka.milliseconds, "baseline": look.baseline.milliseconds},
+        "version": dlka.__version__,
+    }
+
+
+def report_text(look: Look) -> str:
+    """The report as JSON text."""
+    return json.dumps(report(look), indent=1)

@@ -1,0 +1,29 @@
+"""The page's longer texts, in one place. A line here is a line of the source only; a paragraph is a paragraph."""
+
+TITLE = """# Where does a deformable kernel look?
+Drop a picture. YOLOv8 with Deformable Large Kernel Attention (D-LKA) and stock YOLOv8 look at it side by side:
+what each finds, where every deformable kernel really sampled, and what changes when deformation is turned
+down, off or up."""
+
+COMPARE = """**How to read this.** Both models see the same pixels. An object counts as found by both where boxes of
+the same class overlap by half (IoU 0.5 or more). Small, medium and large follow COCO: under 32², under 96², and
+above, in pixels of the original picture. The **control** baseline is stock YOLOv8 trained exactly as the D-LKA
+models were: the fair comparison."""
+
+OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
+its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
+P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:
+**composed** shows all 25 x 49 paths. **Click the picture** to choose a cell."""
+
+ATTENTION = """**How to read this.** The gate is what the large kernel makes of its surroundings; it multiplies the
+block's input, channel by channel. It is signed and has no bounds: red strengthens, blue turns the sign, white is
+near zero. The map shown is a reduction over channels, named in the legend; *channel* shows a single one."""
+
+NUMBERS = """**How to read this.** Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*:
+share of offsets above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means
+the same deformation everywhere. *Outside*: samples beyond the map, which read zero, beside the share that the
+regular grid has there anyway. **Dead**: 95 % of offsets are under 0.05 cell. **Exploding**: samples run away from
+the map or from the kernel."""
+
+NO_STAGES = "This model has no deform stages, so there are no offsets to show. Choose neck, residual or head."
+NO_DISAGREEMENT = "No small object was found by one model alone."
