@@ -134,7 +134,6 @@ def serve(args: argparse.Namespace) -> int:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows with the same keys as aligned text under a header; numbers to the right, None as "-"."""
-
     columns = list(rows[0])
     lines = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]

@@ -1,0 +1,218 @@
+"""Converting checkpoints: the right model is recognised, everything else is refused, and fetching stops at the network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dlka.models import fetch as fetching
+from dlka.models.adopt import adopt, identify, sha256
+from dlka.models.build import build_model
+from dlka.models.convert import CheckpointRefused, read_checkpoint
+from dlka.models.fetch import FetchFailed, fetch
+from dlka.models.weights import load_model
+
+NAMES = {0: "ant", 1: "bee", 2: "cat"}
+
+
+def checkpoint(path, placement="control", scale="n", offsets="dense", **settings):
+    """A checkpoint as Ultralytics' trainer saves it, of a random model."""
+    torch.manual_seed(0)
+    model = build_model(placement, scale, len(NAMES), offsets)
+    model.names = NAMES
+    for parameter in model.parameters():
+        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    torch.save({"model": None, "ema": model.half(), "train_args": settings}, path)
+    return model.float()
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    path = tmp_path_factory.mktemp("known") / "control.pt"
+    checkpoint(path)
+    return read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("placement", "scale", "offsets"),
+    [
+        ("control", "n", "dense"),
+        ("neck", "n", "dense"),
+        ("residual", "n", "dense"),
+        ("head", "n", "dense"),
+        ("neck-head", "n", "dense"),
+        ("neck", "n", "none"),
+        ("head", "s", "dense"),
+    ],
+)
+def test_every_placement_is_recognised(tmp_path, placement, scale, offsets):
+    original = checkpoint(tmp_path / "a.pt", placement, scale, offsets, imgsz=416, seed=7, data="/home/me/set.yaml")
+    card = adopt(tmp_path / "a.pt", tmp_path / "b.safetensors")
+    model, stored = load_model(tmp_path / "b.safetensors")
+    assert stored == card
+    assert (card.placement, card.scale, card.offsets, card.names) == (placement, scale, offsets, NAMES)
+    assert (card.input_size, card.seed, card.data) == (416, 7, "set.yaml, as the checkpoint says")
+    assert card.recipe == f"converted from a.pt, sha256 {sha256(tmp_path / 'a.pt')}"
+    state = model.state_dict()
+    for name, value in original.state_dict().items():
+        if value.is_floating_point():
+            step = float(value.abs().max()) / 127  # of int8, the coarsest that is stored
+            torch.testing.assert_close(state[name], value, rtol=0, atol=0.51 * step)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[0], original.eval()(x)[0], rtol=0.05, atol=0.1)
+
+
+def test_the_stock_checkpoint(shared, tmp_path):
+    source = shared / "weights" / "yolov8n.pt"
+    card = adopt(source, tmp_path / "yolov8n.safetensors", data="COCO", licence="AGPL-3.0")
+    assert (card.placement, card.scale, len(card.names), card.names[5]) == ("control", "n", 80, "bus")
+    assert (card.input_size, card.data, card.licence) == (640, "COCO", "AGPL-3.0")
+    assert hashlib.sha256(source.read_bytes()).hexdigest() in card.recipe
+    assert [p.name for p in tmp_path.iterdir()] == ["yolov8n.safetensors"]
+
+
+def test_identified_models_are_exact(known):
+    model, placement = identify(known, "a.pt")
+    assert placement == "control"
+    assert model.names == NAMES
+    assert not model.training
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(value, known.tensors[name].float())
+
+
+def row(checkpoint, part, index, **changes):
+    """The checkpoint with one row of its yaml changed: source, module or args."""
+    rows = [list(r) for r in checkpoint.yaml[part]]
+    for position, key in ((0, "source"), (2, "module"), (3, "args")):
+        rows[index][position] = changes.get(key, rows[index][position])
+    return replace(checkpoint, yaml={**checkpoint.yaml, part: rows})
+
+
+def tensors(checkpoint, **changes):
+    """The checkpoint with tensors exchanged or (None) left out; two underscores in a name stand for a dot."""
+    given = dict(checkpoint.tensors)
+    for name, value in changes.items():
+        key = name.replace("__", ".")
+        given.pop(key, None)
+        if value is not None:
+            given[key] = value
+    return replace(checkpoint, tensors=given)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: replace(c, yaml=None), "without the yaml and class names"),
+        (lambda c: replace(c, names=None), "without the yaml and class names"),
+        (lambda c: replace(c, names={1: "a", 2: "b", 3: "c"}), "classes are not numbered 0, 1, 2"),
+        (lambda c: replace(c, names={0: "a"}), r"should be \[1, 80, 1, 1\]|should be .*, is "),
+        (lambda c: replace(c, yaml={**c.yaml, "activation": "nn.ReLU()"}), "rows of its yaml are another model's"),
+        (lambda c: replace(c, yaml={"backbone": 3, "head": None}), "rows of its yaml are another model's"),
+        (lambda c: replace(c, yaml={}), "rows of its yaml are another model's"),
+        (lambda c: row(c, "backbone", 1, args=[128, 3, 1]), "rows of its yaml are another model's"),
+        (lambda c: row(c, "backbone", 2, args=[128, False]), "rows of its yaml are another model's"),
+        (lambda c: row(c, "head", 1, source=[-1, 5]), "rows of its yaml are another model's"),
+        (lambda c: row(c, "head", 0, args=[None, 2, "bilinear"]), "rows of its yaml are another model's"),
+        (lambda c: row(c, "head", 2, module="C3"), "rows of its yaml are another model's"),
+        (lambda c: tensors(c, model__0__conv__weight=None), "has not the width of one of the scales"),
+        (lambda c: tensors(c, model__0__conv__weight=torch.zeros(24, 3, 3, 3)), "has not the width"),
+        (lambda c: tensors(c, model__0__conv__weight=torch.zeros(())), "has not the width"),
+        (lambda c: tensors(c, model__0__conv__weight=torch.zeros(32, 3, 3, 3)), r"should be \["),
+        (lambda c: tensors(c, model__1__bn__bias=None), r"1 tensors are missing \(model.1.bn.bias\)"),
+        (lambda c: tensors(c, model__9__extra=torch.zeros(2)), r"1 do not belong \(model.9.extra\)"),
+        (lambda c: tensors(c, model__1__bn__bias=torch.full((32,), torch.nan)), "not finite"),
+    ],
+)
+def test_what_is_not_known_is_refused(known, change, message):
+    with pytest.raises(CheckpointRefused, match=message) as caught:
+        identify(change(known), "strange.pt")
+    text = str(caught.value)
+    assert text.startswith("strange.pt")
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+def test_sources_may_be_written_from_either_end(known):
+    absolute = row(known, "head", 1, source=[10, 6])
+    assert identify(absolute, "a.pt")[1] == "control"
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("b.pt", "ends in .safetensors"), ("there.safetensors", "exists already"), ("no/b.safetensors", "no such folder")],
+)
+def test_places_that_are_refused(tmp_path, out, message):
+    (tmp_path / "there.safetensors").write_bytes(b"mine")
+    with pytest.raises(CheckpointRefused, match=message):
+        adopt(tmp_path / "a.pt", tmp_path / out)
+    assert (tmp_path / "there.safetensors").read_bytes() == b"mine"
+
+
+def test_a_refused_checkpoint_leaves_no_file(tmp_path):
+    torch.save({"state_dict": {"w": torch.zeros(2)}}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointRefused, match=r"a\.pt holds tensors without the yaml"):
+        adopt(tmp_path / "a.pt", tmp_path / "b.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
+    places = []
+
+    def download(asset, folder):
+        places.append(folder)
+        return shutil.copy(shared / "weights" / asset, folder)
+
+    monkeypatch.setattr(fetching, "download", download)
+    out = fetch("yolov8n", tmp_path)
+    assert out == tmp_path / "yolov8n.safetensors"
+    assert load_model(out)[1].placement == "control"
+    assert not places[0].exists()
+    with pytest.raises(FetchFailed, match="is there already; remove it to fetch it again"):
+        fetch("yolov8n", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yolov8s", "../yolov8n", "https://example.org/yolov8n.pt", "", "yolov8n.pt"])
+def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "download", lambda *_: pytest.fail("nothing may be downloaded"))
+    with pytest.raises(FetchFailed, match="expected yolov8n, the one name that can be fetched"):
+        fetch(name, tmp_path)
+
+
+def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
+    """Ultralytics' own downloader runs in the child, online, in a folder of its own; only its last call is replaced."""
+    replaced = (
+        "import os, ultralytics.utils.downloads as d\n"
+        "state = [str('YOLO_OFFLINE' in os.environ), os.environ['YOLO_CONFIG_DIR']]\n"
+        "d.safe_download = lambda url, file, **options: open(file, 'w').write('\\n'.join([url, *state]))\n"
+    )
+    monkeypatch.setattr(fetching, "_CHILD", replaced + fetching._CHILD)
+    monkeypatch.setenv("YOLO_OFFLINE", "1")
+    file = fetching.download("yolov8n.pt", tmp_path)
+    url, offline, folder = file.read_text().split("\n")
+    assert file == tmp_path / "yolov8n.pt"
+    assert url.startswith("https://github.com/ultralytics/assets/releases/download/")
+    assert url.endswith("/yolov8n.pt")
+    assert (offline, folder) == ("False", str(tmp_path))
+
+
+def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_CHILD", "raise ConnectionError('no route to host')")
+    with pytest.raises(FetchFailed) as caught:
+        fetch("yolov8n", tmp_path)
+    text = str(caught.value)
+    assert text.startswith("yolov8n.pt could not be downloaded from Ultralytics (ConnectionError: no route to host); ")
+    assert "\n" not in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_download_without_end_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_CHILD", "import time; time.sleep(60)")
+    monkeypatch.setattr(fetching, "SECONDS", 0.2)
+    with pytest.raises(FetchFailed, match=r"it took more than 0\.2 seconds"):
+        fetch("yolov8n", tmp_path)
