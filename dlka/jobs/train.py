@@ -36,7 +36,8 @@ class Recipe:
     """One training run. data: folder in Ultralytics' layout; unlabelled: folder of pictures the teacher labels, or None.
 
     lr: learning rate (AdamW) of what is new and of the blocks around it; copied_lr of the rest, which came from the
-    stock weights; offset_lr of the offset convolutions. frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and
+    stock weights; offset_lr of the offset convolutions: a sum
+    over hundreds of inputs, so that a step of 1e-3 in every weight would move taps by cells at once. frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and
     pseudo_confidence: how the teacher labels pictures that have no labels.
     """
 
@@ -51,7 +52,7 @@ class Recipe:
     batch: int = 8
     lr: float = 1e-3
     copied_lr: float = 1e-4
-    offset_lr: float = 1e-3
+    offset_lr: float = 1e-4
     frozen: int = 10
     pseudo_size: int = 640
     pseudo_confidence: float = 0.3
@@ -97,10 +98,10 @@ class RecipeTrainer(DLKATrainer):
         model.criterion = DistillationLoss(model, self.teacher.to(self.device))
 
     def _fade(self) -> None:
-        """Feature matching goes from 1 to 0 over the first half of the run, counted in epochs and batches."""
+        """Feature matching fades from 1 to 0 over the run."""
         self.batches_done = getattr(self, "batches_done", -1) + 1
         whole = max(1, len(self.train_loader) * self.epochs)
-        unwrap_model(self.model).criterion.feature_weight = max(0.0, 1 - 2 * self.batches_done / whole)
+        unwrap_model(self.model).criterion.feature_weight = max(0.0, 1 - self.batches_done / whole)
 
     def _log_offsets(self) -> None:
         """The mean losses of the epoch, then one line a stage: how large the offset biases have become, in cells."""

@@ -132,6 +132,8 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     ):
         if value not in known:
             raise Refused(f"{side}: expected one of {', '.join(known)}; got {value!r}.")
+    if not 0 <= settings.strength <= 2:
+        raise Refused(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
     (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
     if left.names != right.names:
         raise Refused(

@@ -1,0 +1,62 @@
+"""One running page and one browser for all tests of the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from dlka.ui.app import serve
+
+# No sandbox, as the tests may run as root; no background networking, as the page must not need any.
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Address of the page, started as `python app.py` starts it, on a free port."""
+    app = serve(block=False)
+    yield app.local_url
+    app.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium. Skipped where there is none, but never in CI."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("the page's tests need a browser: install the package chromium")
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, loaded, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.strangers = []
+    local = (server.rstrip("/"), "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
+    page.goto(server)
+    page.wait_for_selector("#swipe img")
+    yield page
+    assert page.strangers == []
+    context.close()

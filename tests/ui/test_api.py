@@ -1,0 +1,108 @@
+"""The named endpoints through gradio's own client."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from dlka.ui.examples import examples
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    return Client(server, verbose=False, download_files=tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="module")
+def bus():
+    return handle_file(str(examples()["Bus stop"]))
+
+
+def test_endpoints_are_named_and_typed(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/compare", "/stages", "/offset_overlay", "/attention_overlay", "/probe"}
+    types = {p["parameter_name"]: p["python_type"]["type"] for p in endpoints["/offset_overlay"]["parameters"]}
+    assert types["image"] == "filepath"
+    assert types["tap"] == "int"
+    assert types["opacity"] == "float"
+
+
+def test_compare(client, bus):
+    report, left, right, difference = client.predict(bus, api_name="/compare")
+    assert report["picture"] == {"height": 1080, "width": 810}
+    assert report["settings"]["dlka"] == "neck"
+    assert len(report["stages"]) == 6
+    assert json.dumps(report)
+    shapes = [cv2.imread(path).shape for path in (left, right, difference)]
+    assert shapes[0] == shapes[1]
+
+
+def test_stages(client, bus):
+    stages = client.predict(bus, model="residual", api_name="/stages")
+    assert [s["label"] for s in stages] == ["P3 5x5", "P3 7x7 d3", "P4 5x5", "P4 7x7 d3", "P5 5x5", "P5 7x7 d3"]
+    assert stages[0]["cells"] == [80, 60]
+
+
+def test_overlays(client, bus):
+    arrows = client.predict(bus, api_name="/offset_overlay")
+    flow = client.predict(bus, stage="P4 7x7 d3", kind="Flow colours", tap=49, scale_cells=2.0, api_name="/offset_overlay")
+    gate = client.predict(bus, reduction="channel", channel=3, api_name="/attention_overlay")
+    pictures = [cv2.imread(path) for path in (arrows, flow, gate)]
+    assert all(p.shape[1] == pictures[0].shape[1] for p in pictures)
+    assert np.abs(pictures[0][:600].astype(int) - pictures[1][:600]).mean() > 1
+
+
+def test_probe_counts_taps(client, bus):
+    answer = client.predict(bus, 400.0, 500.0, api_name="/probe")
+    assert [len(s["samples"]) for s in answer] == [25, 49] * 3
+    # P3 of a 480 x 640 input: cell 8 px, picture 810 wide -> x cell 400 / 810 * 60
+    assert answer[0]["cell"] == [37, 29]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endpoint", "says"),
+    [
+        ({"model": "../../etc/passwd"}, "/compare", "expected one of head, neck, residual"),
+        ({"size": 33}, "/compare", "multiple of 32"),
+        ({"confidence": 7.0}, "/compare", "expected 0 to 1"),
+        ({"strength": float(1e9)}, "/compare", "Deformation"),
+        ({"stage": "P9"}, "/offset_overlay", "expected one of P3 5x5"),
+        ({"kind": "Magic"}, "/offset_overlay", "expected one of Arrows"),
+        ({"tap": 26}, "/offset_overlay", "expected 0"),
+        ({"block": "P6"}, "/attention_overlay", "expected one of P3"),
+        ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 31"),
+        ({"x": 9000.0, "y": 1.0}, "/probe", "expected inside the picture"),
+    ],
+)
+def test_refusals_are_sentences(client, bus, arguments, endpoint, says):
+    with pytest.raises(AppError, match=says):
+        client.predict(image=bus, api_name=endpoint, **arguments)
+
+
+def test_broken_picture_is_a_sentence(client, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    with pytest.raises(AppError, match="broken.jpg|picture"):
+        client.predict(handle_file(str(tmp_path / "broken.jpg")), api_name="/compare")
+
+
+def test_files_of_the_server_cannot_be_asked_for(server):
+    """A caller may name only files that were uploaded."""
+    body = {"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "neck", 640]}
+    request = urllib.request.Request(
+        f"{server.rstrip('/')}/gradio_api/call/stages",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    event = json.load(urllib.request.urlopen(request))["event_id"]
+    answer = urllib.request.urlopen(f"{server.rstrip('/')}/gradio_api/call/stages/{event}").read().decode()
+    assert "event: error" in answer
+    assert "root:" not in answer
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{server.rstrip('/')}/gradio_api/file=/etc/passwd")

@@ -1,0 +1,141 @@
+"""The page in a real browser, as a new user would use it."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from dlka.ui.examples import examples
+
+
+def source(page, selector):
+    return page.locator(f"{selector} img").first.get_attribute("src")
+
+
+def wait_for_change(page, selector, old):
+    page.wait_for_function(
+        "([s, old]) => { const i = document.querySelector(s + ' img'); return i && i.src !== old && i.complete }",
+        arg=[selector, old],
+    )
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def upload(page, data, name, mime="image/png"):
+    page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
+    page.locator("#picture input[type=file]").set_input_files([{"name": name, "mimeType": mime, "buffer": data}])
+
+
+def test_first_paint_is_a_finished_example(page):
+    assert page.locator(".headline").inner_text().startswith("Both found")
+    assert page.locator("#swipe img").count() == 2
+    widths = page.evaluate("() => [...document.querySelectorAll('#swipe img')].map(i => i.naturalWidth)")
+    assert min(widths) > 300
+
+
+def test_tabs_show_their_pictures(page):
+    tab(page, "Offsets")
+    assert page.locator("#offset-picture img").is_visible()
+    assert page.locator("#sample-panels img").is_visible()
+    tab(page, "Attention")
+    assert page.locator("#attention-picture img").is_visible()
+    tab(page, "Numbers")
+    assert page.locator(".badges .chip").count() == 6
+    assert page.get_by_text("offsets-and-gates.npz").first.is_visible()
+
+
+def test_another_example_is_compared(page):
+    before = page.locator(".headline").inner_html(), source(page, "#swipe")
+    page.get_by_label("or an example").click()
+    page.get_by_role("option", name=re.compile("Two people")).click()
+    wait_for_change(page, "#swipe", before[1])
+    assert "720 x 1280" in page.content() or "1280" in page.content()
+
+
+def test_a_dropped_picture_is_compared(page):
+    image = cv2.imread(str(examples()["Two people"]))
+    page_source = source(page, "#swipe")
+    upload(page, cv2.imencode(".png", cv2.resize(image, (321, 203)))[1].tobytes(), "mine.png")
+    wait_for_change(page, "#swipe", page_source)
+    assert "input 640 x 416" in page.locator("text=/input \\d+ x \\d+/").inner_text()
+
+
+def test_a_broken_picture_is_refused_in_a_sentence(page):
+    upload(page, b"\x89PNG\r\n\x1a\nthis is no picture", "broken.png")
+    message = page.locator(".toast-body")
+    message.wait_for()
+    text = message.inner_text()
+    assert "That did not work" in text
+    assert len(text) > 40
+    assert "Traceback" not in text
+
+
+def test_views(page):
+    page.get_by_label("Difference").check()
+    page.wait_for_selector("#flat img")
+    first = source(page, "#flat")
+    page.get_by_label("Side by side").check()
+    wait_for_change(page, "#flat", first)
+
+
+def test_every_offset_overlay_and_stage(page):
+    tab(page, "Offsets")
+    for control in ("Flow colours", "Magnitude", "Sample density", "P5 7x7 d3", "Arrows", "This stage"):
+        old = page.locator("#offset-picture img").get_attribute("src")
+        page.get_by_label(control, exact=True).check()
+        page.wait_for_function(
+            "old => document.querySelector('#offset-picture img').getAttribute('src') !== old", arg=old
+        )
+
+
+def test_a_click_chooses_the_cell_under_it(page):
+    """The sample panels name the point; it must be the one that was clicked, in pixels of the picture."""
+    tab(page, "Offsets")
+    image = page.locator("#offset-picture img")
+    image.wait_for()
+    box = image.bounding_box()
+    natural = page.evaluate("() => { const i = document.querySelector('#offset-picture img'); return i.naturalWidth }")
+    old = source(page, "#sample-panels")
+    x, y = 0.25 * box["width"], 0.5 * box["width"]
+    image.click(position={"x": x, "y": y})
+    wait_for_change(page, "#sample-panels", old)
+    height, width = cv2.imread(str(next(iter(examples().values())))).shape[:2]
+    marked = fetch(page, "#offset-picture")
+    assert marked.shape[1] == natural
+    scale = natural / box["width"]
+    around = marked[int(y * scale) - 9 : int(y * scale) + 10, int(x * scale) - 9 : int(x * scale) + 10].astype(int)
+    assert (around.max(axis=(0, 1)) > 240).all(), "the white ring of the mark surrounds the clicked point"
+    assert width < height
+
+
+def fetch(page, selector):
+    data = page.request.get(page.locator(f"{selector} img").first.evaluate("i => i.src")).body()
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_attention_controls_redraw(page):
+    tab(page, "Attention")
+    for control in ("P4", "channel", "max abs"):
+        old = page.locator("#attention-picture img").get_attribute("src")
+        page.get_by_label(control, exact=True).check()
+        page.wait_for_function(
+            "old => document.querySelector('#attention-picture img').getAttribute('src') !== old", arg=old
+        )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fits_a_phone(browser, server, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(server)
+    page.wait_for_selector("#swipe img")
+    for name in ("Compare", "Offsets", "Attention", "Numbers"):
+        tab(page, name)
+        page.wait_for_timeout(200)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, name
+    context.close()
