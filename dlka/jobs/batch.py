@@ -14,7 +14,7 @@ import numpy as np
 
 from dlka.compare import compare, rows, summary
 from dlka.images import read_image
-from dlka.inference.predictor import Predictor, load_predictor
+from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
 from dlka.jobs import provenance
 from dlka.jobs.gallery import gallery
 from dlka.models.adopt import sha256
@@ -65,15 +65,18 @@ def run_batch(
     """Compare `model` with `baseline` on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
 
     Pictures of the same stem get folders STEM, STEM-2, ...; what an earlier run left there is overwritten. Raises,
-    before the first picture, WeightsRefused for unknown models, BatchRefused for models of different classes and
-    ValueError for settings out of range.
+    before the first picture, WeightsRefused for unknown models, BatchRefused for models of different classes or with
+    an output that is not finite, and ValueError for settings out of range.
     """
     predictors = load_predictor(model, device)[0], load_predictor(baseline, device)[0]
     if predictors[0].names != predictors[1].names:
         raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
     # A first look at nothing refuses settings out of range, and later timings leave out what happens only once.
-    for predictor, strength in zip(predictors, (settings.strength, 1.0)):
-        _look(predictor, np.zeros((64, 64, 3), np.uint8), settings, strength)
+    for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
+        try:
+            _look(predictor, np.zeros((64, 64, 3), np.uint8), settings, strength)
+        except PredictionFailed as error:
+            raise BatchRefused(f"{name}: {error}") from None
     made_by = {
         "settings": asdict(settings),
         "models": {"dlka": provenance.weights(model), "baseline": provenance.weights(baseline)},
@@ -132,7 +135,7 @@ def _compare_one(
     return counts
 
 
-def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength: float) -> Any:
+def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength: float) -> Prediction:
     return predictor.predict(
         image, confidence=settings.confidence, iou=settings.iou, size=settings.size, strength=strength
     )

@@ -1,4 +1,4 @@
-"""Converting checkpoints: the right model is recognised, everything else is refused, and fetching stops at the network."""
+"""Converting checkpoints: the right model is recognised, all else is refused, and fetching stops at the network."""
 
 from __future__ import annotations
 
