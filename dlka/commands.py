@@ -118,7 +118,7 @@ def bench(args: argparse.Namespace) -> int:
     ]
     machine = result["machine"]
     print(table(rows))
-    where = f"{machine['cpu']}, {machine['threads']} threads on {machine['cores']} cores"
+    where = f"{machine['cpu']}, threads: {machine['threads']}, cores: {machine['cores']}"
     print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns. {where}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     _write_json(args.json, result)

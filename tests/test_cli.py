@@ -1,0 +1,333 @@
+"""The command line: what each command says, its exit status, and one sentence for every mistake of the user."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from ultralytics.utils import ASSETS
+
+from dlka.cli import TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
+from dlka.commands import table
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
+COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "bench", "serve"]
+
+
+def refused(capsys, *argv) -> str:
+    """The sentence of a command that is refused with status 2."""
+    assert main([str(a) for a in argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dlka: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err.removeprefix("dlka: ").strip()
+
+
+def test_help_needs_nothing_heavy():
+    code = (
+        "import sys; from dlka.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'torch', 'ultralytics', 'gradio', 'matplotlib', 'cv2', 'numba'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    for argv in (["--help"], *([c, "--help"] for c in COMMANDS)):
+        done = subprocess.run([sys.executable, "-c", code, *argv], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage: dlka")
+
+
+def test_the_module_runs():
+    done = subprocess.run([sys.executable, "-m", "dlka"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the following arguments are required: COMMAND" in done.stderr
+
+
+def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
+    argv = [sys.executable, "-m", "dlka", "doctor", str(tmp_path / "none.yaml")]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "dlka: none.yaml cannot be read: No such file or directory.\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (["stages", "--model", "nothing"], "expected one of"),
+        (["stages", "--model", "yolov8n"], "get it with: python -m dlka fetch yolov8n"),
+        (["stages", "--model", "none.safetensors"], "there is no such file"),
+        (["stages", "--model", "some.pt"], "convert it first: python -m dlka convert"),
+        (["stages", "--size", "33"], "size: expected a multiple of 32 from 32 to 4096, got 33"),
+        (["compare", "a.jpg", "--out", "o", "--model", "nothing"], "got 'nothing'"),
+        (["compare", "a.jpg", "--out", "o", "--size", "33"], "size: expected a multiple of 32"),
+        (["compare", "a.jpg", "--out", "o", "--confidence", "7"], "confidence and iou: expected 0 to 1"),
+        (["compare", "a.jpg", "--out", "o", "--strength", "nan"], "not finite"),
+        (["doctor", "."], "cannot be read"),
+        (["convert", "none.pt", "b.safetensors"], "none.pt: there is no such file"),
+        (["convert", "none.pt", "b.pt"], "ends in .safetensors"),
+        (["fetch", "yolov8s"], "expected yolov8n"),
+        (["bench", "ops", "--rounds", "0"], "expected at least 1"),
+        (["train", "--placement", "side", "--data", ".", "--start", "a.pt", "--out", "o.safetensors"], "placement"),
+        (["train", "--placement", "neck", "--data", ".", "--start", "a.pt", "--out", "o.safetensors"], "data.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_one_sentence(argv, part, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert part in refused(capsys, *argv)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv", [["val", "--model", "control"], ["bench"], ["compare", "--out", "o"], ["swim"]])
+def test_flags_that_are_missing(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+
+
+def test_errors_of_the_program_keep_their_traceback(monkeypatch):
+    from dlka.jobs import stage_table
+
+    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: {}["a bug"])
+    with pytest.raises(KeyError):
+        main(["stages"])
+
+
+def test_compare_writes_and_counts(tmp_path, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff nothing")
+    argv = ["compare", ASSETS / "zidane.jpg", broken, tmp_path, "--model", "control", "--out", tmp_path / "out"]
+    assert main([str(a) for a in [*argv, "--size", "160"]]) == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{ASSETS / 'zidane.jpg'}: ")
+    assert lines[0].endswith(f"-> {tmp_path / 'out/zidane'}")
+    assert lines[-1] == "3 pictures: 1 compared, 2 failed."
+    assert err.count("\n") == 2
+    assert "Expected a picture file, got a folder" in err
+    report = json.loads((tmp_path / "out/zidane/comparison.json").read_text())
+    assert report["settings"]["size"] == 160
+
+
+def test_compare_of_good_pictures_is_zero(tmp_path, capsys):
+    argv = ["compare", ASSETS / "zidane.jpg", "--model", "control", "--out", tmp_path, "--size", "160"]
+    assert main([str(a) for a in argv]) == 0
+    assert capsys.readouterr().out.endswith("1 picture: 1 compared, 0 failed.\n")
+
+
+def test_stages(capsys):
+    from dlka.models.catalog import find
+    from dlka.models.weights import load_model
+
+    assert main(["stages", "--model", "residual", "--size", "320"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["name", "level", "kernel", "dilation", "stride", "map", "channels", "parameters"]
+    assert len(lines) == 6
+    model, _ = load_model(find("residual"))
+    for line, (level, kernel, dilation, stride, side) in zip(
+        lines,
+        [(f"P{p}", k, d, 2**p, 320 >> p) for p in (3, 4, 5) for k, d in (("5x5", 1), ("7x7", 3))],
+    ):
+        name, *cells = line.split()
+        count = sum(p.numel() for p in model.get_submodule(name).parameters())
+        assert cells[:5] == [level, kernel, str(dilation), str(stride), f"{side}x{side}"]
+        assert cells[6] == f"{count:,}"
+    assert main(["stages", "--model", "control"]) == 0
+    assert capsys.readouterr().out == "control has no deform stages.\n"
+
+
+def test_doctor_mends_the_article(tmp_path, capsys):
+    file = tmp_path / "one.yaml"
+    file.write_bytes(ARTICLE.read_bytes())
+    assert main(["doctor", str(file)]) == 1
+    assert "did you mean [-1, 1, Conv, [128, 3, 2]]?" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["one.yaml"]
+
+    assert main(["doctor", str(file), "--fix"]) == 0
+    mended = tmp_path / "one-mended.yaml"
+    assert f"The mended file is {mended}." in capsys.readouterr().out
+    assert file.read_bytes() == ARTICLE.read_bytes()
+    assert main(["doctor", str(mended)]) == 0
+
+    from dlka.models.build import DLKAModel
+
+    assert DLKAModel(mended, verbose=False).stride.tolist() == [8, 16, 32]
+
+    before = mended.read_bytes()
+    mended.write_bytes(before + b"# mine\n")
+    assert main(["doctor", str(file), "--fix"]) == 2
+    assert "exists already; give another name" in capsys.readouterr().err
+    assert mended.read_bytes().endswith(b"# mine\n")
+
+
+def test_doctor_writes_where_it_is_told(tmp_path, capsys):
+    file, out = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    file.write_bytes(ARTICLE.read_bytes())
+    assert main(["doctor", str(file), "--fix", str(out)]) == 0
+    assert main(["doctor", str(file), "--fix", str(out)]) == 2
+    assert main(["doctor", str(file), "--fix", str(file)]) == 0  # over the input, because it says so
+    assert file.read_bytes() == out.read_bytes()
+    assert main(["doctor", str(file), "--fix"]) == 0  # nothing is wrong any more, so nothing is written
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.yaml", "two.yaml"]
+
+
+def test_doctor_leaves_no_file_for_what_it_cannot_mend(tmp_path, capsys):
+    content = yaml.safe_load(ARTICLE.read_text())
+    content["head"][-1][0] = [2, 3]
+    content["head"][-1][2] = "Zebra"
+    file = tmp_path / "one.yaml"
+    file.write_text(yaml.safe_dump(content))
+    assert main(["doctor", str(file), "--fix"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["one.yaml"]
+
+
+def test_convert(tmp_path, capsys):
+    from dlka.models.build import build_model
+
+    model = build_model("head", "n", 2)
+    model.names = {0: "a", 1: "b"}
+    torch.save({"model": model}, tmp_path / "a.pt")
+    out = tmp_path / "b.safetensors"
+    assert main(["convert", str(tmp_path / "a.pt"), str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: head, scale n, 2 classes, converted from a.pt, sha256 ")
+    assert "exists already" in refused(capsys, "convert", tmp_path / "a.pt", out)
+
+
+def test_fetch(monkeypatch, capsys):
+    from dlka.models import fetch
+
+    monkeypatch.setattr(fetch, "fetch", lambda name: Path("weights") / f"{name}.safetensors")
+    assert main(["fetch", "yolov8n"]) == 0
+    assert capsys.readouterr().out == "yolov8n is ready: weights/yolov8n.safetensors.\n"
+
+
+def test_train_flags_are_the_recipe():
+    from dlka.jobs.train import Recipe
+
+    assert list(TRAIN_FLAGS) == [f.name for f in fields(Recipe)]
+    assert set(TRAIN_REQUIRED) == {f.name for f in fields(Recipe) if f.default is MISSING}
+    for field in fields(Recipe):
+        assert TRAIN_FLAGS[field.name][0].__name__ == field.type.removesuffix(" | None")
+
+
+def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
+    from dlka.jobs import train
+
+    calls = []
+    monkeypatch.setattr(train, "train", lambda *call: calls.append(call) or call[1])
+    monkeypatch.setenv("YOLO_VERBOSE", "0")
+    given = ["--placement", "neck", "--data", "d", "--start", "s.pt"]
+    assert main(["train", *given, "--out", "weights/neck.safetensors"]) == 0
+    assert main(["train", *given, "--out", "w.safetensors", "--run", "r", "--copied-lr", "1e-5", "--epochs", "9"]) == 0
+    first, second = calls
+    assert first == (train.Recipe("neck", "d", "s.pt"), Path("weights/neck.safetensors"), Path("runs/neck"))
+    assert second[0] == train.Recipe("neck", "d", "s.pt", copied_lr=1e-5, epochs=9)
+    assert second[1:] == (Path("w.safetensors"), Path("r"))
+    assert "Written: w.safetensors." in capsys.readouterr().out
+
+
+def test_training_shows_its_progress():
+    code = (
+        "import os, sys; from dlka.cli import main\n"
+        "main(['train', '--placement', 'neck', '--data', 'none', '--start', 'none.pt', '--out', 'none.safetensors'])\n"
+        "from ultralytics.utils import VERBOSE, ONLINE\n"
+        "sys.exit(0 if VERBOSE and not ONLINE else 3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
+    from dlka.jobs import val
+
+    def run(model, data, size):
+        metrics = dict.fromkeys(val.METRICS, 0.4126) | {"AP_L": None}
+        moved = [{"stage": "m.conv0", "label": "P3 5x5", "moved": 0.5, "mean_cells": 0.25}] if model == "neck" else []
+        return {
+            "model": model,
+            "metrics": metrics,
+            "stage_offsets": moved,
+            "data": data,
+            "pictures": 3,
+            "objects": size,
+        }
+
+    monkeypatch.setattr(val, "run_val", run)
+    file = tmp_path / "val.json"
+    argv = ["val", "--model", "control", "--model", "neck", "--data", "set", "--size", "64", "--json", str(file)]
+    assert main(argv) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["set", "val,", "3", "pictures,", "64", "objects,", "64", "px"],
+        ["model", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L"],
+        ["control", *["41.3"] * 5, "-"],
+        ["neck", *["41.3"] * 5, "-"],
+        [],
+        ["model", "stage", "over", "0.1", "cell", "(%)", "mean", "(cells)"],
+        ["neck", "P3", "5x5", "50.0", "0.25"],
+    ]
+    assert [r["model"] for r in json.loads(file.read_text())] == ["control", "neck"]
+
+
+def test_bench(monkeypatch, tmp_path, capsys):
+    from dlka.jobs import bench
+
+    monkeypatch.setattr(bench, "MAPS", {"P3": (2, 5)})
+    file = tmp_path / "bench.json"
+    assert main(["bench", "ops", "--rounds", "1", "--threads", "1", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[0].split()[:2] == ["operator", "pass"]
+    assert set(lines[0].split()[2:]) >= {"numba", "torch", "torchvision"}
+    assert sum(line.startswith("P3 5x5") for line in lines) == 2
+    assert sum(line.startswith("torchvision / it") for line in lines) == 2
+    assert "threads: 1, cores: " in out
+    assert "torchvision 0" in out
+    assert json.loads(file.read_text())["rounds"] == 1
+
+
+def test_serve_starts_the_page(monkeypatch):
+    calls = []
+    app = types.ModuleType("dlka.ui.app")
+    app.serve = lambda host, port: calls.append((host, port))
+    monkeypatch.setitem(sys.modules, "dlka.ui.app", app)
+    assert main(["serve"]) == 0
+    assert main(["serve", "--host", "0.0.0.0", "--port", "80"]) == 0
+    assert calls == [("127.0.0.1", 7860), ("0.0.0.0", 80)]
+
+
+def test_a_model_that_gives_no_numbers_is_one_sentence(monkeypatch, capsys):
+    from dlka.inference.predictor import PredictionFailed
+    from dlka.jobs import val
+
+    def run(*_):
+        raise PredictionFailed("The model's output is not finite.")
+
+    monkeypatch.setattr(val, "run_val", run)
+    assert main(["val", "--model", "neck", "--data", "d"]) == 2
+    assert capsys.readouterr().err.endswith("dlka: The model's output is not finite.\n")
+
+
+def test_table():
+    rows = [{"name": "a", "n": 1234, "x": 0.12345, "y": None}, {"name": "long", "n": 5, "x": 12.345, "y": 0.0}]
+    assert table(rows).splitlines() == [
+        "name      n      x  y",
+        "a     1,234  0.123  -",
+        "long      5   12.3  0",
+    ]
+
+
+def test_every_command_is_documented():
+    text = build_parser().format_help()
+    assert all(f"    {command} " in text for command in COMMANDS)
