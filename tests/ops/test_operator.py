@@ -16,7 +16,9 @@ FAST = ("numba", "torch", "torchvision")
 NAN, INF = float("nan"), float("inf")
 
 
-def make(shape=(2, 5, 5, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(2, 1), dtype=torch.float64, seed=0):
+def make(
+    shape=(2, 5, 5, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(2, 1), dtype=torch.float64, seed=0
+):
     """Awkward geometry by default: nothing is square, and the map is smaller than the kernel's reach."""
     generator = torch.Generator().manual_seed(seed)
     n, channels = shape[:2]
@@ -194,7 +196,9 @@ def test_permuted_memory(backend):
     (x, offset, weight, bias), geometry = make()
     odd = x.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0)
     spread = offset.repeat_interleave(2, dim=-1)[..., ::2]
-    got = deform_dwconv2d(odd, spread, weight.transpose(2, 3).contiguous().transpose(2, 3), bias, **geometry, backend=backend)
+    got = deform_dwconv2d(
+        odd, spread, weight.transpose(2, 3).contiguous().transpose(2, 3), bias, **geometry, backend=backend
+    )
     torch.testing.assert_close(got, deform_dwconv2d(x, offset, weight, bias, **geometry, backend=backend))
 
 
