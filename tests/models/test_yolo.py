@@ -1,0 +1,307 @@
+"""``dlka.YOLO``: Ultralytics' interface with D-LKA blocks that survive training, and without any download."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image, ImageDraw
+from ultralytics.utils import ASSETS
+
+import dlka
+from dlka.layers import DeformableLKAAttention, OffsetConv2d
+from dlka.models.build import DLKAModel, build_model
+from dlka.models.transfer import transfer
+from dlka.models.yaml_file import ModelYamlError
+from dlka.models.yolo import DLKATrainer
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+CLASSES = {0: "box", 1: "disc"}
+
+
+def python(code: str, *arguments: str, **environment: str) -> str:
+    """What a fresh interpreter prints; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Eight drawn pictures, a box and a disc in each, with labels in Ultralytics' layout."""
+    folder = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        part = "train" if number < 6 else "val"
+        picture = Image.new("RGB", (96, 64), tuple(generator.integers(0, 90, 3).tolist()))
+        draw, lines = ImageDraw.Draw(picture), []
+        for kind, left in ((0, 4), (1, 52)):
+            x, y, side = left + int(generator.integers(0, 8)), int(generator.integers(2, 30)), 28
+            shape = draw.rectangle if kind == 0 else draw.ellipse
+            shape((x, y, x + side, y + side), fill=tuple(generator.integers(150, 256, 3).tolist()))
+            lines.append(f"{kind} {(x + side / 2) / 96} {(y + side / 2) / 64} {side / 96} {side / 64}")
+        for kind, text in (("images", None), ("labels", "\n".join(lines))):
+            place = folder / kind / part
+            place.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                picture.save(place / f"{number}.png")
+            else:
+                (place / f"{number}.txt").write_text(text)
+    file = folder / "data.yaml"
+    file.write_text(
+        yaml.safe_dump({"path": str(folder), "train": "images/train", "val": "images/val", "names": CLASSES})
+    )
+    return file
+
+
+@pytest.fixture
+def offline(monkeypatch) -> list:
+    """Connections that were tried: none may be, and none succeeds."""
+    tried: list = []
+
+    def refuse(*address, **options):
+        tried.append(address)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
+
+
+SETTINGS = {
+    "imgsz": 64,
+    "batch": 4,
+    "device": "cpu",
+    "workers": 0,
+    "plots": False,
+    "verbose": False,
+    "optimizer": "AdamW",
+    "lr0": 0.02,
+    "warmup_epochs": 0.0,
+    "nbs": 4,
+    "seed": 0,
+    "exist_ok": True,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> dlka.YOLO:
+    """The neck placement after three epochs on the drawn pictures."""
+    torch.manual_seed(0)
+    model = dlka.YOLO("yolov8n-dlka-neck.yaml")
+    folder = tmp_path_factory.mktemp("runs")
+    model.train(data=str(data), epochs=3, project=str(folder), name="neck", **SETTINGS)
+    return model
+
+
+class TestImport:
+    def test_importing_dlka_loads_nothing_heavy(self):
+        code = "import sys, dlka; print([m for m in ('torch', 'ultralytics', 'numpy', 'numba') if m in sys.modules])"
+        assert python(code).strip() == "[]"
+
+    def test_names_are_found_when_they_are_used(self):
+        code = (
+            "import sys, dlka; f = dlka.deform_dwconv2d; first = 'ultralytics' in sys.modules; y = dlka.YOLO;"
+            "from dlka import YOLO, deform_dwconv2d;"
+            "print(first, f is deform_dwconv2d, y is YOLO, y.__module__, f.__module__, sorted(dlka.__all__))"
+        )
+        expected = "False True True dlka.models.yolo dlka.ops ['YOLO', '__version__', 'deform_dwconv2d']"
+        assert python(code).strip() == expected
+        assert set(dlka.__all__) <= set(dir(dlka))
+
+    def test_other_names_do_not_exist(self):
+        with pytest.raises(AttributeError, match="module 'dlka' has no attribute 'Yolo'"):
+            dlka.Yolo  # noqa: B018
+        assert not hasattr(dlka, "__path_of_nothing__")
+
+    def test_submodules_are_still_found(self):
+        assert python("import dlka.ops.sampling as s; import dlka; print(dlka.ops.sampling is s)").strip() == "True"
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name", ["yolov8n.pt", "yolov8n", "yolo11n.yaml", "https://example.com/a.pt", "x.onnx", ""]
+    )
+    def test_what_is_not_there_is_never_downloaded(self, name, offline, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(FileNotFoundError, match="nothing is downloaded"):
+            dlka.YOLO(name)
+        assert not offline
+        assert not list(tmp_path.iterdir())
+
+    def test_weights_to_start_from_neither(self, offline, tmp_path, monkeypatch, data):
+        monkeypatch.chdir(tmp_path)
+        model = dlka.YOLO("yolov8n-dlka-neck.yaml")
+        with pytest.raises(FileNotFoundError, match=r"yolov8n\.pt: expected a stock YOLOv8 checkpoint"):
+            model.load("yolov8n.pt")
+        with pytest.raises(FileNotFoundError, match=r"yolov8n\.pt: expected pretrained weights"):
+            model.train(data=str(data), pretrained="yolov8n.pt", **SETTINGS)
+        assert not offline
+
+    @pytest.mark.parametrize(
+        ("name", "blocks"),
+        [
+            ("yolov8n.yaml", 0),
+            ("yolov8n-dlka-neck.yaml", 3),
+            ("yolov8s-dlka-residual.yaml", 3),
+            ("yolov8-dlka-head.yaml", 3),
+            ("yolov8n-dlka-neck-head.yaml", 6),
+        ],
+    )
+    def test_the_projects_names(self, name, blocks):
+        model = dlka.YOLO(name)
+        assert type(model) is dlka.YOLO
+        assert type(model.model) is DLKAModel
+        assert sum(isinstance(m, DeformableLKAAttention) for m in model.model.modules()) == blocks
+        assert model.task == "detect"
+        assert model.model_name == name
+
+    def test_a_file_of_ones_own_whatever_its_name(self, tmp_path):
+        for name in ("second.yaml", "street-world.yaml", "yoloe-like.YAML"):
+            path = tmp_path / name
+            path.write_text((HERE / "article_two.yaml").read_text())
+            model = dlka.YOLO(path)
+            assert type(model) is dlka.YOLO
+            assert isinstance(model.model.model[16], DeformableLKAAttention)
+
+    def test_the_articles_first_yaml_is_refused(self):
+        with pytest.raises(ModelYamlError, match=r"^row 1: Conv \[128\]"):
+            dlka.YOLO(HERE / "article_one.yaml")
+
+
+class TestTraining:
+    def test_the_trainer_keeps_the_blocks_and_trains_them(self, trained):
+        net = trained.model
+        assert type(net) is DLKAModel
+        assert type(trained.trainer) is DLKATrainer
+        assert net.names == CLASSES
+        assert net.nc == net.model[-1].nc == 2
+        blocks = [m for m in net.modules() if isinstance(m, DeformableLKAAttention)]
+        assert [b.proj_1.in_channels for b in blocks] == [32, 64, 128]
+        for block in blocks:
+            assert block.proj_2.weight.abs().max() > 0  # it started at zero
+        for offset_net in (m for m in net.modules() if isinstance(m, OffsetConv2d)):
+            assert offset_net.weight.abs().max() > 0  # gradients came through the deformable step
+            assert offset_net.bias.abs().max() > 0
+
+    def test_the_checkpoint_loads_in_a_fresh_process_and_sees_the_same(self, trained, data):
+        picture = data.parent / "images/val/7.png"
+        best = trained.trainer.best
+        code = (
+            "import sys, json, dlka; model = dlka.YOLO(sys.argv[1]);"
+            "r = model.predict(sys.argv[2], imgsz=64, conf=0.0001, verbose=False, device='cpu')[0];"
+            "print(json.dumps([type(model.model).__name__, r.boxes.data.tolist()]))"
+        )
+        name, boxes = json.loads(python(code, str(best), str(picture)).splitlines()[-1])
+        assert name == "DLKAModel"
+        here = dlka.YOLO(best).predict(str(picture), imgsz=64, conf=0.0001, verbose=False, device="cpu")[0].boxes.data
+        assert len(here) > 0
+        np.testing.assert_allclose(boxes, here.tolist(), atol=1e-3)
+
+    def test_val_and_predict(self, trained, data, tmp_path):
+        model = dlka.YOLO(trained.trainer.best)
+        metrics = model.val(
+            data=str(data), imgsz=64, device="cpu", workers=0, plots=False, verbose=False, project=str(tmp_path)
+        )
+        assert 0 <= metrics.box.map <= 1
+        assert metrics.names == CLASSES
+        result = model.predict(np.zeros((48, 80, 3), np.uint8), imgsz=64, verbose=False, device="cpu")[0]
+        assert result.orig_shape == (48, 80)
+
+    def test_training_goes_on_from_a_checkpoint(self, trained, data, tmp_path):
+        model = dlka.YOLO(trained.trainer.best)
+        before = {k: v.clone() for k, v in model.model.state_dict().items()}
+        model.train(data=str(data), epochs=1, project=str(tmp_path), name="on", **SETTINGS | {"lr0": 0.0, "val": False})
+        started = model.trainer.ema.ema.state_dict()
+        for name, value in before.items():
+            if name.endswith((".weight", ".bias")):  # with a learning rate of zero the start is what comes out
+                torch.testing.assert_close(started[name].float(), value, rtol=1e-2, atol=1e-3, msg=name)
+
+    def test_no_network_while_training(self, data, offline, tmp_path, monkeypatch):
+        # Reading a data set, Ultralytics looks for a font on the network; it is the one thing, and does without.
+        monkeypatch.setattr("ultralytics.data.utils.check_font", lambda font: None)
+        model = dlka.YOLO("yolov8n-dlka-head.yaml")
+        model.train(data=str(data), epochs=1, project=str(tmp_path), name="head", **SETTINGS | {"val": False})
+        assert not offline
+        assert model.trainer.args.amp is False
+
+
+class TestStartingFromStockWeights:
+    @pytest.fixture(scope="class")
+    def stock_file(self, shared) -> Path:
+        return shared / "weights" / "yolov8n.pt"
+
+    def test_load_goes_by_structure(self, stock_file, offline):
+        model = dlka.YOLO("yolov8n-dlka-residual.yaml").load(stock_file)
+        assert model.ledger.totals()["copied"] == 3_157_200
+        assert model.model.names[5] == "bus"
+        seen = model.predict(str(ASSETS / "bus.jpg"), verbose=False, device="cpu")[0].boxes.cls.tolist()
+        assert 5 in seen
+        assert seen.count(0) >= 3
+        assert not offline
+
+    def test_training_starts_from_what_was_loaded(self, stock_file, data, tmp_path):
+        model = dlka.YOLO("yolov8n-dlka-residual.yaml").load(stock_file)
+        loaded = copy.deepcopy(model.model).state_dict()
+        model.train(data=str(data), epochs=1, project=str(tmp_path), name="r", **SETTINGS | {"lr0": 0.0, "val": False})
+        trainer = model.trainer
+        assert trainer.ledger.totals()["copied"] > 2_000_000
+        started = trainer.ema.ema.state_dict()
+        for name in ("model.0.conv.weight", "model.25.cv2.0.2.weight", "model.23.cv2.conv.weight"):
+            torch.testing.assert_close(started[name].float(), loaded[name], rtol=1e-2, atol=1e-3)
+
+    def test_weights_that_do_not_fit_are_refused(self, stock_file):
+        with pytest.raises(ValueError, match="take stock weights of the model's own scale"):
+            dlka.YOLO("yolov8s-dlka-neck.yaml").load(stock_file)
+
+
+class TestGetModel:
+    @pytest.fixture
+    def trainer(self) -> DLKATrainer:
+        trainer = DLKATrainer.__new__(DLKATrainer)
+        trainer.data = {"channels": 3, "nc": 2, "names": {0: "1", 1: "7"}}
+        trainer.start = trainer.ledger = None
+        return trainer
+
+    def test_a_stock_model_is_taken_by_structure(self, trainer):
+        """By names, as Ultralytics does it, the head would lose its blocks and rows behind new ones go astray."""
+        stock = build_model("control")
+        for placement in ("residual", "head"):
+            model = trainer.get_model(f"yolov8n-dlka-{placement}.yaml", weights=stock, verbose=False)
+            assert sum(isinstance(m, DeformableLKAAttention) for m in model.modules()) == 3
+            wanted = build_model(placement, classes=2)
+            transfer(wanted, stock.state_dict(), trainer.data["names"], stock.names)
+            assert trainer.ledger.totals()["copied"] > 2_000_000
+            for name in ("model.0.conv.weight", f"model.{len(model.model) - 1}.cv2.1.2.weight"):
+                assert torch.equal(model.state_dict()[name], wanted.state_dict()[name])
+
+    def test_a_dlka_model_is_taken_whole(self, trainer):
+        source = build_model("neck", classes=2)
+        source.names = trainer.data["names"]
+        for parameter in source.parameters():
+            parameter.data.normal_()
+        model = trainer.get_model(source.yaml, weights=source, verbose=False)
+        for name, value in source.state_dict().items():
+            assert torch.equal(model.state_dict()[name], value), name
+
+    def test_the_yamls_offsets_are_kept(self, trainer):
+        rigid = trainer.get_model({**build_model("neck", offsets="none").yaml}, verbose=False)
+        assert not any(isinstance(m, OffsetConv2d) for m in rigid.modules())
