@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from .convert_child import RESULT, TENSORS
-from .torch_zip import MAX_BYTES, CheckpointRefused
+from dlka.models.convert_child import RESULT, TENSORS
+from dlka.models.torch_zip import MAX_BYTES, CheckpointRefused
 
 SECONDS = 120.0  # wall clock; the processor time is limited in the child
 # -I keeps the environment and the working folder out of the child's imports; the parent's search path replaces them.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .inert import StoredTensor, unpickle
-from .saved_model import contents
-from .torch_zip import MAX_BYTES, CheckpointRefused, TorchZip
+from dlka.models.inert import StoredTensor, unpickle
+from dlka.models.saved_model import contents
+from dlka.models.torch_zip import MAX_BYTES, CheckpointRefused, TorchZip
 
 MEMORY = 2 << 30  # bytes above what the interpreter and numpy have mapped
 CPU_SECONDS = 60

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import row_checks
-from .module_names import ATTENTION, TRACKED, closest_name, is_foreign
-from .row_tracking import Gains, Row, State, gains_of, step, track
-from .stride_search import halving, rows_to_halve
-from .yaml_file import flow_text
+from dlka.models import row_checks
+from dlka.models.module_names import ATTENTION, TRACKED, closest_name, is_foreign
+from dlka.models.row_tracking import Gains, Row, State, gains_of, step, track
+from dlka.models.stride_search import halving, rows_to_halve
+from dlka.models.yaml_file import flow_text
 
 
 @dataclass(frozen=True)

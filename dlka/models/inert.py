@@ -14,7 +14,7 @@ import pickletools
 from dataclasses import dataclass
 from typing import Any
 
-from .torch_zip import CheckpointRefused
+from dlka.models.torch_zip import CheckpointRefused
 
 # Storage class in torch -> dtype in safetensors, bytes of one value.
 STORAGES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from .doctor import Report, diagnose
-from .row_tracking import Row
-from .yaml_file import ModelYamlError, flow_text, parse_model_yaml
+from dlka.models.doctor import Report, diagnose
+from dlka.models.row_tracking import Row
+from dlka.models.yaml_file import ModelYamlError, flow_text, parse_model_yaml
 
 ROUNDS = 5  # mending one row can bring to light what was hidden behind it
 

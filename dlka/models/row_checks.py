@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .module_names import ATTENTION, BLOCKS, DETECTORS, TRACKED, WIDENED
-from .row_tracking import Gains, Row, State, argument, detector_strides, sources, step
-from .stride_search import wanted_strides
-from .yaml_file import flow_text, is_int, is_number
+from dlka.models.module_names import ATTENTION, BLOCKS, DETECTORS, TRACKED, WIDENED
+from dlka.models.row_tracking import Gains, Row, State, argument, detector_strides, sources, step
+from dlka.models.stride_search import wanted_strides
+from dlka.models.yaml_file import flow_text, is_int, is_number
 
 Finding = tuple[str | None, Row | None]
 FINE: Finding = (None, None)

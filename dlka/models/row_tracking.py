@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .module_names import ATTENTION, WIDENED
-from .yaml_file import ModelYamlError, is_int, is_number
+from dlka.models.module_names import ATTENTION, WIDENED
+from dlka.models.yaml_file import ModelYamlError, is_int, is_number
 
 Row = list[Any]  # [from, repeats, module, args] as in the yaml
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from .inert import Inert, StoredTensor
-from .torch_zip import MAX_BYTES, CheckpointRefused
+from dlka.models.inert import Inert, StoredTensor
+from dlka.models.torch_zip import MAX_BYTES, CheckpointRefused
 
 MAX_TENSORS = 10_000
 MAX_MODULES = 20_000

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from .module_names import DETECTORS
-from .row_tracking import Gains, Row, argument, detector_strides, sources, track
+from dlka.models.module_names import DETECTORS
+from dlka.models.row_tracking import Gains, Row, argument, detector_strides, sources, track
 
 # Strides of the maps that a Detect row of 3 or 4 maps reads: P3-P5, and YOLOv8's P2 and P6 variants.
 DETECT_STRIDES: dict[int, tuple[tuple[float, ...], ...]] = {

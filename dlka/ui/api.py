@@ -35,8 +35,8 @@ def compare(
     strength: float = 1.0,
 ) -> tuple[dict[str, Any], FileData, FileData, FileData]:
     """Both models on one picture: the report (objects, counts, stages, timings), the pictures of the baseline's boxes,
-    of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a multiple of
-    32; strength: factor on every offset.
+    of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a
+    multiple of 32; strength: factor on every offset.
     """
     result = _look(image, model, baseline, confidence, iou, size, strength)
     left, right = pictures.both_boxes(result)

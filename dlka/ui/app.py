@@ -9,7 +9,7 @@ import gradio as gr
 
 from dlka.images import read_image
 from dlka.inference.predictor import best_device
-from dlka.ui import api, pictures, session, tab_attention, tab_compare, tab_numbers, tab_offsets, words
+from dlka.ui import api, files, pictures, session, tab_attention, tab_compare, tab_numbers, tab_offsets, words
 from dlka.ui.examples import examples
 from dlka.ui.inputs import picture_input
 from dlka.ui.session import Look, Refused, Settings
@@ -59,7 +59,7 @@ def build_app() -> gr.Blocks:
             *(attention_tab[n] for n in ("block", "reduction", "channel", "opacity")),
         ]
 
-        def compare(*given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+        def run_both(*given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
             """Run both models on the picture and redraw every tab."""
             question, view, offsets, attention = given[: len(ASKED)], given[len(ASKED)], given[-8:-4], given[-4:]
             look = told(_look, *question, progress=progress)
@@ -75,7 +75,7 @@ def build_app() -> gr.Blocks:
             ]
 
         run: dict[str, Any] = {
-            "fn": compare,
+            "fn": run_both,
             "inputs": inputs,
             "outputs": shown,
             "api_visibility": "private",
@@ -116,7 +116,11 @@ def _controls(first: Look) -> dict[str, Any]:
     names = list(first.names.values())
     with gr.Group():
         image = picture_input(
-            str(next(iter(examples().values()))), label="Picture", sources=["upload", "clipboard", "webcam"], height=280, elem_id="picture"
+            str(next(iter(examples().values()))),
+            label="Picture",
+            sources=["upload", "clipboard", "webcam"],
+            height=280,
+            elem_id="picture",
         )
         example = gr.Dropdown(list(examples()), value=next(iter(examples())), label="or an example", filterable=False)
     go = gr.Button("Compare", variant="primary")
@@ -169,6 +173,7 @@ def serve(host: str = "127.0.0.1", port: int | None = None, block: bool = True) 
         server_port=port,
         theme=THEME,
         css_paths=Path(__file__).with_name("style.css"),
+        allowed_paths=[files.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,
         enable_monitoring=False,

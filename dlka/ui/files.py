@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 import threading
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,23 @@ from dlka.ui.session import Look
 KEPT = 300  # files; the page has fetched a picture long before as many newer ones were made
 
 _lock = threading.Lock()
-_folder: tempfile.TemporaryDirectory[str] | None = None
 _made: list[Path] = []
+
+
+def folder() -> str:
+    """The folder that all files lie in; it lives as long as the process. The server must be allowed to read it."""
+    return _temporary().name
+
+
+@lru_cache(maxsize=1)
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="dlka-")
 
 
 def write(data: bytes, name: str) -> str:
     """Path of a new file with this content; the oldest files of the folder make room."""
-    global _folder
     with _lock:
-        if _folder is None:
-            _folder = tempfile.TemporaryDirectory(prefix="dlka-")
-        parent = Path(tempfile.mkdtemp(dir=_folder.name))
+        parent = Path(tempfile.mkdtemp(dir=folder()))
         path = parent / name
         _made.append(path)
         while len(_made) > KEPT:

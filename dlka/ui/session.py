@@ -153,7 +153,7 @@ def look(image: np.ndarray, settings: Settings) -> Look:
 
 
 def warm_up(settings: Settings) -> None:
-    """Load both models and run them once on nothing: nobody waits for a compiler, and the first look is timed fairly."""
+    """Load both models and run them once on nothing: nobody waits for a compiler, the first look is timed fairly."""
     for model in (settings.dlka, settings.baseline):
         load_predictor(model)[0].predict(np.zeros((64, 64, 3), np.uint8), size=settings.size)
 

@@ -45,9 +45,7 @@ def build(first: Look) -> dict[str, Any]:
         none = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
         timing = gr.HTML(tables.timings(first))
         with gr.Accordion("All objects", open=False):
-            objects = gr.Dataframe(
-                tables.object_rows(first), headers=tables.OBJECT_COLUMNS, interactive=False, wrap=True
-            )
+            objects = gr.HTML(_objects(first))
         gr.Markdown(words.COMPARE, elem_classes="quiet")
     return {
         "headline": headline,
@@ -71,7 +69,7 @@ def values(look: Look, view: str) -> list[Any]:
         gr.update(value=sheet, visible=sheet is not None),
         gr.update(visible=sheet is None),
         tables.timings(look),
-        tables.object_rows(look),
+        _objects(look),
     ]
 
 
@@ -105,3 +103,7 @@ def _halves(look: Look) -> tuple[str, str]:
 def _crops(look: Look) -> str | None:
     sheet = pictures.crops(look)
     return None if sheet is None else files.picture(sheet, "small-objects.png")
+
+
+def _objects(look: Look) -> str:
+    return tables.table(tables.OBJECT_COLUMNS, tables.object_rows(look))

@@ -16,10 +16,8 @@ def build(first: Look) -> dict[str, Any]:
     with gr.Tab("Numbers"):
         shown = {
             "badges": gr.HTML(badges),
-            "stages": gr.Dataframe(
-                stages, headers=tables.STAGE_COLUMNS, label="Deform stages", interactive=False, wrap=True
-            ),
-            "cost": gr.Dataframe(cost, headers=tables.COST_COLUMNS, label="Cost", interactive=False, wrap=True),
+            "stages": gr.HTML(stages),
+            "cost": gr.HTML(cost),
             "files": gr.File(paths, label="Downloads", file_count="multiple", interactive=False),
         }
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
@@ -29,4 +27,9 @@ def build(first: Look) -> dict[str, Any]:
 def values(look: Look) -> list[Any]:
     """Updates of all components, in the order of build()."""
     paths = files.downloads(look, pictures.summary_overlay(look))
-    return [tables.badges(look), tables.stage_rows(look), tables.cost_rows(look), paths]
+    return [
+        tables.badges(look),
+        tables.table(tables.STAGE_COLUMNS, tables.stage_rows(look)),
+        tables.table(tables.COST_COLUMNS, tables.cost_rows(look)),
+        paths,
+    ]

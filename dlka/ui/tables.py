@@ -25,6 +25,13 @@ def chip(text: str, colour: str) -> str:
     return f'<span class="chip"><i style="background:{colour}"></i>{html.escape(text)}</span>'
 
 
+def table(columns: list[str], rows: list[list[Any]]) -> str:
+    """A table that scrolls sideways by itself where the window is narrow."""
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>" for row in rows)
+    return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
 def headline(look: Look) -> str:
     """One sentence on what the two models found, and a table by size."""
     counts = look.comparison
@@ -47,7 +54,9 @@ def headline(look: Look) -> str:
         + "</tr>"
         for kind in KINDS
     )
-    return f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
+    return (
+        f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
+    )
 
 
 def timings(look: Look) -> str:
@@ -107,7 +116,9 @@ def cost_rows(look: Look) -> list[list[Any]]:
     counted = [multiply_adds(model, side.letterbox.padded) for model, (side, _) in zip(models, sides)]
     table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
     table.append(["parameters", *(f"{parameters(model):,}" for model in models)])
-    table.extend([f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0])
+    table.extend(
+        [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
+    )
     table.extend(
         [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
     )

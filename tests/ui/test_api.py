@@ -52,7 +52,9 @@ def test_stages(client, bus):
 
 def test_overlays(client, bus):
     arrows = client.predict(bus, api_name="/offset_overlay")
-    flow = client.predict(bus, stage="P4 7x7 d3", kind="Flow colours", tap=49, scale_cells=2.0, api_name="/offset_overlay")
+    flow = client.predict(
+        bus, stage="P4 7x7 d3", kind="Flow colours", tap=49, scale_cells=2.0, api_name="/offset_overlay"
+    )
     gate = client.predict(bus, reduction="channel", channel=3, api_name="/attention_overlay")
     pictures = [cv2.imread(path) for path in (arrows, flow, gate)]
     assert all(p.shape[1] == pictures[0].shape[1] for p in pictures)
@@ -72,7 +74,7 @@ def test_probe_counts_taps(client, bus):
         ({"model": "../../etc/passwd"}, "/compare", "expected one of head, neck, residual"),
         ({"size": 33}, "/compare", "multiple of 32"),
         ({"confidence": 7.0}, "/compare", "expected 0 to 1"),
-        ({"strength": float(1e9)}, "/compare", "Deformation"),
+        ({"strength": 1e9}, "/compare", "Deformation"),
         ({"stage": "P9"}, "/offset_overlay", "expected one of P3 5x5"),
         ({"kind": "Magic"}, "/offset_overlay", "expected one of Arrows"),
         ({"tap": 26}, "/offset_overlay", "expected 0"),
@@ -88,7 +90,7 @@ def test_refusals_are_sentences(client, bus, arguments, endpoint, says):
 
 def test_broken_picture_is_a_sentence(client, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
-    with pytest.raises(AppError, match="broken.jpg|picture"):
+    with pytest.raises(AppError, match=r"broken\.jpg"):
         client.predict(handle_file(str(tmp_path / "broken.jpg")), api_name="/compare")
 
 

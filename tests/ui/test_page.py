@@ -27,7 +27,7 @@ def tab(page, name):
 
 
 def upload(page, data, name, mime="image/png"):
-    page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
+    page.get_by_label("Remove Image").click()
     page.locator("#picture input[type=file]").set_input_files([{"name": name, "mimeType": mime, "buffer": data}])
 
 
@@ -40,10 +40,10 @@ def test_first_paint_is_a_finished_example(page):
 
 def test_tabs_show_their_pictures(page):
     tab(page, "Offsets")
-    assert page.locator("#offset-picture img").is_visible()
-    assert page.locator("#sample-panels img").is_visible()
+    page.locator("#offset-picture img").wait_for()
+    page.locator("#sample-panels img").wait_for()
     tab(page, "Attention")
-    assert page.locator("#attention-picture img").is_visible()
+    page.locator("#attention-picture img").wait_for()
     tab(page, "Numbers")
     assert page.locator(".badges .chip").count() == 6
     assert page.get_by_text("offsets-and-gates.npz").first.is_visible()

@@ -1,0 +1,92 @@
+"""Imports run one way, and the heavy libraries stay in their own folders: read from the source, not from a running program."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each part may import itself and the parts named here.
+BESIDE = {"types", "palette", "images"}
+OPS = BESIDE | {"ops"}
+MODELS = OPS | {"layers", "models"}
+INFERENCE = MODELS | {"inference"}
+DRAWING = INFERENCE | {"compare", "render", "stage_stats"}
+MAY_IMPORT = {
+    "types": set(),
+    "palette": set(),
+    "images": set(),
+    "ops": OPS,
+    "layers": OPS | {"layers"},
+    "models": MODELS,
+    "inference": INFERENCE,
+    "compare": {"types"},
+    "stage_stats": {"types", "ops.sampling", "inference.letterbox"},
+    "render": {"types", "palette", "render", "compare", "ops.sampling", "inference.letterbox"},
+    "ui": DRAWING | {"ui"},
+    "jobs": DRAWING | {"jobs"},
+    "cli": DRAWING | {"jobs", "ui", "cli", "commands"},
+    "commands": DRAWING | {"jobs", "ui", "commands"},
+    "__main__": {"cli"},
+    "": {"models", "ops"},
+}
+# Library -> the only places that may import it.
+ONLY_IN = {
+    "gradio": ("ui",),
+    "ultralytics": ("models", "jobs"),
+    "numba": ("ops/numba_cpu.py",),
+    "triton": ("ops/triton_cuda.py",),
+    "torch": ("ops", "layers.py", "models", "inference", "jobs"),
+}
+
+
+def modules():
+    return sorted((ROOT / "dlka").rglob("*.py"))
+
+
+def imports(path):
+    """The full name of everything that a file imports, inside functions too: `from a import b` gives a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(path):
+    relative = path.relative_to(ROOT / "dlka")
+    name = relative.parts[0] if len(relative.parts) > 1 else relative.stem
+    return "" if name == "__init__" else name
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    allowed = MAY_IMPORT[part(path)] | {"__version__"}
+    for name in imports(path):
+        package, _, inner = name.partition(".")
+        if package == "dlka" and inner:
+            assert any(f"{inner}.".startswith(f"{a}.") for a in allowed), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_libraries_stay_in_their_place(path):
+    relative = path.relative_to(ROOT / "dlka").as_posix()
+    for name in imports(path):
+        library = name.split(".")[0]
+        if library in ONLY_IN:
+            places = ONLY_IN[library]
+            assert any(relative == place or relative.startswith(f"{place}/") for place in places), f"{relative}: {name}"
+
+
+def test_top_level_is_what_it_says():
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    top = {line.split("/")[0] for line in listed.stdout.split()}
+    wanted = {"app.py", "dlka", "assets", "weights", "tests", "requirements.txt", "README.md", "LICENSE", "pyproject.toml"}
+    assert {name for name in top if not name.startswith(".")} - {"packages.txt"} <= wanted
