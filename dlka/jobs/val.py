@@ -25,7 +25,7 @@ from dlka.ops.sampling import split_offset
 from dlka.stage_stats import MOVED
 from dlka.types import Capture, Detections
 
-CONFIDENCE, IOU = 0.001, 0.7
+LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
 METRICS = {
     "AP": "AP_all",
     "AP50": "AP_50",
@@ -62,7 +62,7 @@ def run_val(
     for number, item in enumerate(labelled):
         image = read_image(item.picture)
         height, width = image.shape[:2]
-        prediction = predictor.predict(image, confidence=CONFIDENCE, iou=IOU, size=size, classes=keep, multi_label=True)
+        prediction = predictor.predict(image, size=size, classes=keep, **LOOK)
         sides = np.array([width, height, width, height])
         truth += coco_rows(number, (item.boxes - [0.5, 0.5, 0, 0] * item.boxes[:, [2, 3, 2, 3]]) * sides, item.classes)
         found += detection_rows(number, prediction.detections, category)
@@ -75,7 +75,7 @@ def run_val(
         "data": Path(data).name,
         "pictures": len(labelled),
         "objects": len(truth),
-        "settings": {"size": size, "confidence": CONFIDENCE, "iou": IOU, "multi_label": True},
+        "settings": {"size": size, **LOOK},
         "device": str(predictor.device),
         "weights": provenance.weights(model),
         "versions": provenance.versions(),

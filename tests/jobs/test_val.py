@@ -13,7 +13,7 @@ from PIL import Image
 from ultralytics.utils import ASSETS
 
 from dlka.images import read_image
-from dlka.inference.predictor import load_predictor
+from dlka.inference.predictor import Predictor, load_predictor
 from dlka.jobs.dataset import DataRefused, read_labels, read_val
 from dlka.jobs.val import OffsetTotals, average_precision, coco_rows, run_val
 from dlka.models.catalog import find
@@ -125,9 +125,19 @@ def test_a_model_is_perfect_on_its_own_findings(own_findings):
     assert result["objects"] >= 4
     assert result["stage_offsets"] == []
     assert result["weights"]["sha256"] == hashlib.sha256(find("control").read_bytes()).hexdigest()
-    assert result["settings"] == {"size": SIZE, "confidence": 0.001, "iou": 0.7, "multi_label": True}
     assert {"dlka", "torch", "faster-coco-eval"} <= set(result["versions"])
     json.dumps(result)
+
+
+def test_the_model_looks_as_it_is_told_to(own_findings, monkeypatch):
+    asked, predict = [], Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: asked.append(k) or predict(self, _, **k))
+    result = run_val("control", own_findings, SIZE, limit=1, device="cpu")
+    (options,) = asked
+    numbers = {name: number for number, name in load_predictor("control", "cpu")[0].names.items()}
+    names = yaml.safe_load((own_findings / "data.yaml").read_text())["names"].values()
+    assert options.pop("classes") == sorted(numbers[name] for name in names)
+    assert options == result["settings"] == {"size": SIZE, "confidence": 0.001, "iou": 0.7, "multi_label": True}
 
 
 def test_limit_and_offsets(own_findings):
