@@ -47,7 +47,8 @@ class Detections:
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
-        for name, shape in (("boxes", (n, 4)), ("scores", (n,)), ("classes", (n,)), ("levels", (n,)), ("cells", (n, 2))):
+        shapes = {"boxes": (n, 4), "scores": (n,), "classes": (n,), "levels": (n,), "cells": (n, 2)}
+        for name, shape in shapes.items():
             got = getattr(self, name).shape
             if got != shape:
                 raise ValueError(f"Detections.{name}: expected shape {shape}, got {got}")
@@ -114,7 +115,8 @@ class Capture:
     def __post_init__(self) -> None:
         if self.offset.ndim != 3 or self.offset.shape[0] != 2 * self.stage.taps:
             raise ValueError(
-                f"Capture {self.stage.name}: expected offset [{2 * self.stage.taps}, H, W], got {list(self.offset.shape)}"
+                f"Capture {self.stage.name}: expected offset [{2 * self.stage.taps}, H, W], "
+                f"got {list(self.offset.shape)}"
             )
 
 

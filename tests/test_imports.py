@@ -1,4 +1,4 @@
-"""Imports run one way, and the heavy libraries stay in their own folders: read from the source, not from a running program."""
+"""Imports run one way, and heavy libraries stay in their own folders: read from the source, not while running."""
 
 from __future__ import annotations
 
@@ -88,5 +88,15 @@ def test_top_level_is_what_it_says():
     if listed.returncode:
         pytest.skip("not a git checkout")
     top = {line.split("/")[0] for line in listed.stdout.split()}
-    wanted = {"app.py", "dlka", "assets", "weights", "tests", "requirements.txt", "README.md", "LICENSE", "pyproject.toml"}
+    wanted = {
+        "app.py",
+        "dlka",
+        "assets",
+        "weights",
+        "tests",
+        "requirements.txt",
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+    }
     assert {name for name in top if not name.startswith(".")} - {"packages.txt"} <= wanted

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
 from ultralytics.utils.loss import v8DetectionLoss
 
+from dlka.images import read_image
 from dlka.inference.predictor import Predictor
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+from dlka.jobs.dataset import PICTURES
 
 
 def pseudo_label(teacher: Predictor, pictures: Path, out: Path, confidence: float, size: int) -> int:
@@ -30,12 +28,12 @@ def pseudo_label(teacher: Predictor, pictures: Path, out: Path, confidence: floa
         link, label = out / "images" / picture.name, out / "labels" / f"{picture.stem}.txt"
         if label.exists():
             continue
-        image = cv2.imread(str(picture))[..., ::-1]
+        image = read_image(picture)
         found = teacher.predict(image, confidence=confidence, size=size).detections
         height, width = image.shape[:2]
         lines = []
-        for (x1, y1, x2, y2), name in zip(found.boxes / [width, height, width, height], found.classes):
-            lines.append(f"{name} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
+        for (x1, y1, x2, y2), number in zip(found.boxes / [width, height, width, height], found.classes):
+            lines.append(f"{number} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
         if not link.exists():
             link.symlink_to(picture.resolve())
         label.write_text("\n".join(lines))
@@ -58,7 +56,7 @@ class DistillationLoss:
         self.soft_weight = 2.0
         self.feature_weight = 1.0
 
-    def __call__(self, preds: Any, batch: Mapping[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def __call__(self, preds: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Losses times the batch size, as the trainer wants them, and their parts for the log."""
         loss, items = self.labels(preds, batch)
         student = self.labels.parse_output(preds)
@@ -76,11 +74,7 @@ class DistillationLoss:
         sides = [p["boxes"].view(n, 4, -1, cells) for p in (student, teacher)]
         divergence = F.kl_div(sides[0].log_softmax(2), sides[1].log_softmax(2), reduction="none", log_target=True)
         soft_box = (divergence.sum((1, 2)) * sure).sum() / total / 4
-        feature = torch.stack(
-            [F.mse_loss(s, t) / t.var() for s, t in zip(student["feats"], teacher["feats"])]
-        ).mean()
-        parts = torch.stack(
-            [self.soft_weight * soft_cls, self.soft_weight * soft_box, self.feature_weight * feature]
-        )
+        feature = torch.stack([F.mse_loss(s, t) / t.var() for s, t in zip(student["feats"], teacher["feats"])]).mean()
+        parts = torch.stack([self.soft_weight * soft_cls, self.soft_weight * soft_box, self.feature_weight * feature])
         items = {**items, "soft_cls": parts[0].detach(), "soft_box": parts[1].detach(), "feature": parts[2].detach()}
         return torch.cat([loss, parts * n]), items

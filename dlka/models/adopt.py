@@ -24,9 +24,9 @@ _BY_SHAPE = ("Detect", "DetectDLKA", "deformable_LKA_Attention")
 def adopt(source: str | Path, out: str | Path, *, data: str | None = None, licence: str | None = None) -> Card:
     """Convert a ``.pt`` checkpoint into a weights file of the project and return its card. Nothing of it is run.
 
-    `data` and `licence` go into the card where the caller knows more than the checkpoint says. Raises
-    CheckpointRefused, one sentence, for what cannot be read, is none of the known models, or has values that cannot be
-    stored; and where `out` exists, does not end in .safetensors or has no folder to be in.
+    Values are kept exactly. `data` and `licence` go into the card where the caller knows more than the checkpoint says.
+    Raises CheckpointRefused, one sentence, for what cannot be read, is none of the known models, or has values that
+    cannot be stored; and where `out` exists, does not end in .safetensors or has no folder to be in.
     """
     source, out = Path(source), Path(out)
     if out.suffix != ".safetensors":
@@ -51,7 +51,7 @@ def adopt(source: str | Path, out: str | Path, *, data: str | None = None, licen
         versions={"dlka": dlka.__version__, "torch": version("torch"), "ultralytics": version("ultralytics")},
     )
     try:
-        save_weights(out, model.state_dict(), card)
+        save_weights(out, model.state_dict(), card, exact=True)
     except ValueError as error:
         raise CheckpointRefused(f"{source.name}: {error}.") from None
     return card

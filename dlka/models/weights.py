@@ -2,7 +2,8 @@
 
 Weights of convolutions wider than 1x1, most of every file, are stored as int8 with one float32 scale per output channel
 ("NAME.scale"); those of 1x1 convolutions as float16; biases and statistics as float32, because they are small and the
-variances of batch norms can leave float16's range. Metrics in a file were measured after this rounding.
+variances of batch norms can leave float16's range. Metrics in a file were measured after this rounding. Weights that
+were made elsewhere are kept exactly: without rounding every tensor is float16 where that is the same, else float32.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ class WeightsRefused(ValueError):
     """A weights file that is not loaded; the message is one sentence: what was expected, what came, what to do."""
 
 
-def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card) -> None:
+def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card, *, exact: bool = False) -> None:
     """Write a state dict with its card. The file appears whole or not at all.
+
+    exact: keep float32 values bit by bit, in about twice the space.
 
     Raises ValueError for a card that could not be read back, and for values that are not finite or too large to store.
     """
@@ -38,7 +41,7 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card
     tensors: dict[str, torch.Tensor] = {}
     for name, value in state.items():
         if value.is_floating_point():  # all but batch counters, which inference does not use
-            tensors |= _stored(name, value.detach().float().cpu())
+            tensors |= _stored(name, value.detach().float().cpu(), exact)
     path = Path(path)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
         unfinished = Path(file.name)
@@ -106,9 +109,12 @@ def _is_wide(value: torch.Tensor) -> bool:
     return value.dim() == 4 and value.shape[2] * value.shape[3] > 1
 
 
-def _stored(name: str, value: torch.Tensor) -> dict[str, torch.Tensor]:
+def _stored(name: str, value: torch.Tensor, exact: bool = False) -> dict[str, torch.Tensor]:
     """What stands in a file for one float32 tensor."""
-    if _is_wide(value):
+    if exact:
+        half = value.half()
+        stored = {name: half.contiguous() if bool((half.float() == value).all()) else value.clone()}
+    elif _is_wide(value):
         scale = value.abs().amax((1, 2, 3)).clamp_min(1e-12) / 127
         whole = (value / scale.view(-1, 1, 1, 1)).round().to(torch.int8)
         stored = {name: whole.contiguous(), f"{name}.scale": scale}

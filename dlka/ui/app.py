@@ -164,8 +164,8 @@ def _choices(models: list[str]) -> list[tuple[str, str]]:
     return [(lines.get(m, m), m) for m in models]
 
 
-def serve(host: str = "127.0.0.1", port: int | None = None, block: bool = True) -> gr.Blocks:
-    """Start the page and, by default, wait until it is stopped."""
+def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
+    """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME."""
     app = build_app()
     app.queue(max_size=32, default_concurrency_limit=4)
     app.launch(

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dlka.images import read_image
+
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 # Label -> package, file in it. What a package no longer has is left out.
 FROM_PACKAGES = {
@@ -41,10 +43,9 @@ def _package_file(package: str, file: str) -> Path | None:
 
 def _tiled(path: Path, columns: int, rows: int) -> Path:
     """A picture shrunk and repeated: the same objects, small ones now."""
-    image = cv2.imread(str(path))
-    small = cv2.resize(image, (270, 360), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(read_image(path), (270, 360), interpolation=cv2.INTER_AREA)
     out = Path(_folder().name) / "far-crowd.png"
-    cv2.imwrite(str(out), np.tile(small, (rows, columns, 1)))
+    cv2.imwrite(str(out), np.tile(small[..., ::-1], (rows, columns, 1)))
     return out
 
 

@@ -17,9 +17,8 @@ from ultralytics.utils import ASSETS
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import PredictionFailed, Predictor, load_predictor
-from dlka.models.adopt import identify
+from dlka.models.adopt import adopt
 from dlka.models.catalog import find
-from dlka.models.convert import read_checkpoint
 from dlka.models.weights import load_model
 
 CPU = torch.device("cpu")
@@ -44,8 +43,11 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def stock(shared) -> Predictor:
-    return Predictor(identify(read_checkpoint(shared / "weights" / "yolov8n.pt"), "yolov8n.pt")[0], CPU)
+def stock(shared, tmp_path_factory) -> Predictor:
+    """The stock model after its whole way: checkpoint, weights file, predictor."""
+    file = tmp_path_factory.mktemp("stock") / "yolov8n.safetensors"
+    adopt(shared / "weights" / "yolov8n.pt", file)
+    return load_predictor(str(file), "cpu")[0]
 
 
 @pytest.fixture(scope="module")

@@ -60,11 +60,7 @@ def test_every_placement_is_recognised(tmp_path, placement, scale, offsets):
     state = model.state_dict()
     for name, value in original.state_dict().items():
         if value.is_floating_point():
-            step = float(value.abs().max()) / 127  # of int8, the coarsest that is stored
-            torch.testing.assert_close(state[name], value, rtol=0, atol=0.51 * step)
-    x = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(model(x)[0], original.eval()(x)[0], rtol=0.05, atol=0.1)
+            assert torch.equal(state[name], value)
 
 
 def test_the_stock_checkpoint(shared, tmp_path):

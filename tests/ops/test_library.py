@@ -7,10 +7,10 @@ import threading
 
 import pytest
 import torch
+from test_operator import make
 
 import dlka.ops.library
 from dlka.ops import deform_dwconv2d
-from test_operator import make
 
 
 def test_opcheck():

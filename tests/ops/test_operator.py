@@ -240,7 +240,7 @@ def test_bad_geometry(name, value):
 
 
 def test_an_explicit_backend_runs_or_says_why():
-    with pytest.raises(ValueError, match="expected one of.*'numba'.*got 'magic'"):
+    with pytest.raises(ValueError, match=r"expected one of.*'numba'.*got 'magic'"):
         resolve("magic", torch.device("cpu"))
     with pytest.raises(RuntimeError, match="'numba' was asked for, but it runs on the CPU"):
         resolve("numba", torch.device("meta"))

@@ -1,0 +1,91 @@
+"""Ultralytics' trainer with what a recipe adds: learning rates by origin, and a teacher's soft targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from ultralytics.utils.torch_utils import unwrap_model
+
+from dlka.jobs.distill import DistillationLoss
+from dlka.jobs.recipe import Recipe
+from dlka.layers import OffsetConv2d
+from dlka.models.blocks import C2f_DLKA
+from dlka.models.yolo import DLKATrainer
+
+
+class RecipeTrainer(DLKATrainer):
+    """Learning rates by where a parameter comes from, and a teacher's soft targets beside the labels.
+
+    Nothing looks at validation pictures while it trains, so nothing is chosen on them: `dlka val` measures the file that
+    is written at the end, the averaged weights (EMA) of the last step.
+    """
+
+    def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module, **kwargs: Any) -> None:
+        self.recipe, self.teacher = recipe, teacher
+        self.loss_function: DistillationLoss | None = None
+        self.batches_done = 0
+        super().__init__(*args, **kwargs)
+        self.add_callback("on_train_start", RecipeTrainer._distil)
+        self.add_callback("on_train_batch_end", RecipeTrainer._fade)
+        self.add_callback("on_train_epoch_end", RecipeTrainer._log_offsets)
+
+    def build_optimizer(
+        self, model: nn.Module, *args: Any, decay: float = 1e-5, **kwargs: Any
+    ) -> torch.optim.Optimizer:
+        """AdamW; weight decay on weights of convolutions only."""
+        recipe = self.recipe
+        # A copied convolution inside C2f_DLKA has new neighbours: it learns as fast as they do.
+        copied = set(self.ledger.copied if self.ledger else ()) - _parameters_inside(model, C2f_DLKA)
+        offset_names = _parameters_inside(model, OffsetConv2d)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            lr = recipe.offset_lr if name in offset_names else recipe.copied_lr if name in copied else recipe.lr
+            groups.setdefault((lr, decay if parameter.dim() > 1 else 0.0), []).append(parameter)
+        return torch.optim.AdamW(
+            [
+                {"params": params, "lr": lr, "weight_decay": wd, "param_group": "weight" if wd else "bn"}
+                for (lr, wd), params in groups.items()
+            ],
+            betas=(0.9, 0.999),
+        )
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        """Skipped, see above."""
+        return {}, 0.0
+
+    def final_eval(self) -> None:
+        """Skipped, see above."""
+
+    @property
+    def net(self) -> nn.Module:
+        """The model that is being trained."""
+        return unwrap_model(self.model)  # type: ignore[arg-type]
+
+    def _distil(self) -> None:
+        self.loss_function = DistillationLoss(self.net, self.teacher.to(self.device))
+        self.net.criterion = self.loss_function  # type: ignore[assignment]
+
+    def _fade(self) -> None:
+        """Feature matching fades from 1 to 0 over the run."""
+        self.batches_done += 1
+        whole = len(self.train_loader) * self.epochs
+        if self.loss_function:
+            self.loss_function.feature_weight = max(0.0, 1 - self.batches_done / whole)
+
+    def _log_offsets(self) -> None:
+        """The mean losses of the epoch, then one line a stage: how far its offset convolution is from zero."""
+        means: dict[str, Any] = self.tloss or {}
+        losses = "  ".join(f"{name} {float(value):.3f}" for name, value in means.items())
+        print(f"epoch {self.epoch + 1}/{self.epochs}  {losses}", flush=True)
+        for name, module in self.net.named_modules():
+            if isinstance(module, OffsetConv2d) and module.bias is not None:
+                bias, weight = module.bias.detach().abs(), module.weight.detach().abs()
+                print(f"  {name}: bias mean {bias.mean():.3f} max {bias.max():.3f}, weight mean {weight.mean():.5f}")
+
+
+def _parameters_inside(model: nn.Module, kind: type[nn.Module]) -> set[str]:
+    """Names of all parameters inside modules of a kind."""
+    modules = [(name, m) for name, m in model.named_modules() if isinstance(m, kind)]
+    return {f"{outer}.{name}" for outer, module in modules for name, _ in module.named_parameters()}
