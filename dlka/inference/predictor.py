@@ -15,6 +15,7 @@ from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import deformation, probe
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
+from dlka.models.cost import multiply_adds, parameters
 from dlka.models.decode import suppress
 from dlka.models.weights import Card, load_model
 from dlka.types import Capture, Detections, Gate
@@ -53,6 +54,7 @@ class Predictor:
     def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
         self.names: dict[int, str] = dict(model.names)
+        self.parameters = parameters(model)  # before batch norms are folded into convolutions
         self.model = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(self.device)
         self.strides = [int(s) for s in model.stride]
         self._lock = threading.Lock()
@@ -106,6 +108,11 @@ class Predictor:
             {part: 1000 * value for part, value in seconds.items()},
             str(self.device),
         )
+
+    def multiply_adds(self, size: tuple[int, int]) -> dict[str, int]:
+        """Multiply-adds of one picture by part and in total, for an input of (height, width) pixels."""
+        with self._lock:
+            return multiply_adds(self.model, size)
 
     def _detections(self, rows: np.ndarray, index: np.ndarray, letterbox: Letterbox) -> Detections:
         """Rows [N, 6] in letterboxed pixels and flat cell indices [N] -> Detections in the original picture."""

@@ -18,8 +18,8 @@ from dlka.models.yolo import DLKATrainer
 class RecipeTrainer(DLKATrainer):
     """Learning rates by where a parameter comes from, and a teacher's soft targets beside the labels.
 
-    Nothing looks at validation pictures while it trains, so nothing is chosen on them: `dlka val` measures the file that
-    is written at the end, the averaged weights (EMA) of the last step.
+    Nothing looks at validation pictures while it trains, so nothing is chosen on them: `dlka val` measures the file
+    that is written at the end, the averaged weights (EMA) of the last step.
     """
 
     def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module, **kwargs: Any) -> None:

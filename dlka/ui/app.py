@@ -83,7 +83,8 @@ def build_app() -> gr.Blocks:
             "concurrency_limit": 1,
         }
         asked["go"].click(**run)
-        asked["image"].input(**run)
+        asked["image"].upload(**run)  # dropped, chosen or pasted
+        asked["image"].input(**run)  # taken by the camera
         asked["example"].input(
             lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
         ).then(**run)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-from functools import lru_cache
 from typing import Any
 
 import dlka
 from dlka import palette
 from dlka.compare import rows, summary
-from dlka.models.build import DLKAModel, build_model
-from dlka.models.cost import multiply_adds, parameters
+from dlka.inference.predictor import load_predictor
 from dlka.types import KINDS, SIZES
 from dlka.ui.session import Look
 
@@ -111,11 +109,11 @@ def about_stage(look: Look, label: str) -> str:
 
 def cost_rows(look: Look) -> list[list[Any]]:
     """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
-    sides = [(look.dlka, look.cards[0]), (look.baseline, look.cards[1])]
-    models = [_unfused(card.placement, card.scale, len(card.names), card.offsets) for _, card in sides]
-    counted = [multiply_adds(model, side.letterbox.padded) for model, (side, _) in zip(models, sides)]
+    sides = [(look.dlka, look.settings.dlka), (look.baseline, look.settings.baseline)]
+    predictors = [load_predictor(model)[0] for _, model in sides]
+    counted = [predictor.multiply_adds(side.letterbox.padded) for predictor, (side, _) in zip(predictors, sides)]
     table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
-    table.append(["parameters", *(f"{parameters(model):,}" for model in models)])
+    table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
     table.extend(
         [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
     )
@@ -123,12 +121,6 @@ def cost_rows(look: Look) -> list[list[Any]]:
         [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
     )
     return table
-
-
-@lru_cache(maxsize=16)
-def _unfused(placement: str, scale: str, classes: int, offsets: str) -> DLKAModel:
-    """A model of this kind for counting; the one that predicts has its batch norms folded away."""
-    return build_model(placement, scale, classes, offsets).eval()
 
 
 def badges(look: Look) -> str:

@@ -18,4 +18,4 @@ def told(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     try:
         return function(*arguments, **named)
     except (ValueError, PredictionFailed) as error:
-        raise gr.Error(str(error), duration=12, title="That did not work", print_exception=False) from None
+        raise gr.Error(str(error), duration=12, print_exception=False) from None

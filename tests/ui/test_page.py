@@ -46,7 +46,8 @@ def test_tabs_show_their_pictures(page):
     page.locator("#attention-picture img").wait_for()
     tab(page, "Numbers")
     assert page.locator(".badges .chip").count() == 6
-    assert page.get_by_text("offsets-and-gates.npz").first.is_visible()
+    page.locator(".file-preview").wait_for()
+    assert "offsets-and-gates" in page.locator(".file-preview").inner_text()
 
 
 def test_another_example_is_compared(page):
@@ -70,9 +71,8 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     message = page.locator(".toast-body")
     message.wait_for()
     text = message.inner_text()
-    assert "That did not work" in text
-    assert len(text) > 40
-    assert "Traceback" not in text
+    assert "The file starts like a PNG picture but is damaged" in text
+    assert page.locator("#swipe img").count() == 2, "the last comparison stays"
 
 
 def test_views(page):
@@ -85,7 +85,7 @@ def test_views(page):
 
 def test_every_offset_overlay_and_stage(page):
     tab(page, "Offsets")
-    for control in ("Flow colours", "Magnitude", "Sample density", "P5 7x7 d3", "Arrows", "This stage"):
+    for control in ("Flow colours", "Magnitude", "Sample density", "P5 7x7 d3", "Arrows"):
         old = page.locator("#offset-picture img").get_attribute("src")
         page.get_by_label(control, exact=True).check()
         page.wait_for_function(
