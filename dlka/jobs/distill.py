@@ -44,7 +44,7 @@ def pseudo_label(teacher: Predictor, pictures: Path, out: Path, confidence: floa
 class DistillationLoss:
     """YOLOv8's loss on labels, plus soft targets from a frozen teacher on the same augmented picture.
 
-    Classes: cross-entropy against the teacher's probabilities. Boxes: divergence from the teacher's distribution of
+    Classes: divergence from the teacher's probabilities. Boxes: divergence from the teacher's distribution of
     each side (Li et al., "Generalized Focal Loss", arXiv:2006.04388, gives the distributions), weighted by how sure
     the teacher is of the cell. Features: mean squared difference of the maps that enter the detection head, which
     lets replaced blocks find back to what the copied head expects; `feature_weight` fades while training goes on.
@@ -68,8 +68,10 @@ class DistillationLoss:
         probability = teacher["scores"].sigmoid()
         sure = probability.amax(1)  # [N, cells]
         total = sure.sum().clamp_min(1)
-        soft_cls = F.binary_cross_entropy_with_logits(student["scores"], probability, reduction="sum") / total
-        soft_cls = soft_cls - F.binary_cross_entropy(probability, probability, reduction="sum") / total
+        # Minus the teacher's own entropy: what is left is a divergence, zero where both agree.
+        entropy = F.binary_cross_entropy_with_logits(teacher["scores"], probability, reduction="none")
+        crossed = F.binary_cross_entropy_with_logits(student["scores"], probability, reduction="none")
+        soft_cls = (crossed - entropy).sum() / total
         n, _, cells = student["boxes"].shape
         sides = [p["boxes"].view(n, 4, -1, cells) for p in (student, teacher)]
         divergence = F.kl_div(sides[0].log_softmax(2), sides[1].log_softmax(2), reduction="none", log_target=True)

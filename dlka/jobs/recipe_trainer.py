@@ -16,13 +16,13 @@ from dlka.models.yolo import DLKATrainer
 
 
 class RecipeTrainer(DLKATrainer):
-    """Learning rates by where a parameter comes from, and a teacher's soft targets beside the labels.
+    """Learning rates by where a parameter comes from, and soft targets of a teacher, if there is one, beside labels.
 
     Nothing looks at validation pictures while it trains, so nothing is chosen on them: `dlka val` measures the file
     that is written at the end, the averaged weights (EMA) of the last step.
     """
 
-    def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module | None, **kwargs: Any) -> None:
         self.recipe, self.teacher = recipe, teacher
         self.loss_function: DistillationLoss | None = None
         self.batches_done = 0
@@ -64,6 +64,8 @@ class RecipeTrainer(DLKATrainer):
         return unwrap_model(self.model)  # type: ignore[arg-type]
 
     def _distil(self) -> None:
+        if self.teacher is None:
+            return
         self.loss_function = DistillationLoss(self.net, self.teacher.to(self.device))
         self.net.criterion = self.loss_function  # type: ignore[assignment]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from dlka.jobs.dataset import PICTURES, DataRefused, class_names
 from dlka.jobs.distill import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_trainer import RecipeTrainer
+from dlka.jobs.val import run_val
 from dlka.models.build import PLACEMENTS, DLKAModel, build_model
 from dlka.models.convert import read_checkpoint
 from dlka.models.transfer import transfer
@@ -45,7 +46,7 @@ FIXED = {
 
 
 def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Path:
-    """Train, then write `out` (safetensors). `run`: working folder for logs and curves; pseudo-labels lie beside it.
+    """Train, write `out` (safetensors) and measure it. `run`: working folder for logs; pseudo-labels lie beside it.
 
     Raises TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
     """
@@ -53,13 +54,14 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
         raise TrainingRefused(f"placement: expected one of {', '.join(PLACEMENTS)}, got {recipe.placement!r}.")
     names = class_names(Path(recipe.data) / "data.yaml")
     state, stock_names = read_start(Path(recipe.start))
-    teacher = _stock_model(state, stock_names, recipe.scale)
+    stock = _stock_model(state, stock_names, recipe.scale)
+    teacher = stock if stock_names == names else None  # one that knows other classes has nothing to say
     where = device or str(best_device())
     folders = [_pictures(Path(recipe.data) / "images" / "train")]
     if recipe.unlabelled:
-        if stock_names != names:
+        if teacher is None:
             raise TrainingRefused(
-                "unlabelled pictures need data with the teacher's own classes; leave --unlabelled out."
+                "unlabelled pictures need data with the classes of the stock model; leave --unlabelled out."
             )
         labelled = run.parent / f"pseudo-labels-{Path(recipe.unlabelled).name}"
         predictor = Predictor(teacher, torch.device(where))
@@ -91,7 +93,21 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
     (run / "ledger.txt").write_text(f"{trainer.ledger.text()}\n" if trainer.ledger else "")
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, trainer.ema.ema.float().state_dict(), _card(recipe, names))
+    record_metrics(out, Path(recipe.data))
     return out
+
+
+def record_metrics(path: Path, data: Path) -> None:
+    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card."""
+    report = run_val(str(path), data)
+    metrics = {
+        "data": f"{data.name} val",
+        "pictures": report["pictures"],
+        "size": report["settings"]["size"],
+        **report["metrics"],
+    }
+    model, card = load_model(path)
+    save_weights(path, model.state_dict(), replace(card, metrics=metrics))
 
 
 def read_start(path: Path) -> tuple[dict[str, torch.Tensor], dict[int, str]]:

@@ -107,8 +107,7 @@ def _stock_name(name: str, stock_index: dict[int, int], dlka_head: bool, head: s
         return None
     if dlka_head and name.startswith(head) and rest.startswith("cv3."):
         branch, level, position, *tail = rest.split(".")
-        if position == "2":  # the D-LKA block, which pushes the last convolution one place on
-            return None
+        # The D-LKA block in place 2, whose names no stock model has, pushes the last convolution one place on.
         rest = ".".join([branch, level, "2" if position == "3" else position, *tail])
     return f"model.{stock_index[int(row)]}.{rest}"
 

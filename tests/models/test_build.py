@@ -130,6 +130,14 @@ def test_rectangular_pictures_and_other_class_counts(placement, offsets):
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_picture_that_is_no_number_does_not_crash(placement):
+    model = shaken(build_model(placement))
+    with torch.no_grad():
+        out = model(torch.full((1, 3, 64, 64), float("nan")))[0]
+    assert out.isnan().any()  # and it is not hidden either
+
+
 def test_where_the_blocks_sit():
     neck, residual, head, both = (build_model(p).model for p in ("neck", "residual", "head", "neck-head"))
     for layers in (neck, both):
