@@ -27,6 +27,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "lr": (float, "learning rate of what is new"),
     "copied_lr": (float, "learning rate of what came from the stock weights"),
     "offset_lr": (float, "learning rate of the offset convolutions"),
+    "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere"),
     "frozen": (int, "layers from the input that stay as they are"),
     "pseudo_size": (int, "input of the teacher in pixels"),
     "pseudo_confidence": (float, "least confidence of the teacher's labels"),

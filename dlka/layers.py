@@ -140,8 +140,22 @@ class DeformableLKAAttention(nn.Module):
         self.spatial_gating_unit = self.gating(d_model)
         self.proj_2 = nn.Conv2d(d_model, d_model, 1)
         if identity:
-            for parameter in self.proj_2.parameters():
-                nn.init.zeros_(parameter)
+            self._start_as_identity()
+
+    def _start_as_identity(self) -> None:
+        """proj_2 at zero; everything before it keeps the variance of what goes through.
+
+        torch's own start shrinks the signal at every step, so that gates begin near 0.01 and offsets, three layers
+        further down, have next to no gradient to learn from.
+        """
+        unit = self.spatial_gating_unit
+        for conv, gain in ((self.proj_1, 2.0), (unit.conv1, 1.0)):  # GELU passes about half
+            nn.init.orthogonal_(conv.weight, gain)
+            nn.init.zeros_(conv.bias)
+        for depthwise in (unit.conv0.deform_conv, unit.conv_spatial.deform_conv):
+            nn.init.normal_(depthwise.weight, std=depthwise.weight[0].numel() ** -0.5)
+        nn.init.zeros_(self.proj_2.weight)
+        nn.init.zeros_(self.proj_2.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))

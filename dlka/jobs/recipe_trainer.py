@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from ultralytics.utils.torch_utils import unwrap_model
 
-from dlka.jobs.distill import DistillationLoss
 from dlka.jobs.recipe import Recipe
+from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.layers import OffsetConv2d
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.yolo import DLKATrainer
@@ -24,10 +24,10 @@ class RecipeTrainer(DLKATrainer):
 
     def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module | None, **kwargs: Any) -> None:
         self.recipe, self.teacher = recipe, teacher
-        self.loss_function: DistillationLoss | None = None
+        self.loss_function: RecipeLoss | None = None
         self.batches_done = 0
         super().__init__(*args, **kwargs)
-        self.add_callback("on_train_start", RecipeTrainer._distil)
+        self.add_callback("on_train_start", RecipeTrainer._set_loss)
         self.add_callback("on_train_batch_end", RecipeTrainer._fade)
         self.add_callback("on_train_epoch_end", RecipeTrainer._log_offsets)
 
@@ -63,10 +63,9 @@ class RecipeTrainer(DLKATrainer):
         """The model that is being trained."""
         return unwrap_model(self.model)  # type: ignore[arg-type]
 
-    def _distil(self) -> None:
-        if self.teacher is None:
-            return
-        self.loss_function = DistillationLoss(self.net, self.teacher.to(self.device))
+    def _set_loss(self) -> None:
+        teacher = None if self.teacher is None else self.teacher.to(self.device)
+        self.loss_function = RecipeLoss(self.net, teacher, self.recipe.offset_mean)
         self.net.criterion = self.loss_function  # type: ignore[assignment]
 
     def _fade(self) -> None:

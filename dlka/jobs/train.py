@@ -15,7 +15,7 @@ import yaml
 import dlka
 from dlka.inference.predictor import Predictor, best_device
 from dlka.jobs.dataset import PICTURES, DataRefused, class_names
-from dlka.jobs.distill import pseudo_label
+from dlka.jobs.pseudo_labels import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.val import run_val

@@ -13,8 +13,9 @@ from ultralytics.cfg import DEFAULT_CFG_DICT
 
 from dlka.inference.predictor import Predictor
 from dlka.jobs.dataset import DataRefused
-from dlka.jobs.distill import DistillationLoss, pseudo_label
+from dlka.jobs.pseudo_labels import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
+from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train import read_start, train
 from dlka.layers import OffsetConv2d
@@ -127,7 +128,7 @@ def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
 
 def losses(student, teacher):
     student.args = SimpleNamespace(**DEFAULT_CFG_DICT)
-    loss = DistillationLoss(student, teacher)
+    loss = RecipeLoss(student, teacher, 1.0)
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     batch = {
         "img": x,
