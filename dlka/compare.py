@@ -211,3 +211,18 @@ def _widened(low: int, high: int, side: int, length: int) -> tuple[int, int]:
     """An interval of `side` pixels around low..high, moved to lie inside 0..length."""
     start = min(max((low + high - side) // 2, 0), length - side)
     return start, start + side
+
+
+def interesting_point(
+    comparison: Comparison, dlka: Detections, baseline: Detections, image_size: tuple[int, int]
+) -> tuple[float, float]:
+    """The centre (x, y) of the smallest object that either model found, at pixel centres; else the picture's own.
+
+    image_size: (height, width) in pixels.
+    """
+    box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
+    if comparison.pairs:
+        pair = comparison.pairs[0]  # they come smallest first
+        box = dlka.boxes[pair.dlka] if pair.dlka is not None else baseline.boxes[pair.baseline]
+    x, y = (box[:2].astype(np.float64) + box[2:]) / 2 - 0.5
+    return float(x), float(y)

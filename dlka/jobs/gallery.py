@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from dlka import palette, render
+from dlka.compare import interesting_point
 from dlka.inference.predictor import Prediction
-from dlka.types import Comparison, Detections
+from dlka.types import Comparison
 
 REDUCTION = "mean"
 
@@ -45,18 +46,3 @@ def gallery(
         for number, gate in enumerate(dlka.gates, 1):
             name = f"gate-{number:02}-{gate.level.lower()}"
             yield name, render.gate_overlay(image, gate, letterbox, REDUCTION, scale)
-
-
-def interesting_point(
-    comparison: Comparison, dlka: Detections, baseline: Detections, image_size: tuple[int, int]
-) -> tuple[float, float]:
-    """The centre (x, y) of the smallest object that either model found, at pixel centres; else the picture's own.
-
-    image_size: (height, width) in pixels.
-    """
-    box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
-    if comparison.pairs:
-        pair = comparison.pairs[0]  # they come smallest first
-        box = dlka.boxes[pair.dlka] if pair.dlka is not None else baseline.boxes[pair.baseline]
-    x, y = (box[:2].astype(np.float64) + box[2:]) / 2 - 0.5
-    return float(x), float(y)

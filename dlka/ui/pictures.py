@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, render
+from dlka.compare import interesting_point
 from dlka.render import Canvas, Paper
 from dlka.types import Capture
 from dlka.ui.session import Look, Refused
@@ -109,12 +110,9 @@ def sample_panels(look: Look, point: tuple[float, float]) -> Paper:
 
 
 def default_point(look: Look) -> tuple[float, float]:
-    """The middle of the smallest object that D-LKA found, else of the picture: there is something to see there."""
-    found = look.dlka.detections
-    if len(found) == 0:
-        return (look.image.shape[1] / 2, look.image.shape[0] / 2)
-    x1, y1, x2, y2 = found.boxes[int(np.argmin(found.areas))]
-    return (float(x1 + x2) / 2, float(y1 + y2) / 2)
+    """Where to look first, (x, y): the smallest object that either model found, else the middle of the picture."""
+    size = (look.image.shape[0], look.image.shape[1])
+    return interesting_point(look.comparison, look.dlka.detections, look.baseline.detections, size)
 
 
 def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: float) -> Canvas:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from ultralytics.utils import ASSETS
 
+from dlka.compare import interesting_point
 from dlka.images import read_image
 from dlka.jobs import batch
 from dlka.jobs.batch import BatchRefused, Settings, folders, run_batch
-from dlka.jobs.gallery import interesting_point
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, WeightsRefused, save_weights

@@ -58,7 +58,7 @@ def test_settings_decide(bus):
     assert len(nothing.baseline.detections) == 0
     assert "Neither model found anything" in tables.headline(nothing)
     assert pictures.crops(nothing) is None
-    assert pictures.default_point(nothing) == (405, 540)
+    assert pictures.default_point(nothing) == (404.5, 539.5)
 
 
 def test_deformation_off_has_no_offsets_and_says_so(bus):
