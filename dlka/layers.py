@@ -13,6 +13,7 @@ Maps are [N, C, H, W] throughout; offsets are in cells of the map they sample.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +21,8 @@ from torch import nn
 
 from dlka.ops import deform_dwconv2d
 
-SMALL = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
-LARGE = {"kernel_size": (7, 7), "padding": 9, "dilation": 3}
+SMALL: dict[str, Any] = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
+LARGE: dict[str, Any] = {"kernel_size": (7, 7), "padding": 9, "dilation": 3}
 
 
 class OffsetConv2d(nn.Conv2d):
@@ -105,7 +106,7 @@ class DeformableLKA(nn.Module):
     a module of its own so that it can be observed.
     """
 
-    convolution: type[nn.Module] = DeformConv
+    convolution: type[DeformConv] | type[RigidConv] = DeformConv
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -149,13 +150,13 @@ class DeformableLKAAttention(nn.Module):
         further down, have next to no gradient to learn from.
         """
         unit = self.spatial_gating_unit
-        for conv, gain in ((self.proj_1, 2.0), (unit.conv1, 1.0)):  # GELU passes about half
+        for conv, gain in ((self.proj_1, 2.0), (unit.conv1, 1.0), (self.proj_2, 0.0)):  # GELU passes about half
             nn.init.orthogonal_(conv.weight, gain)
-            nn.init.zeros_(conv.bias)
-        for depthwise in (unit.conv0.deform_conv, unit.conv_spatial.deform_conv):
-            nn.init.normal_(depthwise.weight, std=depthwise.weight[0].numel() ** -0.5)
-        nn.init.zeros_(self.proj_2.weight)
-        nn.init.zeros_(self.proj_2.bias)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+        for stage in (unit.conv0, unit.conv_spatial):
+            weight = stage.deform_conv.weight
+            nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
