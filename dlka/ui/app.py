@@ -83,6 +83,8 @@ def build_app() -> gr.Blocks:
             "concurrency_limit": 1,
         }
         asked["go"].click(**run)
+        for name in ASKED[1:]:  # while a slider moves, the last value counts
+            asked[name].input(**run, trigger_mode="always_last")
         asked["image"].upload(**run)  # dropped, chosen or pasted
         asked["image"].input(**run)  # taken by the camera
         asked["example"].input(
@@ -132,7 +134,9 @@ def _controls(first: Look) -> dict[str, Any]:
         baseline = gr.Dropdown(
             _choices(session.baseline_models()), value=first.settings.baseline, label="Baseline", filterable=False
         )
-        strength = gr.Slider(0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets")
+        strength = gr.Slider(
+            0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
+        )
     with gr.Accordion("Detection settings", open=False):
         confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
         iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")

@@ -65,10 +65,9 @@ def wire(key: gr.State, tab: dict[str, Any]) -> None:
     def redraw(key: str, *settings: Any) -> list[Any]:
         return values(told(recall, key), *settings)
 
-    for name in ("block", "reduction"):
-        tab[name].input(redraw, [key, *settings], shown, api_visibility="private", show_progress="hidden")
-    for name in ("channel", "opacity"):
-        tab[name].release(redraw, [key, *settings], shown, api_visibility="private", show_progress="hidden")
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+    for name in ("block", "reduction", "channel", "opacity"):
+        tab[name].input(redraw, [key, *settings], shown, **quiet)
 
 
 def _draw(look: Look, *settings: Any) -> str:

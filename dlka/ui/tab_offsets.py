@@ -105,10 +105,8 @@ def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
         return [clicked, _overlay(look, clicked, *overlay), _samples(look, clicked)]
 
     tab["stage"].input(choose_stage, [key, point, *overlay], [tab["tap"], tab["picture"], tab["about"]], **QUIET)
-    for name in ("kind", "scale"):
-        tab[name].input(redraw, [key, point, *overlay], tab["picture"], **QUIET)
-    for name in ("tap", "opacity"):
-        tab[name].release(redraw, [key, point, *overlay], tab["picture"], **QUIET)
+    for name in ("kind", "scale", "tap", "opacity"):
+        tab[name].input(redraw, [key, point, *overlay], tab["picture"], trigger_mode="always_last", **QUIET)
     tab["picture"].select(choose_point, [key, *overlay], [point, tab["picture"], tab["samples"]], **QUIET)
 
 

@@ -75,6 +75,18 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     assert page.locator("#swipe img").count() == 2, "the last comparison stays"
 
 
+def test_turning_deformation_off_answers_at_once(page):
+    tab(page, "Offsets")
+    page.locator("#offset-picture img").wait_for()
+    old = source(page, "#sample-panels")
+    slider = page.locator("#strength input[type=range]")
+    slider.focus()
+    slider.press("Home")  # to the left end: 0
+    wait_for_change(page, "#sample-panels", old)
+    tab(page, "Numbers")
+    page.get_by_text("P3 5x5: dead").wait_for()
+
+
 def test_views(page):
     page.get_by_label("Difference").check()
     page.wait_for_selector("#flat img")
