@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--model", default="neck", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--baseline", default="control", help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
 
     sub = command("stages", run.stages, "list the deform stages of a model")
-    sub.add_argument("--model", default="neck", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
 
     sub = command("doctor", run.doctor, "say what is wrong with a model yaml, and mend it")

@@ -18,6 +18,8 @@ from dlka.ui import files, pictures, tables
 from dlka.ui.session import Look, Refused, Settings, look
 from dlka.ui.told import told
 
+DEFAULT = Settings()
+
 
 def add() -> None:
     """Register the endpoints on the Blocks that is being built."""
@@ -27,12 +29,12 @@ def add() -> None:
 
 def compare(
     image: FileData,
-    model: str = "neck",
-    baseline: str = "control",
-    confidence: float = 0.25,
-    iou: float = 0.7,
-    size: int = 640,
-    strength: float = 1.0,
+    model: str = DEFAULT.dlka,
+    baseline: str = DEFAULT.baseline,
+    confidence: float = DEFAULT.confidence,
+    iou: float = DEFAULT.iou,
+    size: int = DEFAULT.size,
+    strength: float = DEFAULT.strength,
 ) -> tuple[dict[str, Any], FileData, FileData, FileData]:
     """Both models on one picture: the report (objects, counts, stages, timings), the pictures of the baseline's boxes,
     of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a
@@ -44,7 +46,7 @@ def compare(
     return tables.report(result), *(FileData(path=path) for path in drawn)  # type: ignore[return-value]
 
 
-def stages(image: FileData, model: str = "neck", size: int = 640) -> list[dict[str, Any]]:
+def stages(image: FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
     """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, shares,
     health.
     """
@@ -53,13 +55,13 @@ def stages(image: FileData, model: str = "neck", size: int = 640) -> list[dict[s
 
 def offset_overlay(
     image: FileData,
-    model: str = "neck",
+    model: str = DEFAULT.dlka,
     stage: str = "P3 5x5",
     kind: str = "Arrows",
     tap: int = 0,
     opacity: float = 0.7,
     scale_cells: float = 0.0,
-    size: int = 640,
+    size: int = DEFAULT.size,
 ) -> FileData:
     """A stage's offset field over the picture, PNG. kind: Arrows, Flow colours, Magnitude or Sample density; tap: 0 for
     the mean, else from 1, row-major; scale_cells: end of the colour scale in cells, 0 for one shared by all stages.
@@ -71,19 +73,21 @@ def offset_overlay(
 
 def attention_overlay(
     image: FileData,
-    model: str = "neck",
+    model: str = DEFAULT.dlka,
     block: str = "P3",
     reduction: str = "mean",
     channel: int = 0,
     opacity: float = 0.65,
-    size: int = 640,
+    size: int = DEFAULT.size,
 ) -> FileData:
     """A block's attention map over the picture, PNG. reduction: mean, mean abs, max abs or channel."""
     drawn = pictures.gate_overlay(_look(image, model, size=size), block, reduction, channel, opacity)
     return FileData(path=files.picture(drawn, "attention.png"))
 
 
-def probe(image: FileData, x: float, y: float, model: str = "neck", size: int = 640) -> list[dict[str, Any]]:
+def probe(
+    image: FileData, x: float, y: float, model: str = DEFAULT.dlka, size: int = DEFAULT.size
+) -> list[dict[str, Any]]:
     """Where every deform stage reads for the cell nearest to (x, y), pixels of the picture at pixel centres.
 
     Per stage: its cell (row, column); samples and regular grid, [K, 2] each, (x, y) in pixels of the picture, taps
@@ -114,11 +118,11 @@ def probe(image: FileData, x: float, y: float, model: str = "neck", size: int = 
 def _look(
     image: Any,
     model: str,
-    baseline: str = "control",
-    confidence: float = 0.25,
-    iou: float = 0.7,
-    size: int = 640,
-    strength: float = 1.0,
+    baseline: str = DEFAULT.baseline,
+    confidence: float = DEFAULT.confidence,
+    iou: float = DEFAULT.iou,
+    size: int = DEFAULT.size,
+    strength: float = DEFAULT.strength,
 ) -> Look:
     path = image["path"] if isinstance(image, dict) else image.path
     settings = Settings(model, baseline, confidence, iou, size, (), strength)

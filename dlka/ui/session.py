@@ -30,7 +30,7 @@ class Refused(ValueError):
 class Settings:
     """Everything that decides on a look, beside the picture. classes: names, empty for all."""
 
-    dlka: str = "neck"
+    dlka: str = "residual"
     baseline: str = "control"
     confidence: float = 0.25
     iou: float = 0.7
