@@ -1,6 +1,6 @@
 """Draws the example picture dots-and-curves.png: things of known size to look at, from 4 to 64 pixels.
 
-    python assets/draw.py
+python assets/draw.py
 """
 
 from pathlib import Path

@@ -11,7 +11,7 @@ fastmath leaves out nnan and ninf on purpose: with them, NaN offsets would turn 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -184,17 +184,20 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's t
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _run(kernel: Any, jobs: list[tuple[Any, ...]]) -> None:
-    """Run kernel(*job) for every job, on as many threads as there are jobs."""
+def _run(kernel: Any, jobs: list[tuple[Any, ...]], threads: int) -> None:
+    """Run kernel(*job) for every job on so many threads, this one included; each takes the next job when it is free."""
     global _pool
-    if len(jobs) == 1:
-        kernel(*jobs[0])
-        return
-    if _pool is None:
+    queue = iter(jobs)  # handing out the next job is atomic
+
+    def work() -> None:
+        for job in queue:
+            kernel(*job)
+
+    others = min(threads, len(jobs)) - 1
+    if others and _pool is None:
         _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dlka-numba")
-    futures = [_pool.submit(kernel, *job) for job in jobs[1:]]
-    kernel(*jobs[0])
-    wait(futures)
+    futures = [_pool.submit(work) for _ in range(others)] if _pool else []
+    work()
     for future in futures:
         future.result()
 
@@ -239,7 +242,7 @@ def forward(
         )
         # More ranges than threads: a core that is busy with something else then holds up a small part only.
         threads = torch.get_num_threads()
-        _run(_forward_rows, [(*shared, *r) for r in _ranges(n * height, threads if threads == 1 else 4 * threads)])
+        _run(_forward_rows, [(*shared, *r) for r in _ranges(n * height, 4 * threads)], threads)
     return out.permute(0, 3, 1, 2)
 
 
@@ -264,6 +267,6 @@ def backward(
         )
         own = [(gx.view(n, -1, channels).numpy(), gw.numpy()) for gx, gw in zip(grad_x, grad_weight)]
         offset_out = grad_offset.view(offset_array.shape).numpy()
-        _run(_backward_rows, [(*shared, gx, offset_out, gw, *r) for (gx, gw), r in zip(own, ranges)])
+        _run(_backward_rows, [(*shared, gx, offset_out, gw, *r) for (gx, gw), r in zip(own, ranges)], len(ranges))
     inner = grad_x.sum(0)[:, _FRAME:-_FRAME, _FRAME:-_FRAME].contiguous()
     return inner.permute(0, 3, 1, 2), grad_offset, grad_weight.sum(0).t().contiguous().view(weight.shape)

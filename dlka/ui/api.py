@@ -57,7 +57,7 @@ def offset_overlay(
     image: FileData,
     model: str = DEFAULT.dlka,
     stage: str = "P3 5x5",
-    kind: str = "Arrows",
+    kind: str = pictures.OVERLAYS[0],
     tap: int = 0,
     opacity: float = 0.7,
     scale_cells: float = 0.0,

@@ -50,7 +50,7 @@ def build_app() -> gr.Blocks:
             *compare_tab.values(),
             *(offsets_tab[n] for n in ("stage", "tap", "picture", "samples", "about")),
             *(attention_tab[n] for n in ("block", "picture", "channel")),
-            *numbers_tab.values(),
+            *(numbers_tab[n] for n in ("badges", "stages", "cost", "files")),
         ]
         inputs = [
             *(asked[n] for n in ASKED),
@@ -93,6 +93,7 @@ def build_app() -> gr.Blocks:
         tab_compare.wire(key, compare_tab)
         tab_offsets.wire(key, point, offsets_tab)
         tab_attention.wire(key, attention_tab)
+        tab_numbers.wire(key, numbers_tab)
         api.add()
     return app
 

@@ -14,7 +14,7 @@ from dlka.types import Capture
 from dlka.ui.session import Look, Refused
 
 VIEWS = ("Swipe", "Side by side", "Difference")
-OVERLAYS = ("Arrows", "Flow colours", "Magnitude", "Sample density")
+OVERLAYS = ("Magnitude", "Arrows", "Flow colours", "Sample density")
 SCALES = ("All stages", "This stage")
 REDUCTIONS = (*render.REDUCTIONS, "channel")
 
@@ -87,7 +87,7 @@ def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Can
 
 
 def summary_overlay(look: Look) -> Canvas:
-    """The picture that stands for a look among its downloads: the first stage's arrows, or the difference."""
+    """The picture that stands for a look among its downloads: the first stage's offsets, or the difference."""
     if not look.stage_labels:
         return difference(look)
     return offset_overlay(look, look.stage_labels[0], OVERLAYS[0], 0, 0.7, SCALES[0])

@@ -7,29 +7,36 @@ from typing import Any
 import gradio as gr
 
 from dlka.ui import files, pictures, tables, words
-from dlka.ui.session import Look
+from dlka.ui.session import Look, recall
+from dlka.ui.told import told
 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    badges, stages, cost, paths = values(first)
+    badges, stages, cost, _ = values(first)
     with gr.Tab("Numbers"):
-        shown = {
-            "badges": gr.HTML(badges),
-            "stages": gr.HTML(stages),
-            "cost": gr.HTML(cost),
-            "files": gr.File(paths, label="Downloads", file_count="multiple", interactive=False),
-        }
+        shown: dict[str, Any] = {"badges": gr.HTML(badges), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
+        make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG", size="sm")
+        shown["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
-    return shown
+    return shown | {"make": make}
 
 
 def values(look: Look) -> list[Any]:
-    """Updates of all components, in the order of build()."""
-    paths = files.downloads(look, pictures.summary_overlay(look))
+    """Updates of badges, tables and files; the files of an earlier look go away, new ones are made when asked for."""
     return [
         tables.badges(look),
         tables.table(tables.STAGE_COLUMNS, tables.stage_rows(look)),
         tables.table(tables.COST_COLUMNS, tables.cost_rows(look)),
-        paths,
+        gr.update(value=None, visible=False),
     ]
+
+
+def wire(key: gr.State, tab: dict[str, Any]) -> None:
+    """Compressing all offsets takes longer than a look: only on demand."""
+
+    def make(key: str) -> Any:
+        look = told(recall, key)
+        return gr.update(value=files.downloads(look, pictures.summary_overlay(look)), visible=True)
+
+    tab["make"].click(make, key, tab["files"], api_visibility="private")

@@ -17,7 +17,7 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     stage, middle = first.stage_labels[0], pictures.default_point(first)
-    kind, scale = pictures.OVERLAYS[0], pictures.SCALES[0]
+    kind, scale = pictures.OVERLAYS[0], pictures.SCALES[1]
     with gr.Tab("Offsets"):
         with gr.Row():
             stages = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)

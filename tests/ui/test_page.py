@@ -46,6 +46,7 @@ def test_tabs_show_their_pictures(page):
     page.locator("#attention-picture img").wait_for()
     tab(page, "Numbers")
     assert page.locator(".badges .chip").count() == 6
+    page.get_by_role("button", name="Make files").click()
     page.locator(".file-preview").wait_for()
     assert "offsets-and-gates" in page.locator(".file-preview").inner_text()
 
@@ -97,7 +98,7 @@ def test_views(page):
 
 def test_every_offset_overlay_and_stage(page):
     tab(page, "Offsets")
-    for control in ("Flow colours", "Magnitude", "Sample density", "P5 7x7 d3", "Arrows"):
+    for control in ("Flow colours", "Arrows", "Sample density", "P5 7x7 d3", "Magnitude"):
         old = page.locator("#offset-picture img").get_attribute("src")
         page.get_by_label(control, exact=True).check()
         page.wait_for_function(
