@@ -161,9 +161,9 @@ def _controls(first: Look) -> dict[str, Any]:
 def _choices(models: list[str]) -> list[tuple[str, str]]:
     """Model ids with one honest line each."""
     lines = {
-        "neck": "neck: D-LKA inside the last three C2f",
-        "residual": "residual: D-LKA after the last three C2f",
-        "head": "head: D-LKA before the class outputs",
+        "neck": "neck: inside the last three C2f",
+        "residual": "residual: after the last three C2f",
+        "head": "head: before the class outputs",
         "control": "control: stock, trained alike",
         "yolov8n": "yolov8n: official weights",
     }
