@@ -292,6 +292,8 @@ class TestGetModel:
             assert trainer.ledger.totals()["copied"] > 2_000_000
             for name in ("model.0.conv.weight", f"model.{len(model.model) - 1}.cv2.1.2.weight"):
                 assert torch.equal(model.state_dict()[name], wanted.state_dict()[name])
+            ours, theirs = model.model[-1].cv3[0][-1].weight, stock.model[-1].cv3[0][-1].weight
+            assert torch.equal(ours, theirs[[1, 7], : ours.shape[1]])  # classes by their names
 
     def test_a_dlka_model_is_taken_whole(self, trainer):
         source = build_model("neck", classes=2)
