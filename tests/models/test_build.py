@@ -192,15 +192,15 @@ def test_new_layers_are_set_up_as_ultralytics_sets_up_its_own():
 
 
 def test_fused_copied_and_pickled_models_give_the_same():
-    model = shaken(build_model("neck-head"))
-    x = torch.rand(1, 3, 64, 96)
+    model = shaken(build_model("neck-head")).double()  # in float32, offsets at random make much of rounding
+    x = torch.rand(1, 3, 64, 96, dtype=torch.float64)
     wanted = scores(model, x)
     assert wanted.std() > 0.1
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(scores(twin, x), wanted)
     fused = copy.deepcopy(model).fuse(verbose=False)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())
-    torch.testing.assert_close(scores(fused, x), wanted, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(scores(fused, x), wanted, rtol=1e-6, atol=1e-6)
 
 
 class TestUltralyticsIsLeftAlone:
