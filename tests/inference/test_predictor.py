@@ -174,11 +174,17 @@ def test_the_model_given_is_left_alone():
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("end", ["22.cv2.0.2.weight", "0.conv.weight", "conv0.offset_net.bias"])
+@pytest.mark.parametrize(
+    ("value", "end"),
+    [
+        (float("nan"), "22.cv2.0.2.weight"),
+        (float("inf"), "22.cv2.0.2.weight"),
+        (float("nan"), "0.conv.weight"),
+        (float("inf"), "0.conv.weight"),
+        (float("nan"), "conv0.offset_net.bias"),  # an infinite offset reads zero, which is finite
+    ],
+)
 def test_output_that_is_not_finite_is_told(value, end):
-    if end.endswith("offset_net.bias") and value == float("inf"):
-        pytest.skip("an infinite offset reads zero, which is finite")
     model, _ = load_model(find("neck"))
     name = next(n for n, _ in model.named_parameters() if n.endswith(end))
     model.get_parameter(name).data.flatten()[0] = value

@@ -76,7 +76,7 @@ def test_probe_counts_taps(client, bus):
         ({"confidence": 7.0}, "/compare", "expected 0 to 1"),
         ({"strength": 1e9}, "/compare", "Deformation"),
         ({"stage": "P9"}, "/offset_overlay", "expected one of P3 5x5"),
-        ({"kind": "Magic"}, "/offset_overlay", "expected one of Arrows"),
+        ({"kind": "Magic"}, "/offset_overlay", "expected one of Magnitude, Arrows"),
         ({"tap": 26}, "/offset_overlay", "expected 0"),
         ({"block": "P6"}, "/attention_overlay", "expected one of P3"),
         ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 63"),
