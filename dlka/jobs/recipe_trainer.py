@@ -12,6 +12,7 @@ from dlka.jobs.recipe import Recipe
 from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.layers import OffsetConv2d
 from dlka.models.blocks import C2f_DLKA
+from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
 
 
@@ -30,6 +31,12 @@ class RecipeTrainer(DLKATrainer):
         self.add_callback("on_train_start", RecipeTrainer._set_loss)
         self.add_callback("on_train_batch_end", RecipeTrainer._fade)
         self.add_callback("on_train_epoch_end", RecipeTrainer._log_offsets)
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> DLKAModel:
+        """The recipe's model: Ultralytics gives the name of a yaml, which does not say how offsets are predicted."""
+        recipe = self.recipe
+        config = model_config(recipe.placement, recipe.scale, self.data["nc"], recipe.offsets)
+        return super().get_model(config, weights, verbose)
 
     def build_optimizer(
         self, model: nn.Module, *args: Any, decay: float = 1e-5, **kwargs: Any

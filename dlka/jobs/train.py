@@ -73,7 +73,6 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
     data.write_text(yaml.safe_dump({"path": str(run.resolve()), "train": folders, "val": val, "names": names}))
 
     model = YOLO(PLACEMENTS[recipe.placement].format(recipe.scale))
-    model.model.yaml["offsets"] = recipe.offsets
     model.train(
         trainer=partial(RecipeTrainer, recipe=recipe, teacher=teacher, start=(state, stock_names)),
         data=str(data),

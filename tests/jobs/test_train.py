@@ -79,6 +79,13 @@ def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
     assert any(m.weight.abs().max() > 0 for m in offsets), "offsets were learned"
 
 
+def test_the_rigid_twin_trains_without_offsets(data, start, tmp_path):
+    recipe = Recipe("residual", str(data), start, offsets="none", epochs=1, size=64, batch=4)
+    model, card = load_model(train(recipe, tmp_path / "rigid.safetensors", tmp_path / "run", "cpu"))
+    assert card.offsets == "none"
+    assert not any(isinstance(m, OffsetConv2d) for m in model.modules())
+
+
 def test_frozen_layers_stay_as_they_were(trained, start):
     path, _ = trained
     state, _ = read_start(find("control"))
