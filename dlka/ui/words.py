@@ -16,8 +16,9 @@ P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5
 **composed** shows all 25 x 49 paths. **Click the picture** to choose a cell."""
 
 ATTENTION = """**How to read this.** The gate is what the large kernel makes of its surroundings; it multiplies the
-block's input, channel by channel. It is signed and has no bounds: red strengthens, blue turns the sign, white is
-near zero. The map shown is a reduction over channels, named in the legend; *channel* shows a single one."""
+block's input, channel by channel. It is signed and has no bounds: red keeps the sign, blue turns it,
+white lets nothing through. The map shown is a reduction over channels, named in the legend; *channel* shows a
+single one."""
 
 NUMBERS = """**How to read this.** Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*:
 share of offsets above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means
