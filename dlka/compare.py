@@ -6,7 +6,7 @@ Plain numpy: knows neither a model nor drawing. Boxes are (x1, y1, x2, y2) in pi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -107,46 +107,6 @@ def rows(comparison: Comparison, dlka: Detections, baseline: Detections, names: 
     return out
 
 
-def small_disagreements(comparison: Comparison, dlka: Detections, baseline: Detections, size: str = "S") -> list[Pair]:
-    """The objects of one size bin that only one model found, smallest first.
-
-    Raises ValueError for a size that is not one of SIZES, and for detections that were not the ones compared.
-    """
-    if size not in SIZES:
-        raise ValueError(f"small_disagreements: expected size to be one of {SIZES}, got {size!r}")
-    _check_belongs(comparison, dlka, baseline)
-    return [pair for pair in comparison.pairs if pair.size == size and pair.kind in (ONLY_DLKA, ONLY_BASELINE)]
-
-
-def crop_window(
-    box: Sequence[float] | np.ndarray, image_size: tuple[int, int], context: float = 2.0, minimum: int = 48
-) -> tuple[int, int, int, int]:
-    """The part of the picture to show around a box (x1, y1, x2, y2): whole pixels x1, y1, x2, y2, exclusive at the end.
-
-    image_size is (height, width). The side is `context` times the longer side of the box (of its part inside the
-    picture, in whole pixels), at least `minimum` pixels and at least that part; the window is moved, not cut, to stay
-    inside the picture, and is a square unless the box is longer than the picture's shorter side. It holds that part
-    and is never empty.
-
-    Raises ValueError for an empty picture, a box that is not finite, context not above zero or minimum below one.
-    """
-    height, width = image_size
-    if min(height, width) < 1 or not np.isfinite(box).all() or context <= 0 or minimum < 1:
-        raise ValueError(
-            "crop_window: expected a finite box, a picture, context above 0 and minimum of at least 1, "
-            f"got box {list(box)}, image_size {image_size}, context {context}, minimum {minimum}"
-        )
-    x1, x2 = _whole_span(box[0], box[2], width)
-    y1, y2 = _whole_span(box[1], box[3], height)
-    longest = max(x2 - x1, y2 - y1)
-    side = max(math.ceil(context * longest), minimum, longest)
-    if longest <= min(height, width):
-        side = min(side, height, width)
-    left, right = _widened(x1, x2, min(side, width), width)
-    top, bottom = _widened(y1, y2, min(side, height), height)
-    return left, top, right, bottom
-
-
 def _contents(detections: Detections) -> list[tuple]:
     """What each detection says, as a sortable tuple that does not depend on its place in the list."""
     columns = (detections.boxes, detections.scores, detections.classes, detections.levels, detections.cells)
@@ -200,17 +160,6 @@ def _side(prefix: str, detections: Detections, index: int | None, names: Mapping
         f"{prefix}_level": f"P{detections.levels[index]}",
         f"{prefix}_cell": detections.cells[index].tolist(),
     }
-
-
-def _whole_span(low: float, high: float, length: int) -> tuple[int, int]:
-    """The whole pixels of 0..length that an interval touches; empty at the nearer end for one that lies outside."""
-    return math.floor(min(max(low, 0), length)), math.ceil(min(max(high, 0), length))
-
-
-def _widened(low: int, high: int, side: int, length: int) -> tuple[int, int]:
-    """An interval of `side` pixels around low..high, moved to lie inside 0..length."""
-    start = min(max((low + high - side) // 2, 0), length - side)
-    return start, start + side
 
 
 def interesting_point(

@@ -146,7 +146,7 @@ class DeformableLKAAttention(nn.Module):
     def _start_as_identity(self) -> None:
         """proj_2 at zero; everything before it keeps the variance of what goes through.
 
-        torch's own start shrinks the signal at every step, so that gates begin near 0.01 and offsets, three layers
+        torch's own start shrinks the signal at every step, so that gates begin near zero and offsets, three layers
         further down, have next to no gradient to learn from.
         """
         unit = self.spatial_gating_unit

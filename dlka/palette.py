@@ -10,7 +10,6 @@ from __future__ import annotations
 DLKA = "#D55E00"  # vermilion
 BASELINE = "#0072B2"  # blue
 CHANGED = "#CC79A7"  # purple: same object, another class
-TRUTH = "#009E73"  # green
 REGULAR = "#FFFFFF"  # the undeformed tap grid, drawn with a dark rim
 INK = "#1F2328"
 MUTED = "#6B7280"
@@ -21,10 +20,8 @@ KIND_COLOURS = {"both": "#8A8F98", "class changed": CHANGED, "only D-LKA": DLKA,
 MAGNITUDE_MAP = "viridis"  # offset magnitude: zero is dark
 GATE_MAP = "RdBu_r"  # signed gate, centred on zero
 DENSITY_MAP = "PuOr_r"  # log ratio of sample density to the regular grid, centred on zero
-TAP_MAP = "cividis"  # taps, by order or weight
 
 LINE = 2.0  # box outlines, in points of the figure
-THIN = 1.0
 FONT_SIZE = 9.0
 HEALTH_COLOURS = {"dead": "#8A8F98", "healthy": "#009E73", "exploding": "#D55E00"}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlka.compare import box_iou, compare, crop_window, rows, small_disagreements, summary
-from dlka.types import KINDS, Comparison, Detections, Pair
+from dlka.compare import box_iou, compare, rows, summary
+from dlka.types import KINDS, Comparison, Detections
 
 SWAPPED = {"both": "both", "class changed": "class changed", "only D-LKA": "only baseline"}
 SWAPPED["only baseline"] = "only D-LKA"
@@ -282,85 +282,7 @@ def test_rows() -> None:
     }
 
 
-def test_small_disagreements() -> None:
-    comparison, a, b = example()
-    assert [(p.dlka, p.baseline) for p in small_disagreements(comparison, a, b)] == [(None, 2), (2, None)]
-    assert [(p.dlka, p.baseline) for p in small_disagreements(comparison, a, b, size="M")] == [(3, None)]
-    with pytest.raises(ValueError, match="size"):
-        small_disagreements(comparison, a, b, size="XL")
-
-
 def test_detections_of_another_comparison_are_refused() -> None:
     comparison, a, b = example()
     with pytest.raises(ValueError, match="made of 4 dlka detections, got 3"):
         rows(comparison, b, a, {})
-    with pytest.raises(ValueError, match="made of 3 baseline detections, got 2"):
-        small_disagreements(comparison, a, taken(b, [0, 1]))
-
-
-# Crop window
-
-
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        ((100, 100, 140, 120), (80, 70, 160, 150)),  # twice the longer side, centred
-        ((100, 100, 104, 104), (78, 78, 126, 126)),  # at least 48
-        ((0, 0, 10, 10), (0, 0, 48, 48)),  # moved, not cut
-        ((395, 290, 400, 300), (352, 252, 400, 300)),
-        ((0, 0, 400, 300), (0, 0, 400, 300)),  # no square can hold it
-        ((50, 0, 250, 20), (0, 0, 300, 300)),  # the largest square there is
-        ((-20, 0, 40, 40), (0, 0, 80, 80)),  # only what is inside counts
-        ((-50, -50, 500, -10), (0, 0, 400, 300)),  # outside, above: its nearest row
-    ],
-)
-def test_crop_window_by_hand(box: tuple, expected: tuple) -> None:
-    assert crop_window(box, (300, 400)) == expected
-
-
-@settings(deadline=None, max_examples=300)
-@given(
-    st.tuples(*[st.floats(-300, 900)] * 2, *[st.floats(0, 900)] * 2),
-    st.tuples(st.integers(1, 600), st.integers(1, 600)),
-    st.floats(0.1, 8),
-    st.integers(1, 100),
-)
-def test_crop_window_lies_inside_and_holds_the_box(
-    corner_and_size: tuple, image_size: tuple[int, int], context: float, minimum: int
-) -> None:
-    x, y, w, h = corner_and_size
-    height, width = image_size
-    x1, y1, x2, y2 = got = crop_window((x, y, x + w, y + h), image_size, context, minimum)
-    assert all(type(value) is int for value in got)
-    assert 0 <= x1 < x2 <= width
-    assert 0 <= y1 < y2 <= height
-    seen = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-    if seen[0] < seen[2] and seen[1] < seen[3]:
-        assert x1 <= seen[0]
-        assert y1 <= seen[1]
-        assert x2 >= seen[2]
-        assert y2 >= seen[3]
-        if max(seen[2] - seen[0], seen[3] - seen[1]) <= min(height, width) - 2:
-            assert x2 - x1 == y2 - y1
-    assert min(x2 - x1, y2 - y1) >= min(minimum, height, width)
-
-
-@pytest.mark.parametrize(
-    ("box", "size", "options"),
-    [
-        ((0, 0, 1, float("nan")), (10, 10), {}),
-        ((0, 0, 1, 1), (0, 10), {}),
-        ((0, 0, 1, 1), (10, 10), {"context": 0}),
-        ((0, 0, 1, 1), (10, 10), {"minimum": 0}),
-    ],
-)
-def test_crop_window_refuses_nonsense(box: tuple, size: tuple[int, int], options: dict) -> None:
-    with pytest.raises(ValueError, match="crop_window"):
-        crop_window(box, size, **options)
-
-
-def test_crop_window_accepts_a_row_of_the_boxes_array() -> None:
-    comparison, a, b = example()
-    pair: Pair = small_disagreements(comparison, a, b)[0]
-    x1, y1, x2, y2 = crop_window(b.boxes[pair.baseline], (300, 400))
-    assert np.zeros((300, 400, 3))[y1:y2, x1:x2].shape == (48, 48, 3)

@@ -16,7 +16,7 @@ class Recipe:
 
     lr: learning rate (AdamW) of what is new and of the blocks around it; copied_lr of the rest, which came from the
     stock weights; offset_lr of the offset convolutions: each sums over hundreds of inputs, so that a step of 1e-3 in
-    every weight moves taps by whole cells at once (tried: mean offsets of 4 to 19 cells after two epochs).
+    every weight moves taps by whole cells at once.
     offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
     frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and pseudo_confidence:
     how the teacher labels pictures that have no labels. size: training input in pixels.

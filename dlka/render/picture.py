@@ -73,7 +73,7 @@ def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarr
 
 
 class Raster(Artist):
-    """A picture drawn pixel for pixel: matplotlib's own images are resampled once more, which costs 40 ms."""
+    """A picture drawn pixel for pixel: matplotlib's own images are resampled once more, slowly."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ def compare(
     of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a
     multiple of 32; strength: factor on every offset.
     """
-    result = _look(image, model, baseline, confidence, iou, size, strength)
+    result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
     drawn = (files.picture(left), files.picture(right), files.picture(pictures.difference(result)))
     return tables.report(result), *(FileData(path=path) for path in drawn)  # type: ignore[return-value]
@@ -50,7 +50,7 @@ def stages(image: FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size)
     """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, shares,
     health.
     """
-    return [stats.as_dict() for stats in _look(image, model, size=size).stats]
+    return [stats.as_dict() for stats in _look(image, dlka=model, size=size).stats]
 
 
 def offset_overlay(
@@ -67,7 +67,7 @@ def offset_overlay(
     the mean, else from 1, row-major; scale_cells: end of the colour scale in cells, 0 for one shared by all stages.
     """
     scale: str | float = scale_cells or pictures.SCALES[0]
-    drawn = pictures.offset_overlay(_look(image, model, size=size), stage, kind, tap, opacity, scale)
+    drawn = pictures.offset_overlay(_look(image, dlka=model, size=size), stage, kind, tap, opacity, scale)
     return FileData(path=files.picture(drawn, "offsets.png"))
 
 
@@ -81,7 +81,7 @@ def attention_overlay(
     size: int = DEFAULT.size,
 ) -> FileData:
     """A block's attention map over the picture, PNG. reduction: mean, mean abs, max abs or channel."""
-    drawn = pictures.gate_overlay(_look(image, model, size=size), block, reduction, channel, opacity)
+    drawn = pictures.gate_overlay(_look(image, dlka=model, size=size), block, reduction, channel, opacity)
     return FileData(path=files.picture(drawn, "attention.png"))
 
 
@@ -93,7 +93,7 @@ def probe(
     Per stage: its cell (row, column); samples and regular grid, [K, 2] each, (x, y) in pixels of the picture, taps
     row-major; samples in cells of its map, [K, 2] as (y, x).
     """
-    result = _look(image, model, size=size)
+    result = _look(image, dlka=model, size=size)
     height, width = result.image.shape[:2]
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
         raise Refused(f"Point: expected inside the picture of {width} x {height} pixels; got ({x:g}, {y:g}).")
@@ -115,18 +115,9 @@ def probe(
     return answer
 
 
-def _look(
-    image: Any,
-    model: str,
-    baseline: str = DEFAULT.baseline,
-    confidence: float = DEFAULT.confidence,
-    iou: float = DEFAULT.iou,
-    size: int = DEFAULT.size,
-    strength: float = DEFAULT.strength,
-) -> Look:
-    path = image["path"] if isinstance(image, dict) else image.path
-    settings = Settings(model, baseline, confidence, iou, size, (), strength)
-    return look(read_image(path), settings)
+def _look(image: Any, **settings: Any) -> Look:
+    """The look at an uploaded file; settings as in session.Settings."""
+    return look(read_image(image["path"]), Settings(**settings))
 
 
 def _sentences(function: Any) -> Any:
