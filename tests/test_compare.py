@@ -286,3 +286,5 @@ def test_detections_of_another_comparison_are_refused() -> None:
     comparison, a, b = example()
     with pytest.raises(ValueError, match="made of 4 dlka detections, got 3"):
         rows(comparison, b, a, {})
+    with pytest.raises(ValueError, match="made of 3 baseline detections, got 2"):
+        rows(comparison, a, taken(b, [0, 1]), {})

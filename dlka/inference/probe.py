@@ -29,6 +29,8 @@ class Captures:
 def probe(model: nn.Module) -> Iterator[Captures]:
     """Capture offsets and gates of every deform stage of a forward pass on one picture [1, 3, H, W].
 
+    One probe on a model at a time: threads that share a model would see each other's passes (Predictor takes turns).
+
     The output does not change by a bit, and no hook is left behind, after exceptions either. A second forward pass in
     the same context replaces the captures of the first.
     """

@@ -150,10 +150,11 @@ def test_two_models_in_two_threads():
         return [c.offset for c in captures.offsets]
 
     alone = [look(m) for m in pair]
-    with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(look, pair * 4))
-    for offsets, expected in zip(together, alone * 4):
-        assert all(np.array_equal(a, b) for a, b in zip(offsets, expected))
+    with ThreadPoolExecutor(2) as pool:  # a thread for each model: two probes on one model at once would mix
+        together = list(pool.map(lambda model: [look(model) for _ in range(4)], pair))
+    for looks, expected in zip(together, alone):
+        for offsets in looks:
+            assert all(np.array_equal(a, b) for a, b in zip(offsets, expected))
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
