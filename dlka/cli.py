@@ -20,7 +20,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "start": (str, "stock weights to begin from, .pt or .safetensors"),
     "unlabelled": (str, "folder of pictures that the stock model labels as teacher"),
     "scale": (str, "n, s, m, l or x"),
-    "offsets": (str, "dense, or none for the rigid twin"),
+    "offsets": (str, "dense, separable, or none for the rigid twin"),
     "epochs": (int, "passes over the pictures"),
     "size": (int, "training input in pixels, a multiple of 32"),
     "batch": (int, "pictures a step"),
@@ -93,6 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("export", run.export, "write a model for other programs, checked against PyTorch")
+    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--format", required=True, help="onnx, torchscript or pt2 (torch.export)")
+    sub.add_argument("--out", metavar="FILE", help="(default: the model's name with the format's suffix)")
+    sub.add_argument("--internals", action="store_true", help="offsets and gates as further outputs")
 
     sub = command("serve", run.serve, "start the page")
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")

@@ -4,10 +4,16 @@ Architecture: Azad et al., "Beyond Self-Attention: Deformable Large Kernel Atten
 arXiv:2309.00121, figure 3; the rigid block is LKA, Guo et al., "Visual Attention Network", arXiv:2202.09741. Sub-module
 names are those of the paper's code, so that weights trained elsewhere load by name.
 
-Offset convolutions start at zero weights and zero bias, as in Dai et al. (arXiv:1703.06211): every block begins as its
-rigid twin, and whatever deformation a trained model shows was learned, not left over from a random start.
+How offsets are predicted is one word, the same in yamls, weights files and here:
+- "dense": a full convolution with the stage's own kernel, as in the paper; most of a block's parameters and time;
+- "separable": the same convolution factorised into a depthwise one and a 1x1 (Howard et al., "MobileNets",
+  arXiv:1704.04861);
+- "none": no offsets, the rigid twin.
 
-Maps are [N, C, H, W] throughout; offsets are in cells of the map they sample.
+Offset nets start at zero output, as in Dai et al. (arXiv:1703.06211): every block begins as its rigid twin, and
+whatever deformation a trained model shows was learned, not left over from a random start.
+
+Maps are [N, C, H, W] throughout, in any memory layout; offsets are in cells of the map they sample.
 """
 
 from __future__ import annotations
@@ -25,24 +31,44 @@ SMALL: dict[str, Any] = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
 LARGE: dict[str, Any] = {"kernel_size": (7, 7), "padding": 9, "dilation": 3}
 
 
-class OffsetConv2d(nn.Conv2d):
-    """The convolution that predicts offsets: [N, C, H, W] -> [N, 2K, Ho, Wo] float32, starting at zero.
+class Float32Conv2d(nn.Conv2d):
+    """A convolution of an offset net: float32 at least, under autocast and in a model cast to half precision too.
 
-    It computes in float32 at least, under autocast and in a model cast to half precision too: with bfloat16 a
-    position near 79 could only move in steps of half a cell.
+    forward: [N, C, H, W] -> [N, C_out, Ho, Wo] float32, or float64 for float64. With bfloat16 a position near 79 could
+    only move in steps of half a cell.
     """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        with torch.autocast(x.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.to(wide)
+            return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
+
+
+class OffsetConv2d(Float32Conv2d):
+    """The convolution that gives out offsets: [N, C, H, W] -> [N, 2K, Ho, Wo], starting at zero weights and bias."""
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+
+class SeparableOffsetNet(nn.Module):
+    """A dense offset convolution factorised: one kernel a channel, then a 1x1 that mixes them into offsets.
+
+    forward: [N, C, H, W] -> [N, 2K, Ho, Wo] float32. The depthwise part keeps the variance of what goes through it, so
+    that the 1x1, which starts at zero, has a gradient to learn from; it needs no bias, the 1x1's does the same.
+    """
+
+    def __init__(self, channels: int, kernel_size: tuple[int, int], **geometry: Any) -> None:
+        super().__init__()
+        self.depthwise = Float32Conv2d(channels, channels, kernel_size, groups=channels, bias=False, **geometry)
+        self.pointwise = OffsetConv2d(channels, 2 * math.prod(kernel_size), 1)
+        nn.init.normal_(self.depthwise.weight, std=math.prod(kernel_size) ** -0.5)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The offset field; hooks on this module see, and may change, exactly what the sampling uses."""
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-        with torch.autocast(x.device.type, enabled=False):
-            bias = None if self.bias is None else self.bias.to(wide)
-            return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
+        return self.pointwise(self.depthwise(x))
 
 
 class DepthwiseWeight(nn.Module):
@@ -54,35 +80,8 @@ class DepthwiseWeight(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as torch and torchvision start their convolutions
 
 
-class DeformConv(nn.Module):
-    """Depthwise deformable convolution that predicts its own offsets from its input.
-
-    forward: x [N, C, H, W] -> [N, C, Ho, Wo]
-    """
-
-    def __init__(
-        self, channels: int, kernel_size: tuple[int, int] = (3, 3), padding: int = 1, stride: int = 1, dilation: int = 1
-    ) -> None:
-        super().__init__()
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.offset_net = OffsetConv2d(
-            channels,
-            2 * kernel_size[0] * kernel_size[1],
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-        )
-        self.deform_conv = DepthwiseWeight(channels, kernel_size)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        offset = self.offset_net(x)
-        weight = self.deform_conv.weight
-        return deform_dwconv2d(x, offset, weight, stride=self.stride, padding=self.padding, dilation=self.dilation)
-
-
 class RigidConv(nn.Module):
-    """DeformConv with every offset fixed at zero: a plain depthwise convolution, same weight, same name.
+    """A plain depthwise convolution; DeformConv with every offset fixed at zero: same weight, same name.
 
     forward: x [N, C, H, W] -> [N, C, Ho, Wo]
     """
@@ -99,29 +98,72 @@ class RigidConv(nn.Module):
         return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups=x.shape[1])
 
 
+class DeformConv(nn.Module):
+    """Depthwise deformable convolution that predicts its own offsets from its input.
+
+    forward: x [N, C, H, W] -> [N, C, Ho, Wo]
+    offsets: "dense" or "separable". Hooks on ``offset_net``, whichever it is, see the offset field [N, 2K, Ho, Wo] and
+    may change exactly what the sampling uses. backend: the operator's implementation, as in deform_dwconv2d.
+    """
+
+    backend = "auto"
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: tuple[int, int] = (3, 3),
+        padding: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        offsets: str = "dense",
+    ) -> None:
+        super().__init__()
+        self.channels, self.kernel_size = channels, kernel_size
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.offset_net = _offset_net(
+            offsets, channels, kernel_size, {"stride": stride, "padding": padding, "dilation": dilation}
+        )
+        self.deform_conv = DepthwiseWeight(channels, kernel_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return deform_dwconv2d(
+            x,
+            self.offset_net(x),
+            self.deform_conv.weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            backend=self.backend,
+        )
+
+
+def _offset_net(offsets: str, channels: int, kernel_size: tuple[int, int], geometry: dict[str, Any]) -> nn.Module:
+    if offsets == "separable":
+        return SeparableOffsetNet(channels, kernel_size, **geometry)
+    if offsets == "dense":
+        return OffsetConv2d(channels, 2 * math.prod(kernel_size), kernel_size, **geometry)
+    raise ValueError(f"offsets: expected dense or separable (or none, for a rigid block), got {offsets!r}")
+
+
 class DeformableLKA(nn.Module):
     """Gate the input by what a deformable large kernel (5x5, then 7x7 with dilation 3) sees around each cell.
 
     forward: x [N, C, H, W] -> x * gate, same shape. The gate is signed and unbounded: it is the output of ``conv1``,
-    a module of its own so that it can be observed.
+    a module of its own so that it can be observed. offsets: "dense", "separable" or "none".
     """
 
-    convolution: type[DeformConv] | type[RigidConv] = DeformConv
-
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, offsets: str = "dense") -> None:
         super().__init__()
-        self.conv0 = self.convolution(dim, **SMALL)
-        self.conv_spatial = self.convolution(dim, **LARGE)
+        self.conv0 = _stage(dim, offsets, SMALL)
+        self.conv_spatial = _stage(dim, offsets, LARGE)
         self.conv1 = nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.conv1(self.conv_spatial(self.conv0(x)))
 
 
-class RigidLKA(DeformableLKA):
-    """Large kernel attention without deformation."""
-
-    convolution = RigidConv
+def _stage(channels: int, offsets: str, geometry: dict[str, Any]) -> DeformConv | RigidConv:
+    return RigidConv(channels, **geometry) if offsets == "none" else DeformConv(channels, offsets=offsets, **geometry)
 
 
 class DeformableLKAAttention(nn.Module):
@@ -129,16 +171,15 @@ class DeformableLKAAttention(nn.Module):
 
     forward: x [N, C, H, W] -> same shape.
     identity=True sets proj_2 to zero, so that the block starts as the identity and a model it is added to starts
-    exactly as it was: the honest start for fine-tuning.
+    exactly as it was: the honest start for fine-tuning. offsets: "dense", "separable",
+    or "none" for the rigid twin.
     """
 
-    gating: type[DeformableLKA] = DeformableLKA
-
-    def __init__(self, d_model: int, identity: bool = False) -> None:
+    def __init__(self, d_model: int, identity: bool = False, offsets: str = "dense") -> None:
         super().__init__()
         self.proj_1 = nn.Conv2d(d_model, d_model, 1)
         self.activation = nn.GELU()
-        self.spatial_gating_unit = self.gating(d_model)
+        self.spatial_gating_unit = DeformableLKA(d_model, offsets)
         self.proj_2 = nn.Conv2d(d_model, d_model, 1)
         if identity:
             self._start_as_identity()
@@ -160,9 +201,3 @@ class DeformableLKAAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
-
-
-class RigidLKAAttention(DeformableLKAAttention):
-    """The residual LKA block without deformation, with the same names: the twin for ablation."""
-
-    gating = RigidLKA

@@ -17,11 +17,13 @@ from dlka.layers import (
     DeformableLKA,
     DeformableLKAAttention,
     DeformConv,
+    Float32Conv2d,
     OffsetConv2d,
     RigidConv,
-    RigidLKA,
-    RigidLKAAttention,
+    SeparableOffsetNet,
 )
+
+DEFORMING = ["dense", "separable"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,7 @@ def deformed(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module with offset convolutions that deform: random instead of zero."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
-        if isinstance(layer, OffsetConv2d):
+        if isinstance(layer, Float32Conv2d):
             for parameter in layer.parameters():
                 parameter.data.normal_(0, 0.3, generator=generator)
     return module
@@ -94,7 +96,10 @@ def test_state_dict_has_the_papers_names():
     expected |= {f"{name}.weight" for name in stages if name.endswith("deform_conv")}
     assert set(DeformableLKAAttention(8).state_dict()) == expected
     rigid = {name for name in expected if "offset_net" not in name}
-    assert set(RigidLKAAttention(8).state_dict()) == rigid
+    assert set(DeformableLKAAttention(8, offsets="none").state_dict()) == rigid
+    nets = ("depthwise.weight", "pointwise.weight", "pointwise.bias")
+    separable = {f"{gating}.{s}.offset_net.{part}" for s in ("conv0", "conv_spatial") for part in nets}
+    assert set(DeformableLKAAttention(8, offsets="separable").state_dict()) == rigid | separable
 
 
 def assert_gradient(got: torch.Tensor, wanted: torch.Tensor, name: str) -> None:
@@ -138,13 +143,17 @@ def test_the_comparison_deforms():
         assert (ours(x) - moved).abs().max() > 0.5
 
 
+AWKWARD = [((3, 3), 1, 1), ((5, 3), 2, 1), ((7, 7), 9, 3)]
+
+
+@pytest.mark.parametrize("offsets", DEFORMING)
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("kernel", "padding", "dilation"), [((3, 3), 1, 1), ((5, 3), 2, 1), ((7, 7), 9, 3)])
-def test_fresh_deform_conv_is_its_rigid_twin(kernel, padding, dilation, stride):
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), AWKWARD)
+def test_fresh_deform_conv_is_its_rigid_twin(kernel, padding, dilation, stride, offsets):
     torch.manual_seed(0)
     geometry = {"kernel_size": kernel, "padding": padding, "dilation": dilation, "stride": stride}
-    layer, rigid = DeformConv(6, **geometry), RigidConv(6, **geometry)
-    assert all(not p.any() for p in layer.offset_net.parameters())
+    layer, rigid = DeformConv(6, **geometry, offsets=offsets), RigidConv(6, **geometry)
+    assert not layer.offset_net(torch.randn(1, 6, 13, 10)).any()
     rigid.load_state_dict({k: v for k, v in layer.state_dict().items() if "offset_net" not in k})
     x = torch.randn(2, 6, 13, 10)
     torch.testing.assert_close(layer(x), rigid(x), rtol=1e-6, atol=1e-6)
@@ -153,10 +162,40 @@ def test_fresh_deform_conv_is_its_rigid_twin(kernel, padding, dilation, stride):
     torch.testing.assert_close(layer(x), plain(x), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("block", "twin"), [(DeformableLKA, RigidLKA), (DeformableLKAAttention, RigidLKAAttention)])
-def test_fresh_block_is_its_rigid_twin(block, twin):
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), AWKWARD)
+def test_separable_is_dense_with_the_product_of_its_weights(kernel, padding, dilation, stride):
+    geometry = {"kernel_size": kernel, "padding": padding, "dilation": dilation, "stride": stride}
+    separable, dense = DeformConv(6, **geometry, offsets="separable"), DeformConv(6, **geometry, offsets="dense")
+    deformed(separable)
+    net = separable.offset_net
+    dense.deform_conv.load_state_dict(separable.deform_conv.state_dict())
+    dense.offset_net.weight.data.copy_(net.pointwise.weight * net.depthwise.weight[:, 0])
+    dense.offset_net.bias.data.copy_(net.pointwise.bias)
+    x = torch.randn(2, 6, 13, 10)
+    assert separable.offset_net(x).abs().mean() > 0.3
+    torch.testing.assert_close(separable.offset_net(x), dense.offset_net(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(separable(x), dense(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_separable_net_keeps_the_variance_that_its_second_part_learns_from():
+    net = SeparableOffsetNet(64, (7, 7), padding=9, dilation=3)
+    x = torch.randn(1, 64, 40, 40)
+    assert net.depthwise(x)[..., 9:-9, 9:-9].var().item() == pytest.approx(1, rel=0.1)
+
+
+def test_unknown_words_for_offsets():
+    with pytest.raises(ValueError, match=r"offsets: expected dense or separable .*, got 'factorised'"):
+        DeformableLKAAttention(4, offsets="factorised")
+    with pytest.raises(ValueError, match=r"or none, for a rigid block.*, got 'none'"):
+        DeformConv(4, offsets="none")
+
+
+@pytest.mark.parametrize("offsets", DEFORMING)
+@pytest.mark.parametrize("block", [DeformableLKA, DeformableLKAAttention])
+def test_fresh_block_is_its_rigid_twin(block, offsets):
     torch.manual_seed(1)
-    layer, rigid = block(8), twin(8)
+    layer, rigid = block(8, offsets=offsets), block(8, offsets="none")
     rigid.load_state_dict({k: v for k, v in layer.state_dict().items() if "offset_net" not in k})
     x = torch.randn(2, 8, 12, 9)
     torch.testing.assert_close(layer(x), rigid(x), rtol=1e-6, atol=1e-6)
@@ -165,37 +204,54 @@ def test_fresh_block_is_its_rigid_twin(block, twin):
         assert (deformed(layer)(x) - rigid(x)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("block", [DeformableLKAAttention, RigidLKAAttention])
-def test_identity_start_is_exact_and_can_leave_it(block):
+@pytest.mark.parametrize("offsets", [*DEFORMING, "none"])
+def test_identity_start_is_exact_and_can_leave_it(offsets):
     torch.manual_seed(2)
-    layer = deformed(block(8, identity=True))
+    layer = deformed(DeformableLKAAttention(8, identity=True, offsets=offsets))
     x = torch.randn(2, 8, 10, 7, requires_grad=True)
     assert torch.equal(layer(x), x)
     layer(x).square().sum().backward()
     assert layer.proj_2.weight.grad.abs().max() > 0
-    assert not torch.equal(block(8)(x), x)
+    assert not torch.equal(DeformableLKAAttention(8, offsets=offsets)(x), x)
 
 
-def test_offsets_learn_once_the_block_contributes():
+@pytest.mark.parametrize("offsets", DEFORMING)
+def test_offsets_learn_once_the_block_contributes(offsets):
     torch.manual_seed(3)
-    layer = DeformableLKAAttention(4, identity=True)
+    layer = DeformableLKAAttention(4, identity=True, offsets=offsets)
     x = torch.randn(2, 4, 9, 9)
-    offset_net = layer.spatial_gating_unit.conv0.offset_net
+    stages = (layer.spatial_gating_unit.conv0, layer.spatial_gating_unit.conv_spatial)
+    last = [next(m for m in stage.modules() if isinstance(m, OffsetConv2d)) for stage in stages]
     layer(x).square().sum().backward()
-    assert not offset_net.weight.grad.any()  # behind a proj_2 of zero nothing flows
+    assert not any(conv.weight.grad.any() for conv in last)  # behind a proj_2 of zero nothing flows
     layer.proj_2.weight.data.normal_(0, 0.1)
     layer.zero_grad()
     layer(x).square().sum().backward()
-    assert offset_net.weight.grad.abs().max() > 0
-    assert offset_net.bias.grad.abs().max() > 0
+    assert all(conv.weight.grad.abs().max() > 0 and conv.bias.grad.abs().max() > 0 for conv in last)
+
+
+def test_both_parts_of_a_separable_net_learn():
+    torch.manual_seed(3)
+    layer = DeformConv(4, (5, 5), padding=2, offsets="separable")
+    x = torch.randn(2, 4, 9, 9)
+    optimiser = torch.optim.SGD(layer.offset_net.parameters(), 1e-3)
+    depthwise = layer.offset_net.depthwise.weight
+    seen = []
+    for _ in range(2):
+        optimiser.zero_grad()
+        layer(x).square().sum().backward()
+        seen.append(bool(depthwise.grad.any()))
+        optimiser.step()
+    assert seen == [False, True]  # the first step moves the 1x1 away from zero, the second both
+    assert layer.offset_net(x).abs().max() > 0
 
 
 def offsets_of(layer: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
     seen: list[torch.Tensor] = []
     handles = [
-        m.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        m.offset_net.register_forward_hook(lambda module, inputs, output: seen.append(output))
         for m in layer.modules()
-        if isinstance(m, OffsetConv2d)
+        if isinstance(m, DeformConv)
     ]
     with torch.no_grad():
         out = layer(x)
@@ -204,42 +260,46 @@ def offsets_of(layer: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], t
     return seen, out
 
 
+@pytest.mark.parametrize("offsets", DEFORMING)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_offsets_stay_float32_in_a_model_cast_to_half(dtype):
+def test_offsets_stay_float32_in_a_model_cast_to_half(dtype, offsets):
     torch.manual_seed(4)
-    layer = deformed(DeformableLKAAttention(8))
+    layer = deformed(DeformableLKAAttention(8, offsets=offsets))
     x = torch.randn(1, 8, 20, 20)
-    offsets, out = offsets_of(copy.deepcopy(layer).to(dtype), x.to(dtype))
-    assert [o.dtype for o in offsets] == [torch.float32] * 2
+    fields, out = offsets_of(copy.deepcopy(layer).to(dtype), x.to(dtype))
+    assert [o.dtype for o in fields] == [torch.float32] * 2
     assert out.dtype == dtype
-    assert offsets[0].unique().numel() > 2 * offsets[0].to(torch.bfloat16).unique().numel()  # finer than half can be
+    assert fields[0].unique().numel() > 2 * fields[0].to(torch.bfloat16).unique().numel()  # finer than half can be
     torch.testing.assert_close(out.float(), offsets_of(layer, x)[1], rtol=0.1, atol=0.1)
 
 
+@pytest.mark.parametrize("offsets", DEFORMING)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_offsets_stay_float32_under_autocast(dtype):
+def test_offsets_stay_float32_under_autocast(dtype, offsets):
     torch.manual_seed(5)
-    layer = deformed(DeformableLKAAttention(8))
+    layer = deformed(DeformableLKAAttention(8, offsets=offsets))
     x = torch.randn(1, 8, 20, 20)
     with torch.autocast("cpu", dtype=dtype):
-        offsets, out = offsets_of(layer, x)
-    assert [o.dtype for o in offsets] == [torch.float32] * 2
+        fields, out = offsets_of(layer, x)
+    assert [o.dtype for o in fields] == [torch.float32] * 2
     torch.testing.assert_close(out.float(), offsets_of(layer, x)[1], rtol=0.1, atol=0.1)
     with torch.autocast("cpu", dtype=dtype):
         layer(x).float().square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_double_is_double():
-    layer = deformed(DeformableLKAAttention(4)).double()
-    offsets, out = offsets_of(layer, torch.randn(1, 4, 8, 8, dtype=torch.float64))
-    assert {o.dtype for o in offsets} | {out.dtype} == {torch.float64}
+@pytest.mark.parametrize("offsets", DEFORMING)
+def test_double_is_double(offsets):
+    layer = deformed(DeformableLKAAttention(4, offsets=offsets)).double()
+    fields, out = offsets_of(layer, torch.randn(1, 4, 8, 8, dtype=torch.float64))
+    assert {o.dtype for o in fields} | {out.dtype} == {torch.float64}
 
 
-def test_compiles_as_one_graph_forward_and_backward():
+@pytest.mark.parametrize("offsets", DEFORMING)
+def test_compiles_as_one_graph_forward_and_backward(offsets):
     torch.compiler.reset()
     torch.manual_seed(6)
-    layer = deformed(DeformableLKAAttention(6))
+    layer = deformed(DeformableLKAAttention(6, offsets=offsets))
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     x = torch.randn(2, 6, 11, 9)
     gradients = []
@@ -252,13 +312,14 @@ def test_compiles_as_one_graph_forward_and_backward():
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_copies_pickles_and_state_dicts_give_the_same_output():
-    layer = deformed(DeformableLKAAttention(5))
+@pytest.mark.parametrize("offsets", DEFORMING)
+def test_copies_pickles_and_state_dicts_give_the_same_output(offsets):
+    layer = deformed(DeformableLKAAttention(5, offsets=offsets))
     x = torch.randn(1, 5, 9, 8)
     stored = io.BytesIO()
     torch.save(layer.state_dict(), stored)
     stored.seek(0)
-    loaded = DeformableLKAAttention(5)
+    loaded = DeformableLKAAttention(5, offsets=offsets)
     loaded.load_state_dict(torch.load(stored, weights_only=True))
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
         assert torch.equal(twin(x), layer(x))
@@ -283,8 +344,23 @@ def test_maps_smaller_than_the_kernel(size):
     torch.testing.assert_close(ours(x), paper(x), rtol=1e-5, atol=1e-4)
 
 
-def test_channels_last_gives_the_same():
-    layer = deformed(DeformableLKAAttention(8))
+@pytest.mark.parametrize("offsets", [*DEFORMING, "none"])
+def test_channels_last_gives_the_same_and_stays_channels_last(offsets):
+    layer = deformed(DeformableLKAAttention(8, offsets=offsets))
     x = torch.randn(2, 8, 10, 12)
-    twin = layer(x.contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(twin, layer(x), rtol=1e-5, atol=1e-5)
+    wanted = layer(x)
+    layer.to(memory_format=torch.channels_last)
+    fields, twin = offsets_of(layer, x.contiguous(memory_format=torch.channels_last))
+    assert all(field.is_contiguous(memory_format=torch.channels_last) for field in (*fields, twin))
+    torch.testing.assert_close(twin, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_backend_can_be_chosen():
+    layer = deformed(DeformConv(4, padding=1))
+    x = torch.randn(1, 4, 8, 8)
+    wanted = layer(x)
+    layer.backend = "reference"
+    torch.testing.assert_close(layer(x), wanted, rtol=1e-5, atol=1e-5)
+    layer.backend = "abacus"
+    with pytest.raises(ValueError, match=r"backend: expected one of .*, got 'abacus'"):
+        layer(x)

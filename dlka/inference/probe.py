@@ -102,17 +102,16 @@ def stages(model: nn.Module) -> tuple[Stage, ...]:
 
 
 def _stage(name: str, layer: DeformConv, stride: int) -> Stage:
-    conv = layer.offset_net
     return Stage(
         name=name,
         block=_block(name.rpartition(".")[0]),
         level=_level(stride),
         stride=stride,
-        kernel=(conv.kernel_size[0], conv.kernel_size[1]),
-        dilation=(conv.dilation[0], conv.dilation[1]),
-        padding=(int(conv.padding[0]), int(conv.padding[1])),
-        channels=conv.in_channels,
-        step=(conv.stride[0], conv.stride[1]),
+        kernel=layer.kernel_size,
+        dilation=(layer.dilation, layer.dilation),
+        padding=(layer.padding, layer.padding),
+        channels=layer.channels,
+        step=(layer.stride, layer.stride),
     )
 
 

@@ -10,7 +10,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.jobs.recipe import Recipe
 from dlka.jobs.recipe_loss import RecipeLoss
-from dlka.layers import OffsetConv2d
+from dlka.layers import Float32Conv2d, OffsetConv2d
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
@@ -45,7 +45,7 @@ class RecipeTrainer(DLKATrainer):
         recipe = self.recipe
         # A copied convolution inside C2f_DLKA has new neighbours: it learns as fast as they do.
         copied = set(self.ledger.copied if self.ledger else ()) - _parameters_inside(model, C2f_DLKA)
-        offset_names = _parameters_inside(model, OffsetConv2d)
+        offset_names = _parameters_inside(model, Float32Conv2d)
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             lr = recipe.offset_lr if name in offset_names else recipe.copied_lr if name in copied else recipe.lr

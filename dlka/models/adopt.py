@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,7 @@ def identify(checkpoint: Checkpoint, name: str) -> tuple[DLKAModel, str]:
     scale = None if first is None or first.dim() == 0 else _WIDTHS.get(first.shape[0])
     if scale is None:
         raise _unknown(name, f"{_FIRST} has not the width of one of the scales {', '.join(SCALES)}")
-    deforms = placement == "control" or any(".offset_net." in key for key in given)
-    model = build_model(placement, scale, len(checkpoint.names), "dense" if deforms else "none")
+    model = build_model(placement, scale, len(checkpoint.names), _offsets(placement, given))
     wanted = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
     _check_shapes(wanted, given, name)
     for key, target in wanted.items():
@@ -116,6 +115,13 @@ def _rows(config: Mapping[str, Any]) -> list[Any] | None:
     except (TypeError, ValueError, KeyError):
         return None
     return rows
+
+
+def _offsets(placement: str, names: Iterable[str]) -> str:
+    """How a model with tensors of these names predicts its offsets; "dense" for stock YOLOv8, which has none."""
+    if placement == "control" or any(name.endswith(".offset_net.weight") for name in names):
+        return "dense"
+    return "separable" if any(".offset_net." in name for name in names) else "none"
 
 
 def _check_shapes(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], name: str) -> None:

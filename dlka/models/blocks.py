@@ -1,6 +1,6 @@
 """D-LKA as parts of YOLOv8: in the neck's C2f, after it, and inside the detection head.
 
-Every block takes rigid=True for its ablation twin: large kernel attention without offsets.
+Every block takes `offsets`, as in dlka.layers: "dense", "separable", or "none" for its ablation twin.
 Maps are [N, C, H, W]. Names of sub-modules follow the article that the placements come from.
 """
 
@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from ultralytics.nn.modules import Conv, Detect
 
-from dlka.layers import DeformableLKAAttention, RigidLKAAttention
+from dlka.layers import DeformableLKAAttention
 
 
-def attention(channels: int, rigid: bool = False) -> DeformableLKAAttention:
+def attention(channels: int, offsets: str = "dense") -> DeformableLKAAttention:
     """A residual (D-)LKA block that starts as the identity; [N, channels, H, W] -> same shape."""
-    return (RigidLKAAttention if rigid else DeformableLKAAttention)(channels, identity=True)
+    return DeformableLKAAttention(channels, identity=True, offsets=offsets)
 
 
 class BottleneckDLKA(nn.Module):
@@ -26,10 +26,10 @@ class BottleneckDLKA(nn.Module):
     forward: [N, c1, H, W] -> [N, c2, H, W]; the shortcut applies where c1 equals c2, as in the stock block.
     """
 
-    def __init__(self, c1: int, c2: int, shortcut: bool = True, rigid: bool = False) -> None:
+    def __init__(self, c1: int, c2: int, shortcut: bool = True, offsets: str = "dense") -> None:
         super().__init__()
         self.cv1 = Conv(c1, c2, 3, 1)
-        self.cv2 = attention(c2, rigid)
+        self.cv2 = attention(c2, offsets)
         self.add = shortcut and c1 == c2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,14 +49,14 @@ class C2f_DLKA(nn.Module):
         c2: int,
         n: int = 1,
         shortcut: bool = False,
-        rigid: bool = False,
+        offsets: str = "dense",
         hidden: int | None = None,
     ) -> None:
         super().__init__()
         self.c = hidden or c2 // 2
         self.cv1 = Conv(c1, 2 * self.c, 1, 1)
         self.cv2 = Conv((2 + n) * self.c, c2, 1)
-        self.m = nn.ModuleList(BottleneckDLKA(self.c, self.c, shortcut, rigid) for _ in range(n))
+        self.m = nn.ModuleList(BottleneckDLKA(self.c, self.c, shortcut, offsets) for _ in range(n))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         parts = list(self.cv1(x).chunk(2, 1))
@@ -75,10 +75,10 @@ class DetectDLKA(Detect):
     legacy = True  # the plain 3x3 class branch of YOLOv8
 
     def __init__(
-        self, nc: int, reg_max: int = 16, end2end: bool = False, ch: tuple[int, ...] = (), rigid: bool = False
+        self, nc: int, reg_max: int = 16, end2end: bool = False, ch: tuple[int, ...] = (), offsets: str = "dense"
     ) -> None:
         super().__init__(nc, reg_max, end2end, ch)
         branches: Any = self.cv3
         self.cv3 = nn.ModuleList(
-            nn.Sequential(*branch[:-1], attention(branch[-1].in_channels, rigid), branch[-1]) for branch in branches
+            nn.Sequential(*branch[:-1], attention(branch[-1].in_channels, offsets), branch[-1]) for branch in branches
         )

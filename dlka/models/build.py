@@ -18,6 +18,8 @@ from ultralytics.nn.tasks import DetectionModel
 
 from dlka.models.blocks import C2f_DLKA, DetectDLKA, attention
 from dlka.models.doctor import diagnose
+from dlka.models.module_names import OFFSETS
+from dlka.models.row_checks import check_offsets
 from dlka.models.yaml_file import ModelYamlError, load_model_yaml, scale_in_name
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -30,7 +32,6 @@ PLACEMENTS = {
     "head": "yolov8{}-dlka-head.yaml",
     "neck-head": "yolov8{}-dlka-neck-head.yaml",
 }
-OFFSETS = ("dense", "none")
 # Name in a yaml -> the stock module that stands in for it while Ultralytics parses the rows.
 STAND_INS = {"C2f_DLKA": "C2f", "deformable_LKA_Attention": "nn.Identity", "DetectDLKA": "Detect"}
 
@@ -90,13 +91,13 @@ class DLKAModel(DetectionModel):
         finally:
             Detect.legacy = legacy
         self.yaml = {**config, "channels": ch}
-        rigid = config.get("offsets", "dense") == "none"
+        offsets = config.get("offsets", "dense")
         channels = _output_channels(self, ch)
         _check_attention_channels(rows, channels)
         for index, (_, _, name, _) in enumerate(rows):
             if name in STAND_INS:
                 stock = self.model[index]
-                self.model[index] = _same_place(_grafted(name, stock, channels[index], rigid), stock)
+                self.model[index] = _same_place(_grafted(name, stock, channels[index], offsets), stock)
         self._initialise_batch_norms()
         if verbose:
             self.info()
@@ -123,8 +124,8 @@ def _skeleton(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_words(config: dict[str, Any], rows: list[list[Any]]) -> None:
-    if config.get("offsets", "dense") not in OFFSETS:
-        raise ModelYamlError(f"offsets: expected one of {', '.join(OFFSETS)}, got {config['offsets']!r:.40}.")
+    for _, sentence in check_offsets(config):
+        raise ModelYamlError(f"{sentence}.")
     if config.get("end2end") and rows[-1][2] == "DetectDLKA":
         raise ModelYamlError("end2end: DetectDLKA has no one-to-one branches; remove that line or use Detect.")
 
@@ -170,16 +171,16 @@ def _output_channels(model: DLKAModel, ch: int) -> dict[int, int]:
     return channels | {len(model.model) - 1: 0}
 
 
-def _grafted(name: str, stock: Any, channels: int, rigid: bool) -> nn.Module:
+def _grafted(name: str, stock: Any, channels: int, offsets: str) -> nn.Module:
     """The D-LKA module with the shapes that the parser gave to its stand-in."""
     if name == "C2f_DLKA":
-        return C2f_DLKA(stock.cv1.conv.in_channels, channels, len(stock.m), stock.m[0].add, rigid, stock.c)
+        return C2f_DLKA(stock.cv1.conv.in_channels, channels, len(stock.m), stock.m[0].add, offsets, stock.c)
     if name == "deformable_LKA_Attention":
         repeats = len(stock) if isinstance(stock, nn.Sequential) else 1
-        blocks = [attention(channels, rigid) for _ in range(repeats)]
+        blocks = [attention(channels, offsets) for _ in range(repeats)]
         return nn.Sequential(*blocks) if repeats > 1 else blocks[0]
     inputs = tuple(branch[0].conv.in_channels for branch in stock.cv2)
-    head = DetectDLKA(stock.nc, stock.reg_max, False, inputs, rigid)
+    head = DetectDLKA(stock.nc, stock.reg_max, False, inputs, offsets)
     head.stride, head.inplace = stock.stride, stock.inplace
     head.bias_init()
     return head

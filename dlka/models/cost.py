@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlka.layers import DeformConv, OffsetConv2d, RigidConv
+from dlka.layers import DeformConv, Float32Conv2d, RigidConv
 from dlka.models.build import DLKAModel
 
 OFFSET_CONVOLUTIONS = "offset convolutions"
@@ -76,7 +76,7 @@ def _counted(model: DLKAModel) -> Iterator[dict[str, int]]:
                 deformable = isinstance(module, DeformConv)
                 part, each = (DEFORMABLE_STEP, 5 * taps) if deformable else (part, taps)
             elif isinstance(module, nn.Conv2d):
-                part = OFFSET_CONVOLUTIONS if isinstance(module, OffsetConv2d) else part
+                part = OFFSET_CONVOLUTIONS if isinstance(module, Float32Conv2d) else part
                 each = module.weight[0].numel()
             else:
                 continue

@@ -79,7 +79,7 @@ def diagnose(model: dict[str, Any], scale: str | None = None) -> Report:
             problems.append((index, sentence))
         mended[index] = better or mended[index]
         states.append(step(mended[index], states, gains, channels))
-    problems += row_checks.check_end(mended)
+    problems += row_checks.check_end(mended) + row_checks.check_offsets(model)
     return Report(
         scale,
         tuple(_report_rows(written, gains, channels)),

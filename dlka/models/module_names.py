@@ -1,4 +1,4 @@
-"""Which module names a model yaml may use: those the doctor follows, those of Ultralytics, and the closest to a typo.
+"""Which names a model yaml may use. Modules: those the doctor follows, those of Ultralytics, and the closest to a typo.
 
 The names of Ultralytics and torch are read from their source files, so that asking costs no import of either.
 """
@@ -11,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+OFFSETS = ("dense", "separable", "none")  # how offsets are predicted, see dlka.layers
 ATTENTION = "deformable_LKA_Attention"
 BLOCKS = ("C2f", "C2f_DLKA")  # repeats are an argument of the block itself
 WIDENED = ("Conv", "SPPF", *BLOCKS)  # first argument: output channels before the width gain

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.models.module_names import ATTENTION, BLOCKS, DETECTORS, TRACKED, WIDENED
+from dlka.models.module_names import ATTENTION, BLOCKS, DETECTORS, OFFSETS, TRACKED, WIDENED
 from dlka.models.row_tracking import Gains, Row, State, argument, detector_strides, sources, step
 from dlka.models.stride_search import wanted_strides
 from dlka.models.yaml_file import flow_text, is_int, is_number
@@ -47,6 +47,12 @@ def check_end(rows: list[Row]) -> list[tuple[int | None, str]]:
     return [
         (i, f"{rows[i][2]} must be the last row and the only one of its kind") for i in places if i != len(rows) - 1
     ]
+
+
+def check_offsets(model: dict[str, Any]) -> list[tuple[int | None, str]]:
+    """The yaml's word for how offsets are predicted, where it has one, is a known one."""
+    word = model.get("offsets", OFFSETS[0])
+    return [] if word in OFFSETS else [(None, f"offsets: expected one of {', '.join(OFFSETS)}, got {word!r:.40}")]
 
 
 def _foreign_inputs(rows: list[Row], index: int) -> Finding:

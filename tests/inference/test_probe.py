@@ -15,14 +15,15 @@ from dlka.models.build import build_model
 from dlka.ops import deform_dwconv2d
 
 PLACEMENTS = ["neck", "residual", "head", "neck-head"]
+MODELS = [*PLACEMENTS, "neck separable", "head separable"]
 
 
-def deforming(placement: str, seed: int = 0):
+def deforming(placement: str, seed: int = 0, offsets: str = "dense"):
     """A random model in which every layer matters: offsets of about a cell, signals of about one."""
     torch.manual_seed(seed)
-    model = build_model(placement, "n", 3).requires_grad_(False)
+    model = build_model(placement, "n", 3, offsets).requires_grad_(False)
     for name, parameter in model.named_parameters():
-        if ".offset_net." in name:
+        if ".offset_net." in name and ".depthwise." not in name:
             parameter.normal_(0, 0.02 if parameter.dim() > 1 else 1.0)
         elif ".proj_2." in name:
             parameter.normal_(0, 0.3)
@@ -35,7 +36,8 @@ def deforming(placement: str, seed: int = 0):
 
 @pytest.fixture(scope="module")
 def models():
-    return {placement: deforming(placement) for placement in PLACEMENTS}
+    separable = {f"{placement} separable": deforming(placement, offsets="separable") for placement in ("neck", "head")}
+    return {placement: deforming(placement) for placement in PLACEMENTS} | separable
 
 
 def picture(height: int = 64, width: int = 96, seed: int = 0) -> torch.Tensor:
@@ -51,7 +53,7 @@ def run(model, x):
         return model(x)[0]
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", MODELS)
 def test_captures_are_what_the_layers_used(models, placement):
     model, seen, gated = models[placement], {}, {}
     handles = [
@@ -81,7 +83,7 @@ def test_captures_are_what_the_layers_used(models, placement):
         assert torch.equal(x * torch.from_numpy(gate.values)[None], out)
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", MODELS)
 def test_output_does_not_change_by_a_bit(models, placement):
     model = models[placement]
     before = run(model, picture())
@@ -157,10 +159,10 @@ def test_two_models_in_two_threads():
             assert all(np.array_equal(a, b) for a, b in zip(offsets, expected))
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", MODELS)
 def test_without_deformation_it_is_the_rigid_twin(models, placement):
     model = models[placement]
-    twin = build_model(placement, "n", 3, "none").eval()
+    twin = build_model(placement.split()[0], "n", 3, "none").eval()
     twin.load_state_dict({k: v for k, v in model.state_dict().items() if ".offset_net." not in k})
     with deformation(model, 0):
         rigid = run(model, picture())
@@ -186,6 +188,19 @@ def test_a_probe_sees_scaled_offsets_in_either_order(models):
     first = learned.offsets[0].offset * np.float32(0.5)
     np.testing.assert_array_equal(inner.offsets[0].offset, first)
     np.testing.assert_array_equal(outer.offsets[0].offset, first)
+
+
+def test_a_separable_model_has_the_stages_of_its_dense_twin(models):
+    assert stages(models["neck separable"]) == stages(models["neck"])
+
+
+def test_a_separable_model_deforms_less_on_request(models):
+    seen = []
+    for strength in (1, 0.5):
+        with deformation(models["neck separable"], strength), probe(models["neck separable"]) as captures:
+            run(models["neck separable"], picture())
+        seen.append(captures.offsets[0].offset)
+    np.testing.assert_array_equal(seen[1], seen[0] * np.float32(0.5))
 
 
 def test_stages_in_the_order_they_run(models):

@@ -18,7 +18,7 @@ from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train import read_start, train
-from dlka.layers import OffsetConv2d
+from dlka.layers import DeformConv, OffsetConv2d, SeparableOffsetNet
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_model, save_weights
@@ -79,11 +79,15 @@ def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
     assert any(m.weight.abs().max() > 0 for m in offsets), "offsets were learned"
 
 
-def test_the_rigid_twin_trains_without_offsets(data, start, tmp_path):
-    recipe = Recipe("residual", str(data), start, offsets="none", epochs=1, size=64, batch=4)
-    model, card = load_model(train(recipe, tmp_path / "rigid.safetensors", tmp_path / "run", "cpu"))
-    assert card.offsets == "none"
-    assert not any(isinstance(m, OffsetConv2d) for m in model.modules())
+@pytest.mark.parametrize(("offsets", "count"), [("separable", 6), ("none", 0)])
+def test_the_recipes_offsets_are_trained(data, start, tmp_path, offsets, count):
+    recipe = Recipe("residual", str(data), start, offsets=offsets, epochs=1, size=64, batch=4)
+    model, card = load_model(train(recipe, tmp_path / "twin.safetensors", tmp_path / "run", "cpu"))
+    assert card.offsets == offsets
+    nets = [m.offset_net for m in model.modules() if isinstance(m, DeformConv)]
+    assert len(nets) == count
+    assert all(isinstance(net, SeparableOffsetNet) for net in nets)
+    assert not nets or any(net.pointwise.weight.abs().max() > 0 for net in nets), "offsets were learned"
 
 
 def test_frozen_layers_stay_as_they_were(trained, start):
@@ -176,10 +180,13 @@ def test_soft_targets_reach_the_student_only():
     assert student.model[22].cv3[0][2].weight.grad.abs().sum() > 0
 
 
-def test_learning_rates_by_origin(data, start):
+@pytest.mark.parametrize(
+    ("offsets", "parts"), [("dense", ["weight", "bias"]), ("separable", ["depthwise.weight", "pointwise.weight"])]
+)
+def test_learning_rates_by_origin(data, start, offsets, parts):
     state, names = read_start(find("control"))
     recipe = Recipe("neck", str(data), start, lr=1.0, copied_lr=0.1, offset_lr=0.01)
-    model = build_model("neck")
+    model = build_model("neck", offsets=offsets)
     trainer = RecipeTrainer.__new__(RecipeTrainer)
     trainer.recipe = recipe
     from dlka.models.transfer import transfer
@@ -191,7 +198,7 @@ def test_learning_rates_by_origin(data, start):
     gating = "model.15.m.0.cv2.spatial_gating_unit"
     assert rate[id(named["model.0.conv.weight"])] == 0.1
     assert rate[id(named["model.15.cv1.conv.weight"])] == 1.0
-    assert rate[id(named[f"{gating}.conv0.offset_net.weight"])] == 0.01
+    assert [rate[id(named[f"{gating}.conv0.offset_net.{part}"])] for part in parts] == [0.01, 0.01]
     assert rate[id(named[f"{gating}.conv0.deform_conv.weight"])] == 1.0
     assert len(rate) == len(named)
 

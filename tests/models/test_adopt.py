@@ -45,6 +45,7 @@ def known(tmp_path_factory):
         ("residual", "n", "dense"),
         ("head", "n", "dense"),
         ("neck-head", "n", "dense"),
+        ("neck", "n", "separable"),
         ("neck", "n", "none"),
         ("head", "s", "dense"),
     ],

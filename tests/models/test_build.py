@@ -13,7 +13,7 @@ from ultralytics import YOLO as StockYOLO
 from ultralytics.nn import tasks
 from ultralytics.nn.modules import C2f, Conv, Detect, DWConv
 
-from dlka.layers import DeformableLKAAttention, DeformConv, OffsetConv2d, RigidLKAAttention
+from dlka.layers import DeformableLKAAttention, DeformConv, OffsetConv2d, RigidConv, SeparableOffsetNet
 from dlka.models.blocks import BottleneckDLKA, C2f_DLKA, DetectDLKA
 from dlka.models.build import (
     OFFSETS,
@@ -33,12 +33,12 @@ ONE, TWO = HERE / "article_one.yaml", HERE / "article_two.yaml"
 STOCK_PARAMETERS = dict(zip(SCALES, (3_157_200, 11_166_560, 25_902_640, 43_691_520, 68_229_648)))  # as published
 P3_P4_P5 = {"n": (64, 128, 256), "s": (128, 256, 512), "m": (192, 384, 576), "l": (256, 512, 512), "x": (320, 640, 640)}
 REPEATS = {"n": 1, "s": 1, "m": 2, "l": 3, "x": 3}  # of 3, after the depth gain
-PINNED = {  # scale n: (dense, none)
-    "control": (3_157_200, 3_157_200),
-    "neck": (4_401_068, 3_044_976),
-    "residual": (6_161_484, 3_449_744),
-    "head": (4_686_204, 3_233_280),
-    "neck-head": (5_930_072, 3_121_056),
+PINNED = {  # scale n: as OFFSETS
+    "control": (3_157_200, 3_157_200, 3_157_200),
+    "neck": (4_401_068, 3_095_148, 3_044_976),
+    "residual": (6_161_484, 3_549_644, 3_449_744),
+    "head": (4_686_204, 3_287_004, 3_233_280),
+    "neck-head": (5_930_072, 3_224_952, 3_121_056),
 }
 
 
@@ -50,7 +50,8 @@ def seeded() -> None:
 def block_parameters(c: int, offsets: str) -> int:
     """Parameters of a D-LKA block, counted by hand: three 1x1 convolutions, two depthwise weights, two offset nets."""
     rigid = 3 * (c * c + c) + 25 * c + 49 * c
-    return rigid + (0 if offsets == "none" else 50 * (25 * c) + 50 + 98 * (49 * c) + 98)
+    nets = {"dense": 50 * (25 * c) + 98 * (49 * c), "separable": (25 + 50) * c + (49 + 98) * c}  # without biases
+    return rigid + (nets[offsets] + 50 + 98 if offsets in nets else 0)
 
 
 def expected_parameters(placement: str, scale: str, offsets: str) -> int:
@@ -154,13 +155,14 @@ def test_where_the_blocks_sit():
     assert [i for i, m in enumerate(head) if isinstance(m, C2f_DLKA)] == []
 
 
+@pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", [p for p in PLACEMENTS if p != "control"])
-def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement):
+def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, offsets):
     torch.manual_seed(0)
-    model, twin = shaken(build_model(placement)), build_model(placement, offsets="none").eval()
+    model, twin = shaken(build_model(placement, offsets=offsets)), build_model(placement, offsets="none").eval()
     assert any(isinstance(m, OffsetConv2d) for m in model.modules())
     assert not any(isinstance(m, OffsetConv2d | DeformConv) for m in twin.modules())
-    assert any(isinstance(m, RigidLKAAttention) for m in twin.modules())
+    assert any(isinstance(m, RigidConv) for m in twin.modules())
     twin.load_state_dict({k: v for k, v in model.state_dict().items() if ".offset_net." not in k}, strict=True)
     x = torch.rand(2, 3, 64, 64)
     assert (scores(model, x) - scores(twin, x)).abs().max() > 1e-3
@@ -168,6 +170,17 @@ def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement):
         if isinstance(module, OffsetConv2d):
             module.bias.data.zero_()
     torch.testing.assert_close(scores(model, x), scores(twin, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("placement", [p for p in PLACEMENTS if p != "control"])
+def test_separable_is_the_yamls_word_for_every_block(placement):
+    nets = [m.offset_net for m in build_model(placement, offsets="separable").modules() if isinstance(m, DeformConv)]
+    assert len(nets) == (12 if placement == "neck-head" else 6)
+    assert all(type(net) is SeparableOffsetNet for net in nets)
+    torch.manual_seed(0)
+    model = shaken(build_model(placement, offsets="separable"))
+    assert model.yaml["offsets"] == "separable"
+    assert scores(model, torch.rand(1, 3, 64, 64)).std() > 0.1
 
 
 def test_control_is_ultralytics_own_model():
@@ -312,7 +325,7 @@ def test_a_block_with_another_expansion_has_those_hidden_channels(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"offsets": "factorised"}, "^offsets: expected one of dense, none"),
+        ({"offsets": "factorised"}, "^offsets: expected one of dense, separable, none, got 'factorised'"),
         ({"end2end": True}, "^end2end: DetectDLKA has no one-to-one branches"),
         ({"scale": "q"}, "^scale 'q' is not one of this yaml's scales"),
     ],

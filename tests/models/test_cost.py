@@ -11,6 +11,7 @@ from dlka.models.build import OFFSETS, PLACEMENTS, build_model
 from dlka.models.cost import PARTS, multiply_adds, parameters
 
 CELLS = (80 * 80, 40 * 40, 20 * 20)  # of P3, P4, P5 at 640
+SEPARABLE = {"neck": 79_564_800, "residual": 159_129_600, "head": 149_184_000, "neck-head": 228_748_800}
 PINNED = {  # scale n at 640: backbone, neck, head, offset convolutions, deformable step
     ("control", "dense"): (1_577_779_200, 983_040_000, 1_811_174_400, 0, 0),
     ("neck", "dense"): (1_577_779_200, 865_075_200, 1_811_174_400, 2_169_036_800, 132_608_000),
@@ -22,7 +23,11 @@ PINNED = {  # scale n at 640: backbone, neck, head, offset convolutions, deforma
     ("neck-head", "dense"): (1_577_779_200, 865_075_200, 1_972_454_400, 6_235_980_800, 381_248_000),
     ("neck-head", "none"): (1_577_779_200, 891_596_800, 2_022_182_400, 0, 0),
 }
-PINNED["control", "none"] = PINNED["control", "dense"]
+for _offsets in ("separable", "none"):
+    PINNED["control", _offsets] = PINNED["control", "dense"]
+for _placement in ("neck", "residual", "head", "neck-head"):
+    *_stock, _, _step = PINNED[_placement, "dense"]
+    PINNED[_placement, "separable"] = (*_stock, SEPARABLE[_placement], _step)
 
 
 @pytest.mark.parametrize("offsets", OFFSETS)
@@ -59,6 +64,12 @@ def test_a_residual_block_counted_by_hand():
         (25 * c * 50 + 49 * c * 98) * cells for c, cells in zip(channels, CELLS)
     )
     assert counts["deformable step"] == sum(5 * c * (25 + 49) * cells for c, cells in zip(channels, CELLS))
+
+
+def test_a_separable_offset_net_counted_by_hand():
+    counts = multiply_adds(build_model("neck", offsets="separable"))
+    halves = (32, 64, 128)
+    assert counts["offset convolutions"] == sum(3 * c * (25 + 49) * cells for c, cells in zip(halves, CELLS))
 
 
 def test_cost_grows_with_the_area_and_knows_rectangles():

@@ -60,6 +60,19 @@ def test_the_second_listing_is_right_and_its_repeats_are_noted():
     assert mend(read_text(TWO)) == read_text(TWO)
 
 
+@pytest.mark.parametrize("word", ["dense", "separable", "none"])
+def test_known_words_for_offsets_are_right(word):
+    assert diagnose({**load_model_yaml(TWO), "offsets": word}).ok
+
+
+def test_an_unknown_word_for_offsets_is_told_and_not_mended():
+    text = read_text(TWO) + "\noffsets: seperable\n"
+    sentence = "offsets: expected one of dense, separable, none, got 'seperable'"
+    assert found(text) == {None: (sentence, None)}
+    with pytest.raises(ModelYamlError, match=f"^{sentence}, and no mended row can be offered"):
+        mend(text)
+
+
 def test_mending_changes_only_the_six_rows_and_keeps_every_comment():
     before, after = read_text(ONE).splitlines(), mend(read_text(ONE)).splitlines()
     changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]

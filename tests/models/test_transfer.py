@@ -50,7 +50,7 @@ def raw(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return torch.cat([out["boxes"], out["scores"]], 1)
 
 
-@pytest.mark.parametrize("offsets", ["dense", "none"])
+@pytest.mark.parametrize("offsets", ["dense", "separable", "none"])
 @pytest.mark.parametrize("placement", ["control", "residual", "head"])
 def test_placements_that_add_start_exactly_as_stock(placement, offsets, stock):
     torch.manual_seed(1)
@@ -95,10 +95,11 @@ def test_every_tensor_outside_the_blocks_is_the_stock_one(placement, stock):
     assert {re.sub(r"\.(conv|bn)$", "", name) for name in left} == bottlenecks
 
 
+@pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("classes", [COCO, FOUR], ids=["80", "4"])
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_the_ledger_adds_up(placement, classes, stock):
-    model = build_model(placement, classes=len(classes))
+def test_the_ledger_adds_up(placement, classes, offsets, stock):
+    model = build_model(placement, classes=len(classes), offsets=offsets)
     ledger = transfer(model, stock.state_dict(), classes, COCO)
     totals = ledger.totals()
     assert sum(totals.values()) == parameters(model)

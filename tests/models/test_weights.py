@@ -84,7 +84,7 @@ def refused(path: Path, says: str) -> None:
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("offsets", ["dense", "none"])
+    @pytest.mark.parametrize("offsets", ["dense", "separable", "none"])
     @pytest.mark.parametrize("placement", PLACEMENTS)
     def test_every_tensor_is_within_its_rounding(self, placement, offsets, tmp_path):
         path = tmp_path / "model.safetensors"
@@ -440,6 +440,9 @@ class TestCards:
         path = tmp_path / "w.safetensors"
         refused(rewritten(good, path, placement="residual"), "expected exactly the tensors of residual n")
         refused(rewritten(good, path, offsets="none"), r"0 are missing \(none\) and 18 do not belong \(.*offset_net")
+        refused(
+            rewritten(good, path, offsets="separable"), r"18 are missing \(.*offset_net.depthwise.weight, .*18 do not"
+        )
         refused(rewritten(good, path, scale="s"), r"model.0.conv.weight.scale should be \[32\], is \[16\]")
         refused(rewritten(good, path, names={"0": "person"}), r"model.22.cv3.0.2.weight should be \[1, 64, 1, 1\]")
 

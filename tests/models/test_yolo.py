@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from ultralytics.utils import ASSETS
 
 import dlka
-from dlka.layers import DeformableLKAAttention, OffsetConv2d
+from dlka.layers import DeformableLKAAttention, OffsetConv2d, SeparableOffsetNet
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.transfer import transfer
 from dlka.models.yaml_file import ModelYamlError
@@ -304,6 +304,16 @@ class TestGetModel:
         for name, value in source.state_dict().items():
             assert torch.equal(model.state_dict()[name], value), name
 
-    def test_the_yamls_offsets_are_kept(self, trainer):
-        rigid = trainer.get_model({**build_model("neck", offsets="none").yaml}, verbose=False)
-        assert not any(isinstance(m, OffsetConv2d) for m in rigid.modules())
+    @pytest.mark.parametrize(("offsets", "count"), [("dense", 0), ("separable", 6), ("none", 0)])
+    def test_the_yamls_offsets_are_kept(self, trainer, offsets, count):
+        model = trainer.get_model({**build_model("neck", offsets=offsets).yaml}, verbose=False)
+        assert any(isinstance(m, OffsetConv2d) for m in model.modules()) == (offsets != "none")
+        assert sum(isinstance(m, SeparableOffsetNet) for m in model.modules()) == count
+
+    def test_a_yaml_file_may_say_separable(self, tmp_path):
+        text = (HERE.parents[1] / "dlka/models/configs/yolov8-dlka-neck.yaml").read_text()
+        path = tmp_path / "yolov8n-mine.yaml"
+        path.write_text(text.replace("offsets: dense", "offsets: separable"))
+        model = dlka.YOLO(path)
+        assert sum(isinstance(m, SeparableOffsetNet) for m in model.model.modules()) == 6
+        assert len(model.predict(np.zeros((64, 64, 3), np.uint8), imgsz=64, verbose=False, device="cpu")) == 1
