@@ -125,6 +125,26 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    from dlka.jobs.export import export_model
+
+    made = export_model(args.model, args.format, args.out, args.internals)
+    print(f"{made.file}: {made.file.stat().st_size / 2**20:.1f} MB; open it with {made.load}.")
+    print("\n".join(f"  {name} {shape}" for name, shape in made.tensors.items()))
+    print(f"\nAgainst PyTorch, run by {made.runtime}; the largest differences:")
+    columns = {"boxes": "boxes", "pixels": "of a box (px)", "score": "of a score", "internal": "of an internal"}
+    print(
+        table(
+            [
+                {"picture": check.picture, "input": "x".join(map(str, check.shape))}
+                | {title: getattr(check, key) for key, title in columns.items()}
+                for check in made.checks
+            ]
+        )
+    )
+    return 0
+
+
 def serve(args: argparse.Namespace) -> int:
     from dlka.ui.app import serve as run
 

@@ -19,7 +19,7 @@ from dlka.commands import table
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
-COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "bench", "serve"]
+COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "bench", "export", "serve"]
 
 
 def refused(capsys, *argv) -> str:
@@ -77,6 +77,10 @@ def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
         (["convert", "none.pt", "b.pt"], "ends in .safetensors"),
         (["fetch", "yolov8s"], "expected yolov8n"),
         (["bench", "ops", "--rounds", "0"], "expected at least 1"),
+        (["export", "--format", "zebra"], "expected one of onnx, torchscript, pt2, got 'zebra'"),
+        (["export", "--format", "openvino"], "has no conversion rule for ONNX's DeformConv; use --format onnx"),
+        (["export", "--format", "onnx", "--model", "nothing"], "got 'nothing'"),
+        (["export", "--format", "pt2", "--out", "none/a.pt2"], "none: there is no such folder to write to"),
         (["train", "--placement", "side", "--data", ".", "--start", "a.pt", "--out", "o.safetensors"], "placement"),
         (["train", "--placement", "neck", "--data", ".", "--start", "a.pt", "--out", "o.safetensors"], "data.yaml"),
     ],
@@ -295,6 +299,33 @@ def test_bench(monkeypatch, tmp_path, capsys):
     assert "threads: 1, cores: " in out
     assert "torchvision 0" in out
     assert json.loads(file.read_text())["rounds"] == 1
+
+
+def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
+    from dlka.jobs import export
+    from dlka.jobs.export_check import Agreement
+
+    file, calls = tmp_path / "neck.onnx", []
+    checks = tuple(
+        Agreement("bus.jpg", (n, 3, 64, 32), 7, 0.0012, 1e-6, further) for n, further in ((1, None), (2, 0.5))
+    )
+
+    def run(*call):
+        calls.append(call)
+        file.write_bytes(bytes(3 << 20))
+        return export.Exported(file, {"images": "[batch]", "output0": "[cells]"}, "a runtime", "a reader", checks)
+
+    monkeypatch.setattr(export, "export_model", run)
+    assert main(["export", "--model", "neck", "--format", "onnx", "--out", str(file), "--internals"]) == 0
+    assert main(["export", "--format", "pt2"]) == 0
+    assert calls == [("neck", "onnx", str(file), True), ("residual", "pt2", None, False)]
+    lines = capsys.readouterr().out.splitlines()[:8]
+    assert lines[:3] == [f"{file}: 3.0 MB; open it with a reader.", "  images [batch]", "  output0 [cells]"]
+    assert "run by a runtime" in lines[4]
+    assert [line.split() for line in lines[6:]] == [
+        ["bus.jpg", "1x3x64x32", "7", "0.0012", "1e-06", "-"],
+        ["bus.jpg", "2x3x64x32", "7", "0.0012", "1e-06", "0.5"],
+    ]
 
 
 def test_serve_starts_the_page(monkeypatch):

@@ -37,6 +37,9 @@ ONLY_IN = {
     "gradio": ("ui",),
     "ultralytics": ("models", "jobs"),
     "numba": ("ops/numba_cpu.py",),
+    "onnx": ("jobs/export_onnx.py",),
+    "onnxscript": ("jobs/export_onnx.py",),
+    "onnxruntime": ("jobs/export_onnx.py",),
     "triton": ("ops/triton_cuda.py",),
     "torch": ("ops", "layers.py", "models", "inference", "jobs"),
 }
