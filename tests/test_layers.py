@@ -289,6 +289,19 @@ def test_offsets_stay_float32_under_autocast(dtype, offsets):
 
 
 @pytest.mark.parametrize("offsets", DEFORMING)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_offset_nets_compute_in_float32_throughout(dtype, offsets):
+    net = deformed(DeformConv(8, offsets=offsets)).offset_net
+    x = torch.randn(1, 8, 20, 20)
+    with torch.autocast("cpu", dtype=dtype):
+        mixed = net(x)
+    assert torch.equal(mixed, net(x))
+    rounded = net.to(dtype)
+    mixed = rounded(x.to(dtype))
+    assert torch.equal(mixed, rounded.float()(x.to(dtype).float()))
+
+
+@pytest.mark.parametrize("offsets", DEFORMING)
 def test_double_is_double(offsets):
     layer = deformed(DeformableLKAAttention(4, offsets=offsets)).double()
     fields, out = offsets_of(layer, torch.randn(1, 4, 8, 8, dtype=torch.float64))
