@@ -36,7 +36,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "gradio": ("ui",),
     "ultralytics": ("models", "jobs"),
-    "numba": ("ops/numba_cpu.py",),
+    "numba": ("ops/numba_chunk.py", "ops/numba_kernels.py", "ops/simd.py"),
+    "llvmlite": ("ops/simd.py",),
     "onnx": ("jobs/export_onnx.py",),
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),

@@ -1,228 +1,19 @@
-"""The fused CPU kernels: coordinates and bilinear weights once per (cell, tap), then along the channels.
-
-All channels share one offset field, so the inner loop runs over channels-last memory and vectorises. Kernels release
-the GIL and are run over ranges of rows by an own small thread pool instead of numba's ``parallel=True``: that one
-resets torch's thread count at its first call (numba#9387), aborts in forked data-loader workers, and one of its two
-default layers must not be called from two threads of a server at once.
-
-fastmath leaves out nnan and ninf on purpose: with them, NaN offsets would turn into ordinary numbers.
-"""
+"""The operator on the CPU: lays tensors out for the fused kernels and shares the rows out among threads."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
-
-import numba
 import numpy as np
 import torch
 
+from dlka.ops import workers
 from dlka.ops.geometry import Geometry
+from dlka.ops.numba_chunk import CHUNK, FRAME, Plan
+from dlka.ops.numba_kernels import LANES, backward_rows, forward_rows, frame_rows
 
-_FLAGS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"},
-    "error_model": "numpy",
-}
-
-# The map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
-# reads zero without a branch, and so does the neighbour one further on.
-_FRAME = 2
-
-
-@numba.njit(inline="always", **_FLAGS)
-def _prepare(
-    base: float,  # undeformed y of this tap and row
-    bases: np.ndarray,  # [Wo], undeformed x of this tap
-    dy: np.ndarray,  # [Wo]
-    dx: np.ndarray,  # [Wo]
-    height: float,
-    width: float,
-    pitch: int,
-    index: np.ndarray,  # [Wo], out: cell of the framed map, upper left of the four neighbours
-    ly: np.ndarray,  # [Wo], out: fraction towards the lower neighbours; NaN where the offset is
-    lx: np.ndarray,  # [Wo], out: fraction towards the right ones
-) -> None:
-    """Bilinear reads of one tap along one row. Vectorises over the row: done once for all channels."""
-    least = ly.dtype.type(-_FRAME)
-    for w in range(len(dy)):
-        y = min(max(base + dy[w], least), height)
-        x = min(max(bases[w] + dx[w], least), width)
-        floor_y, floor_x = np.floor(y), np.floor(x)
-        ly[w] = y - floor_y
-        lx[w] = x - floor_x
-        if floor_y != floor_y or floor_x != floor_x:  # NaN has no integer; any cell will do
-            floor_y, floor_x = least, least
-        index[w] = (np.int32(floor_y) + _FRAME) * pitch + np.int32(floor_x) + _FRAME
-
-
-@numba.njit(**_FLAGS)
-def _forward_rows(
-    x: np.ndarray,  # [N, (H+4)*(W+4), C], framed
-    height: int,
-    width: int,
-    offset: np.ndarray,  # [N, K, 2, Ho, Wo]
-    weight: np.ndarray,  # [K, C]
-    bias: np.ndarray,  # [C]
-    base_y: np.ndarray,  # [kh, Ho]
-    base_x: np.ndarray,  # [kw, Wo]
-    out: np.ndarray,  # [N, Ho, Wo, C]
-    first: int,
-    last: int,
-) -> None:
-    channels, pitch = x.shape[2], width + 2 * _FRAME
-    out_height = base_y.shape[1]
-    taps_x, out_width = base_x.shape
-    bottom, right = x.dtype.type(height), x.dtype.type(width)
-    index = np.empty(out_width, np.int64)
-    lys, lxs = np.empty(out_width, x.dtype), np.empty(out_width, x.dtype)
-    for row in range(first, last):
-        n, h = row // out_height, row % out_height
-        image, cells = x[n], out[n, h]
-        for w in range(out_width):
-            for c in range(channels):
-                cells[w, c] = bias[c]
-        for k in range(len(weight)):
-            i, j = k // taps_x, k % taps_x
-            _prepare(
-                base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs
-            )
-            tap = weight[k]
-            for w in range(out_width):
-                w11 = lys[w] * lxs[w]
-                w10, w01 = lys[w] - w11, lxs[w] - w11
-                w00 = 1 - lys[w] - w01
-                p = index[w]
-                p00, p01, p10, p11 = image[p], image[p + 1], image[p + pitch], image[p + pitch + 1]
-                cell = cells[w]
-                for c in range(channels):
-                    cell[c] += tap[c] * (w00 * p00[c] + w01 * p01[c] + w10 * p10[c] + w11 * p11[c])
-
-
-@numba.njit(**_FLAGS)
-def _backward_rows(
-    grad: np.ndarray,  # [N, Ho, Wo, C]
-    x: np.ndarray,  # [N, (H+4)*(W+4), C], framed
-    height: int,
-    width: int,
-    offset: np.ndarray,  # [N, K, 2, Ho, Wo]
-    weight: np.ndarray,  # [K, C]
-    base_y: np.ndarray,  # [kh, Ho]
-    base_x: np.ndarray,  # [kw, Wo]
-    grad_x: np.ndarray,  # like x, zeros, this call's own
-    grad_offset: np.ndarray,  # [N, K, 2, Ho, Wo]
-    grad_weight: np.ndarray,  # [K, C], zeros, this call's own
-    first: int,
-    last: int,
-) -> None:
-    channels, pitch = x.shape[2], width + 2 * _FRAME
-    out_height = base_y.shape[1]
-    taps_x, out_width = base_x.shape
-    bottom, right = x.dtype.type(height), x.dtype.type(width)
-    index = np.empty(out_width, np.int64)
-    lys, lxs = np.empty(out_width, x.dtype), np.empty(out_width, x.dtype)
-    poison = np.empty(out_width, x.dtype)
-    scaled = np.empty(channels, x.dtype)
-    for row in range(first, last):
-        n, h = row // out_height, row % out_height
-        image, image_grad = x[n], grad_x[n]
-        poison[:] = 0  # NaN where any offset is: that output was NaN whatever x and weight are, nothing flows back
-        for k in range(len(weight)):
-            for w in range(out_width):
-                poison[w] += (offset[n, k, 0, h, w] + offset[n, k, 1, h, w]) * 0
-        for k in range(len(weight)):
-            i, j = k // taps_x, k % taps_x
-            _prepare(
-                base_y[i, h], base_x[j], offset[n, k, 0, h], offset[n, k, 1, h], bottom, right, pitch, index, lys, lxs
-            )
-            tap, tap_grad = weight[k], grad_weight[k]
-            for w in range(out_width):
-                if poison[w] != poison[w]:
-                    grad_offset[n, k, 0, h, w] = 0
-                    grad_offset[n, k, 1, h, w] = 0
-                    continue
-                w11 = lys[w] * lxs[w]
-                w10, w01 = lys[w] - w11, lxs[w] - w11
-                w00 = 1 - lys[w] - w01
-                p = index[w]
-                p00, p01, p10, p11 = image[p], image[p + 1], image[p + pitch], image[p + pitch + 1]
-                g = grad[n, h, w]
-                s00 = s01 = s10 = s11 = x.dtype.type(0)  # gradient of each neighbour's share, summed over channels
-                for c in range(channels):
-                    scaled[c] = g[c] * tap[c]
-                    s00 += scaled[c] * p00[c]
-                    s01 += scaled[c] * p01[c]
-                    s10 += scaled[c] * p10[c]
-                    s11 += scaled[c] * p11[c]
-                for c in range(channels):
-                    tap_grad[c] += g[c] * (w00 * p00[c] + w01 * p01[c] + w10 * p10[c] + w11 * p11[c])
-                q00, q01, q10, q11 = image_grad[p], image_grad[p + 1], image_grad[p + pitch], image_grad[p + pitch + 1]
-                for c in range(channels):
-                    q00[c] += w00 * scaled[c]
-                for c in range(channels):
-                    q01[c] += w01 * scaled[c]
-                for c in range(channels):
-                    q10[c] += w10 * scaled[c]
-                for c in range(channels):
-                    q11[c] += w11 * scaled[c]
-                grad_offset[n, k, 0, h, w] = s10 - s00 + lxs[w] * (s11 - s01 - s10 + s00)
-                grad_offset[n, k, 1, h, w] = s01 - s00 + lys[w] * (s11 - s10 - s01 + s00)
-
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _run(kernel: Any, jobs: list[tuple[Any, ...]], threads: int) -> None:
-    """Run kernel(*job) for every job on so many threads, this one included; each takes the next job when it is free."""
-    global _pool
-    queue = iter(jobs)  # handing out the next job is atomic
-
-    def work() -> None:
-        for job in queue:
-            kernel(*job)
-
-    others = min(threads, len(jobs)) - 1
-    if others and _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dlka-numba")
-    futures = [_pool.submit(work) for _ in range(others)] if _pool else []
-    work()
-    for future in futures:
-        future.result()
-
-
-def _ranges(rows: int, parts: int) -> list[tuple[int, int]]:
-    edges = np.linspace(0, rows, min(parts, rows) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in pairwise(edges)]
-
-
-def _framed(x: torch.Tensor) -> np.ndarray:
-    """[N, C, H, W] of any memory layout -> [N, (H+4)*(W+4), C] with a frame of zeros."""
-    n, channels, height, width = x.shape
-    frame = torch.zeros(n, height + 2 * _FRAME, width + 2 * _FRAME, channels, dtype=x.dtype)
-    frame[:, _FRAME:-_FRAME, _FRAME:-_FRAME] = x.detach().permute(0, 2, 3, 1)
-    return frame.view(n, -1, channels).numpy()
-
-
-def _arrays(offset: torch.Tensor, weight: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """offset [N, K, 2, Ho, Wo] and weight [K, C] as the kernels read them."""
-    channels, taps = weight.shape[0], weight.shape[2] * weight.shape[3]
-    n, _, height, width = offset.shape
-    return (
-        offset.detach().contiguous().view(n, taps, 2, height, width).numpy(),
-        weight.detach().reshape(channels, taps).t().contiguous().numpy(),
-    )
+# Ranges of rows per thread: a core that is busy with something else then holds up a small part only. The backward
+# kernel sums into a map of its own per range, so there are fewer of them; their number does not depend on who is free,
+# and so neither does a bit of the result.
+_FORWARD_RANGES, _BACKWARD_RANGES = 4, 2
 
 
 def forward(
@@ -230,43 +21,98 @@ def forward(
 ) -> torch.Tensor:
     """x [N, C, H, W], offset [N, 2K, Ho, Wo], weight [C, 1, kh, kw] -> [N, C, Ho, Wo] in channels-last memory."""
     n, channels = x.shape[:2]
-    height, width = offset.shape[2:]
-    out = torch.empty(n, height, width, channels, dtype=x.dtype)
+    out_height, out_width = offset.shape[2:]
+    out = torch.empty(n, out_height, out_width, _filled(channels), dtype=x.dtype)
     if out.numel():
-        shared = (
-            *(_framed(x), *x.shape[2:]),
-            *_arrays(offset, weight),
-            (torch.zeros(channels, dtype=x.dtype) if bias is None else bias.detach().contiguous()).numpy(),
-            *geometry.axes(height, width),
-            out.numpy(),
-        )
-        # More ranges than threads: a core that is busy with something else then holds up a small part only.
+        plan = _plan(x, offset, geometry)
+        biases = torch.zeros(_filled(channels), dtype=x.dtype)
+        if bias is not None:
+            biases[:channels] = bias.detach()
+        shared = (_framed(x, plan), _numbers(offset), _taps(weight), _numbers(biases), plan, _numbers(out))
         threads = torch.get_num_threads()
-        _run(_forward_rows, [(*shared, *r) for r in _ranges(n * height, 4 * threads)], threads)
-    return out.permute(0, 3, 1, 2)
+        jobs = [(*shared, *r) for r in workers.ranges(n * out_height, _FORWARD_RANGES * threads)]
+        workers.run(forward_rows, jobs, threads)
+    return _unfilled(out, channels)
 
 
 def backward(
     grad: torch.Tensor, x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, geometry: Geometry
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of x (channels-last memory), offset and weight; every range of rows sums into arrays of its own."""
-    n, channels, height_in, width_in = x.shape
-    height, width = offset.shape[2:]
-    ranges = _ranges(n * height, torch.get_num_threads()) if grad.numel() else []
-    framed = (n, height_in + 2 * _FRAME, width_in + 2 * _FRAME, channels)
-    grad_x = torch.zeros(len(ranges), *framed, dtype=x.dtype)
-    grad_offset = torch.zeros(offset.shape, dtype=x.dtype)
-    grad_weight = torch.zeros(len(ranges), weight.shape[2] * weight.shape[3], channels, dtype=x.dtype)
+    """Gradients of x (channels-last memory), offset (in its own memory format) and weight."""
+    n, channels, height, width = x.shape
+    out_height, out_width = offset.shape[2:]
+    filled, taps = _filled(channels), weight.shape[2] * weight.shape[3]
+    threads = torch.get_num_threads()
+    ranges = workers.ranges(n * out_height, _BACKWARD_RANGES * threads) if grad.numel() else []
+    grad_x = torch.zeros(len(ranges), n, height + 2 * FRAME, width + 2 * FRAME, filled, dtype=x.dtype)
+    grad_offset = torch.zeros(offset.shape, dtype=offset.dtype)
+    grad_weight = torch.zeros(len(ranges), taps, filled, dtype=x.dtype)
     if ranges:
-        offset_array, weight_array = _arrays(offset, weight)
-        shared = (
-            grad.detach().permute(0, 2, 3, 1).contiguous().numpy(),
-            *(_framed(x), height_in, width_in),
-            *(offset_array, weight_array),
-            *geometry.axes(height, width),
-        )
-        own = [(gx.view(n, -1, channels).numpy(), gw.numpy()) for gx, gw in zip(grad_x, grad_weight)]
-        offset_out = grad_offset.view(offset_array.shape).numpy()
-        _run(_backward_rows, [(*shared, gx, offset_out, gw, *r) for (gx, gw), r in zip(own, ranges)], len(ranges))
-    inner = grad_x.sum(0)[:, _FRAME:-_FRAME, _FRAME:-_FRAME].contiguous()
-    return inner.permute(0, 3, 1, 2), grad_offset, grad_weight.sum(0).t().contiguous().view(weight.shape)
+        offset = offset.contiguous()
+        plan = _plan(x, offset, geometry)
+        grads = torch.zeros(n, out_height, out_width, filled, dtype=x.dtype)
+        grads[..., :channels] = grad.detach().permute(0, 2, 3, 1)
+        shared = (_numbers(grads), _framed(x, plan), _numbers(offset), _taps(weight), filled, plan)
+        jobs = [
+            (*shared, gx.view(n, -1).numpy(), _numbers(grad_offset), _numbers(gw), *r)
+            for gx, gw, r in zip(grad_x, grad_weight, ranges)
+        ]
+        workers.run(backward_rows, jobs, threads)
+    inner = grad_x.sum(0)[:, FRAME : FRAME + height, FRAME : FRAME + width]
+    weights = grad_weight.sum(0)[:, :channels].t().contiguous()
+    return _unfilled(inner, channels), grad_offset, weights.view(weight.shape)
+
+
+def _filled(channels: int) -> int:
+    """Channels of the kernels' maps: filled up to whole vectors."""
+    return -(-channels // LANES) * LANES
+
+
+def _unfilled(maps: torch.Tensor, channels: int) -> torch.Tensor:
+    """[N, H, W, filled] -> [N, channels, H, W] in channels-last memory."""
+    return maps[..., :channels].contiguous().permute(0, 3, 1, 2)
+
+
+def _planar(maps: torch.Tensor) -> bool:
+    return not maps.is_contiguous(memory_format=torch.channels_last)
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    """All numbers of a tensor in the order of its memory, shared where that has no holes and is of one of two kinds."""
+    if tensor.dim() == 4 and not _planar(tensor):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.detach().contiguous().view(-1).numpy()
+
+
+def _framed(x: torch.Tensor, plan: Plan) -> np.ndarray:
+    """[N, C, H, W] of any memory layout -> [N, framed map]."""
+    n, channels = x.shape[:2]
+    rows, filled = n * (plan.height + 2 * FRAME), _filled(channels)
+    frame = torch.empty(n, (plan.height + 2 * FRAME) * (plan.width + 2 * FRAME) * filled, dtype=x.dtype)
+    shared = (_numbers(x), _planar(x), channels, plan, filled, _numbers(frame))
+    threads = torch.get_num_threads()
+    workers.run(frame_rows, [(*shared, *r) for r in workers.ranges(rows, threads)], threads)
+    return frame.numpy()
+
+
+def _taps(weight: torch.Tensor) -> np.ndarray:
+    """[C, 1, kh, kw] -> [K * filled C]."""
+    channels, taps = weight.shape[0], weight.shape[2] * weight.shape[3]
+    filled = torch.zeros(taps, _filled(channels), dtype=weight.dtype)
+    filled[:, :channels] = weight.detach().reshape(channels, taps).t()
+    return _numbers(filled)
+
+
+def _plan(x: torch.Tensor, offset: torch.Tensor, geometry: Geometry) -> Plan:
+    rows, columns = (axis[:, 0] for axis in geometry.axes(1, 1))  # undeformed positions of the first cell's taps
+    y, left = np.repeat(rows, len(columns)), np.tile(columns, len(rows))  # [K]
+    cells = np.arange(CHUNK) * geometry.stride[1]
+    if planar := _planar(offset):
+        tap_y, tap_x = np.repeat(y, CHUNK), np.add.outer(left, cells).ravel()
+    else:
+        tap_y, tap_x = np.tile(y, CHUNK), np.add.outer(cells, left).ravel()
+    dtype = np.float64 if offset.dtype == torch.float64 else np.float32
+    (height, width), (out_height, out_width) = x.shape[2:], offset.shape[2:]
+    return Plan(
+        height, width, out_height, out_width, *geometry.stride, planar, tap_y.astype(dtype), tap_x.astype(dtype)
+    )

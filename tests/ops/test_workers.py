@@ -1,0 +1,62 @@
+"""The thread pool of the kernels: every job once, whoever is free takes the next, the same bits whoever took it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from test_operator import make
+
+from dlka.ops import deform_dwconv2d, workers
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_job_runs_once(threads):
+    seen = []
+    workers.run(lambda *job: seen.append(job), [(i, -i) for i in range(20)], threads)
+    assert sorted(seen) == [(i, -i) for i in range(20)]
+
+
+def test_a_thread_that_is_held_up_leaves_the_other_jobs_to_the_rest():
+    rest = threading.Semaphore(0)
+
+    def kernel(job):
+        if job == 0:  # a core that is busy with something else: it gets on when all other jobs are done
+            assert all(rest.acquire(timeout=30) for _ in range(7))
+        else:
+            rest.release()
+
+    workers.run(kernel, [(i,) for i in range(8)], 2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_in_a_job_reaches_the_caller(threads):
+    def kernel(job):
+        raise ZeroDivisionError(job)
+
+    with pytest.raises(ZeroDivisionError):
+        workers.run(kernel, [(1,), (2,), (3,)], threads)
+
+
+def test_no_jobs():
+    workers.run(lambda: None, [], 4)
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(10, 3), (3, 10), (1, 1), (0, 4), (17, 8)])
+def test_ranges_cover_all_rows_once(rows, parts):
+    ranges = workers.ranges(rows, parts)
+    assert [row for first, last in ranges for row in range(first, last)] == list(range(rows))
+    assert len(ranges) == min(rows, parts)
+    assert all(first < last for first, last in ranges)
+
+
+def test_gradients_have_the_same_bits_every_time():
+    tensors, geometry = make((2, 8, 40, 20), (3, 3), (1, 1), (1, 1), (1, 1), dtype=torch.float32)
+    leaves = [t.requires_grad_() for t in tensors]
+    results = [
+        torch.autograd.grad(deform_dwconv2d(*leaves, **geometry, backend="numba").square().sum(), leaves)
+        for _ in range(5)
+    ]
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(result, results[0]))
