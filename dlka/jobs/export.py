@@ -121,4 +121,4 @@ def _load(file: Path, deformable: bool) -> str:
     call = f"torch.export.load({file.name!r}).module()" if file.suffix == ".pt2" else f"torch.jit.load({file.name!r})"
     if not deformable:
         return f"{call}, with torch alone"
-    return f"import dlka.ops.library, then {call}; the fused operator runs where dlka is installed"
+    return f"import dlka.ops.library, then {call}; its fused operator runs on the CPU where dlka is installed"

@@ -93,7 +93,7 @@ def compare(case: Case, expected: Sequence[np.ndarray], got: Sequence[np.ndarray
 
 def _after_nms(output: np.ndarray) -> np.ndarray:
     """output [4 + classes, cells] -> rows [n, 6]: x1, y1, x2, y2 in letterboxed pixels, class, cell; by cell."""
-    rows, index = suppress(torch.tensor(output)[None], CONFIDENCE, IOU)  # a copy: it works in place
+    rows, index = suppress(torch.from_numpy(output)[None], CONFIDENCE, IOU)
     found = np.column_stack([rows[:, :4].double().numpy(), rows[:, 5].numpy(), index.numpy()])
     return found[np.argsort(found[:, 5])]
 

@@ -1,7 +1,7 @@
 """torch's own formats: torch.export (pt2) and TorchScript. Both keep the project's fused operator as one node.
 
 So a file runs at full speed where dlka is installed and `import dlka.ops.library` has registered the operator, and
-nowhere else; models without deformable convolutions need torch alone.
+nowhere else; models without deformable convolutions need torch alone. Both are traced on the CPU, for the CPU.
 """
 
 from __future__ import annotations

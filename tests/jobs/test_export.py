@@ -37,6 +37,8 @@ STAGES = [f"offset_P{level}_{kernel}" for level in (3, 4, 5) for kernel in ("5x5
 GATES = ["gate_P3", "gate_P4", "gate_P5"]
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -292,6 +294,12 @@ def test_outputs_of_models_with_several_blocks_a_level():
     rows = internal_outputs(net)
     assert len({row["output"] for row in rows}) == len(rows) == 18
     assert all(row["module"] in dict(net.named_modules()) for row in rows)
+
+
+def test_separable_offsets_have_the_same_names():
+    rows = internal_outputs(build_model("residual", offsets="separable").eval())
+    assert [row["output"] for row in rows] == [*STAGES, *GATES]
+    assert [row["kernel"] for row in rows[:2]] == [(5, 5), (7, 7)]
 
 
 def test_rigid_models_have_gates_alone():
