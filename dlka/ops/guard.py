@@ -14,9 +14,15 @@ def finite(offset: torch.Tensor) -> torch.Tensor:
     return offset.masked_fill(offset.isnan(), 0).clamp(-FAR, FAR)
 
 
+def broken(offset: torch.Tensor) -> torch.Tensor:
+    """[N, 1, Ho, Wo]: True where any offset of a cell is NaN."""
+    # A maximum keeps NaN: cheaper than a mask of all offsets.
+    return offset.detach().amax(1, keepdim=True).isnan()
+
+
 def poison(out: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """out [N, C, Ho, Wo] with NaN where any offset of a cell is NaN; no gradient flows back from there."""
-    return out.masked_fill(offset.isnan().any(1, keepdim=True), float("nan"))
+    return out.masked_fill(broken(offset), float("nan"))
 
 
 def empty_output(

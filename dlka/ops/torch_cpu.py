@@ -1,57 +1,180 @@
-"""Plain torch, for machines without numba and devices without a kernel: one weighted gather per tap.
+"""Plain torch, for machines without numba and devices without a kernel: weighted gathers, tap by tap.
 
-``embedding_bag`` sums four rows of a table with given weights, which is exactly a bilinear read of channels-last
-memory, and it has both gradients (of the table and of the weights).
+``embedding_bag`` sums rows of a table with given weights, which is exactly a bilinear read of channels-last memory
+(four rows a cell), and so are the gradients: of an offset with the derivatives of the four weights, of the map with
+the same reads turned round (the output cells that read a map cell, found by sorting). Coordinates are prepared for
+many taps at once and features handled tap by tap: nothing as large as a column buffer is ever alive.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dlka.ops.geometry import Geometry
-from dlka.ops.guard import finite, poison
+from dlka.ops.guard import broken, empty_output
+
+# The map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
+# reads zero without a mask, and so does the neighbour one further on.
+_FRAME = 2
+_AT_ONCE = 1 << 16  # taps times cells whose coordinates are prepared at once: they stay in the cache
 
 
-def run(
-    x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: Geometry
-) -> torch.Tensor:
-    """Shapes as in dlka.ops.deform_dwconv2d; one dtype, float32 or float64."""
-    n, channels, height, width = x.shape
-    out_height, out_width = offset.shape[2:]
-    kh, kw = geometry.kernel
-    cells = x.permute(0, 2, 3, 1).reshape(-1, channels)  # [N*H*W, C]
-    table = torch.cat([cells, cells.new_zeros(1, channels)])  # the last row is what lies outside the map
-    outside = n * height * width
-    base_y, base_x = (torch.from_numpy(a).to(offset) for a in geometry.axes(out_height, out_width))
-    safe = finite(offset)
-    image = torch.arange(n, device=x.device).view(n, 1, 1) * (height * width)
-    taps = weight.reshape(channels, -1).t()  # [K, C]
+def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    """Shapes as in dlka.ops.deform_dwconv2d; one dtype, float32 or float64. Differentiable once."""
+    if x.shape[0] == 0:
+        return empty_output(x, offset, weight, bias, geometry)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, offset, weight, bias)):
+        return _Deform.apply(x, offset, weight, bias, geometry)
+    return _forward(x, offset, weight, bias, geometry)
 
-    out = (
-        x.new_zeros(n * out_height * out_width, channels)
-        if bias is None
-        else bias.expand(n * out_height * out_width, -1)
+
+class _Deform(torch.autograd.Function):
+    """Autograd by itself would keep every tap's reads, indices and shares: more than a column buffer."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(x, offset, weight)
+        ctx.geometry = geometry
+        return _forward(x, offset, weight, bias, geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, offset, weight = ctx.saved_tensors
+        *grads, grad_bias = _backward(grad, x, offset, weight, ctx.geometry)
+        return *grads, grad_bias if ctx.needs_input_grad[3] else None, None
+
+
+class _Reads(NamedTuple):
+    """What some taps in a row read in the framed map: cells are all output cells of the batch."""
+
+    first: int  # the first of these taps
+    rows: Tensor  # [taps, 4 * cells]: for every cell its upper left, upper right, lower left, lower right neighbour
+    ly: Tensor  # [taps, cells]: fraction towards the lower neighbours
+    lx: Tensor  # [taps, cells]: fraction towards the right ones
+
+    def shares(self) -> Tensor:
+        """[taps, 4 * cells]: bilinear weight of every neighbour."""
+        both = self.ly * self.lx
+        right, lower = self.lx - both, self.ly - both
+        return _by_corner(1 - self.ly - right, right, lower, both)
+
+    def slopes(self) -> tuple[Tensor, Tensor]:
+        """Derivatives of the shares by y and by x."""
+        up, left = 1 - self.ly, 1 - self.lx
+        return _by_corner(-left, -self.lx, left, self.lx), _by_corner(-up, up, -self.ly, self.ly)
+
+
+def _forward(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    table, taps = _framed(x), weight.reshape(x.shape[1], -1).t().contiguous()  # [rows, C], [K, C]
+    n, _, height, width = offset.shape
+    cells = n * height * width
+    out = x.new_zeros(cells, x.shape[1]) if bias is None else bias.repeat(cells, 1)
+    for reads in _reads(x, offset, geometry):
+        starts = torch.arange(0, 4 * cells, 4, dtype=reads.rows.dtype, device=x.device)
+        for k, (rows, shares) in enumerate(zip(reads.rows, reads.shares()), reads.first):
+            out.addcmul_(_bags(table, rows, starts, shares), taps[k])
+    out.masked_fill_(broken(offset).reshape(cells, 1), float("nan"))
+    return out.view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _backward(
+    grad: Tensor, x: Tensor, offset: Tensor, weight: Tensor, geometry: Geometry
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, offset, weight and bias; nothing flows back from a cell with a NaN among its offsets."""
+    table, taps = _framed(x), weight.reshape(x.shape[1], -1).t().contiguous()  # [rows, C], [K, C]
+    n, channels, height, width = grad.shape
+    cells = n * height * width
+    grad = grad.masked_fill(broken(offset), 0).permute(0, 2, 3, 1).reshape(cells, channels).contiguous()
+    grad_table, grad_taps = torch.zeros_like(table), torch.zeros_like(taps)
+    grad_offset = offset.new_empty(len(taps), 2, cells)
+    for reads in _reads(x, offset, geometry):
+        starts = torch.arange(0, 4 * cells, 4, dtype=reads.rows.dtype, device=x.device)
+        shares, (along_y, along_x) = reads.shares(), reads.slopes()
+        turned = _turned(reads.rows, shares, len(table))
+        for i, rows in enumerate(reads.rows):
+            k = reads.first + i
+            scaled = grad * taps[k]
+            grad_taps[k] = _bags(table, rows, starts, shares[i]).mul_(grad).sum(0)
+            grad_offset[k, 0] = _bags(table, rows, starts, along_y[i]).mul_(scaled).sum(1)
+            grad_offset[k, 1] = _bags(table, rows, starts, along_x[i]).mul_(scaled).sum(1)
+            grad_table += _bags(scaled, *(t[i] for t in turned))
+    inner = grad_table.view(n, *(s + 2 * _FRAME for s in x.shape[2:]), channels)[:, _FRAME:-_FRAME, _FRAME:-_FRAME]
+    return (
+        inner.permute(0, 3, 1, 2),
+        grad_offset.view(-1, n, height, width).transpose(0, 1).contiguous(),
+        grad_taps.t().reshape(weight.shape),
+        grad.sum(0),
     )
-    for k in range(kh * kw):
-        # Clamped to just outside the map: reads zero, and the integer conversion of huge numbers is defined.
-        y = (base_y[k // kw].view(1, -1, 1) + safe[:, 2 * k]).clamp(-2, height + 1)
-        z = (base_x[k % kw].view(1, 1, -1) + safe[:, 2 * k + 1]).clamp(-2, width + 1)
-        y0, x0 = y.detach().floor(), z.detach().floor()
-        ly, lx = y - y0, z - x0
-        rows, shares = [], []
-        for dy, share_y in ((0, 1 - ly), (1, ly)):
-            for dx, share_x in ((0, 1 - lx), (1, lx)):
-                cy, cx = y0.long() + dy, x0.long() + dx
-                inside = (cy >= 0) & (cy < height) & (cx >= 0) & (cx < width)
-                rows.append(torch.where(inside, image + cy * width + cx, outside))
-                shares.append(share_y * share_x)
-        read = F.embedding_bag(
-            torch.stack(rows, -1).view(-1, 4),
-            table,
-            mode="sum",
-            per_sample_weights=torch.stack(shares, -1).view(-1, 4),
-        )  # [N*Ho*Wo, C]
-        out = out + read * taps[k]
-    out = out.view(n, out_height, out_width, channels).permute(0, 3, 1, 2)
-    return poison(out, offset)
+
+
+def _reads(x: Tensor, offset: Tensor, geometry: Geometry) -> Iterator[_Reads]:
+    """The reads of all taps, some taps at a time."""
+    n, _, height, width = x.shape
+    kh, kw = geometry.kernel
+    taps, pitch = kh * kw, width + 2 * _FRAME
+    image = (height + 2 * _FRAME) * pitch
+    integer = torch.int32 if n * image * taps < 2**31 else torch.int64
+    base_y, base_x = (torch.from_numpy(a).to(offset) for a in geometry.axes(*offset.shape[2:]))
+    base_y = base_y.repeat_interleave(kw, 0)[:, None, :, None]  # [K, 1, Ho, 1]
+    base_x = base_x.repeat(kh, 1)[:, None, None, :]  # [K, 1, 1, Wo]
+    dy, dx = offset.unflatten(1, (taps, 2)).permute(2, 1, 0, 3, 4)  # [K, N, Ho, Wo] each
+    origin = torch.arange(n, device=x.device).view(n, 1, 1) * image + _FRAME * (pitch + 1)  # row of each map's (0, 0)
+    corners = torch.tensor([0, 1, pitch, pitch + 1], dtype=integer, device=x.device)
+    step = max(1, _AT_ONCE // (n * image))
+    for first in range(0, taps, step):
+        some = slice(first, first + step)
+        y, ly = _split(base_y[some] + dy[some], height)
+        z, lx = _split(base_x[some] + dx[some], width)
+        cell = y.to(integer).mul_(pitch).add_(z.to(integer)).add_(origin.to(integer))
+        yield _Reads(first, (cell.unsqueeze(-1) + corners).flatten(1), ly.flatten(1), lx.flatten(1))
+
+
+def _split(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Whole and fractional part of positions along an axis, clamped into the frame; NaN lies outside the map too."""
+    position = position.clamp_(-_FRAME, size).nan_to_num_(nan=-_FRAME)
+    whole = position.floor()
+    return whole, position.sub_(whole)
+
+
+def _by_corner(*parts: Tensor) -> Tensor:
+    """Four [taps, cells] -> [taps, 4 * cells], the four of a cell side by side."""
+    out = parts[0].new_empty(*parts[0].shape, 4)
+    for corner, part in enumerate(parts):
+        out[..., corner] = part
+    return out.flatten(1)
+
+
+def _turned(rows: Tensor, shares: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same reads seen from the map, as arguments of `_bags` for each tap: which cells read a row of the table.
+
+    rows and shares [taps, 4 * cells], a table of `size` rows -> cells [taps, 4 * cells], starts [taps, size],
+    shares [taps, 4 * cells], all in the order of the rows that are read.
+    """
+    count = rows.shape[1]
+    tap = torch.arange(len(rows), dtype=rows.dtype, device=rows.device).unsqueeze(1)
+    keys = (rows + tap * size).flatten()  # one sort for all: those of a tap stay together
+    order = keys.sort(stable=True).indices
+    counts = keys.bincount(minlength=len(rows) * size).view(-1, size)
+    cells = order.view(-1, count).sub(tap * count) >> 2  # four neighbours each
+    starts = counts.cumsum(1) - counts
+    return cells.to(rows.dtype), starts.to(rows.dtype), shares.flatten()[order].view(-1, count)
+
+
+def _bags(table: Tensor, rows: Tensor, starts: Tensor, shares: Tensor) -> Tensor:
+    """[bags, C]: sums of table[rows] * shares, each from its start to the next one's."""
+    return F.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=shares)
+
+
+def _framed(x: Tensor) -> Tensor:
+    """[N, C, H, W] of any memory layout -> [N * (H+4) * (W+4), C] with a frame of zeros."""
+    n, channels, height, width = x.shape
+    frame = x.new_zeros(n, height + 2 * _FRAME, width + 2 * _FRAME, channels)
+    frame[:, _FRAME:-_FRAME, _FRAME:-_FRAME] = x.permute(0, 2, 3, 1)
+    return frame.view(-1, channels)
