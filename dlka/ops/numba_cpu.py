@@ -14,6 +14,7 @@ from dlka.ops.numba_kernels import LANES, backward_rows, forward_rows, frame_row
 # kernel sums into a map of its own per range, so there are fewer of them; their number does not depend on who is free,
 # and so neither does a bit of the result.
 _FORWARD_RANGES, _BACKWARD_RANGES = 4, 2
+_WORTH_SHARING = 1 << 18  # numbers; copying fewer takes less time than waking a thread
 
 
 def forward(
@@ -90,7 +91,7 @@ def _framed(x: torch.Tensor, plan: Plan) -> np.ndarray:
     rows, filled = n * (plan.height + 2 * FRAME), _filled(channels)
     frame = torch.empty(n, (plan.height + 2 * FRAME) * (plan.width + 2 * FRAME) * filled, dtype=x.dtype)
     shared = (_numbers(x), _planar(x), channels, plan, filled, _numbers(frame))
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if x.numel() > _WORTH_SHARING else 1
     workers.run(frame_rows, [(*shared, *r) for r in workers.ranges(rows, threads)], threads)
     return frame.numpy()
 

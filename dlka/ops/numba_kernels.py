@@ -40,6 +40,10 @@ def frame_rows(
             continue
         to[: FRAME * filled] = 0
         to[-FRAME * filled :] = 0
+        if not planar and channels == filled:
+            start = (n * height + h) * width * channels
+            to[FRAME * filled : -FRAME * filled] = x[start : start + width * channels]
+            continue
         for w in range(width):
             cell = to[(w + FRAME) * filled : (w + FRAME + 1) * filled]
             start, step = ((n * height + h) * width + w) * channels, 1

@@ -43,7 +43,8 @@ def run(kernel: Callable[..., Any], jobs: list[tuple[Any, ...]], threads: int) -
     futures = [_pool.submit(work) for _ in range(others)] if _pool else []
     work()
     for future in futures:
-        future.result()
+        if not future.cancel():  # one that has not begun is not waited for: no job is left
+            future.result()
 
 
 def ranges(rows: int, parts: int) -> list[tuple[int, int]]:
