@@ -96,6 +96,17 @@ def test_shrunk_views_keep_their_place():
     assert y == pytest.approx((400 + 50) * 0.2 - 0.5, abs=0.15)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (331, 256), (800, 500)])
+def test_a_shrunk_cut_out_is_the_shrunk_part_alone(corner):
+    """Only what is seen is shrunk: the picture around a cut-out may not move it."""
+    left, top = corner
+    image = cv2.resize(picture(30, 40), (1200, 900), interpolation=cv2.INTER_CUBIC)
+    view = View(left - 0.5, top - 0.5, left + 400 - 0.5, top + 400 - 0.5)
+    alone = cv2.resize(image[top : top + 400, left : left + 400], (100, 100), interpolation=cv2.INTER_AREA)
+    difference = np.abs(resample(image, view, 100, 100).astype(int) - alone)[2:-2, 2:-2]
+    assert difference.max() <= 4
+
+
 def test_marks_have_the_right_pixels():
     canvas = Canvas(np.zeros((50, 100, 3), np.uint8), width=400)
     draw_marks(canvas.axes, np.array([[30.0, 20.0]]), SAMPLE, 10, 2)

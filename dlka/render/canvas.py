@@ -7,6 +7,8 @@ once (one canvas belongs to one thread). The figure has 72 dots per inch, so tha
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 
 from dlka import palette
 from dlka.render.picture import Raster, View, check_image, resample, whole
+from dlka.render.plain_axes import PlainAxes
 
 PHONE = 360  # at this width on a screen the type is as large as the palette says
 TALL = 1.15  # a picture's height at most, in widths of the paper
@@ -24,11 +27,23 @@ NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked wi
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """[h, w, 3] uint8 as a PNG file, quickly rather than small."""
-    ok, data = cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    if not ok:
-        raise RuntimeError("the picture could not be encoded as PNG")
-    return data.tobytes()
+    """[h, w, 3] uint8 as a PNG file, quickly rather than small.
+
+    Each row as its difference from the row above (filter 2), then zlib's fastest level: for photographs under drawings
+    a third of the time of libpng's choice of filters, and a tenth larger. Format: W3C, PNG (third edition).
+    """
+    height, width = pixels.shape[:2]
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    flat = pixels.reshape(height, 3 * width)
+    rows[:, 0], rows[0, 1:] = 2, flat[0]
+    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, no interlace
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.data, 1)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 class Paper:
@@ -44,11 +59,15 @@ class Paper:
         self.line = palette.LINE * width / (2 * PHONE)
         self.figure = Figure(dpi=72, facecolor=palette.PAPER)
         self._panels: list[tuple[Axes, tuple[int, int, int, int]]] = []
-        self.strip = self.figure.add_axes((0, 0, 1, 1))  # data coordinates: pixels from the strip's top left corner
-        self.strip.set_axis_off()
-        self.strip.set_autoscale_on(False)
+        self.strip = self._axes()  # data coordinates: pixels from the strip's top left corner
         self.legend: list[str] = []  # every sentence on the legend, in order
         self._layout()
+
+    def _axes(self) -> Axes:
+        axes = self.figure.add_axes((0, 0, 1, 1), axes_class=PlainAxes)
+        axes.set_axis_off()
+        axes.set_autoscale_on(False)
+        return axes
 
     def _layout(self) -> None:
         total = self.picture_height + self.strip_height
@@ -70,9 +89,8 @@ class Paper:
     def panel(self, image: np.ndarray, view: View, left: int, top: int, width: int, height: int) -> Axes:
         """Axes over a rectangle of the sheet that show a view of a picture; data coordinates are its pixels."""
         check_image(image)
-        axes = self.figure.add_axes((0, 0, 1, 1), zorder=1)
-        axes.set_axis_off()
-        axes.set_autoscale_on(False)
+        axes = self._axes()
+        axes.set_zorder(1)
         axes.set_xlim(view.left, view.right)
         axes.set_ylim(view.bottom, view.top)
         axes.add_artist(Raster(resample(image, view, width, height)))

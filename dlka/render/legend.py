@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ def cells_and_pixels(cells: float, per_cell: float) -> str:
     return f"{number(cells)} {'cell' if cells == 1 else 'cells'} = {number(cells * per_cell)} px"
 
 
+@lru_cache(maxsize=4096)  # the same words again and again; asking the font costs more than drawing them
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width of a line of text in pixels."""
     font = get_font(findfont(FontProperties(weight="bold" if bold else "normal")))
@@ -81,8 +83,11 @@ def write(paper: Paper, x: float, y: float, text: str, colour: str = palette.MUT
 
 def wrapped(text: str, size: float, room: float, bold: bool = False) -> list[str]:
     """Lines that fit into a width in pixels, broken at spaces."""
+    words = text.split()
+    if words and text_width(" ".join(words), size, bold) <= room:  # most often
+        return [" ".join(words)]
     lines: list[str] = []
-    for word in text.split():
+    for word in words:
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, size, bold) <= room:
             lines[-1] = longer

@@ -11,6 +11,8 @@ from matplotlib.colors import to_rgb
 
 from dlka import palette
 
+FAR = 12  # times enlarged; beyond it single pixels are shown
+
 
 class View(NamedTuple):
     """A part of the picture: left, top, right, bottom in original pixels, measured at pixel centres like points."""
@@ -47,22 +49,27 @@ def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarr
     """The part of a picture in a view as [height, width, 3] uint8; beyond the picture's edge lies plain paper."""
     sx, sy = width / (view.right - view.left), height / (view.bottom - view.top)
     rows, columns = image.shape[:2]
-    if max(sx, sy) < 1:
-        # Shrink by areas first, as sampling every few pixels would leave jagged edges; the rest is near 1:1.
-        small = (max(1, round(columns * sx)), max(1, round(rows * sy)))
-        if view == whole(image):
-            return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    # Cubic reading is smooth when a little enlarged; far enlarged, the pixels themselves are the honest picture.
+    flags = cv2.INTER_NEAREST if min(sx, sy) > FAR else cv2.INTER_CUBIC
+    shrinks = max(sx, sy) < 1
+    if view == whole(image) and flags == cv2.INTER_CUBIC:  # many times faster than warping
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    left, top, fx, fy = 0, 0, 1.0, 1.0
+    if shrinks:
+        # Shrink by areas first, as sampling every few pixels would leave jagged edges; the rest is near 1:1. Only what
+        # is seen, and as much around it as cubic reading mixes in.
+        left, right = _span(view.left, view.right, 3 / sx, columns)
+        top, bottom = _span(view.top, view.bottom, 3 / sy, rows)
+        small = (max(1, round((right - left) * sx)), max(1, round((bottom - top) * sy)))
+        fx, fy = small[0] / (right - left), small[1] / (bottom - top)
+        image = cv2.resize(image[top:bottom, left:right], small, interpolation=cv2.INTER_AREA)
     # Warping takes the forward map: original x -> shrunk x -> sheet column.
-    fx, fy = image.shape[1] / columns, image.shape[0] / rows
     forward = np.array(
         [
-            [sx / fx, 0, (0.5 / fx - 0.5 - view.left) * sx - 0.5],
-            [0, sy / fy, (0.5 / fy - 0.5 - view.top) * sy - 0.5],
+            [sx / fx, 0, (0.5 / fx - 0.5 + left - view.left) * sx - 0.5],
+            [0, sy / fy, (0.5 / fy - 0.5 + top - view.top) * sy - 0.5],
         ]
     )
-    # Cubic reading is smooth when a little enlarged; far enlarged, the pixels themselves are the honest picture.
-    flags = cv2.INTER_NEAREST if min(sx, sy) > 12 else cv2.INTER_CUBIC
     out = cv2.warpAffine(image, forward, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     x = view.left + (np.arange(width) + 0.5) / sx
     y = view.top + (np.arange(height) + 0.5) / sy
@@ -70,6 +77,12 @@ def resample(image: np.ndarray, view: View, width: int, height: int) -> np.ndarr
     out[:, (x < -0.5) | (x > columns - 0.5)] = paper
     out[(y < -0.5) | (y > rows - 0.5)] = paper
     return out
+
+
+def _span(low: float, high: float, around: float, length: int) -> tuple[int, int]:
+    """The pixels (first, end) of an axis that lie in low..high or within `around` of it; at least one."""
+    first = min(max(int(np.floor(low - around)), 0), length - 1)
+    return first, max(min(int(np.ceil(high + around)) + 1, length), first + 1)
 
 
 class Raster(Artist):

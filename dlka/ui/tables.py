@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from functools import lru_cache
 from typing import Any
 
 import dlka
@@ -15,6 +16,7 @@ from dlka.ui.session import Look
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
+TILE = 32  # pixels; the models' largest stride
 STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside", "health"]
 
 
@@ -111,7 +113,7 @@ def cost_rows(look: Look) -> list[list[Any]]:
     """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
     sides = [(look.dlka, look.settings.dlka), (look.baseline, look.settings.baseline)]
     predictors = [load_predictor(model)[0] for _, model in sides]
-    counted = [predictor.multiply_adds(side.letterbox.padded) for predictor, (side, _) in zip(predictors, sides)]
+    counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
     table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
     table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
     table.extend(
@@ -121,6 +123,21 @@ def cost_rows(look: Look) -> list[list[Any]]:
         [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
     )
     return table
+
+
+def multiply_adds(model: str, size: tuple[int, int]) -> dict[str, int]:
+    """Multiply-adds of a model by part and in total for an input of (height, width) pixels, multiples of 32.
+
+    Counting runs the model, so it is done once, for one tile of 32 x 32 pixels: the nets are convolutions throughout,
+    and their work is in proportion to the pixels.
+    """
+    tiles = (size[0] // TILE) * (size[1] // TILE)
+    return {part: tiles * count for part, count in _tile_cost(model).items()}
+
+
+@lru_cache(maxsize=16)
+def _tile_cost(model: str) -> dict[str, int]:
+    return load_predictor(model)[0].multiply_adds((TILE, TILE))
 
 
 def badges(look: Look) -> str:

@@ -109,6 +109,12 @@ def test_old_files_make_room(monkeypatch, tmp_path):
     assert alive == made[-3:]
 
 
+@pytest.mark.parametrize("size", [(320, 256), (32, 640)])
+@pytest.mark.parametrize("model", ["residual", "control"])
+def test_cost_from_one_tile_is_the_counted_cost(model, size):
+    assert tables.multiply_adds(model, size) == session.load_predictor(model)[0].multiply_adds(size)
+
+
 def test_costs_stand_beside_each_other(look):
     rows = {row[0]: row[1:] for row in tables.cost_rows(look)}
     assert rows["parameters"][1] == "3,157,200"
