@@ -4,14 +4,8 @@ Architecture: Azad et al., "Beyond Self-Attention: Deformable Large Kernel Atten
 arXiv:2309.00121, figure 3; the rigid block is LKA, Guo et al., "Visual Attention Network", arXiv:2202.09741. Sub-module
 names are those of the paper's code, so that weights trained elsewhere load by name.
 
-How offsets are predicted is one word, the same in yamls, weights files and here:
-- "dense": a full convolution with the stage's own kernel, as in the paper; most of a block's parameters and time;
-- "separable": the same convolution factorised into a depthwise one and a 1x1 (Howard et al., "MobileNets",
-  arXiv:1704.04861);
-- "none": no offsets, the rigid twin.
-
-Offset nets start at zero output, as in Dai et al. (arXiv:1703.06211): every block begins as its rigid twin, and
-whatever deformation a trained model shows was learned, not left over from a random start.
+Offset nets start at zero output: every block begins as its rigid twin, and whatever deformation a trained model shows
+was learned, not left over from a random start.
 
 Maps are [N, C, H, W] throughout, in any memory layout; offsets are in cells of the map they sample.
 """
@@ -22,53 +16,14 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from dlka.depthwise import depthwise_conv2d
+from dlka.offset_nets import offset_net
 from dlka.ops import deform_dwconv2d
 
 SMALL: dict[str, Any] = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
 LARGE: dict[str, Any] = {"kernel_size": (7, 7), "padding": 9, "dilation": 3}
-
-
-class Float32Conv2d(nn.Conv2d):
-    """A convolution of an offset net: float32 at least, under autocast and in a model cast to half precision too.
-
-    forward: [N, C, H, W] -> [N, C_out, Ho, Wo] float32, or float64 for float64. With bfloat16 a position near 79 could
-    only move in steps of half a cell.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-        with torch.autocast(x.device.type, enabled=False):
-            bias = None if self.bias is None else self.bias.to(wide)
-            return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
-
-
-class OffsetConv2d(Float32Conv2d):
-    """The convolution that gives out offsets: [N, C, H, W] -> [N, 2K, Ho, Wo], starting at zero weights and bias."""
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-
-class SeparableOffsetNet(nn.Module):
-    """A dense offset convolution factorised: one kernel a channel, then a 1x1 that mixes them into offsets.
-
-    forward: [N, C, H, W] -> [N, 2K, Ho, Wo] float32. The depthwise part keeps the variance of what goes through it, so
-    that the 1x1, which starts at zero, has a gradient to learn from; it needs no bias, the 1x1's does the same.
-    """
-
-    def __init__(self, channels: int, kernel_size: tuple[int, int], **geometry: Any) -> None:
-        super().__init__()
-        self.depthwise = Float32Conv2d(channels, channels, kernel_size, groups=channels, bias=False, **geometry)
-        self.pointwise = OffsetConv2d(channels, 2 * math.prod(kernel_size), 1)
-        nn.init.normal_(self.depthwise.weight, std=math.prod(kernel_size) ** -0.5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pointwise(self.depthwise(x))
 
 
 class DepthwiseWeight(nn.Module):
@@ -94,8 +49,7 @@ class RigidConv(nn.Module):
         self.deform_conv = DepthwiseWeight(channels, kernel_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.deform_conv.weight
-        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups=x.shape[1])
+        return depthwise_conv2d(x, self.deform_conv.weight, self.stride, self.padding, self.dilation)
 
 
 class DeformConv(nn.Module):
@@ -120,7 +74,7 @@ class DeformConv(nn.Module):
         super().__init__()
         self.channels, self.kernel_size = channels, kernel_size
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.offset_net = _offset_net(
+        self.offset_net = offset_net(
             offsets, channels, kernel_size, {"stride": stride, "padding": padding, "dilation": dilation}
         )
         self.deform_conv = DepthwiseWeight(channels, kernel_size)
@@ -135,14 +89,6 @@ class DeformConv(nn.Module):
             dilation=self.dilation,
             backend=self.backend,
         )
-
-
-def _offset_net(offsets: str, channels: int, kernel_size: tuple[int, int], geometry: dict[str, Any]) -> nn.Module:
-    if offsets == "separable":
-        return SeparableOffsetNet(channels, kernel_size, **geometry)
-    if offsets == "dense":
-        return OffsetConv2d(channels, 2 * math.prod(kernel_size), kernel_size, **geometry)
-    raise ValueError(f"offsets: expected dense or separable (or none, for a rigid block), got {offsets!r}")
 
 
 class DeformableLKA(nn.Module):

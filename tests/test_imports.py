@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"layers", "models"}
+MODELS = OPS | {"depthwise", "offset_nets", "layers", "models"}
 INFERENCE = MODELS | {"inference"}
 DRAWING = INFERENCE | {"compare", "render", "stage_stats"}
 MAY_IMPORT = {
@@ -19,7 +19,9 @@ MAY_IMPORT = {
     "palette": set(),
     "images": set(),
     "ops": OPS,
-    "layers": OPS | {"layers"},
+    "depthwise": set(),
+    "offset_nets": {"depthwise"},
+    "layers": OPS | {"depthwise", "offset_nets", "layers"},
     "models": MODELS,
     "inference": INFERENCE,
     "compare": {"types"},
@@ -42,7 +44,7 @@ ONLY_IN = {
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),
     "triton": ("ops/triton_cuda.py",),
-    "torch": ("ops", "layers.py", "models", "inference", "jobs"),
+    "torch": ("ops", "depthwise.py", "offset_nets.py", "layers.py", "models", "inference", "jobs"),
 }
 
 

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from dlka.layers import (
-    DeformableLKA,
-    DeformableLKAAttention,
-    DeformConv,
-    Float32Conv2d,
-    OffsetConv2d,
-    RigidConv,
-    SeparableOffsetNet,
-)
+from dlka.layers import DeformableLKA, DeformableLKAAttention, DeformConv, RigidConv
+from dlka.offset_nets import Float32Conv2d, OffsetConv2d, SeparableOffsetNet
 
 DEFORMING = ["dense", "separable"]
 

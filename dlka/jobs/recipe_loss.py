@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from ultralytics.utils.loss import v8DetectionLoss
 
-from dlka.layers import OffsetConv2d
+from dlka.offset_nets import OffsetConv2d
 
 PARTS = ("soft_cls", "soft_box", "feature", "offset_mean")
 SOFT_WEIGHT = 2.0

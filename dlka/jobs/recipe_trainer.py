@@ -10,10 +10,10 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.jobs.recipe import Recipe
 from dlka.jobs.recipe_loss import RecipeLoss
-from dlka.layers import Float32Conv2d, OffsetConv2d
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
+from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 
 
 class RecipeTrainer(DLKATrainer):

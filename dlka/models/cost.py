@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlka.layers import DeformConv, Float32Conv2d, RigidConv
+from dlka.layers import DeformConv, RigidConv
 from dlka.models.build import DLKAModel
+from dlka.offset_nets import Float32Conv2d
 
 OFFSET_CONVOLUTIONS = "offset convolutions"
 DEFORMABLE_STEP = "deformable step"

@@ -18,10 +18,11 @@ from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train import read_start, train
-from dlka.layers import DeformConv, OffsetConv2d, SeparableOffsetNet
+from dlka.layers import DeformConv
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_model, save_weights
+from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 
 def draw(folder, count, labels=True):

@@ -13,7 +13,7 @@ from ultralytics import YOLO as StockYOLO
 from ultralytics.nn import tasks
 from ultralytics.nn.modules import C2f, Conv, Detect, DWConv
 
-from dlka.layers import DeformableLKAAttention, DeformConv, OffsetConv2d, RigidConv, SeparableOffsetNet
+from dlka.layers import DeformableLKAAttention, DeformConv, RigidConv
 from dlka.models.blocks import BottleneckDLKA, C2f_DLKA, DetectDLKA
 from dlka.models.build import (
     OFFSETS,
@@ -27,6 +27,7 @@ from dlka.models.build import (
 )
 from dlka.models.cost import parameters
 from dlka.models.yaml_file import ModelYamlError, load_model_yaml, read_text
+from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 HERE = Path(__file__).parent
 ONE, TWO = HERE / "article_one.yaml", HERE / "article_two.yaml"

@@ -47,7 +47,7 @@ def test_stock_yolov8n_has_the_published_cost():
 
 @pytest.mark.parametrize("placement", ["control", "neck-head", "residual"])
 @pytest.mark.parametrize("offsets", OFFSETS)
-@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+@pytest.mark.parametrize("size", [(96, 96), (96, 192)])  # maps that fall into phases of a dilation without padding
 def test_convolutions_are_those_that_torch_counts(placement, offsets, size):
     model = build_model(placement, offsets=offsets).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

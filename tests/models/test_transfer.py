@@ -9,11 +9,12 @@ import torch
 from torch import nn
 from ultralytics.nn.tasks import DetectionModel
 
-from dlka.layers import DeformableLKAAttention, OffsetConv2d
+from dlka.layers import DeformableLKAAttention
 from dlka.models.build import PLACEMENTS, DLKAModel, build_model, model_config
 from dlka.models.convert import read_checkpoint
 from dlka.models.cost import parameters
 from dlka.models.transfer import transfer
+from dlka.offset_nets import OffsetConv2d
 
 COCO = {i: f"class {i}" for i in range(80)} | {0: "person", 1: "bicycle", 2: "car"}
 FOUR = {0: "person", 1: "Car", 2: "bicycle", 3: "other"}

@@ -18,11 +18,12 @@ from PIL import Image, ImageDraw
 from ultralytics.utils import ASSETS
 
 import dlka
-from dlka.layers import DeformableLKAAttention, OffsetConv2d, SeparableOffsetNet
+from dlka.layers import DeformableLKAAttention
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.transfer import transfer
 from dlka.models.yaml_file import ModelYamlError
 from dlka.models.yolo import DLKATrainer
+from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
