@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 
 from dlka.ops.backends import choose
-from dlka.ops.geometry import Geometry, IntOrPair, accumulation_dtype, check, pair
+from dlka.ops.geometry import Geometry, IntOrPair, channels_last, check, pair
 
 __all__ = ["deform_dwconv2d"]
 
@@ -33,7 +33,7 @@ def deform_dwconv2d(
            x is float64. Sums are taken in that dtype too, and rounded to x's at the end.
     weight [C, 1, kh, kw] and bias [C] or None, of x's dtype
     stride, padding, dilation: an int or a (vertical, horizontal) pair
-    backend: "auto", "numba", "torch", "torchvision" or "reference" (see dlka.ops.backends)
+    backend: "auto", "numba", "triton", "torch", "torchvision" or "reference" (see dlka.ops.backends)
 
     Returns [N, C, Ho, Wo] of x's dtype; channels-last in memory if x is. Reads outside the map are zero, infinite and
     huge offsets included. A cell with a NaN among its offsets is NaN, and no gradient flows back from it to x, offset
@@ -50,11 +50,9 @@ def deform_dwconv2d(
     geometry = Geometry(kernel, pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
     check(x, offset, weight, bias, geometry)
     run = choose(backend, x.device)
-    wide = accumulation_dtype(x.dtype)
     with torch.autocast(x.device.type, enabled=False) if _autocast(x.device.type) else nullcontext():
-        out = run(x.to(wide), offset, weight.to(wide), None if bias is None else bias.to(wide), geometry).to(x.dtype)
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return out.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        out = run(x, offset, weight, bias, geometry)
+    return out.contiguous(memory_format=torch.channels_last if channels_last(x) else torch.contiguous_format)
 
 
 def _autocast(device_type: str) -> bool:

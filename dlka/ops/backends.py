@@ -1,8 +1,10 @@
 """The implementations of the operator, as a table. An explicit name runs or raises with the reason.
 
 ``auto`` takes the first of AUTO that supports the tensor's device:
-on the CPU numba, then torch; on other devices torchvision, then torch. torchvision's CPU kernel is never chosen by
-itself: it is the slowest of the three.
+on the CPU numba, then torch; on CUDA triton, then torchvision, then torch; elsewhere torchvision, then torch.
+torchvision's CPU kernel is never chosen by itself: it is the slowest of the three.
+
+``numba`` and ``triton`` are one operator of torch's, dlka.ops.library, which calls the kernels of the tensors' device.
 """
 
 from __future__ import annotations
@@ -12,18 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from dlka.ops.geometry import Geometry
+from dlka.ops.geometry import Geometry, accumulation_dtype
 
-Run = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "torch.Tensor | None", Geometry], torch.Tensor]
+Run = Callable[[Tensor, Tensor, Tensor, "Tensor | None", Geometry], Tensor]
 
 
 @dataclass(frozen=True)
 class Backend:
-    """supports(device) gives None or the reason why not; load() imports what it needs and gives the function."""
+    """supports(device) gives None or the reason why not; load() imports what it needs and gives the function.
+
+    half: the function takes float16 and bfloat16 maps as they are; otherwise they are widened to float32 before it.
+    """
 
     supports: Callable[[torch.device], str | None]
     load: Callable[[], Run]
+    half: bool = False
 
 
 def _import_error(module: str) -> str | None:
@@ -40,12 +47,20 @@ def _numba_supports(device: torch.device) -> str | None:
     return _import_error("numba")
 
 
-def _load_numba() -> Run:
+def _triton_supports(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return f"it runs on CUDA and the tensors are on {device}"
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    if torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
+        return f"it needs compute capability 8.0 and {torch.cuda.get_device_name(device)} has less"
+    return _import_error("triton")
+
+
+def _load_fused() -> Run:
     from dlka.ops.library import fused
 
-    def run(
-        x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: Geometry
-    ) -> torch.Tensor:
+    def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         return fused(x, offset, weight, bias, list(geometry.stride), list(geometry.padding), list(geometry.dilation))
 
     return run
@@ -55,24 +70,45 @@ def _load(module: str) -> Callable[[], Run]:
     return lambda: importlib.import_module(f"dlka.ops.{module}").run
 
 
+def _widened(run: Run) -> Run:
+    """The same for maps of every dtype: half precision is computed in float32 and rounded at the end."""
+
+    def wide(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        dtype = accumulation_dtype(x.dtype)
+        bias = None if bias is None else bias.to(dtype)
+        return run(x.to(dtype), offset, weight.to(dtype), bias, geometry).to(x.dtype)
+
+    return wide
+
+
 BACKENDS: dict[str, Backend] = {
-    "numba": Backend(_numba_supports, _load_numba),
+    "numba": Backend(_numba_supports, _load_fused),
+    "triton": Backend(_triton_supports, _load_fused, half=True),
     "torch": Backend(lambda device: None, _load("torch_cpu")),
     "torchvision": Backend(lambda device: None, _load("vision")),
     "reference": Backend(lambda device: None, _load("reference")),
 }
-AUTO = {"cpu": ("numba", "torch")}
+AUTO = {"cpu": ("numba", "torch"), "cuda": ("triton", "torchvision", "torch")}
 AUTO_ELSEWHERE = ("torchvision", "torch")
 
-_chosen: dict[tuple[str, str], Run] = {}
+_ready: dict[tuple[str, torch.device], str] = {}
+_runs: dict[str, Run] = {}
 
 
 def choose(name: str, device: torch.device) -> Run:
     """The function of a backend for a device. ValueError for an unknown name, RuntimeError where it cannot run."""
-    key = (name, device.type)
-    if key not in _chosen:
-        _chosen[key] = BACKENDS[resolve(name, device)].load()
-    return _chosen[key]
+    return _runs[_prepared(name, device)]
+
+
+@torch.compiler.assume_constant_result  # it imports and asks the driver: nothing to compile
+def _prepared(name: str, device: torch.device) -> str:
+    key = (name, device)
+    if key not in _ready:
+        chosen = resolve(name, device)
+        backend = BACKENDS[chosen]
+        _runs[chosen] = backend.load() if backend.half else _widened(backend.load())
+        _ready[key] = chosen
+    return _ready[key]
 
 
 def resolve(name: str, device: torch.device) -> str:

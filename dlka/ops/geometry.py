@@ -84,3 +84,8 @@ def check(
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """Offsets, coordinates and sums are float32 at least: in bfloat16 the step between numbers near 79 is 0.5 cell."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def channels_last(x: torch.Tensor) -> bool:
+    """Whether [N, C, H, W] lies in memory as [N, H, W, C] and in no other order: the result then does so too."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -1,18 +1,26 @@
-"""The fused operator as torch sees it: ``torch.ops.dlka.deform_dwconv2d``, one implementation per device.
+"""The fused operator as torch sees it: ``torch.ops.dlka.deform_dwconv2d``, one node whatever the device.
 
 Registered with a fake kernel and a backward, so that ``torch.compile(fullgraph=True)``, ``torch.export`` and
-``opcheck`` take it as one node. The CPU runs numba; a CUDA implementation is another ``register_kernel`` here.
+``opcheck`` take it as one node. KERNELS says which module computes on which device; it is imported at the first call
+there, so that a machine needs only what its own device needs.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dlka.ops import numba_cpu
-from dlka.ops.geometry import Geometry
+from dlka.ops.geometry import Geometry, channels_last
+
+# Device type -> module of dlka.ops with `forward` and `backward`. numba takes float32 and float64, triton half too.
+KERNELS = {"cpu": "numba_cpu", "cuda": "triton_cuda"}
+
+
+def _kernels(x: Tensor) -> Any:
+    return importlib.import_module(f"dlka.ops.{KERNELS[x.device.type]}")
 
 
 def _geometry(weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]) -> Geometry:
@@ -20,7 +28,11 @@ def _geometry(weight: Tensor, stride: list[int], padding: list[int], dilation: l
     return Geometry(*pairs)
 
 
-@torch.library.custom_op("dlka::deform_dwconv2d", mutates_args=(), device_types="cpu")
+def _format(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if channels_last(x) else torch.contiguous_format
+
+
+@torch.library.custom_op("dlka::deform_dwconv2d", mutates_args=(), device_types=tuple(KERNELS))
 def fused(
     x: Tensor,
     offset: Tensor,
@@ -30,11 +42,12 @@ def fused(
     padding: list[int],
     dilation: list[int],
 ) -> Tensor:
-    """Shapes as in dlka.ops.deform_dwconv2d; one dtype, float32 or float64; the result is channels-last in memory."""
-    return numba_cpu.forward(x, offset, weight, bias, _geometry(weight, stride, padding, dilation))
+    """Shapes and dtypes as in dlka.ops.deform_dwconv2d; the result is channels-last in memory if x is."""
+    out = _kernels(x).forward(x, offset, weight, bias, _geometry(weight, stride, padding, dilation))
+    return out.contiguous(memory_format=_format(x))
 
 
-@torch.library.custom_op("dlka::deform_dwconv2d_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("dlka::deform_dwconv2d_backward", mutates_args=(), device_types=tuple(KERNELS))
 def fused_backward(
     grad: Tensor,
     x: Tensor,
@@ -44,16 +57,16 @@ def fused_backward(
     padding: list[int],
     dilation: list[int],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x (channels-last in memory), offset and weight."""
-    return numba_cpu.backward(grad, x, offset, weight, _geometry(weight, stride, padding, dilation))
+    """Gradients of x (channels-last in memory), offset and weight, each in its dtype."""
+    return _kernels(x).backward(grad, x, offset, weight, _geometry(weight, stride, padding, dilation))
 
 
 @fused.register_fake
 def _(
     x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
 ) -> Tensor:
-    n, channels, height, width = x.shape[0], x.shape[1], offset.shape[2], offset.shape[3]
-    return x.new_empty(n, height, width, channels).permute(0, 3, 1, 2)
+    shape = (x.shape[0], x.shape[1], offset.shape[2], offset.shape[3])
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_format(x))
 
 
 @fused_backward.register_fake

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 from test_operator import make
 
 import dlka.ops.library
-from dlka.ops import deform_dwconv2d
+from dlka.ops import backends, deform_dwconv2d
+from dlka.ops.backends import BACKENDS, Backend, resolve
+from dlka.ops.geometry import channels_last
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_opcheck():
@@ -90,3 +97,63 @@ def test_a_forked_process_works_too():
     process.join(60)
     assert process.exitcode == 0
     assert queue.get() == wanted
+
+
+def test_a_first_call_may_be_compiled():
+    """In a fresh process: choosing a backend imports and asks the driver, which a compiler must not follow."""
+    code = (
+        "import torch; from dlka.ops import deform_dwconv2d\n"
+        "x, offset, weight = torch.randn(1, 2, 4, 4), torch.randn(1, 18, 4, 4), torch.randn(2, 1, 3, 3)\n"
+        "compiled = torch.compile(deform_dwconv2d, fullgraph=True, backend='eager')\n"
+        "got = compiled(x, offset, weight, padding=1)\n"
+        "torch.testing.assert_close(got, deform_dwconv2d(x, offset, weight, padding=1))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_half_is_widened_for_backends_that_do_not_take_it(name, monkeypatch):
+    seen = []
+
+    def run(x, offset, weight, bias, geometry):
+        seen.extend(t.dtype for t in (x, offset, weight, bias))
+        return x
+
+    backend = BACKENDS[name]
+    monkeypatch.setitem(BACKENDS, name, Backend(lambda device: None, lambda: run, backend.half))
+    monkeypatch.setattr(backends, "_ready", {})
+    monkeypatch.setattr(backends, "_runs", {})
+    (x, offset, weight, bias), geometry = make((1, 3, 4, 4), (1, 1), (1, 1), (0, 0), (1, 1), dtype=torch.float32)
+    out = deform_dwconv2d(x.half(), offset, weight.half(), bias.half(), **geometry, backend=name)
+    inside = torch.float16 if backend.half else torch.float32
+    assert seen == [inside, torch.float32, inside, inside]
+    assert out.dtype == torch.float16
+
+
+def test_auto_on_cuda(monkeypatch):
+    device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve("auto", device) == "torchvision"
+    with pytest.raises(RuntimeError, match="'triton' was asked for, but torch finds no CUDA device"):
+        resolve("triton", device)
+    with pytest.raises(RuntimeError, match="'triton' was asked for, but it runs on CUDA and the tensors are on cpu"):
+        resolve("triton", torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    pytest.importorskip("triton")
+    assert resolve("auto", device) == "triton"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old")
+    assert resolve("auto", device) == "torchvision"
+    with pytest.raises(RuntimeError, match=r"needs compute capability 8\.0 and Old has less"):
+        resolve("triton", device)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_node_keeps_the_memory_format(last):
+    (x, *rest), geometry = make(dtype=torch.float32)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    out = dlka.ops.library.fused(x, *rest, *(list(geometry[k]) for k in ("stride", "padding", "dilation")))
+    assert channels_last(out) == last
+    assert out.is_contiguous() != last

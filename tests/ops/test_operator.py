@@ -272,7 +272,6 @@ def test_an_explicit_backend_runs_or_says_why():
     with pytest.raises(RuntimeError, match="'numba' was asked for, but it runs on the CPU"):
         resolve("numba", torch.device("meta"))
     assert resolve("auto", torch.device("cpu")) == "numba"
-    assert resolve("auto", torch.device("cuda")) == "torchvision"
 
 
 def test_auto_without_numba(monkeypatch):
