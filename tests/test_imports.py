@@ -43,7 +43,7 @@ ONLY_IN = {
     "onnx": ("jobs/export_onnx.py",),
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),
-    "triton": ("ops/triton_cuda.py",),
+    "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling")),
     "torch": ("ops", "depthwise.py", "offset_nets.py", "layers.py", "models", "inference", "jobs"),
 }
 
