@@ -102,24 +102,28 @@ def val(args: argparse.Namespace) -> int:
 
 
 def bench(args: argparse.Namespace) -> int:
-    from dlka.jobs.bench import BASE, PASSES, bench_ops
+    from dlka.jobs.bench_ops import BASE, PASSES, bench_ops
 
     result = bench_ops(args.rounds, args.threads)
-    timed = [(o["name"], o["milliseconds"]) for o in result["operators"]]
+    operators = result["operators"]
+    timed = [(o["name"], o["milliseconds"]) for o in operators]
     rows = [
-        {
-            "operator": name,
-            "pass": which.replace("_", " + "),
-            **{backend: t[which] for backend, t in by_backend.items()},
-        }
+        {"operator": name, "pass": which.replace("_", " + "), **{b: t[which] for b, t in by_backend.items()}}
         for group in (timed, [("all six, ms", result["total"]), (f"{BASE} / it", result["ratio"])])
         for which in PASSES
         for name, by_backend in group
     ]
+    memory = [
+        {"peak memory, MB": o["name"], "pass": which.replace("_", " + "), "column buffer": o["column_bytes"] / 1e6}
+        | {backend: peak[which] / 1e6 for backend, peak in o["peak_bytes"].items()}
+        for which in PASSES
+        for o in operators
+    ]
     machine = result["machine"]
-    print(table(rows))
-    where = f"{machine['cpu']}, threads: {machine['threads']}, cores: {machine['cores']}"
+    print(f"{table(rows)}\n\n{table(memory)}")
+    where = f"{machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}, cores: {machine['cores']}"
     print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns. {where}.")
+    print(f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     _write_json(args.json, result)
     return 0

@@ -285,16 +285,18 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
 
 
 def test_bench(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import bench
+    from dlka.jobs import bench_ops
 
-    monkeypatch.setattr(bench, "MAPS", {"P3": (2, 5)})
+    monkeypatch.setattr(bench_ops, "MAPS", {"P3": (2, 5)})
     file = tmp_path / "bench.json"
     assert main(["bench", "ops", "--rounds", "1", "--threads", "1", "--json", str(file)]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0].split()[:2] == ["operator", "pass"]
     assert set(lines[0].split()[2:]) >= {"numba", "torch", "torchvision"}
-    assert sum(line.startswith("P3 5x5") for line in lines) == 2
+    assert sum(line.startswith("P3 5x5") for line in lines) == 4  # times and memory of two passes
+    assert any(line.startswith("peak memory, MB") and "column buffer" in line for line in lines)
+    assert max(len(line) for line in lines if not line.startswith("dlka ")) <= 120
     assert sum(line.startswith("torchvision / it") for line in lines) == 2
     assert "threads: 1, cores: " in out
     assert "torchvision 0" in out

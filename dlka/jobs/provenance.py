@@ -39,8 +39,14 @@ def weights(model: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """CPU name, logical cores, and the threads that torch uses now."""
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.system()}
+    """CPU name, the vector instructions that torch uses on it, logical cores, and the threads that torch uses now."""
+    return {
+        "cpu": _cpu(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+    }
 
 
 def _cpu() -> str:

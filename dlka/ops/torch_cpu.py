@@ -22,7 +22,7 @@ from dlka.ops.guard import broken, empty_output
 # The map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
 # reads zero without a mask, and so does the neighbour one further on.
 _FRAME = 2
-_AT_ONCE = 1 << 16  # taps times cells whose coordinates are prepared at once: they stay in the cache
+_AT_ONCE = 1 << 15  # taps times cells whose coordinates are prepared at once: they stay in the cache
 
 
 def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -96,8 +96,9 @@ def _backward(
     grad_offset = offset.new_empty(len(taps), 2, cells)
     for reads in _reads(x, offset, geometry):
         starts = torch.arange(0, 4 * cells, 4, dtype=reads.rows.dtype, device=x.device)
-        shares, (along_y, along_x) = reads.shares(), reads.slopes()
+        shares = reads.shares()
         turned = _turned(reads.rows, shares, len(table))
+        along_y, along_x = reads.slopes()
         for i, rows in enumerate(reads.rows):
             k = reads.first + i
             scaled = grad * taps[k]
@@ -160,11 +161,12 @@ def _turned(rows: Tensor, shares: Tensor, size: int) -> tuple[Tensor, Tensor, Te
     count = rows.shape[1]
     tap = torch.arange(len(rows), dtype=rows.dtype, device=rows.device).unsqueeze(1)
     keys = (rows + tap * size).flatten()  # one sort for all: those of a tap stay together
-    order = keys.sort(stable=True).indices
     counts = keys.bincount(minlength=len(rows) * size).view(-1, size)
-    cells = order.view(-1, count).sub(tap * count) >> 2  # four neighbours each
-    starts = counts.cumsum(1) - counts
-    return cells.to(rows.dtype), starts.to(rows.dtype), shares.flatten()[order].view(-1, count)
+    starts = (counts.cumsum(1) - counts).to(rows.dtype)
+    order = keys.sort(stable=True).indices
+    shares = shares.flatten()[order].view(-1, count)
+    cells = order.view(-1, count).sub_(tap * count).bitwise_right_shift_(2)  # four neighbours each
+    return cells.to(rows.dtype), starts, shares
 
 
 def _bags(table: Tensor, rows: Tensor, starts: Tensor, shares: Tensor) -> Tensor:

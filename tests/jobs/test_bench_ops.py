@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dlka.inference.probe import stages
-from dlka.jobs import bench
-from dlka.jobs.bench import KERNELS, MAPS, Operator, bench_ops
+from dlka.jobs import bench_ops as bench
+from dlka.jobs.bench_ops import KERNELS, MAPS, PASSES, Operator, bench_ops
 from dlka.models.build import build_model
 from dlka.ops.backends import BACKENDS
 
@@ -46,10 +46,33 @@ def test_result():
             assert min(times) > 0
             assert total[which] == pytest.approx(sum(times))
             assert result["ratio"][name][which] == pytest.approx(result["total"]["torchvision"][which] / total[which])
+            peaks = [o["peak_bytes"][name][which] for o in result["operators"]]
+            assert result["peak_bytes"][name][which] == max(peaks)
+            assert min(peaks) > 0
+    assert [o["column_bytes"] for o in result["operators"]] == [
+        4 * taps * channels * side**2 for channels, side in TINY.values() for taps in (25, 49)
+    ]
     assert result["machine"]["threads"] == 1
+    assert result["machine"]["vectors"]
     assert result["machine"]["cpu"]
     assert "numba" in result["versions"]
     json.dumps(result)
+
+
+def test_memory_against_the_column_buffer():
+    """torchvision's peak is the column buffer and little else; the other backends stay far below it."""
+    result = bench_ops(rounds=1, maps={"P4": MAPS["P4"]})
+    for operator in result["operators"]:
+        columns, peak = operator["column_bytes"], operator["peak_bytes"]
+        taps = 25 if operator["name"] == "P4 5x5" else 49
+        map_bytes, offset_bytes = (4 * channels * operator["map"] ** 2 for channels in (operator["channels"], 2 * taps))
+        assert columns == taps * map_bytes
+        for which in PASSES:  # beside the columns: results, gradients, guarded offsets, working copies
+            assert columns < peak["torchvision"][which] <= columns + 4 * (map_bytes + offset_bytes)
+        assert peak["numba"]["forward"] < columns / 8
+        assert peak["torch"]["forward"] < columns / 3
+        for backend in ("numba", "torch"):
+            assert peak[backend]["forward_backward"] < peak["torchvision"]["forward_backward"] * 0.6
 
 
 def test_backends_take_turns(monkeypatch):

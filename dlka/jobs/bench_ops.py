@@ -1,7 +1,9 @@
-"""How fast the backends run the six operators of a YOLOv8n neck at 640 pixels, measured side by side.
+"""How fast the backends run the six operators of a YOLOv8n neck at 640 pixels, and in how much memory, side by side.
 
 Backends take turns within each round, so that whatever else the machine does meets all of them; the least time over
-the rounds counts. Times are milliseconds; a ratio says how many times faster than torchvision.
+the rounds counts. Times are milliseconds; a ratio says how many times faster than torchvision. Memory is what a call
+takes at its peak above what was alive before, results counted and inputs not; it stands beside the column buffer that
+torchvision unrolls the map into: K * C * Ho * Wo numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 
 from dlka.jobs import provenance
+from dlka.jobs.peak_memory import peak_bytes
 from dlka.ops import deform_dwconv2d
 from dlka.ops.backends import BACKENDS
 
@@ -31,8 +34,9 @@ def bench_ops(
     """Time every CPU backend that runs here, except the reference; batch 1, float32, offsets of about one cell.
 
     threads: for torch and the fused kernels, as torch has them by default. Returns what a JSON needs: "operators"
-    (milliseconds by backend and pass), "total", "ratio" (to torchvision's total), rounds, machine, versions. Raises
-    ValueError for counts below one and RuntimeError where a backend's result is not torchvision's.
+    (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and "ratio" (to torchvision's) of the
+    milliseconds, "peak_bytes" (the largest of the operators), rounds, machine, versions. Raises ValueError for counts
+    below one and RuntimeError where a backend's result is not torchvision's.
     """
     if rounds < 1 or (threads is not None and threads < 1):
         raise ValueError(f"rounds and threads: expected at least 1, got {rounds} and {threads}")
@@ -48,16 +52,28 @@ def bench_ops(
                 for which in PASSES:
                     for backend in backends:
                         operator.measure(which, backend)
+        for operator in operators:  # after the times: the profiler stands in nobody's way
+            for backend in backends:
+                operator.weigh(backend)
         machine = provenance.machine()
     finally:
         torch.set_num_threads(before)
     total = {b: {w: sum(o.milliseconds[b][w] for o in operators) for w in PASSES} for b in backends}
     return {
         "operators": [
-            {"name": o.name, "channels": o.channels, "map": o.side, "milliseconds": o.milliseconds} for o in operators
+            {
+                "name": o.name,
+                "channels": o.channels,
+                "map": o.side,
+                "milliseconds": o.milliseconds,
+                "peak_bytes": o.peak_bytes,
+                "column_bytes": o.column_bytes,
+            }
+            for o in operators
         ],
         "total": total,
         "ratio": {b: {w: total[BASE][w] / total[b][w] for w in PASSES} for b in backends},
+        "peak_bytes": {b: {w: max(o.peak_bytes[b][w] for o in operators) for w in PASSES} for b in backends},
         "rounds": rounds,
         "machine": machine,
         "versions": provenance.versions(),
@@ -65,7 +81,7 @@ def bench_ops(
 
 
 class Operator:
-    """One deformable convolution with its inputs, and the least time of each backend so far."""
+    """One deformable convolution with its inputs, the least time of each backend so far, and its peak memory."""
 
     def __init__(self, name: str, channels: int, side: int, kernel: int) -> None:
         self.name, self.channels, self.side, self.options = name, channels, side, KERNELS[kernel]
@@ -73,7 +89,9 @@ class Operator:
         shapes = [(1, channels, side, side), (1, 2 * kernel**2, side, side), (channels, 1, kernel, kernel)]
         self.inputs = [torch.randn(shape, generator=random).requires_grad_() for shape in shapes]
         self.grad = torch.randn(shapes[0], generator=random)
+        self.column_bytes = kernel**2 * self.grad.nbytes
         self.milliseconds: dict[str, dict[str, float]] = {}
+        self.peak_bytes: dict[str, dict[str, int]] = {}
 
     def forward(self, backend: str) -> list[torch.Tensor]:
         """[output], without a graph."""
@@ -94,6 +112,13 @@ class Operator:
             run(backend)
             spent = 1000 * (time.perf_counter() - begin)
             times[which] = min(spent, times.get(which, spent))
+
+    def weigh(self, backend: str) -> None:
+        """Peak memory of both passes of a backend."""
+        self.peak_bytes[backend] = {
+            "forward": peak_bytes(lambda: self.forward(backend)),
+            "forward_backward": peak_bytes(lambda: self.forward_backward(backend)),
+        }
 
 
 def _operator(level: str, channels: int, side: int, kernel: int) -> Operator:
