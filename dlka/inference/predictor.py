@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,14 +50,40 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-class Predictor:
-    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
+def ready(model: DLKAModel, device: torch.device) -> DLKAModel:
+    """A copy of a model as it looks at pictures: float32, batch norms folded into convolutions, on the device.
 
-    def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
+    On the CPU its weights lie channels-last, as pictures do: then no layer turns its maps around, and stock YOLOv8n
+    takes about a seventh less time than in NCHW memory. On other devices their layout is left alone (unmeasured).
+    """
+    copy = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(device)
+    return copy.to(memory_format=torch.channels_last) if device.type == "cpu" else copy
+
+
+def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
+    """RGB [N, H, W, 3] uint8 -> [N, 3, H, W] float32 in 0..1; channels-last in memory, as the pictures are."""
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def precision(device: torch.device, bfloat16: bool) -> AbstractContextManager[Any]:
+    """The context in which a model runs: mixed precision, or float32."""
+    return torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+
+
+class Predictor:
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns.
+
+    bfloat16: convolutions in mixed precision, offsets and coordinates in float32 all the same. On processors with
+    AVX512-BF16 that takes 0.5 (stock) to 0.7 of the time, and it shows: boxes move by some pixels (up to 5 on pictures
+    of 1280), scores by up to 0.02, and a box near the least confidence may come or go.
+    """
+
+    def __init__(self, model: DLKAModel, device: torch.device | None = None, bfloat16: bool = False) -> None:
         self.device = device or best_device()
+        self.bfloat16 = bfloat16
         self.names: dict[int, str] = dict(model.names)
         self.parameters = parameters(model)  # before batch norms are folded into convolutions
-        self.model = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(self.device)
+        self.model = ready(model, self.device)
         self.strides = [int(s) for s in model.stride]
         self._lock = threading.Lock()
 
@@ -85,10 +113,11 @@ class Predictor:
             raise ValueError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
         begin = time.perf_counter()
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
-        x = torch.from_numpy(letterbox.apply(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        x = as_input(letterbox.apply(image)[None], self.device)
         prepared = time.perf_counter()
         with self._lock, torch.inference_mode(), deformation(self.model, strength), probe(self.model) as captures:
-            output = self.model(x)[0]
+            with precision(self.device, self.bfloat16):
+                output = self.model(x)[0].float()
             finite = bool(output.isfinite().all())  # also waits for the device
         ran = time.perf_counter()
         if not finite:

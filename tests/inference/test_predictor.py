@@ -11,15 +11,20 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from torch.nn import Conv2d
 from ultralytics import YOLO
 from ultralytics.utils import ASSETS
 
+from dlka.compare import compare
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import PredictionFailed, Predictor, load_predictor
+from dlka.inference.probe import probe
+from dlka.layers import DeformableLKA, DeformConv
 from dlka.models.adopt import adopt
 from dlka.models.catalog import find
 from dlka.models.weights import load_model
+from dlka.offset_nets import OffsetConv2d
 
 CPU = torch.device("cpu")
 PLACEMENTS = ["control", "neck", "residual", "head"]
@@ -172,6 +177,62 @@ def test_the_model_given_is_left_alone():
     Predictor(model, CPU).predict(np.zeros((32, 32, 3), np.uint8), size=32)
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("model", PLACEMENTS)
+def test_maps_stay_channels_last_on_the_cpu(pictures, model):
+    """From the picture to the head no layer gives out a map in other memory."""
+    predictor = load_predictor(model, "cpu")[0]
+    assert all(is_last(p) for p in predictor.model.parameters() if p.dim() == 4)
+    seen: dict[str, bool] = {}
+    hooks = [
+        m.register_forward_hook(lambda m, i, o, name=name: seen.update({name: is_last(o)}))
+        for name, m in predictor.model.named_modules()
+        if isinstance(m, Conv2d | DeformConv | DeformableLKA) and ".dfl." not in name  # boxes, which are no map
+    ]
+    predictor.predict(pictures["odd"], size=320)
+    for hook in hooks:
+        hook.remove()
+    assert len(seen) > 60
+    assert all(seen.values())
+
+
+def test_the_layout_changes_no_result(pictures):
+    model, _ = load_model(find("neck"))
+    predictor = Predictor(model, CPU)
+    prediction = predictor.predict(pictures["odd"], confidence=0.01, size=320)
+    x = torch.from_numpy(prediction.letterbox.apply(pictures["odd"])).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad(), probe(model) as captures:
+        model(x.contiguous())
+    for ours, plain in zip(prediction.captures + prediction.gates, captures.offsets + captures.gates, strict=True):
+        for name in ("offset", "values"):
+            np.testing.assert_allclose(getattr(ours, name, 0), getattr(plain, name, 0), atol=1e-3)
+
+
+def test_bfloat16_runs_in_it_and_keeps_offsets_in_float32(pictures):
+    model, _ = load_model(find("neck"))
+    dtypes: dict[type, set] = {}
+    exact, mixed = Predictor(model, CPU), Predictor(model, CPU, bfloat16=True)
+    hooks = [
+        m.register_forward_hook(lambda m, i, o: dtypes.setdefault(type(m), set()).add(o.dtype))
+        for m in mixed.model.modules()
+        if isinstance(m, Conv2d)
+    ]
+    found, wanted = (p.predict(pictures["bus"]) for p in (mixed, exact))
+    for hook in hooks:
+        hook.remove()
+    assert dtypes == {Conv2d: {torch.bfloat16}, OffsetConv2d: {torch.float32}}
+    pairs = compare(found.detections, wanted.detections).pairs
+    assert [p.kind for p in pairs] == ["both"] * len(wanted.detections)
+    assert all(p.iou > 0.95 and abs(p.score_change) < 0.03 for p in pairs)
+    assert any(p.score_change for p in pairs)
+    for ours, theirs in zip(found.captures, wanted.captures):
+        assert ours.offset.dtype == np.float32
+        np.testing.assert_allclose(ours.offset, theirs.offset, atol=0.1)
+
+
+def is_last(tensor: torch.Tensor) -> bool:
+    return tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(
