@@ -91,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("bench", run.bench, "measure how fast the operator's backends are")
     sub.add_argument("what", choices=["ops"])
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
+    sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of ops (default: %(default)s)")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 

@@ -102,6 +102,8 @@ def val(args: argparse.Namespace) -> int:
 
 
 def bench(args: argparse.Namespace) -> int:
+    if args.device == "cuda":
+        return _bench_cuda(args)
     from dlka.jobs.bench_ops import BASE, PASSES, bench_ops
 
     result = bench_ops(args.rounds, args.threads)
@@ -124,6 +126,32 @@ def bench(args: argparse.Namespace) -> int:
     where = f"{machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}, cores: {machine['cores']}"
     print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns. {where}.")
     print(f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into.")
+    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
+    _write_json(args.json, result)
+    return 0
+
+
+def _bench_cuda(args: argparse.Namespace) -> int:
+    from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
+
+    def report(row: dict[str, Any]) -> None:
+        line = table_row(row)
+        print(f"{line['case']}, {line['pass']}, {line['dtype']} ...", file=sys.stderr, flush=True)
+
+    result = bench_cuda(args.rounds, report=report)
+    rows, rates, machine = result["rows"], result["rates"], result["machine"]
+    print(table([table_row(row) for row in rows]))
+    if ratios := summary(rows):
+        print(f"\n{table(ratios)}")
+    for row in rows:
+        if row["lacks_memory"]:
+            line = table_row(row)
+            print(f"Does not fit: {line['case']}, {line['pass']}, {line['dtype']}: {', '.join(row['lacks_memory'])}.")
+    print(f"\nMilliseconds, the least of {result['rounds']} rounds in turns; bf16 stands beside torchvision's fp32.")
+    print(
+        f"Floor: {rates['bytes'] / 1e9:.0f} GB/s and {rates['multiply_adds'] / 1e12:.1f} T multiply-adds/s, measured."
+    )
+    print(f"{machine['gpu']}, {machine['gpu_memory_gib']} GiB; {machine['cpu']}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     _write_json(args.json, result)
     return 0
