@@ -8,15 +8,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import gradio as gr
-from gradio import FileData
-
 from dlka.images import read_image
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
 from dlka.ui import files, pictures, tables
 from dlka.ui.session import Look, Refused, Settings, look
 from dlka.ui.told import told
+from dlka.ui.toolkit import gr
 
 DEFAULT = Settings()
 
@@ -28,14 +26,14 @@ def add() -> None:
 
 
 def compare(
-    image: FileData,
+    image: gr.FileData,
     model: str = DEFAULT.dlka,
     baseline: str = DEFAULT.baseline,
     confidence: float = DEFAULT.confidence,
     iou: float = DEFAULT.iou,
     size: int = DEFAULT.size,
     strength: float = DEFAULT.strength,
-) -> tuple[dict[str, Any], FileData, FileData, FileData]:
+) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData]:
     """Both models on one picture: the report (objects, counts, stages, timings), the pictures of the baseline's boxes,
     of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a
     multiple of 32; strength: factor on every offset.
@@ -43,10 +41,10 @@ def compare(
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
     drawn = (files.picture(left), files.picture(right), files.picture(pictures.difference(result)))
-    return tables.report(result), *(FileData(path=path) for path in drawn)  # type: ignore[return-value]
+    return tables.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]
 
 
-def stages(image: FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
+def stages(image: gr.FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
     """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, shares,
     health.
     """
@@ -54,7 +52,7 @@ def stages(image: FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size)
 
 
 def offset_overlay(
-    image: FileData,
+    image: gr.FileData,
     model: str = DEFAULT.dlka,
     stage: str = "P3 5x5",
     kind: str = pictures.OVERLAYS[0],
@@ -62,31 +60,31 @@ def offset_overlay(
     opacity: float = 0.7,
     scale_cells: float = 0.0,
     size: int = DEFAULT.size,
-) -> FileData:
+) -> gr.FileData:
     """A stage's offset field over the picture, PNG. kind: Arrows, Flow colours, Magnitude or Sample density; tap: 0 for
     the mean, else from 1, row-major; scale_cells: end of the colour scale in cells, 0 for one shared by all stages.
     """
     scale: str | float = scale_cells or pictures.SCALES[0]
     drawn = pictures.offset_overlay(_look(image, dlka=model, size=size), stage, kind, tap, opacity, scale)
-    return FileData(path=files.picture(drawn, "offsets.png"))
+    return gr.FileData(path=files.picture(drawn, "offsets.png"))
 
 
 def attention_overlay(
-    image: FileData,
+    image: gr.FileData,
     model: str = DEFAULT.dlka,
     block: str = "P3",
     reduction: str = "mean",
     channel: int = 0,
     opacity: float = 0.65,
     size: int = DEFAULT.size,
-) -> FileData:
+) -> gr.FileData:
     """A block's attention map over the picture, PNG. reduction: mean, mean abs, max abs or channel."""
     drawn = pictures.gate_overlay(_look(image, dlka=model, size=size), block, reduction, channel, opacity)
-    return FileData(path=files.picture(drawn, "attention.png"))
+    return gr.FileData(path=files.picture(drawn, "attention.png"))
 
 
 def probe(
-    image: FileData, x: float, y: float, model: str = DEFAULT.dlka, size: int = DEFAULT.size
+    image: gr.FileData, x: float, y: float, model: str = DEFAULT.dlka, size: int = DEFAULT.size
 ) -> list[dict[str, Any]]:
     """Where every deform stage reads for the cell nearest to (x, y), pixels of the picture at pixel centres.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import gradio as gr
 
 from dlka.images import read_image
 from dlka.inference.predictor import best_device
@@ -14,9 +13,11 @@ from dlka.ui.examples import examples
 from dlka.ui.inputs import picture_input
 from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.told import told
+from dlka.ui.toolkit import gr
 
 ASKED = ("image", "dlka", "baseline", "confidence", "iou", "size", "classes", "strength")
 NO_PROGRESS = gr.Progress()
+PAINTERS = ThreadPoolExecutor(2, "painter")  # half of drawing is compression and resampling, which need no Python
 SIZES = (320, 416, 512, 640, 960, 1280)
 THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.orange,
@@ -27,10 +28,14 @@ THEME = gr.themes.Base(
 )
 
 
-def build_app() -> gr.Blocks:
-    """The whole page, with a finished comparison of the first example on it."""
+def first_look() -> Look:
+    """What the page opens with: the first example, compared by models that are ready from then on."""
     session.warm_up(Settings())
-    first = session.look(read_image(next(iter(examples().values()))), Settings())
+    return session.look(read_image(next(iter(examples().values()))), Settings())
+
+
+def build_app(first: Look) -> gr.Blocks:
+    """The whole page, with a finished comparison on it."""
     with gr.Blocks(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
         gr.Markdown(words.TITLE, elem_id="title")
         key = gr.State(first.key, time_to_live=7200)
@@ -65,12 +70,15 @@ def build_app() -> gr.Blocks:
             look = told(_look, *question, progress=progress)
             progress(0.8, "Drawing")
             middle = pictures.default_point(look)
+            field = PAINTERS.submit(tab_offsets.values, look, middle, *offsets)  # first, as it takes longest
+            boxes = PAINTERS.submit(tab_compare.values, look, view)
+            gates = PAINTERS.submit(tab_attention.values, look, *attention)
             return [
                 look.key,
                 middle,
-                *tab_compare.values(look, view),
-                *tab_offsets.values(look, middle, *offsets),
-                *tab_attention.values(look, *attention),
+                *boxes.result(),
+                *field.result(),
+                *gates.result(),
                 *tab_numbers.values(look),
             ]
 
@@ -172,7 +180,13 @@ def _choices(models: list[str]) -> list[tuple[str, str]]:
 
 def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
     """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME."""
-    app = build_app()
+    if block:
+        print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
+    return launch(build_app(first_look()), host, port, block)
+
+
+def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
+    """Let a page that is built answer, with the limits that strangers meet."""
     app.queue(max_size=32, default_concurrency_limit=4)
     app.launch(
         server_name=host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
+from dlka.ui.toolkit import gr
 
 
 def picture_input(*args: Any, **kwargs: Any) -> gr.Image:

@@ -153,9 +153,9 @@ def look(image: np.ndarray, settings: Settings) -> Look:
 
 
 def warm_up(settings: Settings) -> None:
-    """Load both models and run them once on nothing: nobody waits for a compiler, the first look is timed fairly."""
+    """Load both models and run them once on a little nothing: the first look waits for no compiler and no library."""
     for model in (settings.dlka, settings.baseline):
-        load_predictor(model)[0].predict(np.zeros((64, 64, 3), np.uint8), size=settings.size)
+        load_predictor(model)[0].predict(np.zeros((64, 64, 3), np.uint8), size=64)
 
 
 def recall(key: str) -> Look:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from dlka.ui import files, pictures, tables, words
 from dlka.ui.session import Look, recall
 from dlka.ui.told import told
+from dlka.ui.toolkit import gr
 
 
 def build(first: Look) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
 from dlka.inference.predictor import PredictionFailed
+from dlka.ui.toolkit import gr
 
 
 def told(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

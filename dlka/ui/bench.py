@@ -1,0 +1,116 @@
+"""How long the page takes to start and to answer, and how much memory it holds.
+
+Start, comparisons and memory are those of a page of its own process, asked over HTTP as a browser asks. Where the time
+goes is measured in another fresh process (bench_parts). Times are milliseconds, memory is MB resident.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+
+from dlka.images import read_image
+from dlka.ui.bench_visitor import Visitor
+from dlka.ui.examples import examples
+
+START = "from dlka.ui.app import serve; serve(port={port})"
+PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list
+
+
+def bench_page(compares: int = 20) -> dict[str, Any]:
+    """Start the page, compare so many different pictures with it, change overlays, start it once more in parts.
+
+    Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
+    comparison as in bench_parts, "compare" and "overlay" (least, median, and worst of a control's change, from the
+    request to the finished answer), "memory" (MB after the start and after the comparisons), "compares".
+
+    Raises ValueError for fewer than one comparison and RuntimeError where the page does not start or answer.
+    """
+    if compares < 1:
+        raise ValueError(f"rounds: expected at least 1 comparison, got {compares}")
+    begin = time.perf_counter()
+    with _page() as (url, process):
+        start = 1000 * (time.perf_counter() - begin)
+        memory = {"started": _megabytes(process)}
+        visitor = Visitor(url)
+        compare: list[float] = []
+        overlay: list[float] = []
+        for data in pictures(compares):
+            visitor.show_picture(data)
+            compare.append(visitor.change("Compare", "click"))
+            visitor.values["Overlay"] = ("Flow colours", "Magnitude")[len(overlay) % 2]
+            overlay.append(visitor.change("Overlay", "input"))
+        memory["after the comparisons"] = _megabytes(process)
+    parts = subprocess.run(
+        [sys.executable, "-m", "dlka.ui.bench_parts", str(time.time())], capture_output=True, text=True, check=False
+    )
+    if parts.returncode:
+        raise RuntimeError(f"the page could not be started in parts: {parts.stderr.strip()[-500:]}")
+    return {
+        "start": start,
+        **json.loads(parts.stdout.splitlines()[-1]),
+        "compare": _spread(compare),
+        "overlay": _spread(overlay),
+        "memory": memory,
+        "compares": compares,
+    }
+
+
+def pictures(count: int) -> Iterator[bytes]:
+    """JPEG files of so many different pictures: the first example of 810 x 1080 pixels, moved sideways."""
+    image = read_image(next(iter(examples().values())))
+    for i in range(count):
+        yield cv2.imencode(".jpg", np.roll(image, 16 * i, axis=1)[..., ::-1])[1].tobytes()
+
+
+@contextmanager
+def _page() -> Iterator[tuple[str, psutil.Process]]:
+    """The address and the process of a page on a free port, started as app.py starts it; stopped afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + PATIENCE
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-c", START.format(port=port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            while not _answers(url):
+                if process.poll() is not None or time.monotonic() > end:
+                    said.seek(0)
+                    words = said.read().decode(errors="replace").strip()[-500:]
+                    raise RuntimeError(f"the page did not start within {PATIENCE} s: {words}")
+                time.sleep(0.01)
+            yield url, psutil.Process(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url).read()
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+def _megabytes(process: psutil.Process) -> float:
+    return process.memory_info().rss / 1e6
+
+
+def _spread(times: list[float]) -> dict[str, float]:
+    return {"least": min(times), "median": float(np.median(times)), "most": max(times)}

@@ -1,0 +1,83 @@
+"""The page's bench: it asks the page as a browser does, and what it says is there. Nothing here depends on speed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from dlka.images import read_image
+from dlka.ui import bench, bench_parts, session
+from dlka.ui.bench_visitor import Visitor
+
+
+def test_a_visitor_changes_controls_of_the_running_page(server):
+    visitor = Visitor(server.rstrip("/"))
+    session._kept.clear()
+    visitor.show_picture(next(bench.pictures(1)))
+    visitor.values["Input size, px"] = 320
+    assert visitor.change("Compare", "click") > 0
+    (look,) = session._kept.values()
+    assert (look.settings.size, look.image.shape[:2]) == (320, (1080, 810))
+    visitor.values["Overlay"] = "Flow colours"
+    assert visitor.change("Overlay", "input") > 0
+    assert list(session._kept.values()) == [look], "an overlay asks no model"
+
+
+def test_what_the_page_refuses_is_an_error(server):
+    visitor = Visitor(server.rstrip("/"))
+    visitor.values["picture"] = None
+    with pytest.raises(RuntimeError, match="There is no picture yet"):
+        visitor.change("Compare", "click")
+
+
+def test_pictures_are_different_and_of_one_size():
+    shown = [read_image(data) for data in bench.pictures(3)]
+    assert {picture.shape for picture in shown} == {(1080, 810, 3)}
+    assert all(np.abs(shown[0].astype(int) - other).mean() > 5 for other in shown[1:])
+
+
+def test_bench_page_says_what_it_measured(server, monkeypatch):
+    parts = {"phases": [], "parts": {}}
+    monkeypatch.setattr(bench, "_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
+    answer = subprocess.CompletedProcess([], 0, f"a library said something\n{json.dumps(parts)}\n", "")
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
+    result = bench.bench_page(3)
+    assert json.loads(json.dumps(result)) == result
+    assert set(result) == {"start", "phases", "parts", "compare", "overlay", "memory", "compares"}
+    for spread in (result["compare"], result["overlay"]):
+        assert 0 < spread["least"] <= spread["median"] <= spread["most"]
+    assert min(result["memory"].values()) > 100
+
+
+def test_bench_page_refuses_no_comparisons():
+    with pytest.raises(ValueError, match="at least 1 comparison, got 0"):
+        bench.bench_page(0)
+
+
+def test_a_page_that_does_not_start_is_an_error(monkeypatch):
+    monkeypatch.setattr(bench, "START", "raise SystemExit('no such module')  # {port}")
+    with pytest.raises(RuntimeError, match="no such module"), bench._page():
+        pass
+
+
+def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
+    monkeypatch.setattr(bench_parts, "ROUNDS", 1)
+    result = bench_parts.measure(time.time())
+    names = [phase["phase"] for phase in result["phases"]]
+    assert names[0] == "interpreter"
+    assert names[-5:] == ["warm-up", "first look", "page built and drawn", "server started", "first answer"]
+    assert "import gradio" in names
+    assert all(phase["milliseconds"] >= 0 and phase["megabytes"] > 100 for phase in result["phases"])
+    assert {name.split()[-1] for name in result["parts"] if name.startswith("drawing")} == {
+        "Compare",
+        "Offsets",
+        "Attention",
+        "Numbers",
+    }
+    assert min(result["parts"].values()) > 0
