@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -105,15 +107,20 @@ def _taps(weight: torch.Tensor) -> np.ndarray:
 
 
 def _plan(x: torch.Tensor, offset: torch.Tensor, geometry: Geometry) -> Plan:
-    rows, columns = (axis[:, 0] for axis in geometry.axes(1, 1))  # undeformed positions of the first cell's taps
-    y, left = np.repeat(rows, len(columns)), np.tile(columns, len(rows))  # [K]
-    cells = np.arange(CHUNK) * geometry.stride[1]
-    if planar := _planar(offset):
-        tap_y, tap_x = np.repeat(y, CHUNK), np.add.outer(left, cells).ravel()
-    else:
-        tap_y, tap_x = np.tile(y, CHUNK), np.add.outer(cells, left).ravel()
-    dtype = np.float64 if offset.dtype == torch.float64 else np.float32
     (height, width), (out_height, out_width) = x.shape[2:], offset.shape[2:]
-    return Plan(
-        height, width, out_height, out_width, *geometry.stride, planar, tap_y.astype(dtype), tap_x.astype(dtype)
-    )
+    planar = _planar(offset)
+    taps = _tap_positions(geometry, planar, np.float64 if offset.dtype == torch.float64 else np.float32)
+    return Plan(height, width, out_height, out_width, *geometry.stride, planar, *taps)
+
+
+@lru_cache(maxsize=64)
+def _tap_positions(geometry: Geometry, planar: bool, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Undeformed y and x [K*CHUNK] of every tap from a chunk's first cell, in the order of the offsets' memory."""
+    rows, columns = (axis[:, 0] for axis in geometry.axes(1, 1))
+    y, x = np.repeat(rows, len(columns)), np.tile(columns, len(rows))  # [K]
+    cells = np.arange(CHUNK) * geometry.stride[1]
+    if planar:
+        tap_y, tap_x = np.repeat(y, CHUNK), np.add.outer(x, cells).ravel()
+    else:
+        tap_y, tap_x = np.tile(y, CHUNK), np.add.outer(cells, x).ravel()
+    return tap_y.astype(dtype), tap_x.astype(dtype)

@@ -11,10 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -49,5 +46,5 @@ def run(kernel: Callable[..., Any], jobs: list[tuple[Any, ...]], threads: int) -
 
 def ranges(rows: int, parts: int) -> list[tuple[int, int]]:
     """Rows in consecutive (first, last) ranges of nearly equal length, at most so many; none is empty."""
-    edges = np.linspace(0, rows, min(parts, rows) + 1).astype(int)
-    return [(int(a), int(b)) for a, b in pairwise(edges)]
+    parts = min(parts, rows)
+    return [(rows * i // parts, rows * (i + 1) // parts) for i in range(parts)]
