@@ -37,14 +37,14 @@ def json_encoder():
 
 
 def test_gradio_is_whole_without_its_interface_files():
-    """In a fresh process: every component is there, nothing wrote an interface, and classes have their files again."""
+    """In a fresh process: no interface file is read to be written, all components are there, classes have files."""
     code = """
 import inspect
 import dlka.ui
 from pathlib import Path
 opened = []
-write = Path.write_text
-Path.write_text = lambda path, *rest, **named: opened.append(path) or write(path, *rest, **named)
+read = Path.read_text
+Path.read_text = lambda path, *rest, **named: opened.append(path) or read(path, *rest, **named)
 from dlka.ui.toolkit import gr
 assert not [path for path in opened if path.suffix == ".pyi"], opened
 from gradio import component_meta
