@@ -65,6 +65,18 @@ def test_equal_to_torchvision(backend, dtype, changes):
         assert_close(got, want, dtype)
 
 
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_without_bias(backend):
+    (x, offset, weight, bias), geometry = make()
+    wanted, wanted_grads = gradients((x, offset, weight, torch.zeros_like(bias)), geometry, backend)
+    leaves = [t.requires_grad_() for t in (x, offset, weight)]
+    out = deform_dwconv2d(*leaves, **geometry, backend=backend)
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
+    assert_close(out, wanted, torch.float64)
+    for got, want in zip(torch.autograd.grad(out, leaves, grad), wanted_grads):
+        assert_close(got, want, torch.float64)
+
+
 @pytest.mark.parametrize("backend", FAST)
 def test_large_stage_of_dlka(backend):
     tensors, geometry = make((1, 8, 12, 9), (7, 7), (1, 1), (9, 9), (3, 3), dtype=torch.float32)
