@@ -41,8 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dlka", description="YOLOv8 with Deformable Large Kernel Attention.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, handler: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    def command(
+        name: str, handler: Callable[[argparse.Namespace], int], text: str, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        sub = among.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.set_defaults(handler=handler)
         return sub
 
@@ -88,11 +90,26 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("bench", run.bench, "measure how fast the operator's backends are")
-    sub.add_argument("what", choices=["ops"])
+    bench = commands.add_parser("bench", help="measure how fast the operator or whole models are")
+    benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+
+    sub = command("ops", run.bench, "the deformable operator: every backend, side by side", benches)
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of ops (default: %(default)s)")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("model", run.bench_model, "whole models beside stock YOLOv8, and where their time goes", benches)
+    sub.add_argument("--models", nargs="+", metavar="ID", help="placements (default: control neck residual head)")
+    sub.add_argument("--offsets", nargs="+", help="dense, separable, none (default: all three)")
+    sub.add_argument("--scales", nargs="+", help="n, s, m, l, x (default: n)")
+    sub.add_argument("--sizes", nargs="+", type=int, help="inputs in pixels (default: 320 640 1280)")
+    sub.add_argument("--batches", nargs="+", type=int, help="first at all sizes, more at the smallest (default: 1 8)")
+    sub.add_argument("--backends", nargs="+", help="of the deformable step (default: the one that models take)")
+    sub.add_argument("--bfloat16", action="store_true", help="every model in mixed precision too")
+    sub.add_argument("--device", help="cpu, cuda or mps (default: cpu)")
+    sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
+    sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")

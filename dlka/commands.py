@@ -131,6 +131,26 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
+def bench_model(args: argparse.Namespace) -> int:
+    from dlka.jobs.bench_law import law_row
+    from dlka.jobs.bench_model import bench_model as run
+    from dlka.jobs.bench_model import table_row
+
+    given = {k: v for k, v in vars(args).items() if k not in ("handler", "json") and v is not None}
+    result = run(**given, report=lambda case: print(f"{case} ...", file=sys.stderr, flush=True))
+    print(table([table_row(row) for row in result["rows"]]))
+    if result["laws"]:
+        print(f"\n{table([law_row(found) for found in result['laws']])}")
+        print("\nA call takes overhead + slope * megapixels of input, over all pictures of a batch; fitted.")
+    machine = result["machine"]
+    print(f"Milliseconds a call, the least of {result['rounds']} rounds in turns; parts from other calls, scaled.")
+    print("Random weights; offsets of about a cell. Multiply-adds of one picture. Ratio: to stock YOLOv8 in float32.")
+    print(f"{result['device']}; {machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}.")
+    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
+    _write_json(args.json, result)
+    return 0
+
+
 def _bench_cuda(args: argparse.Namespace) -> int:
     from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
 

@@ -77,6 +77,8 @@ def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
         (["convert", "none.pt", "b.pt"], "ends in .safetensors"),
         (["fetch", "yolov8s"], "expected yolov8n"),
         (["bench", "ops", "--rounds", "0"], "expected at least 1"),
+        (["bench", "model", "--sizes", "320", "33"], "sizes: expected multiples of 32"),
+        (["bench", "model", "--device", "abacus"], "device: expected one of cpu"),
         (["export", "--format", "zebra"], "expected one of onnx, torchscript, pt2, got 'zebra'"),
         (["export", "--format", "openvino"], "has no conversion rule for ONNX's DeformConv; use --format onnx"),
         (["export", "--format", "onnx", "--model", "nothing"], "got 'nothing'"),
@@ -328,6 +330,38 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
         ["bus.jpg", "1x3x64x32", "7", "0.0012", "1e-06", "-"],
         ["bus.jpg", "2x3x64x32", "7", "0.0012", "1e-06", "0.5"],
     ]
+
+
+def test_bench_model(tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    argv = ["--models", "neck", "--offsets", "separable", "--sizes", "32", "64", "--batches", "1", "2", "--rounds", "1"]
+    assert main(["bench", "model", *argv, "--threads", "1", "--json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].startswith("model    scale  offsets    backend  in       px  batch")
+    assert [line.split()[0] for line in lines[1:7]] == ["control", "neck"] * 3
+    assert "/ stock" in lines[0]
+    assert "overhead, ms" in out
+    assert "threads: 1." in out
+    assert "scale n, 64 px, batch 1 ..." in err
+    assert len(json.loads(file.read_text())["rows"]) == 6
+
+
+def test_bench_model_flags_are_its_arguments(monkeypatch):
+    from dlka.jobs import bench_model
+
+    given = {}
+    monkeypatch.setattr(bench_model, "bench_model", lambda **k: given.update(k) or {}["stop"])
+    flags = {"--models": "neck head", "--offsets": "none", "--scales": "n s", "--backends": "torch", "--device": "cuda"}
+    numbers = {"--sizes": "64 96", "--batches": "1 4", "--threads": "3", "--rounds": "7"}
+    argv = [word for flag, words in (flags | numbers).items() for word in (flag, *words.split())]
+    with pytest.raises(KeyError, match="stop"):
+        main(["bench", "model", *argv, "--bfloat16"])
+    given.pop("report")
+    assert given == {
+        **{"models": ["neck", "head"], "offsets": ["none"], "scales": ["n", "s"], "backends": ["torch"]},
+        **{"device": "cuda", "sizes": [64, 96], "batches": [1, 4], "threads": 3, "rounds": 7, "bfloat16": True},
+    }
 
 
 def test_serve_starts_the_page(monkeypatch):
