@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    bench = commands.add_parser("bench", help="measure how fast the operator or whole models are")
+    bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
 
     sub = command("ops", run.bench, "the deformable operator: every backend, side by side", benches)
@@ -110,6 +110,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", help="cpu, cuda or mps (default: cpu)")
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("page", run.bench_page, "the page: its start, a comparison, an overlay, its memory", benches)
+    sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")

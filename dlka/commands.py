@@ -151,6 +151,29 @@ def bench_model(args: argparse.Namespace) -> int:
     return 0
 
 
+def bench_page(args: argparse.Namespace) -> int:
+    from dlka.ui.bench import bench_page as run
+
+    result = run(args.compares)
+    from dlka.jobs.provenance import machine, versions  # not before: the bench's pages have the machine alone
+
+    result |= {"machine": machine(), "versions": versions()}
+    print(
+        table([{"a start": p["phase"], "ms": p["milliseconds"], "MB then": p["megabytes"]} for p in result["phases"]])
+    )
+    print(f"\n{table([{'a comparison, one after the other': k, 'ms': v} for k, v in result['parts'].items()])}")
+    asked = {"start to first answer": {"least": result["start"]}} | {k: result[k] for k in ("compare", "overlay")}
+    rows = [{"over HTTP, ms": k} | {c: v.get(c) for c in ("least", "median", "most")} for k, v in asked.items()]
+    print(f"\n{table(rows)}")
+    memory = ", ".join(f"{megabytes:.0f} MB {when}" for when, megabytes in result["memory"].items())
+    where = result["machine"]
+    print(f"\nResident: {memory}. {result['compares']} comparisons of different pictures at 640 px.")
+    print(f"{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
+    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
+    _write_json(args.json, result)
+    return 0
+
+
 def _bench_cuda(args: argparse.Namespace) -> int:
     from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
 

@@ -79,6 +79,7 @@ def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
         (["bench", "ops", "--rounds", "0"], "expected at least 1"),
         (["bench", "model", "--sizes", "320", "33"], "sizes: expected multiples of 32"),
         (["bench", "model", "--device", "abacus"], "device: expected one of cpu"),
+        (["bench", "page", "--compares", "0"], "expected at least 1 comparison"),
         (["export", "--format", "zebra"], "expected one of onnx, torchscript, pt2, got 'zebra'"),
         (["export", "--format", "openvino"], "has no conversion rule for ONNX's DeformConv; use --format onnx"),
         (["export", "--format", "onnx", "--model", "nothing"], "got 'nothing'"),
@@ -345,6 +346,29 @@ def test_bench_model(tmp_path, capsys):
     assert "threads: 1." in out
     assert "scale n, 64 px, batch 1 ..." in err
     assert len(json.loads(file.read_text())["rows"]) == 6
+
+
+def test_bench_page(monkeypatch, tmp_path, capsys):
+    from dlka.ui import bench
+
+    spread = {"least": 250.4, "median": 300.0, "most": 1400.0}
+    result = {
+        "start": 4012.0,
+        "phases": [{"phase": "import torch", "milliseconds": 812.3, "megabytes": 531.0}],
+        "parts": {"both models": 95.5},
+        "compare": spread,
+        "overlay": spread,
+        "memory": {"started": 910.4, "after the comparisons": 1100.0},
+    }
+    monkeypatch.setattr(bench, "bench_page", lambda compares: result | {"compares": compares})
+    file = tmp_path / "bench.json"
+    assert main(["bench", "page", "--compares", "3", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert ["import", "torch", "812.3", "531.0"] in [line.split() for line in out.splitlines()]
+    assert ["start", "to", "first", "answer", "4012.0", "-", "-"] in [line.split() for line in out.splitlines()]
+    assert ["compare", "250.4", "300.0", "1400.0"] in [line.split() for line in out.splitlines()]
+    assert "Resident: 910 MB started, 1100 MB after the comparisons. 3 comparisons" in out
+    assert json.loads(file.read_text())["machine"]["threads"] >= 1
 
 
 def test_bench_model_flags_are_its_arguments(monkeypatch):

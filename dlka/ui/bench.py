@@ -40,7 +40,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     Raises ValueError for fewer than one comparison and RuntimeError where the page does not start or answer.
     """
     if compares < 1:
-        raise ValueError(f"rounds: expected at least 1 comparison, got {compares}")
+        raise ValueError(f"compares: expected at least 1 comparison, got {compares}")
     begin = time.perf_counter()
     with _page() as (url, process):
         start = 1000 * (time.perf_counter() - begin)
