@@ -12,9 +12,9 @@ from dlka.ops.geometry import Geometry
 from dlka.ops.numba_chunk import CHUNK, FRAME, Plan
 from dlka.ops.numba_kernels import LANES, backward_rows, forward_rows, frame_rows
 
-# Ranges of rows per thread: a core that is busy with something else then holds up a small part only. The backward
-# kernel sums into a map of its own per range, so there are fewer of them; their number does not depend on who is free,
-# and so neither does a bit of the result.
+# Ranges of rows per thread: a core that is busy with something else then holds up a small part only. Where several
+# ranges of the backward share a picture, each sums into a map of its own, so there are fewer of them; how many does not
+# depend on which thread is free, and so neither does a bit of the result.
 _FORWARD_RANGES, _BACKWARD_RANGES = 4, 2
 _WORTH_SHARING = 1 << 18  # numbers; copying fewer takes less time than waking a thread
 
@@ -41,29 +41,35 @@ def forward(
 def backward(
     grad: torch.Tensor, x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, geometry: Geometry
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of x (channels-last memory), offset (in its own memory format) and weight."""
+    """Gradients of x (channels-last memory), offset and weight."""
     n, channels, height, width = x.shape
     out_height, out_width = offset.shape[2:]
     filled, taps = _filled(channels), weight.shape[2] * weight.shape[3]
     threads = torch.get_num_threads()
-    ranges = workers.ranges(n * out_height, _BACKWARD_RANGES * threads) if grad.numel() else []
-    grad_x = torch.zeros(len(ranges), n, height + 2 * FRAME, width + 2 * FRAME, filled, dtype=x.dtype)
-    grad_offset = torch.zeros(offset.shape, dtype=offset.dtype)
-    grad_weight = torch.zeros(len(ranges), taps, filled, dtype=x.dtype)
-    if ranges:
+    parts = workers.ranges(out_height, -(-_BACKWARD_RANGES * threads // n)) if grad.numel() else []
+    grad_x = torch.zeros(len(parts), n, height + 2 * FRAME, width + 2 * FRAME, filled, dtype=x.dtype)
+    grad_offset = torch.empty(offset.shape, dtype=offset.dtype)
+    grad_weight = torch.zeros(n, len(parts), taps, filled, dtype=x.dtype)
+    if parts:
         offset = offset.contiguous()
         plan = _plan(x, offset, geometry)
         grads = torch.zeros(n, out_height, out_width, filled, dtype=x.dtype)
         grads[..., :channels] = grad.detach().permute(0, 2, 3, 1)
+        offset_out = _numbers(grad_offset)
         shared = (_numbers(grads), _framed(x, plan), _numbers(offset), _taps(weight), filled, plan)
         jobs = [
-            (*shared, gx.view(n, -1).numpy(), _numbers(grad_offset), _numbers(gw), *r)
-            for gx, gw, r in zip(grad_x, grad_weight, ranges)
+            (*shared, gx.view(n, -1).numpy(), offset_out, _numbers(grad_weight[i, part]), row + first, row + last)
+            for i, row in enumerate(range(0, n * out_height, out_height))
+            for part, (gx, (first, last)) in enumerate(zip(grad_x, parts))
         ]
         workers.run(backward_rows, jobs, threads)
-    inner = grad_x.sum(0)[:, FRAME : FRAME + height, FRAME : FRAME + width]
-    weights = grad_weight.sum(0)[:, :channels].t().contiguous()
+    inner = _summed(grad_x)[:, FRAME : FRAME + height, FRAME : FRAME + width]
+    weights = grad_weight.sum((0, 1))[:, :channels].t().contiguous()
     return _unfilled(inner, channels), grad_offset, weights.view(weight.shape)
+
+
+def _summed(maps: torch.Tensor) -> torch.Tensor:
+    return maps[0] if len(maps) == 1 else maps.sum(0)
 
 
 def _filled(channels: int) -> int:
