@@ -97,11 +97,13 @@ def test_models_take_turns_and_hooks_have_turns_of_their_own(monkeypatch):
     monkeypatch.setattr(Entrant, "milliseconds", measure)
     monkeypatch.setattr(Entrant, "parts", parts)
     monkeypatch.setattr(Entrant, "run", lambda self, x: None)
-    monkeypatch.setattr(module, "deform", lambda model, x: None)
+    deformed = []
+    monkeypatch.setattr(module, "deform", lambda model, x: deformed.append((model.yaml["offsets"], x.shape[0])))
     rows = bench_model(["neck"], offsets=["dense"], sizes=[64], batches=[3], rounds=2)["rows"]
     turn = [("none", (3, 64)), ("dense", (3, 64))]
     assert order == turn * 2 + [(f"parts of {name}", shape) for name, shape in turn] * 2
     assert [row["milliseconds"] for row in rows] == [7.0, 2.0]  # the least of its own turns
+    assert deformed == [("none", 3), ("dense", 3)]
     assert rows[0]["parts"] == dict.fromkeys(PARTS, 7 / 4)
 
 
