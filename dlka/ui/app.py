@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from dlka.images import read_image
-from dlka.inference.predictor import best_device
-from dlka.ui import api, files, pictures, session, tab_attention, tab_compare, tab_numbers, tab_offsets, words
+from dlka.ui import (
+    api,
+    controls,
+    files,
+    pictures,
+    session,
+    tab_attention,
+    tab_compare,
+    tab_numbers,
+    tab_offsets,
+    words,
+)
 from dlka.ui.examples import examples
-from dlka.ui.inputs import picture_input
 from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
@@ -18,7 +27,6 @@ from dlka.ui.toolkit import gr
 ASKED = ("image", "dlka", "baseline", "confidence", "iou", "size", "classes", "strength")
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # half of drawing is compression and resampling, which need no Python
-SIZES = (320, 416, 512, 640, 960, 1280)
 THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.orange,
     neutral_hue=gr.themes.colors.slate,
@@ -42,7 +50,7 @@ def build_app(first: Look) -> gr.Blocks:
         point = gr.State(pictures.default_point(first), time_to_live=7200)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                asked = _controls(first)
+                asked = controls.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 compare_tab = tab_compare.build(first)
                 offsets_tab = tab_offsets.build(first)
@@ -122,60 +130,6 @@ def _look(
     pixels = read_image(image)
     progress(0.3, "Both models look")
     return session.look(pixels, Settings(dlka, baseline, confidence, iou, int(size), tuple(classes), strength))
-
-
-def _controls(first: Look) -> dict[str, Any]:
-    names = list(first.names.values())
-    with gr.Group():
-        image = picture_input(
-            str(next(iter(examples().values()))),
-            label="Picture",
-            sources=["upload", "clipboard", "webcam"],
-            height=280,
-            elem_id="picture",
-        )
-        example = gr.Dropdown(list(examples()), value=next(iter(examples())), label="or an example", filterable=False)
-    go = gr.Button("Compare", variant="primary")
-    with gr.Group():
-        dlka = gr.Dropdown(
-            _choices(session.dlka_models()), value=first.settings.dlka, label="D-LKA model", filterable=False
-        )
-        baseline = gr.Dropdown(
-            _choices(session.baseline_models()), value=first.settings.baseline, label="Baseline", filterable=False
-        )
-        strength = gr.Slider(
-            0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
-        )
-    with gr.Accordion("Detection settings", open=False):
-        confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
-        iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")
-        size = gr.Dropdown(list(SIZES), value=640, label="Input size, px", filterable=False)
-        classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
-    gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
-    return {
-        "image": image,
-        "go": go,
-        "example": example,
-        "dlka": dlka,
-        "baseline": baseline,
-        "confidence": confidence,
-        "iou": iou,
-        "size": size,
-        "classes": classes,
-        "strength": strength,
-    }
-
-
-def _choices(models: list[str]) -> list[tuple[str, str]]:
-    """Model ids with one honest line each."""
-    lines = {
-        "neck": "neck: inside the last three C2f",
-        "residual": "residual: after the last three C2f",
-        "head": "head: before the class outputs",
-        "control": "control: stock, trained alike",
-        "yolov8n": "yolov8n: official weights",
-    }
-    return [(lines.get(m, m), m) for m in models]
 
 
 def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
