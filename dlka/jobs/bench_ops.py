@@ -24,7 +24,9 @@ BASE = "torchvision"
 MAPS = {"P3": (32, 80), "P4": (64, 40), "P5": (128, 20)}
 KERNELS: dict[int, dict[str, int]] = {5: {"padding": 2, "dilation": 1}, 7: {"padding": 9, "dilation": 3}}
 TOLERANCE = 1e-3
-CALLS = 3  # a turn; the first call still meets the caches and the waking threads of the backend before it
+# A turn: the first calls still meet the caches of the backend before it, and its threads, which keep a core busy for
+# some milliseconds before they sleep.
+CALLS, SECONDS = 3, 0.02
 PASSES = ("forward", "forward_backward")
 
 
@@ -104,14 +106,16 @@ class Operator:
         return list(torch.autograd.grad(out, self.inputs, self.grad))
 
     def measure(self, which: str, backend: str) -> None:
-        """One turn of a backend: a few calls in a row, whose least time is kept if it is the least so far."""
+        """One turn of a backend: calls in a row, whose least time is kept if it is the least so far."""
         run: Callable[[str], Any] = getattr(self, which)
         times = self.milliseconds.setdefault(backend, {})
-        for _ in range(CALLS):
+        calls, turn = 0, time.perf_counter()
+        while calls < CALLS or time.perf_counter() - turn < SECONDS:
             begin = time.perf_counter()
             run(backend)
             spent = 1000 * (time.perf_counter() - begin)
             times[which] = min(spent, times.get(which, spent))
+            calls += 1
 
     def weigh(self, backend: str) -> None:
         """Peak memory of both passes of a backend."""
