@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlka import bench_commands
 from dlka import commands as run
 
 # Flags of `train`: the fields of dlka.jobs.train.Recipe, whose defaults apply where a flag is left out.
@@ -93,13 +94,13 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
 
-    sub = command("ops", run.bench, "the deformable operator: every backend, side by side", benches)
+    sub = command("ops", bench_commands.ops, "the deformable operator: every backend, side by side", benches)
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of ops (default: %(default)s)")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("model", run.bench_model, "whole models beside stock YOLOv8, and where their time goes", benches)
+    sub = command("model", bench_commands.model, "whole models beside stock YOLOv8, and where their time goes", benches)
     sub.add_argument("--models", nargs="+", metavar="ID", help="placements (default: control neck residual head)")
     sub.add_argument("--offsets", nargs="+", help="dense, separable, none (default: all three)")
     sub.add_argument("--scales", nargs="+", help="n, s, m, l, x (default: n)")
@@ -112,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("page", run.bench_page, "the page: its start, a comparison, an overlay, its memory", benches)
+    sub = command("page", bench_commands.page, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 

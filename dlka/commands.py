@@ -6,12 +6,11 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from dlka.printing import table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -97,106 +96,7 @@ def val(args: argparse.Namespace) -> int:
             moved.append({"model": result["model"], "stage": row["label"], **columns})
     if moved:
         print(f"\n{table(moved)}")
-    _write_json(args.json, results)
-    return 0
-
-
-def bench(args: argparse.Namespace) -> int:
-    if args.device == "cuda":
-        return _bench_cuda(args)
-    from dlka.jobs.bench_ops import BASE, PASSES, bench_ops
-
-    result = bench_ops(args.rounds, args.threads)
-    operators = result["operators"]
-    timed = [(o["name"], o["milliseconds"]) for o in operators]
-    rows = [
-        {"operator": name, "pass": which.replace("_", " + "), **{b: t[which] for b, t in by_backend.items()}}
-        for group in (timed, [("all six, ms", result["total"]), (f"{BASE} / it", result["ratio"])])
-        for which in PASSES
-        for name, by_backend in group
-    ]
-    memory = [
-        {"peak memory, MB": o["name"], "pass": which.replace("_", " + "), "column buffer": o["column_bytes"] / 1e6}
-        | {backend: peak[which] / 1e6 for backend, peak in o["peak_bytes"].items()}
-        for which in PASSES
-        for o in operators
-    ]
-    machine = result["machine"]
-    print(f"{table(rows)}\n\n{table(memory)}")
-    where = f"{machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}, cores: {machine['cores']}"
-    print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns. {where}.")
-    print(f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into.")
-    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
-    _write_json(args.json, result)
-    return 0
-
-
-def bench_model(args: argparse.Namespace) -> int:
-    from dlka.jobs.bench_law import law_row
-    from dlka.jobs.bench_model import bench_model as run
-    from dlka.jobs.bench_model import table_row
-
-    given = {k: v for k, v in vars(args).items() if k not in ("handler", "json") and v is not None}
-    result = run(**given, report=lambda case: print(f"{case} ...", file=sys.stderr, flush=True))
-    print(table([table_row(row) for row in result["rows"]]))
-    if result["laws"]:
-        print(f"\n{table([law_row(found) for found in result['laws']])}")
-        print("\nA call takes overhead + slope * megapixels of input, over all pictures of a batch; fitted.")
-    machine = result["machine"]
-    print(f"Milliseconds a call, the least of {result['rounds']} rounds in turns; parts from other calls, scaled.")
-    print("Random weights; offsets of about a cell. Multiply-adds of one picture. Ratio: to stock YOLOv8 in float32.")
-    print(f"{result['device']}; {machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}.")
-    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
-    _write_json(args.json, result)
-    return 0
-
-
-def bench_page(args: argparse.Namespace) -> int:
-    from dlka.ui.bench import bench_page as run
-
-    result = run(args.compares)
-    from dlka.jobs.provenance import machine, versions  # not before: the bench's pages have the machine alone
-
-    result |= {"machine": machine(), "versions": versions()}
-    print(
-        table([{"a start": p["phase"], "ms": p["milliseconds"], "MB then": p["megabytes"]} for p in result["phases"]])
-    )
-    print(f"\n{table([{'a comparison, one after the other': k, 'ms': v} for k, v in result['parts'].items()])}")
-    asked = {"start to first answer": {"least": result["start"]}} | {k: result[k] for k in ("compare", "overlay")}
-    rows = [{"over HTTP, ms": k} | {c: v.get(c) for c in ("least", "median", "most")} for k, v in asked.items()]
-    print(f"\n{table(rows)}")
-    memory = ", ".join(f"{megabytes:.0f} MB {when}" for when, megabytes in result["memory"].items())
-    where = result["machine"]
-    print(f"\nResident: {memory}. {result['compares']} comparisons of different pictures at 640 px.")
-    print(f"{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
-    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
-    _write_json(args.json, result)
-    return 0
-
-
-def _bench_cuda(args: argparse.Namespace) -> int:
-    from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
-
-    def report(row: dict[str, Any]) -> None:
-        line = table_row(row)
-        print(f"{line['case']}, {line['pass']}, {line['dtype']} ...", file=sys.stderr, flush=True)
-
-    result = bench_cuda(args.rounds, report=report)
-    rows, rates, machine = result["rows"], result["rates"], result["machine"]
-    print(table([table_row(row) for row in rows]))
-    if ratios := summary(rows):
-        print(f"\n{table(ratios)}")
-    for row in rows:
-        if row["lacks_memory"]:
-            line = table_row(row)
-            print(f"Does not fit: {line['case']}, {line['pass']}, {line['dtype']}: {', '.join(row['lacks_memory'])}.")
-    print(f"\nMilliseconds, the least of {result['rounds']} rounds in turns; bf16 stands beside torchvision's fp32.")
-    print(
-        f"Floor: {rates['bytes'] / 1e9:.0f} GB/s and {rates['multiply_adds'] / 1e12:.1f} T multiply-adds/s, measured."
-    )
-    print(f"{machine['gpu']}, {machine['gpu_memory_gib']} GiB; {machine['cpu']}.")
-    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
-    _write_json(args.json, result)
+    write_json(args.json, results)
     return 0
 
 
@@ -227,28 +127,5 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows with the same keys as aligned text under a header; numbers to the right, None as "-"."""
-    columns = list(rows[0])
-    lines = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    right = [not isinstance(rows[0][column], str) for column in columns]
-    return "\n".join(
-        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right)).rstrip()
-        for line in lines
-    )
-
-
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _write_json(path: str | None, content: Any) -> None:
-    if path:
-        Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")

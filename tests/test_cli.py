@@ -15,7 +15,7 @@ import yaml
 from ultralytics.utils import ASSETS
 
 from dlka.cli import TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
-from dlka.commands import table
+from dlka.printing import table
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"

@@ -29,8 +29,10 @@ MAY_IMPORT = {
     "render": {"types", "palette", "render", "compare", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
     "jobs": DRAWING | {"jobs"},
-    "cli": DRAWING | {"jobs", "ui", "cli", "commands"},
-    "commands": DRAWING | {"jobs", "ui", "commands"},
+    "cli": {"commands", "bench_commands", "inference"},
+    "commands": DRAWING | {"jobs", "ui", "printing"},
+    "bench_commands": {"jobs", "ui", "printing"},
+    "printing": set(),
     "__main__": {"cli"},
     "": {"models", "ops"},
 }

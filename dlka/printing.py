@@ -1,0 +1,32 @@
+"""How commands print rows, and write what they printed as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows with the same keys as aligned text under a header; numbers to the right, None as "-"."""
+    columns = list(rows[0])
+    lines = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    right = [not isinstance(rows[0][column], str) for column in columns]
+    return "\n".join(
+        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right)).rstrip()
+        for line in lines
+    )
+
+
+def write_json(path: str | None, content: Any) -> None:
+    """Nothing without a path."""
+    if path:
+        Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
