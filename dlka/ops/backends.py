@@ -100,7 +100,6 @@ def choose(name: str, device: torch.device) -> Run:
     return _runs[_prepared(name, device)]
 
 
-@torch.compiler.assume_constant_result  # it imports and asks the driver: nothing to compile
 def _prepared(name: str, device: torch.device) -> str:
     key = (name, device)
     if key not in _ready:
@@ -109,6 +108,11 @@ def _prepared(name: str, device: torch.device) -> str:
         _runs[chosen] = backend.load() if backend.half else _widened(backend.load())
         _ready[key] = chosen
     return _ready[key]
+
+
+# It imports and asks the driver: nothing to compile. torch.compiler.assume_constant_result sets the same mark, but it
+# imports the whole of torch.compile to do so.
+_prepared._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def resolve(name: str, device: torch.device) -> str:
