@@ -60,3 +60,23 @@ def test_gradients_have_the_same_bits_every_time():
     ]
     for result in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(result, results[0]))
+
+
+class _Deformed(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        torch.set_num_threads(2)  # a worker has one by default; with two its own pool must come to life
+        tensors, geometry = make((1, 8, 20, 20), (3, 3), (1, 1), (1, 1), (1, 1), seed=index)
+        return deform_dwconv2d(*tensors, **geometry, backend="numba")
+
+
+def test_data_loader_workers_give_the_same_numbers():
+    before = torch.get_num_threads()
+    try:
+        wanted = [_Deformed()[i] for i in range(4)]  # this process has its pool before its workers are forked
+    finally:
+        torch.set_num_threads(before)
+    loader = torch.utils.data.DataLoader(_Deformed(), batch_size=None, num_workers=2, timeout=60)
+    assert all(torch.equal(a, b) for a, b in zip(loader, wanted, strict=True))
