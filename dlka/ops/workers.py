@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
@@ -25,23 +25,39 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's t
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def run(kernel: Callable[..., Any], jobs: list[tuple[Any, ...]], threads: int) -> None:
-    """Run kernel(*job) for every job on so many threads, the caller's included."""
+def _threads() -> ThreadPoolExecutor:
     global _pool
+    _pool = _pool or ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dlka-kernel")
+    return _pool
+
+
+def run(kernel: Callable[..., Any], jobs: list[tuple[Any, ...]], threads: int) -> None:
+    """Run kernel(*job) for every job on so many threads, the caller's included.
+
+    When it returns or raises, no kernel runs any more: the arrays they write to are the caller's again. Once the
+    caller's own job raises, KeyboardInterrupt included, no other job begins; the error of another thread is raised when
+    all jobs are done. Only an interrupt of the last wait does not wait; a job keeps its arrays alive while it runs.
+    """
     queue = iter(jobs)  # handing out the next job is atomic
 
     def work() -> None:
         for job in queue:
             kernel(*job)
 
-    others = min(threads, len(jobs)) - 1
-    if others > 0 and _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dlka-kernel")
-    futures = [_pool.submit(work) for _ in range(others)] if _pool else []
-    work()
-    for future in futures:
-        if not future.cancel():  # one that has not begun is not waited for: no job is left
-            future.result()
+    futures: list[Future[None]] = []
+    errors: list[BaseException | None] = []
+    try:
+        for _ in range(min(threads, len(jobs)) - 1):
+            futures.append(_threads().submit(work))
+        work()
+    finally:
+        for _ in queue:  # after an error; otherwise no job is left
+            pass
+        # Those that have not begun are not waited for.
+        errors += [future.exception() for future in futures if not future.cancel()]
+    for error in errors:
+        if error:
+            raise error
 
 
 def ranges(rows: int, parts: int) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import torch
@@ -37,6 +38,34 @@ def test_an_error_in_a_job_reaches_the_caller(threads):
 
     with pytest.raises(ZeroDivisionError):
         workers.run(kernel, [(1,), (2,), (3,)], threads)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("who", ["caller", "other"])
+def test_when_a_job_raises_no_kernel_runs_any_more(who, error):
+    """Kernels write to arrays of the caller, who may do anything with them once the call is over."""
+    caller, lock, together = threading.current_thread(), threading.Lock(), threading.Barrier(3)
+    begun, done = [], []
+
+    def kernel(job):
+        me = threading.current_thread()
+        with lock:
+            begun.append((job, me))
+        if job < 3:
+            together.wait(timeout=30)  # all three threads are at work
+            others = [thread for _, thread in begun if thread is not caller]
+            if me is (caller if who == "caller" else others[0]):
+                raise error(job)
+        time.sleep(0 if me is caller else 0.1)  # the caller is done first, whoever raises
+        done.append(job)
+
+    with pytest.raises(error):
+        workers.run(kernel, [(i,) for i in range(10)], 3)
+    assert len(done) == len(begun) - 1
+    assert (len(begun) < 10) == (who == "caller")  # nobody begins another job once the caller's has raised
+    count = len(begun)
+    time.sleep(0.15)
+    assert len(begun) == count
 
 
 def test_no_jobs():
