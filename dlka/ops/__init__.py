@@ -37,7 +37,8 @@ def deform_dwconv2d(
 
     Returns [N, C, Ho, Wo] of x's dtype; channels-last in memory if x is. Reads outside the map are zero, infinite and
     huge offsets included. A cell with a NaN among its offsets is NaN, and no gradient flows back from it to x, offset
-    or weight. Under autocast x, weight and bias take autocast's dtype, offsets become float32.
+    or weight. Under autocast x, weight and bias take autocast's dtype, offsets become float32. Differentiable once, by
+    the reference as often as you like.
 
     Raises ValueError (shapes, devices, geometry, unknown backend), TypeError (dtypes) or RuntimeError (the named
     backend cannot run here), each one sentence with expected and got.

@@ -52,6 +52,10 @@ def check(
     if x.dim() != 4:
         raise ValueError(f"x: expected [N, C, H, W], got {list(x.shape)}")
     n, channels, height, width = x.shape
+    if 0 in (channels, height, width):
+        raise ValueError(
+            f"x: expected at least one channel and one cell, got {list(x.shape)}; only the batch may be empty"
+        )
     kh, kw = geometry.kernel
     if weight.dim() != 4 or weight.shape[0] != channels or weight.shape[1] != 1 or kh < 1 or kw < 1:
         raise ValueError(

@@ -113,4 +113,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_offset, grad_weight, grad_bias, None, None, None
 
 
+def _no_second_backward(ctx: Any, *grads: Tensor) -> Any:
+    raise RuntimeError("the fused deformable convolution is differentiable once; use backend='reference' for more")
+
+
 torch.library.register_autograd("dlka::deform_dwconv2d", _backward, setup_context=_setup)
+# Without it torch only warns, and second derivatives are zero.
+torch.library.register_autograd("dlka::deform_dwconv2d_backward", _no_second_backward)

@@ -31,7 +31,7 @@ def forward(
         biases = torch.zeros(_filled(channels), dtype=x.dtype)
         if bias is not None:
             biases[:channels] = bias.detach()
-        shared = (_framed(x, plan), _numbers(offset), _taps(weight), _numbers(biases), plan, _numbers(out))
+        shared = (_framed(x, plan), _numbers(offset), _taps(weight), _numbers(biases), plan, out.view(-1).numpy())
         threads = torch.get_num_threads()
         jobs = [(*shared, *r) for r in workers.ranges(n * out_height, _FORWARD_RANGES * threads)]
         workers.run(forward_rows, jobs, threads)
@@ -55,12 +55,12 @@ def backward(
         plan = _plan(x, offset, geometry)
         grads = torch.zeros(n, out_height, out_width, filled, dtype=x.dtype)
         grads[..., :channels] = grad.detach().permute(0, 2, 3, 1)
-        offset_out = _numbers(grad_offset)
+        offset_out = grad_offset.view(-1).numpy()
         shared = (_numbers(grads), _framed(x, plan), _numbers(offset), _taps(weight), filled, plan)
         jobs = [
-            (*shared, gx.view(n, -1).numpy(), offset_out, _numbers(grad_weight[i, part]), row + first, row + last)
+            (*shared, gx.view(n, -1).numpy(), offset_out, gw.view(-1).numpy(), row + first, row + last)
             for i, row in enumerate(range(0, n * out_height, out_height))
-            for part, (gx, (first, last)) in enumerate(zip(grad_x, parts))
+            for gx, gw, (first, last) in zip(grad_x, grad_weight[i], parts)
         ]
         workers.run(backward_rows, jobs, threads)
     inner = _summed(grad_x)[:, FRAME : FRAME + height, FRAME : FRAME + width]
@@ -87,7 +87,7 @@ def _planar(maps: torch.Tensor) -> bool:
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:
-    """All numbers of a tensor in the order of its memory, shared where that has no holes and is of one of two kinds."""
+    """All numbers of a tensor in the order of its memory, a copy where that is neither planar nor channels-last."""
     if tensor.dim() == 4 and not _planar(tensor):
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.detach().contiguous().view(-1).numpy()
@@ -98,7 +98,7 @@ def _framed(x: torch.Tensor, plan: Plan) -> np.ndarray:
     n, channels = x.shape[:2]
     rows, filled = n * (plan.height + 2 * FRAME), _filled(channels)
     frame = torch.empty(n, (plan.height + 2 * FRAME) * (plan.width + 2 * FRAME) * filled, dtype=x.dtype)
-    shared = (_numbers(x), _planar(x), channels, plan, filled, _numbers(frame))
+    shared = (_numbers(x), _planar(x), channels, plan, filled, frame.view(-1).numpy())
     threads = torch.get_num_threads() if x.numel() > _WORTH_SHARING else 1
     workers.run(frame_rows, [(*shared, *r) for r in workers.ranges(rows, threads)], threads)
     return frame.numpy()

@@ -242,6 +242,30 @@ def test_permuted_memory(backend):
 
 
 @pytest.mark.parametrize("backend", FAST)
+def test_gradients_in_odd_memory(backend):
+    """Of a sum (one number for all), and permuted; the offsets of two pictures are the same memory."""
+    (x, offset, weight, bias), geometry = make()
+    tensors = (x, offset[:1].expand_as(offset), weight, bias)
+    for grad in (x.new_ones(()).expand(2, 5, 2, 3), torch.randn(2, 3, 2, 5, dtype=x.dtype).permute(0, 3, 2, 1)):
+        leaves = [t.requires_grad_() for t in tensors]
+        out = deform_dwconv2d(*leaves, **geometry, backend=backend)
+        wanted = gradients(tensors, geometry, "reference", grad.contiguous())[1]
+        for got, want in zip(torch.autograd.grad(out, leaves, grad), wanted):
+            assert_close(got, want, torch.float64)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_second_derivatives_are_refused(backend):
+    """They would be zero without a word."""
+    tensors, geometry = make((1, 2, 3, 3))
+    leaves = [t.requires_grad_() for t in tensors]
+    out = deform_dwconv2d(*leaves, **geometry, backend=backend)
+    grads = torch.autograd.grad(out.square().sum(), leaves, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"differentiable once|once_differentiable|double backwards"):
+        sum(g.square().sum() for g in grads).backward()
+
+
+@pytest.mark.parametrize("backend", FAST)
 def test_scratch_memory_is_written_before_it_is_read(backend, monkeypatch):
     """Uninitialised memory is usually zero; poisoned with NaN it would show."""
     tensors, geometry = make()
@@ -255,6 +279,12 @@ def test_scratch_memory_is_written_before_it_is_read(backend, monkeypatch):
     ("change", "error", "says"),
     [
         (lambda t: (t[0][0], *t[1:]), ValueError, r"x: expected \[N, C, H, W\], got \[5, 5, 4\]"),
+        (
+            lambda t: (t[0][:, :0], *t[1:]),
+            ValueError,
+            r"x: expected at least one channel and one cell, got \[2, 0, 5, 4\]",
+        ),
+        (lambda t: (t[0][:, :, :0], *t[1:]), ValueError, r"at least one channel and one cell, got \[2, 5, 0, 4\]"),
         (lambda t: (t[0], t[1][:, :-1], *t[2:]), ValueError, r"offset: expected \[2, 12, 2, 3\].*got \[2, 11, 2, 3\]"),
         (lambda t: (*t[:2], t[2][:-1], t[3]), ValueError, r"weight: expected \[5, 1, kh, kw\].*got \[4, 1, 3, 2\]"),
         (lambda t: (*t[:3], t[3][:-1]), ValueError, r"bias: expected \[5\], got \[4\]"),
