@@ -7,8 +7,10 @@ its own source; that is half of its import, at every start. It leaves out classe
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 
@@ -29,7 +31,19 @@ def _without_source_files(package: str) -> Iterator[None]:
         inspect.getfile = getfile
 
 
-with _without_source_files("gradio"):
-    import gradio as gr
+def _import_ahead(package: str) -> None:
+    """Import a package without source files; where that fails, leave nothing of it, so that it can be imported plainly.
+
+    Only time is at stake: another version of the package may insist on its files.
+    """
+    with suppress(Exception), _without_source_files(package):
+        import_module(package)
+        return
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
+        del sys.modules[name]  # Python itself takes back the package, but not the submodules that were ready
+
+
+_import_ahead("gradio")
+import gradio as gr  # noqa: E402
 
 __all__ = ["gr"]
