@@ -40,12 +40,12 @@ MAY_IMPORT = {
 ONLY_IN = {
     "gradio": ("ui",),
     "ultralytics": ("models", "jobs"),
-    "numba": ("ops/numba_chunk.py", "ops/numba_kernels.py", "ops/simd.py"),
+    "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
     "onnx": ("jobs/export_onnx.py",),
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),
-    "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling")),
+    "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling", "probe")),
     "torch": ("ops", "depthwise.py", "offset_nets.py", "layers.py", "models", "inference", "jobs"),
 }
 

@@ -6,18 +6,16 @@ memory, so that nothing is turned round: entry t = k * next_tap + cell * next_ce
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from dlka.ops.numba_jit import kernel
 
 CHUNK = 16
 # A map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
 # the map reads zero without a branch, and so does the neighbour one further on.
 FRAME = 2
-# No fastmath: its licence to ignore NaN would turn offsets that are not numbers into ordinary ones, and a coordinate
-# depends on the order of its sum.
-FLAGS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 class Plan(NamedTuple):
@@ -45,7 +43,7 @@ class Chunk(NamedTuple):
     next_cell: int
 
 
-@numba.njit(**FLAGS)
+@kernel
 def new_chunk(plan: Plan, like: np.ndarray) -> Chunk:
     """Scratch memory for numbers of an array's dtype."""
     entries, dtype = len(plan.tap_y), like.dtype
@@ -55,7 +53,7 @@ def new_chunk(plan: Plan, like: np.ndarray) -> Chunk:
     return Chunk(dy, dx, np.empty(entries, np.int32), np.empty(4 * entries, dtype), next_tap, next_cell)
 
 
-@numba.njit(**FLAGS)
+@kernel
 def prepare(chunk: Chunk, offset: np.ndarray, plan: Plan, row: int, w0: int, count: int) -> None:
     """Fill a chunk for `count` cells from w0 on in a row of the output maps (rows of all pictures, one after another).
 
@@ -78,7 +76,7 @@ def prepare(chunk: Chunk, offset: np.ndarray, plan: Plan, row: int, w0: int, cou
     _locate(chunk, plan.tap_y, plan.tap_x, h * plan.step_y, w0 * plan.step_x, plan.height, plan.width)
 
 
-@numba.njit(**FLAGS)
+@kernel
 def _locate(chunk: Chunk, tap_y: np.ndarray, tap_x: np.ndarray, top: int, left: int, height: int, width: int) -> None:
     dy, dx, corner, shares = chunk.dy, chunk.dx, chunk.corner, chunk.shares
     number = dy.dtype.type
@@ -101,7 +99,7 @@ def _locate(chunk: Chunk, tap_y: np.ndarray, tap_x: np.ndarray, top: int, left: 
         shares[4 * t + 3] = lower_right
 
 
-@numba.njit(**FLAGS)
+@kernel
 def write_gradients(chunk: Chunk, grad_offset: np.ndarray, plan: Plan, row: int, w0: int, count: int) -> None:
     """The way back: dy and dx of a chunk to where its offsets came from."""
     dy, dx = chunk.dy, chunk.dx

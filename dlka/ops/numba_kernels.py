@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from dlka.ops.numba_chunk import CHUNK, FLAGS, FRAME, Chunk, Plan, new_chunk, prepare, write_gradients
+from dlka.ops.numba_chunk import CHUNK, FRAME, Chunk, Plan, new_chunk, prepare, write_gradients
+from dlka.ops.numba_jit import inlined, kernel
 from dlka.ops.simd import item, load, spread, store, total, zeros
 
 LANES, PAIR = 16, 32  # channels to a vector; PAIR at a time where there are enough of them
 
 
-@numba.njit(**FLAGS)
+@kernel
 def frame_rows(
     x: np.ndarray,  # [N*C*H*W] planar or [N*H*W*C] channels-last, C as it is
     planar: bool,
@@ -54,7 +54,7 @@ def frame_rows(
             cell[channels:] = 0
 
 
-@numba.njit(**FLAGS)
+@kernel
 def forward_rows(
     x: np.ndarray,  # [N, framed map]
     offset: np.ndarray,  # in the order of its memory
@@ -81,7 +81,7 @@ def forward_rows(
                     _sum_taps(image, chunk, cell, weight, bias, plan.width, channels - LANES, out, to, one)
 
 
-@numba.njit(inline="always", **FLAGS)
+@inlined
 def _sum_taps(
     image: np.ndarray,
     chunk: Chunk,
@@ -110,7 +110,7 @@ def _sum_taps(
     store(out, to + c, sums)
 
 
-@numba.njit(**FLAGS)
+@kernel
 def backward_rows(
     grad: np.ndarray,  # [N*Ho*Wo*C]
     x: np.ndarray,  # [N, framed map]
@@ -175,7 +175,7 @@ def backward_rows(
             write_gradients(chunk, grad_offset, plan, row, w0, count)
 
 
-@numba.njit(**FLAGS)
+@kernel
 def _find_poisoned(chunk: Chunk, taps: int, count: int, poisoned: np.ndarray) -> None:
     """A cell with a NaN offset is NaN whatever x and weight are: nothing flows back from it."""
     poisoned[:] = False
@@ -185,7 +185,7 @@ def _find_poisoned(chunk: Chunk, taps: int, count: int, poisoned: np.ndarray) ->
             poisoned[cell] |= chunk.dy[t] != chunk.dy[t] or chunk.dx[t] != chunk.dx[t]
 
 
-@numba.njit(inline="always", **FLAGS)
+@inlined
 def _tap_back(
     grad: np.ndarray,
     start: int,  # of the chunk's first cell in grad
