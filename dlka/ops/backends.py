@@ -54,7 +54,7 @@ def _triton_supports(device: torch.device) -> str | None:
         return "torch finds no CUDA device"
     if torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
         return f"it needs compute capability 8.0 and {torch.cuda.get_device_name(device)} has less"
-    return _import_error("triton")
+    return _import_error("triton") or importlib.import_module("dlka.ops.triton_probe").start_error(device)
 
 
 def _load_fused() -> Run:

@@ -142,6 +142,13 @@ def test_auto_on_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     pytest.importorskip("triton")
+    from dlka.ops import triton_probe
+
+    monkeypatch.setattr(triton_probe, "start_error", lambda device: "no compiler")
+    assert resolve("auto", device) == "torchvision"
+    with pytest.raises(RuntimeError, match="'triton' was asked for, but no compiler"):
+        resolve("triton", device)
+    monkeypatch.setattr(triton_probe, "start_error", lambda device: None)
     assert resolve("auto", device) == "triton"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old")

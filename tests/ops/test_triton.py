@@ -443,3 +443,24 @@ def test_every_candidate_compiles_without_spills(compiled, name, channels, dtype
 def test_other_variants_compile(compiled, arch, name, dtype, channels, options):
     build, _ = compiled
     assert build(name, dtype, channels, arch, taps=(3, 3), **options)["cubin"]
+
+
+def test_a_machine_that_cannot_start_kernels_says_why(monkeypatch):
+    module = importlib.import_module("dlka.ops.triton_probe")
+
+    class Failing:
+        def __getitem__(self, grid):
+            raise RuntimeError("Failed to find\nC compiler.")
+
+    monkeypatch.setattr(module, "_write_one", Failing())
+    error = module.start_error.__wrapped__(torch.device("cpu"))
+    assert error == "Triton cannot start a kernel there (RuntimeError: Failed to find C compiler.)"
+
+
+def test_the_first_kernel_runs(host, monkeypatch):
+    sys.modules.pop("dlka.ops.triton_probe", None)
+    module = importlib.import_module("dlka.ops.triton_probe")  # interpreted without a GPU, as the host's kernels
+    assert module.start_error(DEVICE) is None
+    monkeypatch.setattr(module, "_write_one", {(1,): lambda out: None})
+    assert module.start_error.__wrapped__(DEVICE) == "Triton's kernels compute something else there (1 became 0)"
+    sys.modules.pop("dlka.ops.triton_probe", None)
