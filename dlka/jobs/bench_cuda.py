@@ -82,17 +82,23 @@ def measure(case: Case, rounds: int, rates: dict[str, float], device: str = "cud
             if operator is None:
                 break
             torch.cuda.empty_cache()
-            run = operator.run(who, dtype, which)
             try:
+                run = operator.run(who, dtype, which)
                 peaks[who, dtype] = cuda_timer.peak(run)
                 turns[who, dtype, "eager"] = run
                 turns[who, dtype, "graph"] = cuda_timer.captured(run)
             except FULL:
                 lacking.append(f"{who} {dtype}" + (" graph" if (who, dtype) in peaks else ""))
         for _ in range(rounds):
-            for key, turn in turns.items():
-                spent = cuda_timer.turn(turn)
-                times[key] = min(spent, times.get(key, spent))
+            for key, turn in list(turns.items()):
+                try:
+                    spent = cuda_timer.turn(turn)
+                except FULL:  # it fits alone, but not beside what the graphs hold
+                    lacking.append(" ".join(key))
+                    del turns[key]
+                    times.pop(key, None)
+                else:
+                    times[key] = min(spent, times.get(key, spent))
         turns.clear()
         for dtype in DTYPES:
             yield _row(case, dtype, which, times, peaks, rates) | {"lacks_memory": lacking}

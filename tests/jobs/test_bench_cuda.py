@@ -152,6 +152,37 @@ def test_what_does_not_fit_is_named(timer, monkeypatch, what):
     assert line["ratio graph"] is None
 
 
+def test_what_does_not_fit_beside_the_graphs_is_named(timer, monkeypatch):
+    real, calls = cuda_timer.turn, []
+
+    def full(run):
+        calls.append(run)
+        if len(calls) == 7:  # torchvision, eager, in the second round
+            raise torch.cuda.OutOfMemoryError
+        return real(run)
+
+    monkeypatch.setattr(cuda_timer, "turn", full)
+    row = next(bench.measure(SMALL, 3, RATES))
+    assert row["lacks_memory"] == ["torchvision fp32 eager"]
+    assert row["ratio"] == {"graph": 4.0}
+    assert row["milliseconds"] == {BASE: {"graph": 2.0}, OURS: {"eager": 2.0, "graph": 0.5}}
+    assert len(calls) == 6 * 3 - 1
+
+
+def test_a_dtype_whose_inputs_do_not_fit_is_named(timer, monkeypatch):
+    right = Operator.run
+
+    def limited(self, who, dtype, which, images=None):
+        if dtype == "bf16" and timer:  # the check was before the first peak
+            raise torch.cuda.OutOfMemoryError
+        return right(self, who, dtype, which, images)
+
+    monkeypatch.setattr(Operator, "run", limited)
+    rows = list(bench.measure(SMALL, 1, RATES))[:2]
+    assert [row["lacks_memory"] for row in rows] == [["triton bf16"]] * 2
+    assert rows[1]["ratio"] == {}
+
+
 def test_a_case_whose_inputs_do_not_fit_is_named(monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError
