@@ -95,10 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
 
     sub = command("ops", bench_commands.ops, "the deformable operator: every backend, side by side", benches)
-    sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
-    sub.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="cuda takes no --threads (default: %(default)s)"
-    )
+    sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels, on the CPU")
+    sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
