@@ -10,7 +10,6 @@ is imported) the same kernels run on CPU tensors, untuned.
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -49,7 +48,7 @@ def forward(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geom
                 * triton.cdiv(channels, block["BLOCK_C"] * (1 + block["PAIR"])),
             )
 
-        with _on(x):
+        with torch.cuda.device_of(x):  # Triton launches on the current device
             tuned(forward_kernel, channels, x.element_size())[grid](
                 _rows(x),
                 offset.contiguous(),
@@ -90,7 +89,7 @@ def backward(
     grad_offset = torch.empty(channel_blocks, *offset.shape, dtype=wide, device=x.device)
     grad_weight = torch.empty(n * chunks, taps, channels, dtype=wide, device=x.device)
     flat, offset = grad.reshape(n, channels, cells), offset.contiguous()
-    with _on(x):
+    with torch.cuda.device_of(x):
         clean_kernel[(n * triton.cdiv(cells, 64),)](
             *(flat, offset, clean, cells, *flat.stride()),
             C=channels,
@@ -177,11 +176,6 @@ def _long(x: Tensor, offset: Tensor) -> bool:
     channels, height, width = x.shape[1:]
     cells = offset.shape[2] * offset.shape[3]
     return max(channels * height * width, max(offset.shape[1], channels) * cells) >= INT32
-
-
-def _on(x: Tensor) -> AbstractContextManager[Any]:
-    """Triton launches on the current device: make it the tensors' one."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 def _refuse_determinism() -> None:

@@ -21,7 +21,8 @@ def start_error(device: torch.device) -> str | None:
     """None, or why the smallest of kernels does not run there. Tried once for every device."""
     try:
         out = torch.zeros(1, dtype=torch.int32, device=device)
-        _write_one[(1,)](out)
+        with torch.cuda.device_of(out):  # Triton launches on the current device
+            _write_one[(1,)](out)
         written = out.item()
     except Exception as error:  # compilers, linkers and drivers fail in many ways
         return f"Triton cannot start a kernel there ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
