@@ -117,8 +117,7 @@ class DeformableLKAAttention(nn.Module):
 
     forward: x [N, C, H, W] -> same shape.
     identity=True sets proj_2 to zero, so that the block starts as the identity and a model it is added to starts
-    exactly as it was: the honest start for fine-tuning. offsets: "dense", "separable",
-    or "none" for the rigid twin.
+    exactly as it was: the honest start for fine-tuning. offsets: "dense", "separable", or "none" for the rigid twin.
     """
 
     def __init__(self, d_model: int, identity: bool = False, offsets: str = "dense") -> None:

@@ -1,4 +1,4 @@
-"""The depthwise convolution is torch's, bit by bit, whichever way it takes; and which way it takes."""
+"""The depthwise convolution gives torch's numbers whichever way it takes; and which way it takes."""
 
 from __future__ import annotations
 

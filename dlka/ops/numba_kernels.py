@@ -65,6 +65,7 @@ def forward_rows(
     first: int,
     last: int,
 ) -> None:
+    """out = bias + the sum over taps of weight * bilinear read, in some rows of the output maps; NaN passes through."""
     channels = len(bias)
     chunk = new_chunk(plan, x)
     one, two = zeros(x, LANES), zeros(x, PAIR)
@@ -77,7 +78,7 @@ def forward_rows(
                 to = (row * plan.out_width + w0 + cell) * channels
                 for c in range(0, channels - LANES, PAIR):
                     _sum_taps(image, chunk, cell, weight, bias, plan.width, c, out, to, two)
-                if channels % (PAIR):
+                if channels % PAIR:
                     _sum_taps(image, chunk, cell, weight, bias, plan.width, channels - LANES, out, to, one)
 
 
@@ -124,6 +125,7 @@ def backward_rows(
     first: int,
     last: int,
 ) -> None:
+    """Gradients from some rows of the output maps: of the offsets of their cells, and sums for x and weight."""
     chunk = new_chunk(plan, x)
     taps = len(weight) // channels
     poisoned = np.empty(CHUNK, np.bool_)
@@ -155,7 +157,7 @@ def backward_rows(
                         c,
                         two,
                     )
-                if channels % (PAIR):
+                if channels % PAIR:
                     _tap_back(
                         grad,
                         start,
