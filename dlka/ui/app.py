@@ -100,10 +100,11 @@ def build_app(first: Look) -> gr.Blocks:
         }
         asked["go"].click(**run)
         for name in ASKED[1:]:  # while a slider moves, the last value counts
-            asked[name].input(**run, trigger_mode="always_last")
-        asked["image"].upload(**run)  # dropped, chosen or pasted
-        asked["image"].input(**run)  # taken by the camera
-        asked["example"].input(
+            # A choice by mouse from a gr.Dropdown is two inputs and one change.
+            event = asked[name].change if isinstance(asked[name], gr.Dropdown) else asked[name].input
+            event(**run, trigger_mode="always_last")
+        asked["image"].upload(**run)  # dropped, chosen, pasted, taken by the camera; "input" is also its removal
+        asked["example"].change(
             lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
         ).then(**run)
         tab_compare.wire(key, compare_tab)

@@ -76,6 +76,25 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     assert page.locator("#swipe img").count() == 2, "the last comparison stays"
 
 
+def test_every_question_is_asked_once(page):
+    """gradio has several events for one choice or picture; each would run the models and draw every tab."""
+    joined = []
+    page.on("request", lambda request: joined.append(request.url) if "/queue/join" in request.url else None)
+    page.get_by_label("D-LKA model").click()
+    page.get_by_role("option", name=re.compile("^neck")).click()
+    page.get_by_text(re.compile(r"neck \d+ ms")).wait_for()
+    page.wait_for_timeout(300)
+    assert len(joined) == 1
+
+    before = source(page, "#swipe")
+    image = cv2.imread(str(examples()["Two people"]))
+    upload(page, cv2.imencode(".png", cv2.resize(image, (320, 200)))[1].tobytes(), "mine.png")
+    wait_for_change(page, "#swipe", before)
+    page.wait_for_timeout(300)
+    assert len(joined) == 2
+    assert page.locator(".toast-body").count() == 0, "a picture that is removed is no mistake"
+
+
 def test_turning_deformation_off_answers_at_once(page):
     tab(page, "Offsets")
     page.locator("#offset-picture img").wait_for()
