@@ -13,6 +13,7 @@ from typing import Any
 
 from dlka import bench_commands
 from dlka import commands as run
+from dlka.printing import check_json
 
 # Flags of `train`: the fields of dlka.jobs.train.Recipe, whose defaults apply where a flag is left out.
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
@@ -133,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; mistakes of the user become one sentence on stderr."""
     args = build_parser().parse_args(argv)
     try:
+        check_json(getattr(args, "json", None))
         return args.handler(args)
     except (ValueError, OSError) as error:  # every refusal of the project is a ValueError
         print(f"dlka: {' '.join(str(error).split())}", file=sys.stderr)

@@ -20,6 +20,14 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def check_json(path: str | None) -> None:
+    """Before what may take minutes: ValueError where `write_json` could not write."""
+    if path and Path(path).is_dir():
+        raise ValueError(f"--json {path}: expected the name of a file, got a folder.")
+    if path and not Path(path).parent.is_dir():
+        raise ValueError(f"--json {path}: there is no folder {Path(path).parent} to write to.")
+
+
 def write_json(path: str | None, content: Any) -> None:
     """Nothing without a path."""
     if path:

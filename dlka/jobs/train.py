@@ -19,7 +19,7 @@ from dlka.jobs.pseudo_labels import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.val import run_val
-from dlka.models.build import PLACEMENTS, DLKAModel, build_model
+from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, DLKAModel, build_model
 from dlka.models.convert import read_checkpoint
 from dlka.models.transfer import transfer
 from dlka.models.weights import Card, load_model, save_weights
@@ -50,8 +50,12 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
 
     Raises TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
     """
-    if recipe.placement not in PLACEMENTS:
-        raise TrainingRefused(f"placement: expected one of {', '.join(PLACEMENTS)}, got {recipe.placement!r}.")
+    if out.suffix != ".safetensors":
+        raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
+    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": OFFSETS}
+    for word, known in words.items():
+        if (given := getattr(recipe, word)) not in known:
+            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r}.")
     names = class_names(Path(recipe.data) / "data.yaml")
     state, stock_names = read_start(Path(recipe.start))
     stock = _stock_model(state, stock_names, recipe.scale)

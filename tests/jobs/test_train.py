@@ -104,6 +104,8 @@ def test_frozen_layers_stay_as_they_were(trained, start):
     ("change", "error", "says"),
     [
         ({"placement": "tail"}, TrainingRefused, "placement: expected one of control, neck"),
+        ({"offsets": "sparse"}, TrainingRefused, "offsets: expected one of dense, separable, none, got 'sparse'"),
+        ({"scale": "xs"}, TrainingRefused, "scale: expected one of n, s, m, l, x, got 'xs'"),
         ({"data": "nowhere"}, DataRefused, "expected a data set folder with data.yaml"),
         ({"start": "nowhere.safetensors"}, ValueError, "there is no such file"),
         ({"unlabelled": "anything"}, TrainingRefused, "classes of the stock model"),
@@ -113,7 +115,13 @@ def test_refused_before_the_first_epoch(data, start, tmp_path, change, error, sa
     recipe = Recipe(**{"placement": "neck", "data": str(data), "start": start, **change})
     with pytest.raises(error, match=says):
         train(recipe, tmp_path / "out.safetensors", tmp_path / "run", "cpu")
-    assert not (tmp_path / "out.safetensors").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_no_command_would_open_is_refused(data, start, tmp_path):
+    with pytest.raises(TrainingRefused, match=r"out: expected a name that ends in \.safetensors"):
+        train(Recipe("neck", str(data), start), tmp_path / "out", tmp_path / "run", "cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_pictures_is_said(data, start, tmp_path):
