@@ -42,6 +42,9 @@ def ops(args: argparse.Namespace) -> int:
 def _ops_on_cuda(args: argparse.Namespace) -> int:
     from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
 
+    if args.threads is not None:
+        raise ValueError("--threads: with --device cuda there are none to choose; leave it away.")
+
     def report(row: dict[str, Any]) -> None:
         line = table_row(row)
         print(f"{line['case']}, {line['pass']}, {line['dtype']} ...", file=sys.stderr, flush=True)

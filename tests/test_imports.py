@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "render": {"types", "palette", "render", "compare", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
     "jobs": DRAWING | {"jobs"},
-    "cli": {"commands", "bench_commands", "inference"},
+    "cli": {"commands", "bench_commands", "printing", "inference"},
     "commands": DRAWING | {"jobs", "ui", "printing"},
     "bench_commands": {"jobs", "ui", "printing"},
     "printing": set(),

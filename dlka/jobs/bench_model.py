@@ -51,21 +51,25 @@ def bench_model(
 
     Returns what a JSON needs: "rows" (what is timed, milliseconds a call, ratio to stock in float32, parameters,
     multiply-adds of one picture, and "parts": the milliseconds by PARTS), "laws" (see `bench_law`), rounds, device,
-    machine, versions. Raises ValueError for words, sizes and counts that are none, and for a device that is not there.
+    machine, versions. Raises ValueError for words, sizes and counts that are none, for a device that is not there, and
+    for what does not fit into its memory.
     """
     _check(models, offsets, scales, sizes, batches, rounds, threads)
     where = _device(device)
     chosen = list(dict.fromkeys(_backend(name, where) for name in backends))
-    cases = [(size, batches[0]) for size in sizes] + [(min(sizes), batch) for batch in batches[1:]]
+    cases = dict.fromkeys([(size, batches[0]) for size in sizes] + [(min(sizes), batch) for batch in batches[1:]])
     rows: list[dict[str, Any]] = []
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        for scale in scales:
+        for scale in dict.fromkeys(scales):
             entrants = [Entrant(s, where) for s in subjects(models, scale, offsets, chosen, bfloat16)]
             for size, batch in cases:
                 report(f"scale {scale}, {size} px, batch {batch}")
-                rows += _case(entrants, size, batch, rounds, where)
+                try:
+                    rows += _case(entrants, size, batch, rounds, where)
+                except torch.OutOfMemoryError:  # a GPU's
+                    raise ValueError(f"scale {scale}, {size} px, batch {batch} does not fit into memory") from None
         machine = provenance.machine()
     finally:
         torch.set_num_threads(before)
@@ -178,5 +182,6 @@ def _backend(name: str, device: torch.device) -> str:
 def _device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(name):
-        raise ValueError(f"device: expected one of {', '.join(n for n, ok in there.items() if ok)}, got {name!r}")
+        found = ", ".join(n for n, ok in there.items() if ok)
+        raise ValueError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {name!r}")
     return torch.device(name)

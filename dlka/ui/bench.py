@@ -37,7 +37,8 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     comparison as in bench_parts, "compare" and "overlay" (least, median, and worst of a control's change, from the
     request to the finished answer), "memory" (MB after the start and after the comparisons), "compares".
 
-    Raises ValueError for fewer than one comparison and RuntimeError where the page does not start or answer.
+    Raises ValueError for fewer than one comparison, ChildProcessError where the page does not start, and what
+    `Visitor.change` raises.
     """
     if compares < 1:
         raise ValueError(f"compares: expected at least 1 comparison, got {compares}")
@@ -58,7 +59,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
         [sys.executable, "-m", "dlka.ui.bench_parts", str(time.time())], capture_output=True, text=True, check=False
     )
     if parts.returncode:
-        raise RuntimeError(f"the page could not be started in parts: {parts.stderr.strip()[-500:]}")
+        raise ChildProcessError(f"The page could not be started in parts: {_last_line(parts.stderr)}")
     return {
         "start": start,
         **json.loads(parts.stdout.splitlines()[-1]),
@@ -89,15 +90,23 @@ def _page() -> Iterator[tuple[str, psutil.Process]]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         try:
             while not _answers(url):
-                if process.poll() is not None or time.monotonic() > end:
+                if process.poll() is not None:
                     said.seek(0)
-                    words = said.read().decode(errors="replace").strip()[-500:]
-                    raise RuntimeError(f"the page did not start within {PATIENCE} s: {words}")
+                    raise ChildProcessError(
+                        f"The page did not start: {_last_line(said.read().decode(errors='replace'))}"
+                    )
+                if time.monotonic() > end:
+                    raise ChildProcessError(f"The page did not answer within {PATIENCE} seconds of its start.")
                 time.sleep(0.01)
             yield url, psutil.Process(process.pid)
         finally:
             process.kill()
             process.wait()
+
+
+def _last_line(said: str) -> str:
+    """The line of a traceback that says what happened."""
+    return next((line.strip() for line in reversed(said.split("\n")) if line.strip()), "no reason given")
 
 
 def _answers(url: str) -> bool:

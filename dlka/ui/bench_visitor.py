@@ -36,7 +36,10 @@ class Visitor:
         self.values["picture"] = {"path": json.loads(answer)[0], "meta": {"_type": "gradio.FileData"}}
 
     def change(self, name: str, event: str) -> float:
-        """Milliseconds from a control's event to the finished answer. Raises RuntimeError where there is none."""
+        """Milliseconds from a control's event to the finished answer.
+
+        Raises ValueError where the page refuses, in its words, and ConnectionError where the answer breaks off.
+        """
         target = next(i for i, known in self._names.items() if known == name)
         asked = next(d for d in self._config["dependencies"] if [target, event] in map(list, d["targets"]))
         data = [self.values[self._names[i]] for i in asked["inputs"]]
@@ -48,9 +51,9 @@ class Visitor:
                 message = json.loads(line[5:]) if line.startswith(b"data:") else {}
                 if message.get("msg") == "process_completed":
                     if not message["success"]:
-                        raise RuntimeError(f"the page refused {name}: {message['output'].get('error')}")
+                        raise ValueError(f"The page refused {name}: {message['output'].get('error')}")
                     return 1000 * (time.perf_counter() - begin)
-        raise RuntimeError(f"the page's answer to {name} broke off")
+        raise ConnectionError(f"The page's answer to {name} broke off.")
 
 
 def _get(url: str, body: bytes | None = None, kind: str = "") -> bytes:

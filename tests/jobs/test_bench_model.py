@@ -229,6 +229,22 @@ def test_threads_are_given_back_after_an_error_too(monkeypatch):
     assert torch.get_num_threads() == before
 
 
+def test_what_is_named_twice_is_timed_once(monkeypatch):
+    timed = []
+    monkeypatch.setattr(module, "_case", lambda entrants, *case: timed.append(case[:2]) or [])
+    bench_model(models=["control"], scales=["n", "n"], sizes=[32, 64, 32], batches=[1, 2, 1], rounds=1)
+    assert timed == [(32, 1), (64, 1), (32, 2)]
+
+
+def test_what_does_not_fit_is_said(monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
+
+    monkeypatch.setattr(module, "_case", full)
+    with pytest.raises(ValueError, match=r"^scale n, 32 px, batch 9 does not fit into memory$"):
+        bench_model(models=["control"], sizes=[32], batches=[9], rounds=1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -241,7 +257,7 @@ def test_threads_are_given_back_after_an_error_too(monkeypatch):
         ({"batches": []}, "batches, rounds and threads: expected at least 1"),
         ({"rounds": 0}, "batches, rounds and threads: expected at least 1"),
         ({"threads": 0}, "batches, rounds and threads: expected at least 1"),
-        ({"device": "abacus"}, "device: expected one of cpu.*, got 'abacus'"),
+        ({"device": "abacus"}, "device: expected cpu, cuda or mps, of which torch finds cpu.*; got 'abacus'"),
         ({"backends": ["abacus"]}, "backend: expected one of .*, got 'abacus'"),
         ({"backends": ["triton"]}, "backend 'triton' was asked for, but"),
     ],

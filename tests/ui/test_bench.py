@@ -32,7 +32,7 @@ def test_a_visitor_changes_controls_of_the_running_page(server):
 def test_what_the_page_refuses_is_an_error(server):
     visitor = Visitor(server.rstrip("/"))
     visitor.values["picture"] = None
-    with pytest.raises(RuntimeError, match="There is no picture yet"):
+    with pytest.raises(ValueError, match="The page refused Compare: There is no picture yet"):
         visitor.change("Compare", "click")
 
 
@@ -62,8 +62,22 @@ def test_bench_page_refuses_no_comparisons():
 
 def test_a_page_that_does_not_start_is_an_error(monkeypatch):
     monkeypatch.setattr(bench, "START", "raise SystemExit('no such module')  # {port}")
-    with pytest.raises(RuntimeError, match="no such module"), bench._page():
+    with pytest.raises(ChildProcessError, match=r"^The page did not start: no such module$"), bench._page():
         pass
+    monkeypatch.setattr(bench, "PATIENCE", 0)
+    monkeypatch.setattr(bench, "START", "import time; time.sleep(60)  # {port}")
+    with pytest.raises(ChildProcessError, match="did not answer within 0 seconds"), bench._page():
+        pass
+
+
+def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
+    monkeypatch.setattr(bench, "_page", lambda: contextlib.nullcontext(("", psutil.Process())))
+    monkeypatch.setattr(bench, "pictures", lambda count: [])
+    answer = subprocess.CompletedProcess([], 1, "", "Traceback\n  a line\nValueError: no weights\n")
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr(bench, "Visitor", lambda url: None)
+    with pytest.raises(ChildProcessError, match=r"^The page could not be started in parts: ValueError: no weights$"):
+        bench.bench_page(1)
 
 
 def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
