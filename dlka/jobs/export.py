@@ -72,7 +72,7 @@ def export_model(
     net = ExportNet(loaded, internals)
     inputs = cases(sizes)
     expected = [_outputs(net, case.images) for case in inputs]
-    with TemporaryDirectory(dir=file.parent, prefix=".dlka-export-") as folder:
+    with _workplace(file) as folder:
         unfinished = Path(folder) / file.name
         if format_name == "onnx":
             export_onnx.write(net, unfinished, names, [None, *(row["stride"] for row in further)], about)
@@ -98,6 +98,14 @@ def _place(out: str | Path | None, default: str) -> Path:
     if not file.parent.is_dir():
         raise ExportRefused(f"{file.parent}: there is no such folder to write to.")
     return file
+
+
+def _workplace(file: Path) -> TemporaryDirectory[str]:
+    """A folder beside the file; ExportRefused where nothing can be written."""
+    try:
+        return TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
+    except OSError as error:
+        raise ExportRefused(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
 
 
 def _outputs(net: ExportNet, images: np.ndarray) -> list[np.ndarray]:

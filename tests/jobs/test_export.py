@@ -421,6 +421,16 @@ def test_refusals(arguments, message, tmp_path, monkeypatch):
     assert (tmp_path / "there.pt2").read_text() == "mine"
 
 
+def test_a_folder_that_takes_no_files(monkeypatch, tmp_path):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "TemporaryDirectory", full)
+    monkeypatch.setattr(export, "cases", lambda sizes: [])
+    with pytest.raises(ExportRefused, match=r"no file can be written to this folder \(No space left on device\)"):
+        export_model("control", "pt2", tmp_path / "a.pt2")
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "missing", "message"),
     [
