@@ -101,18 +101,12 @@ def _locate(chunk: Chunk, tap_y: np.ndarray, tap_x: np.ndarray, top: int, left: 
 
 @kernel
 def write_gradients(chunk: Chunk, grad_offset: np.ndarray, plan: Plan, row: int, w0: int, count: int) -> None:
-    """The way back: dy and dx of a chunk to where its offsets came from."""
+    """The way back: dy and dx of a chunk to where its offsets came from, in planar memory."""
     dy, dx = chunk.dy, chunk.dx
     taps, plane = len(dy) // CHUNK, plan.out_height * plan.out_width
     n, h = row // plan.out_height, row % plan.out_height
-    if plan.planar:
-        for k in range(taps):
-            start = (n * taps + k) * 2 * plane + h * plan.out_width + w0
-            for cell in range(count):
-                grad_offset[start + cell] = dy[k * CHUNK + cell]
-                grad_offset[start + plane + cell] = dx[k * CHUNK + cell]
-    else:
-        start = (row * plan.out_width + w0) * 2 * taps
-        for t in range(count * taps):
-            grad_offset[start + 2 * t] = dy[t]
-            grad_offset[start + 2 * t + 1] = dx[t]
+    for k in range(taps):
+        start = (n * taps + k) * 2 * plane + h * plan.out_width + w0
+        for cell in range(count):
+            grad_offset[start + cell] = dy[k * CHUNK + cell]
+            grad_offset[start + plane + cell] = dx[k * CHUNK + cell]

@@ -27,7 +27,7 @@ def forward(
     out_height, out_width = offset.shape[2:]
     out = torch.empty(n, out_height, out_width, _filled(channels), dtype=x.dtype)
     if out.numel():
-        plan = _plan(x, offset, geometry)
+        plan = _plan(x, offset, geometry, _planar(offset))
         biases = torch.zeros(_filled(channels), dtype=x.dtype)
         if bias is not None:
             biases[:channels] = bias.detach()
@@ -51,12 +51,11 @@ def backward(
     grad_offset = torch.empty(offset.shape, dtype=offset.dtype)
     grad_weight = torch.zeros(n, len(parts), taps, filled, dtype=x.dtype)
     if parts:
-        offset = offset.contiguous()
-        plan = _plan(x, offset, geometry)
+        plan = _plan(x, offset, geometry, planar=True)
         grads = torch.zeros(n, out_height, out_width, filled, dtype=x.dtype)
         grads[..., :channels] = grad.detach().permute(0, 2, 3, 1)
         offset_out = grad_offset.view(-1).numpy()
-        shared = (_numbers(grads), _framed(x, plan), _numbers(offset), _taps(weight), filled, plan)
+        shared = (_numbers(grads), _framed(x, plan), _numbers(offset.contiguous()), _taps(weight), filled, plan)
         jobs = [
             (*shared, gx.view(n, -1).numpy(), offset_out, gw.view(-1).numpy(), row + first, row + last)
             for i, row in enumerate(range(0, n * out_height, out_height))
@@ -112,9 +111,8 @@ def _taps(weight: torch.Tensor) -> np.ndarray:
     return _numbers(filled)
 
 
-def _plan(x: torch.Tensor, offset: torch.Tensor, geometry: Geometry) -> Plan:
+def _plan(x: torch.Tensor, offset: torch.Tensor, geometry: Geometry, planar: bool) -> Plan:
     (height, width), (out_height, out_width) = x.shape[2:], offset.shape[2:]
-    planar = _planar(offset)
     taps = _tap_positions(geometry, planar, np.float64 if offset.dtype == torch.float64 else np.float32)
     return Plan(height, width, out_height, out_width, *geometry.stride, planar, *taps)
 

@@ -115,7 +115,7 @@ def _sum_taps(
 def backward_rows(
     grad: np.ndarray,  # [N*Ho*Wo*C]
     x: np.ndarray,  # [N, framed map]
-    offset: np.ndarray,  # in the order of its memory
+    offset: np.ndarray,  # planar
     weight: np.ndarray,  # [K*C]
     channels: int,
     plan: Plan,

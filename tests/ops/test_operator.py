@@ -87,6 +87,22 @@ def test_large_stage_of_dlka(backend):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
+@pytest.mark.parametrize("channels", [16, 32, 33, 80])
+def test_more_channels_than_a_vector_and_more_cells_than_a_chunk(channels, last):
+    """numba takes 16 cells and 32 or 16 channels at a time, and reads offsets in the order of their memory."""
+    tensors, geometry = make((2, channels, 2, 37), (2, 1), (1, 2), (1, 0), (1, 1))
+    if last:
+        tensors = (*(t.contiguous(memory_format=torch.channels_last) for t in tensors[:2]), *tensors[2:])
+    wanted, wanted_grads = gradients(tensors, geometry, "reference")
+    leaves = [t.requires_grad_() for t in tensors]
+    out = deform_dwconv2d(*leaves, **geometry, backend="numba")
+    assert_close(out, wanted, torch.float64)
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
+    for got, want in zip(torch.autograd.grad(out, leaves, grad), wanted_grads):
+        assert_close(got, want, torch.float64)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     channels=st.integers(1, 9),
