@@ -13,9 +13,9 @@ from dlka.ops.numba_chunk import CHUNK, FRAME, Plan
 from dlka.ops.numba_kernels import LANES, backward_rows, forward_rows, frame_rows
 
 # Ranges of rows per thread: a core that is busy with something else then holds up a small part only. Where several
-# ranges of the backward share a picture, each sums into a map of its own, so there are fewer of them; how many does not
-# depend on which thread is free, and so neither does a bit of the result.
-_FORWARD_RANGES, _BACKWARD_RANGES = 4, 2
+# ranges of the backward share a picture, each sums into a map of its own, so there are fewer of them, and never more
+# than _MOST_MAPS; how many does not depend on which thread is free, and so neither does a bit of the result.
+_FORWARD_RANGES, _BACKWARD_RANGES, _MOST_MAPS = 4, 2, 16
 _WORTH_SHARING = 1 << 18  # numbers; copying fewer takes less time than waking a thread
 
 
@@ -46,7 +46,8 @@ def backward(
     out_height, out_width = offset.shape[2:]
     filled, taps = _filled(channels), weight.shape[2] * weight.shape[3]
     threads = torch.get_num_threads()
-    parts = workers.ranges(out_height, -(-_BACKWARD_RANGES * threads // n)) if grad.numel() else []
+    maps = min(-(-_BACKWARD_RANGES * threads // max(n, 1)), _MOST_MAPS)
+    parts = workers.ranges(out_height, maps) if grad.numel() else []
     grad_x = torch.zeros(len(parts), n, height + 2 * FRAME, width + 2 * FRAME, filled, dtype=x.dtype)
     grad_offset = torch.empty(offset.shape, dtype=offset.dtype)
     grad_weight = torch.zeros(n, len(parts), taps, filled, dtype=x.dtype)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from test_operator import make
 
-from dlka.ops import deform_dwconv2d, workers
+from dlka.ops import deform_dwconv2d, numba_cpu, workers
+from dlka.ops.geometry import Geometry
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -109,3 +110,14 @@ def test_data_loader_workers_give_the_same_numbers():
         torch.set_num_threads(before)
     loader = torch.utils.data.DataLoader(_Deformed(), batch_size=None, num_workers=2, timeout=60)
     assert all(torch.equal(a, b) for a, b in zip(loader, wanted, strict=True))
+
+
+def test_many_threads_do_not_mean_many_maps_to_sum_into(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    jobs = []
+    run = workers.run
+    monkeypatch.setattr(workers, "run", lambda kernel, given, threads: (jobs.append(len(given)), run(kernel, given, 2)))
+    (x, offset, weight, _), _ = make((1, 8, 100, 5), (3, 3), (1, 1), (1, 1), (1, 1), dtype=torch.float32)
+    geometry = Geometry((3, 3), (1, 1), (1, 1), (1, 1))
+    numba_cpu.backward(torch.ones_like(x), x, offset, weight, geometry)
+    assert jobs[-1] == numba_cpu._MOST_MAPS
