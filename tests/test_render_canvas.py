@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axis import Axis
 from render_builders import picture
 
 from dlka import palette
@@ -251,3 +252,12 @@ def test_threads_draw_the_same():
         thread.join()
     assert len(results) == 20
     assert all(np.array_equal(result, expected) for result in results)
+
+
+def test_no_version_of_matplotlib_needs_a_tick(monkeypatch):
+    """matplotlib 3.9 asks for the position of the ticks while it draws, and making one takes frames that are not there."""
+    canvas = Canvas(np.zeros((20, 30, 3), np.uint8))
+    monkeypatch.setattr(Axis, "_get_tick", lambda *_, **__: pytest.fail("a tick was made"))
+    for axes in canvas.figure.axes:
+        assert axes.xaxis.get_ticks_position() == axes.yaxis.get_ticks_position() == "default"
+    canvas.to_array()

@@ -14,6 +14,10 @@ class _NoTicks:
     def set_clip_path(self, path: Any, transform: Any = None) -> None:
         pass
 
+    def get_ticks_position(self) -> str:
+        """matplotlib before 3.10 looks at a tick here, when it places a title."""
+        return "default"
+
     def set_tick_params(self, which: str = "major", reset: bool = False, **kwargs: Any) -> None:
         pass
 
