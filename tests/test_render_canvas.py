@@ -255,7 +255,7 @@ def test_threads_draw_the_same():
 
 
 def test_no_version_of_matplotlib_needs_a_tick(monkeypatch):
-    """matplotlib 3.9 asks for the position of the ticks while it draws, and making one takes frames that are not there."""
+    """matplotlib 3.9 asks while it draws where the ticks are; making one takes frames that are not there."""
     canvas = Canvas(np.zeros((20, 30, 3), np.uint8))
     monkeypatch.setattr(Axis, "_get_tick", lambda *_, **__: pytest.fail("a tick was made"))
     for axes in canvas.figure.axes:

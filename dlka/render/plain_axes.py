@@ -14,7 +14,7 @@ class _NoTicks:
     def set_clip_path(self, path: Any, transform: Any = None) -> None:
         pass
 
-    def get_ticks_position(self) -> str:
+    def get_ticks_position(self) -> Any:
         """matplotlib before 3.10 looks at a tick here, when it places a title."""
         return "default"
 
