@@ -22,7 +22,7 @@ def compare(args: argparse.Namespace) -> int:
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
     total = len(args.images)
-    print(f"{total} {'picture' if total == 1 else 'pictures'}: {total - failed} compared, {failed} failed.")
+    print(f"{_count(total, 'picture', 'pictures')}: {total - failed} compared, {failed} failed.")
     return 1 if failed else 0
 
 
@@ -57,7 +57,8 @@ def convert(args: argparse.Namespace) -> int:
     from dlka.models.adopt import adopt
 
     card = adopt(args.source, args.out)
-    print(f"{args.out}: {card.placement}, scale {card.scale}, {len(card.names)} classes, {card.recipe}.")
+    classes = _count(len(card.names), "class", "classes")
+    print(f"{args.out}: {card.placement}, scale {card.scale}, {classes}, {card.recipe}.")
     return 0
 
 
@@ -129,3 +130,7 @@ def serve(args: argparse.Namespace) -> int:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

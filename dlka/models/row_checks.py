@@ -51,6 +51,9 @@ def check_end(rows: list[Row]) -> list[tuple[int | None, str]]:
 
 def check_offsets(model: dict[str, Any]) -> list[tuple[int | None, str]]:
     """The yaml's word for how offsets are predicted, where it has one, is a known one."""
+    for key in model:  # a key that nobody reads would build dense offsets without a word
+        if str(key) != "offsets" and str(key).strip().lower() in ("offset", "offsets"):
+            return [(None, f"offsets: expected the key to be written offsets, got {key!r:.40}")]
     word = model.get("offsets", OFFSETS[0])
     return [] if word in OFFSETS else [(None, f"offsets: expected one of {', '.join(OFFSETS)}, got {word!r:.40}")]
 

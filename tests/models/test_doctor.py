@@ -65,6 +65,12 @@ def test_known_words_for_offsets_are_right(word):
     assert diagnose({**load_model_yaml(TWO), "offsets": word}).ok
 
 
+@pytest.mark.parametrize("key", ["Offsets", "offset", "OFFSETS "])
+def test_a_key_that_nobody_would_read_is_told(key):
+    problems = diagnose({**load_model_yaml(TWO), key: "none"}).problems
+    assert [p.sentence for p in problems] == [f"offsets: expected the key to be written offsets, got {key!r}"]
+
+
 def test_an_unknown_word_for_offsets_is_told_and_not_mended():
     text = read_text(TWO) + "\noffsets: seperable\n"
     sentence = "offsets: expected one of dense, separable, none, got 'seperable'"
