@@ -53,8 +53,8 @@ def best_device() -> torch.device:
 def ready(model: DLKAModel, device: torch.device) -> DLKAModel:
     """A copy of a model as it looks at pictures: float32, batch norms folded into convolutions, on the device.
 
-    On the CPU its weights lie channels-last, as pictures do: then no layer turns its maps around, and stock YOLOv8n
-    takes about a seventh less time than in NCHW memory. On other devices their layout is left alone (unmeasured).
+    On the CPU its weights lie channels-last, as pictures do: then no layer has to turn its maps around. On other
+    devices their layout is left alone (unmeasured).
     """
     copy = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(device)
     return copy.to(memory_format=torch.channels_last) if device.type == "cpu" else copy
@@ -73,9 +73,9 @@ def precision(device: torch.device, bfloat16: bool) -> AbstractContextManager[An
 class Predictor:
     """One model, ready to look at pictures. Safe to call from several threads: they take turns.
 
-    bfloat16: convolutions in mixed precision, offsets and coordinates in float32 all the same. On processors with
-    AVX512-BF16 that takes 0.5 (stock) to 0.7 of the time, and it shows: boxes move by some pixels (up to 5 on pictures
-    of 1280), scores by up to 0.02, and a box near the least confidence may come or go.
+    bfloat16: convolutions in mixed precision, offsets and coordinates in float32 all the same. It saves time on
+    processors with AVX512-BF16 (`python -m dlka bench model --bfloat16` tells how much), and it shows: boxes move by
+    some pixels, scores by some hundredths, and a box near the least confidence may come or go.
     """
 
     def __init__(self, model: DLKAModel, device: torch.device | None = None, bfloat16: bool = False) -> None:
