@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlka.images import read_image
 from dlka.ui import (
     api,
@@ -36,10 +38,16 @@ THEME = gr.themes.Base(
 )
 
 
+def first_picture() -> np.ndarray:
+    """The first example, RGB [H, W, 3] uint8."""
+    return read_image(next(iter(examples().values())))
+
+
 def first_look() -> Look:
     """What the page opens with: the first example, compared by models that are ready from then on."""
-    session.warm_up(Settings())
-    return session.look(read_image(next(iter(examples().values()))), Settings())
+    image = first_picture()
+    session.warm_up(image, Settings())
+    return session.look(image, Settings())
 
 
 def build_app(first: Look) -> gr.Blocks:

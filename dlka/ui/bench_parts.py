@@ -49,9 +49,10 @@ def measure(begun: float) -> dict[str, Any]:
     for model in (settings.dlka, settings.baseline):
         session.load_predictor(model)
     lap("models loaded")
-    session.warm_up(settings)
+    image = app.first_picture()
+    session.warm_up(image, settings)
     lap("warm-up")
-    first = app.first_look()
+    first = session.look(image, settings)
     lap("first look")
     page = app.build_app(first)
     lap("page built and drawn")

@@ -152,10 +152,13 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     return result
 
 
-def warm_up(settings: Settings) -> None:
-    """Load both models and run them once on a little nothing: the first look waits for no compiler and no library."""
+def warm_up(image: np.ndarray, settings: Settings) -> None:
+    """Load both models and let them see a picture once: the first look waits for no compiler and is timed fairly.
+
+    It has to be a picture of the first look's shape, as convolutions are prepared anew for every shape.
+    """
     for model in (settings.dlka, settings.baseline):
-        load_predictor(model)[0].predict(np.zeros((64, 64, 3), np.uint8), size=64)
+        load_predictor(model)[0].predict(image, size=settings.size)
 
 
 def recall(key: str) -> Look:

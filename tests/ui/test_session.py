@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlka.images import read_image
+from dlka.inference.predictor import Predictor
 from dlka.ui import files, pictures, session, tables
 from dlka.ui.examples import examples
 from dlka.ui.session import Refused, Settings
@@ -119,3 +120,20 @@ def test_costs_stand_beside_each_other(look):
     rows = {row[0]: row[1:] for row in tables.cost_rows(look)}
     assert rows["parameters"][1] == "3,157,200"
     assert float(rows["G multiply-adds, total"][0]) > float(rows["G multiply-adds, total"][1])
+
+
+def test_warming_up_sees_the_first_looks_own_picture(monkeypatch):
+    """Convolutions are prepared anew for every shape: another one would leave the first look with the waiting."""
+    from dlka.ui import app
+
+    shapes = []
+    predict = Predictor.predict
+    monkeypatch.setattr(
+        Predictor,
+        "predict",
+        lambda self, image, **how: (shapes.append((image.shape, how["size"])), predict(self, image, **how))[1],
+    )
+    monkeypatch.setattr(session, "_kept", type(session._kept)())
+    app.first_look()
+    assert len(shapes) == 4  # both models, twice
+    assert len(set(shapes)) == 1
