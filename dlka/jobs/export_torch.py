@@ -99,6 +99,6 @@ def runtime() -> str:
 
 
 def _channels_last(net: ExportNet) -> torch.Tensor:
-    """Turn the network, and the example to trace with, to the layout that the fused operator works in: 10 % faster."""
+    """Turn the network, and the example to trace with, to the layout that the fused operator works in."""
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return example().contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Axes that only carry coordinates. Half of the time that ordinary ones take to be made goes into ticks and frames."""
+"""Axes that only carry coordinates: ordinary ones make ticks and frames, at every drawing, that nobody sees."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from dlka.ui.toolkit import gr
 
 ASKED = ("image", "dlka", "baseline", "confidence", "iou", "size", "classes", "strength")
 NO_PROGRESS = gr.Progress()
-PAINTERS = ThreadPoolExecutor(2, "painter")  # half of drawing is compression and resampling, which need no Python
+PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.orange,
     neutral_hue=gr.themes.colors.slate,
