@@ -135,54 +135,30 @@ def backward_rows(
         for w0 in range(0, plan.out_width, CHUNK):
             count = min(CHUNK, plan.out_width - w0)
             prepare(chunk, offset, plan, row, w0, count)
-            _find_poisoned(chunk, taps, count, poisoned)
+            bad = poisoned[:count]
+            _find_poisoned(chunk, taps, bad)
             chunk.dy[:] = 0
             chunk.dx[:] = 0
             start = (row * plan.out_width + w0) * channels
             for k in range(taps):
                 for c in range(0, channels - LANES, PAIR):
                     _tap_back(
-                        grad,
-                        start,
-                        x[n],
-                        grad_x[n],
-                        chunk,
-                        poisoned,
-                        count,
-                        weight,
-                        grad_weight,
-                        channels,
-                        plan.width,
-                        k,
-                        c,
-                        two,
+                        grad, start, x[n], grad_x[n], chunk, bad, weight, grad_weight, channels, plan.width, k, c, two
                     )
                 if channels % PAIR:
+                    c = channels - LANES
                     _tap_back(
-                        grad,
-                        start,
-                        x[n],
-                        grad_x[n],
-                        chunk,
-                        poisoned,
-                        count,
-                        weight,
-                        grad_weight,
-                        channels,
-                        plan.width,
-                        k,
-                        channels - LANES,
-                        one,
+                        grad, start, x[n], grad_x[n], chunk, bad, weight, grad_weight, channels, plan.width, k, c, one
                     )
             write_gradients(chunk, grad_offset, plan, row, w0, count)
 
 
 @kernel
-def _find_poisoned(chunk: Chunk, taps: int, count: int, poisoned: np.ndarray) -> None:
+def _find_poisoned(chunk: Chunk, taps: int, poisoned: np.ndarray) -> None:
     """A cell with a NaN offset is NaN whatever x and weight are: nothing flows back from it."""
     poisoned[:] = False
     for k in range(taps):
-        for cell in range(count):
+        for cell in range(len(poisoned)):
             t = k * chunk.next_tap + cell * chunk.next_cell
             poisoned[cell] |= chunk.dy[t] != chunk.dy[t] or chunk.dx[t] != chunk.dx[t]
 
@@ -194,8 +170,7 @@ def _tap_back(
     image: np.ndarray,
     image_grad: np.ndarray,
     chunk: Chunk,
-    poisoned: np.ndarray,
-    count: int,
+    poisoned: np.ndarray,  # [cells of the chunk]
     weight: np.ndarray,
     grad_weight: np.ndarray,
     channels: int,
@@ -209,7 +184,7 @@ def _tap_back(
     corner, shares, dy, dx = chunk.corner, chunk.shares, chunk.dy, chunk.dx
     tap = load(weight, k * channels + c, like)
     tap_grad = load(grad_weight, k * channels + c, like)
-    for cell in range(count):
+    for cell in range(len(poisoned)):
         if poisoned[cell]:
             continue
         t = k * chunk.next_tap + cell * chunk.next_cell

@@ -1,7 +1,8 @@
 """gradio, imported without its side work: every file of the page takes it from here.
 
 While it is imported, gradio writes the signatures of all its components into interface files (.pyi) for editors, beside
-its own source, at every start: a good part of its import (`python -m dlka bench page`). It leaves out classes whose source file is not known.
+its own source, at every start: a good part of its import (`python -m dlka bench page`). It leaves out classes whose
+source file is not known.
 """
 
 from __future__ import annotations
