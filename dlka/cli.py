@@ -20,17 +20,20 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "placement": (str, "control, neck, residual, head or neck-head"),
     "data": (str, "folder with data.yaml, images/train, images/val and labels"),
     "start": (str, "stock weights to begin from, .pt or .safetensors"),
-    "unlabelled": (str, "folder of pictures that the stock model labels as teacher"),
+    "teacher": (str, "weights of a stock model whose soft targets are learned beside the labels"),
+    "unlabelled": (str, "folder of pictures that the teacher labels"),
     "scale": (str, "n, s, m, l or x"),
     "offsets": (str, "dense, separable, or none for the rigid twin"),
     "epochs": (int, "passes over the pictures"),
-    "size": (int, "training input in pixels, a multiple of 32"),
+    "size": (int, "longer side of a picture in pixels when it is read, a multiple of 32"),
+    "crop": (int, "side of the square of it that goes into the model, a multiple of 32 (default: all)"),
     "batch": (int, "pictures a step"),
     "lr": (float, "learning rate of what is new"),
     "copied_lr": (float, "learning rate of what came from the stock weights"),
     "offset_lr": (float, "learning rate of the offset convolutions"),
     "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere"),
     "frozen": (int, "layers from the input that stay as they are"),
+    "bfloat16": (bool, "convolutions in mixed precision"),
     "pseudo_size": (int, "input of the teacher in pixels"),
     "pseudo_confidence": (float, "least confidence of the teacher's labels"),
     "seed": (int, "seed of everything random"),
@@ -80,7 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("train", run.train, "train a placement from stock weights")
     for name, (kind, text) in TRAIN_FLAGS.items():
         flag = f"--{name.replace('_', '-')}"
-        sub.add_argument(flag, type=kind, help=text, required=name in TRAIN_REQUIRED, default=argparse.SUPPRESS)
+        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
+        sub.add_argument(flag, **how, help=text, required=name in TRAIN_REQUIRED, default=argparse.SUPPRESS)
     sub.add_argument("--out", required=True, help="weights file to write, for example weights/neck.safetensors")
     sub.add_argument("--run", help="folder for logs and curves (default: runs/ and the stem of --out)")
 

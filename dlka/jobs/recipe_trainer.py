@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from ultralytics.data.augment import RandomPerspective
 from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.jobs.recipe import Recipe
@@ -58,6 +60,23 @@ class RecipeTrainer(DLKATrainer):
             betas=(0.9, 0.999),
         )
 
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        """Ultralytics' data set; for training, pictures are read at `size` and a square of `crop` is cut out."""
+        dataset = super().build_dataset(img_path, mode, batch)
+        crop, size = self.recipe.crop, self.recipe.size
+        if mode == "train" and crop:
+            for affine in (t for t in dataset.transforms.transforms[0].transforms if isinstance(t, RandomPerspective)):
+                # The picture's middle lands this far, in crops, from the crop's: every part of it is seen.
+                affine.size, affine.translate = (crop, crop), (size - crop) / (2 * crop)
+        return dataset
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Channels-last on the CPU, where convolutions are faster so."""
+        batch = super().preprocess_batch(batch)
+        if self.device.type == "cpu":
+            batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+        return batch
+
     def validate(self) -> tuple[dict[str, float], float]:
         """Skipped, see above."""
         return {}, 0.0
@@ -73,7 +92,14 @@ class RecipeTrainer(DLKATrainer):
     def _set_loss(self) -> None:
         teacher = None if self.teacher is None else self.teacher.to(self.device)
         self.loss_function = RecipeLoss(self.net, teacher, self.recipe.offset_mean)
-        self.net.criterion = self.loss_function  # type: ignore[assignment]
+        net = self.net
+        net.criterion = self.loss_function  # type: ignore[assignment]
+        if self.device.type == "cpu":
+            net.to(memory_format=torch.channels_last)
+        if self.recipe.bfloat16:
+            for model in (net, teacher):
+                if model is not None:
+                    model.predict = _in_bfloat16(model.predict, self.device.type)  # type: ignore[assignment,operator]
 
     def _fade(self) -> None:
         """Feature matching fades from 1 to 0 over the run."""
@@ -91,6 +117,25 @@ class RecipeTrainer(DLKATrainer):
             if isinstance(module, OffsetConv2d) and module.bias is not None:
                 bias, weight = module.bias.detach().abs(), module.weight.detach().abs()
                 print(f"  {name}: bias mean {bias.mean():.3f} max {bias.max():.3f}, weight mean {weight.mean():.5f}")
+
+
+def _in_bfloat16(predict: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """A model's pass in mixed precision, whose results are float32 again: losses are sums over thousands of cells."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            return _as_float32(predict(*args, **kwargs))
+
+    return run
+
+
+def _as_float32(value: Any) -> Any:
+    """Every bfloat16 tensor in lists, tuples and dicts as float32."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, dict):
+        return {key: _as_float32(item) for key, item in value.items()}
+    return type(value)(map(_as_float32, value)) if isinstance(value, list | tuple) else value
 
 
 def _parameters_inside(model: nn.Module, kind: type[nn.Module]) -> set[str]:

@@ -32,7 +32,8 @@ FIXED = {
     "warmup_epochs": 0.3,
     "warmup_bias_lr": 0.0,
     "mosaic": 0.0,
-    "scale": 0.5,
+    "close_mosaic": 0,
+    "scale": 0.3,
     "translate": 0.1,
     "hsv_s": 0.4,
     "hsv_v": 0.3,
@@ -46,7 +47,18 @@ FIXED = {
 
 
 def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Path:
-    """Train, write `out` (safetensors) and measure it. `run`: working folder for logs; pseudo-labels lie beside it.
+    """Train, write `out` (safetensors), measure it on the validation part and write the figures into its card.
+
+    `run`: working folder for logs; pseudo-labels lie beside it. Raises TrainingRefused, DataRefused or WeightsRefused
+    before the first epoch where something is not usable.
+    """
+    fit(recipe, out, run, device)
+    record_metrics(out, Path(recipe.data))
+    return out
+
+
+def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None:
+    """`train` without its last step: nothing is measured.
 
     Raises TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
     """
@@ -58,15 +70,12 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
             raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r}.")
     names = class_names(Path(recipe.data) / "data.yaml")
     state, stock_names = read_start(Path(recipe.start))
-    stock = _stock_model(state, stock_names, recipe.scale)
-    teacher = stock if stock_names == names else None  # one that knows other classes has nothing to say
+    teacher = _teacher(recipe, names) if recipe.teacher else None
     where = device or str(best_device())
     folders = [_pictures(Path(recipe.data) / "images" / "train")]
     if recipe.unlabelled:
         if teacher is None:
-            raise TrainingRefused(
-                "unlabelled pictures need data with the classes of the stock model; leave --unlabelled out."
-            )
+            raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
         labelled = run.parent / f"pseudo-labels-{Path(recipe.unlabelled).name}"
         predictor = Predictor(teacher, torch.device(where))
         pseudo_label(predictor, Path(recipe.unlabelled), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
@@ -96,8 +105,6 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
     (run / "ledger.txt").write_text(f"{trainer.ledger.text()}\n" if trainer.ledger else "")
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, trainer.ema.ema.float().state_dict(), _card(recipe, names))
-    record_metrics(out, Path(recipe.data))
-    return out
 
 
 def record_metrics(path: Path, data: Path) -> None:
@@ -125,8 +132,13 @@ def read_start(path: Path) -> tuple[dict[str, torch.Tensor], dict[int, str]]:
     return state, checkpoint.names
 
 
-def _stock_model(state: dict[str, torch.Tensor], names: dict[int, str], scale: str) -> DLKAModel:
-    model = build_model("control", scale, len(names))
+def _teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel:
+    state, known = read_start(Path(recipe.teacher or ""))
+    if known != names:
+        raise TrainingRefused(
+            f"{recipe.teacher}: expected a teacher with the data's {len(names)} classes, got one with {len(known)}."
+        )
+    model = build_model("control", recipe.scale, len(names))
     model.names = names
     transfer(model, state, names, names)
     return model.eval().requires_grad_(False)
@@ -142,8 +154,8 @@ def _pictures(folder: Path) -> str:
 def _card(recipe: Recipe, names: dict[int, str]) -> Card:
     data = f"labels of {Path(recipe.data).name}"
     if recipe.unlabelled:
-        data += f", and {Path(recipe.unlabelled).name} with the stock model as teacher"
-    paths = {k: Path(v).name for k in ("data", "start", "unlabelled") if (v := getattr(recipe, k))}
+        data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
+    paths = {k: Path(v).name for k in ("data", "start", "teacher", "unlabelled") if (v := getattr(recipe, k))}
     return Card(
         placement=recipe.placement,
         scale=recipe.scale,

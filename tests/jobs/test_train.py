@@ -108,7 +108,7 @@ def test_frozen_layers_stay_as_they_were(trained, start):
         ({"scale": "xs"}, TrainingRefused, "scale: expected one of n, s, m, l, x, got 'xs'"),
         ({"data": "nowhere"}, DataRefused, "expected a data set folder with data.yaml"),
         ({"start": "nowhere.safetensors"}, ValueError, "there is no such file"),
-        ({"unlabelled": "anything"}, TrainingRefused, "classes of the stock model"),
+        ({"unlabelled": "anything"}, TrainingRefused, "give --teacher, too"),
     ],
 )
 def test_refused_before_the_first_epoch(data, start, tmp_path, change, error, says):
