@@ -1,0 +1,131 @@
+"""The experiment as data: which models are trained on which data, from where, with which settings, with which seeds.
+
+Everything to change stands in PLAN. Data sets are names of folders below the one that a rerun is given; nothing here
+looks at a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from dlka.jobs.recipe import Recipe
+
+STOCK = "stock"  # the stock YOLOv8 weights that a rerun is given: the model word, and where most recipes start
+START = "start"  # the model word of a start that is itself trained first
+CONTROL = "control"
+# The ending of a model word -> `offsets` of its recipe.
+VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One data set's part of the plan.
+
+    models: words, a placement with or without an ending of VARIANTS. settings: fields of Recipe that all models of
+    the data set share, whatever their placement. start: settings of a control model that is trained first, from the
+    stock weights, and that all models then start from; None: they start from the stock weights themselves.
+    stock: the stock weights are measured as well (they know the classes). chosen: a sentence for the report on how
+    the settings came to be.
+    """
+
+    data: str
+    models: Sequence[str]
+    seeds: Sequence[int]
+    settings: Mapping[str, Any]
+    start: Mapping[str, Any] | None = None
+    stock: bool = False
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run: a model to be trained and measured. recipe: its `data` and `unlabelled` are names of folders, its
+    `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are."""
+
+    data: str
+    model: str
+    seed: int
+    recipe: Recipe | None = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """For example "hit-uav/residual-s1"."""
+        return f"{self.data}/{self.model}-s{self.seed}"
+
+    @property
+    def stem(self) -> str:
+        """The id as the name of a file."""
+        return self.id.replace("/", "-")
+
+
+PLACED = ("neck", "residual", "head", "neck-head")
+TRANSFER = {
+    "models": (CONTROL, "residual", "residual-separable", "residual-rigid"),
+    "seeds": (0, 1, 2),
+    "settings": {"epochs": 24, "size": 640, "crop": 320, "batch": 16, "bfloat16": True},
+}
+PLAN: tuple[Experiment, ...] = (
+    Experiment(
+        "hit-uav",
+        models=(CONTROL, *(placement + ending for placement in PLACED for ending in VARIANTS)),
+        seeds=(0, 1, 2),
+        settings={"epochs": 12, "size": 640, "crop": 320, "batch": 16, "bfloat16": True, "frozen": 10},
+        start={
+            **{"epochs": 16, "size": 640, "crop": 320, "batch": 16, "bfloat16": True},
+            **{"frozen": 0, "copied_lr": 1e-3},
+        },
+    ),
+    Experiment(
+        "coco-mini",
+        models=(CONTROL, "neck", "residual", "residual-separable", "head"),
+        seeds=(0,),
+        settings={"epochs": 8, "teacher": STOCK, "unlabelled": "natural-pool"},
+        stock=True,
+    ),
+    Experiment("tiny-people", **TRANSFER),
+    Experiment("aerial-cars", **TRANSFER),
+    Experiment("bccd", **TRANSFER),
+)
+
+
+def steps(plan: Iterable[Experiment] = PLAN) -> list[Step]:
+    """All runs in the order in which they can be made: starts before what starts from them, seed by seed."""
+    found = []
+    for part in plan:
+        begin = STOCK
+        if part.stock:
+            found.append(Step(part.data, STOCK, 0, None))
+        if part.start is not None:
+            found.append(Step(part.data, START, 0, Recipe(CONTROL, part.data, STOCK, seed=0, **part.start)))
+            begin = found[-1].id
+        for seed in part.seeds:
+            for model in part.models:
+                placement, offsets = split(model)
+                recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **part.settings)
+                found.append(Step(part.data, model, seed, recipe))
+    return found
+
+
+def split(model: str) -> tuple[str, str]:
+    """Placement and offsets of a model word: "neck-rigid" -> ("neck", "none"). Stock and starts are controls."""
+    ending = next((e for e in VARIANTS if e and model.endswith(e)), "")
+    placement = model.removesuffix(ending)
+    return (CONTROL if placement in (STOCK, START) else placement), VARIANTS[ending]
+
+
+def rigid_twin(model: str) -> str | None:
+    """The word of the same model without offsets, or None where the model deforms nothing itself."""
+    placement, offsets = split(model)
+    return None if placement == CONTROL or offsets == "none" else f"{placement}-rigid"
+
+
+def choose(all_steps: Sequence[Step], pattern: str | None) -> list[Step]:
+    """The steps whose id fits a shell pattern such as "hit-uav/residual*"; ValueError where none does."""
+    chosen = [step for step in all_steps if pattern is None or fnmatchcase(step.id, pattern)]
+    if not chosen:
+        known = ", ".join(step.id for step in all_steps)
+        raise ValueError(f"--only {pattern}: expected a pattern that fits some of {known}.")
+    return chosen
