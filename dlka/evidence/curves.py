@@ -44,7 +44,7 @@ class ClassCurves:
             vain = np.take_along_axis(np.pad(ignored, ((0, 0), (0, 1)))[:, None], pairs, -1) & matched
             scores.append(score[best])
             pictures.append(np.full(len(best), picture))
-            hit.append(matched & ~vain)
+            hit.append(matched)
             counted.append(~vain & (matched | ~_outside(boxes[:, 4])[:, None]))
         score, picture = np.concatenate(scores), np.concatenate(pictures)
         order = np.argsort(-score, kind="stable")
