@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -61,7 +62,7 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
                 bar = [candidate.low, candidate.high]
                 axes.plot([candidate.cost] * 2, bar, color=style["color"], linewidth=1, alpha=0.6, zorder=2)
             axes.plot([candidate.cost], [candidate.gain], zorder=3, **style)
-        _name(axes, [c for c in candidates if c.offsets])
+        _name(axes, candidates)
     key(figure, each * len(panels) + 2, entries)
     return figure
 
@@ -71,11 +72,19 @@ def _control_style() -> dict[str, object]:
 
 
 def _name(axes: Axes, candidates: Sequence[Candidate]) -> None:
-    """Each name beside its point: to the right, or wherever it covers least of other points and names."""
+    """Each name beside its point: to the right, or wherever it covers least of points, bars and other names."""
+    axes.autoscale_view()
     across, down = axes.figure.get_size_inches() * 72 * axes.get_position().size
-    points = axes.transLimits.transform([(c.cost, c.gain) for c in candidates]) * (across, down)
+
+    def place(gain: str) -> np.ndarray:
+        return axes.transLimits.transform([(c.cost, getattr(c, gain)) for c in candidates]) * (across, down)
+
+    points, lows, highs = place("gain"), place("low"), place("high")
     taken = [(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points]
+    taken += [(x - 1, low, x + 1, high) for (x, low), (_, high) in zip(lows, highs)]
     for candidate, (x, y) in zip(candidates, points):
+        if not candidate.offsets:  # the star is in the legend
+            continue
         width = text_width(candidate.label, NAME)
         best = min(_sides(x, y, width), key=lambda box: _covered(box, taken, across, down))
         taken.append(best)
