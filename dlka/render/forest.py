@@ -16,7 +16,7 @@ from dlka.render.chart import key, panel, sheet, variant_key, variant_style, wri
 
 ROW, HEAD, TICKS = 15.0, 20.0, 20.0  # points: a row, a group's title, the tick labels below a group
 APART = 5.0  # points more before a row that begins a family
-LABELS, GAP, MARGIN = 84.0, 14.0, 8.0  # points: room for row labels, between the columns, at the sheet's edge
+LABELS, GAP, MARGIN = 94.0, 22.0, 8.0  # points: room for row labels, between the columns, at the sheet's edge
 PAD = 0.06  # of the range beyond the outermost interval
 
 
@@ -68,7 +68,7 @@ def forest(groups: Sequence[Group], columns: Sequence[str], interval: str) -> Fi
         entries.append(Line2D([], [], label="single seeds", **_seed_style(palette.INK)))
     top = MARGIN + 14
     figure = sheet(top + sum(HEAD + _places(group)[1] + TICKS for group in groups) + 8 + 14 * ((len(entries) + 1) // 2))
-    width = (PHONE - LABELS - GAP * (len(columns) - 1) - MARGIN) / len(columns)
+    width = (PHONE - LABELS - GAP * (len(columns) - 1) - GAP / 2) / len(columns)
     lefts = [LABELS + number * (width + GAP) for number in range(len(columns))]
     for left, title in zip(lefts, columns):
         write(figure, left, MARGIN + 8, title, fontweight="bold")
@@ -101,7 +101,7 @@ def _places(group: Group) -> tuple[list[float], float]:
 def _draw(axes: Axes, group: Group, places: Sequence[float], column: int) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+.3g}" if abs(x) > 1e-9 else "0")
     axes.grid(axis="x", color=palette.OUTSIDE, linewidth=0.6)
     axes.axvline(0, color=palette.INK, linewidth=0.8, zorder=1)
@@ -113,7 +113,9 @@ def _draw(axes: Axes, group: Group, places: Sequence[float], column: int) -> Non
         axes.plot([estimate.low, estimate.high], [place] * 2, color=style["color"], linewidth=1.4, zorder=2)
         axes.plot([estimate.value], [place], zorder=3, **style)
         if len(estimate.seeds) > 1:
-            axes.plot(estimate.seeds, [place + 0.33 * ROW] * len(estimate.seeds), zorder=2, **_seed_style(style["color"]))
+            axes.plot(
+                estimate.seeds, [place + 0.33 * ROW] * len(estimate.seeds), zorder=2, **_seed_style(style["color"])
+            )
 
 
 def _seed_style(colour: str) -> dict[str, object]:

@@ -1,0 +1,102 @@
+"""Differences between models with their intervals: a paired bootstrap over pictures, seeds averaged.
+
+Every run of a data set was measured on the same resamples of the same pictures (see bootstrap.py). The replicates of
+a model are averaged over its seeds, resample by resample, and subtracted from those of the other model. The interval of
+these differences covers the choice of pictures, not the noise of training: for that each seed's own difference stands
+beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlka.evidence.bootstrap import MEASURES, interval
+from dlka.evidence.stored import StoredRun
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A difference of two AP figures in per cent; low, high: its 95 % interval; seeds: each seed's own difference."""
+
+    value: float
+    low: float
+    high: float
+    seeds: tuple[float, ...]
+
+    @property
+    def sign(self) -> int:
+        """1 where the interval is above zero, -1 below, 0 where it includes zero."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every single seed says the same as the mean."""
+        return all(seed * self.value > 0 for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class Model:
+    """All stored runs of one model on one data set, by seed."""
+
+    data: str
+    word: str
+    runs: tuple[StoredRun, ...]
+
+    def mean(self, metric: str) -> float | None:
+        """AP figure in per cent, mean over seeds; None where there is no object of that size."""
+        return _mean([run.metrics[metric] for run in self.runs])
+
+    def spread(self, metric: str) -> tuple[float, float] | None:
+        """Least and largest figure of the seeds in per cent."""
+        values = [100 * v for run in self.runs if (v := run.metrics[metric]) is not None]
+        return (min(values), max(values)) if values else None
+
+
+def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
+    """How far a model is above another in a metric of MEASURES; None where it cannot be said.
+
+    by_seed: only seeds that both have are compared, each with its like; otherwise all seeds of the model with all of
+    the other, for models that were not trained alike.
+    """
+    pairs = [(a, b) for a in model.runs for b in to.runs if a.seed == b.seed or not by_seed]
+    ours, theirs = ([run for run in m.runs if any(run is p[i] for p in pairs)] for i, m in enumerate((model, to)))
+    value = _minus(_mean([r.metrics[metric] for r in ours]), _mean([r.metrics[metric] for r in theirs]))
+    if value is None:
+        return None
+    column = MEASURES.index(metric)
+    spread = _replicates([r.replicates for r in ours], column) - _replicates([r.replicates for r in theirs], column)
+    each = tuple(100 * (a.metrics[metric] - b.metrics[metric]) for a, b in pairs)
+    return _delta(value, spread, each)
+
+
+def intervened(model: Model, name: str, metric: str = "AP") -> Delta | None:
+    """How far an intervention moves a model's metric from where it is; None where no seed was measured with it."""
+    runs = [r for r in model.runs if name in r.interventions and r.interventions[name][metric] is not None]
+    if not runs:
+        return None
+    column = MEASURES.index(metric)
+    each = tuple(100 * (r.interventions[name][metric] - r.metrics[metric]) for r in runs)
+    spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], column)
+    return _delta(float(np.mean(each)), spread, each)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return 100 * float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _replicates(of_runs: Sequence[np.ndarray], column: int) -> np.ndarray:
+    """[R] one metric in per cent, averaged over runs; NaN where a resample has no such object."""
+    return 100 * np.mean([replicates[:, column].astype(np.float64) for replicates in of_runs], axis=0)
+
+
+def _delta(value: float, spread: np.ndarray, seeds: tuple[float, ...]) -> Delta | None:
+    low, high = interval(spread)
+    return None if np.isnan(low) else Delta(value, low, high, seeds)

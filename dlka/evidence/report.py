@@ -1,0 +1,91 @@
+"""The report: stored runs as one Markdown file with its charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dlka.evidence.charts import charts
+from dlka.evidence.collect import Collection, collect, trained_alike
+from dlka.evidence.deltas import Model
+from dlka.evidence.latency import Latency, load_latency
+from dlka.evidence.method import causes_reading, commands, method, offsets_reading, reading
+from dlka.evidence.plan import PLAN, STOCK, Experiment, steps
+from dlka.evidence.sentences import findings, missing_sentence
+from dlka.evidence.stored import load_all
+from dlka.evidence.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
+from dlka.render.chart import chart_png, chart_svg
+
+EVIDENCE = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence"
+CHARTS = ("forest", "latency", "recall")
+
+
+def write_report(runs: Path, out: Path, latency: Path, plan: Sequence[Experiment] = PLAN) -> list[Path]:
+    """Make the report of a folder of stored runs: report.md, and each chart that there are runs for as PNG and SVG.
+
+    latency: result of `bench model --json`; without that file the report has no times. Returns what was written.
+    Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs that were not measured alike.
+    """
+    collection, times = collect(load_all(runs), plan), load_latency(latency)
+    drawn = charts(collection, times)
+    out.mkdir(parents=True, exist_ok=True)
+    written = [out / "report.md"]
+    titles = {name: title for name, (_, title) in drawn.items()}
+    written[0].write_text(report_text(collection, times, titles, plan), encoding="utf-8")
+    for name in CHARTS:
+        for suffix in (".png", ".svg"):
+            file = out / f"{name}{suffix}"
+            file.unlink(missing_ok=True)  # one of an earlier report would not be of these runs
+            if name in drawn:
+                figure, title = drawn[name]
+                file.write_bytes(chart_png(figure) if suffix == ".png" else chart_svg(figure, title))
+                written.append(file)
+    return written
+
+
+def report_text(
+    collection: Collection, latency: Latency | None, drawn: Mapping[str, str], plan: Iterable[Experiment] = PLAN
+) -> str:
+    """The Markdown; drawn: file stem of each chart that lies beside it -> what it shows."""
+    plan = list(plan)
+    parts = [
+        "# Does D-LKA help, where, and by how much?",
+        "Made by `python -m dlka evidence` from stored runs; no word of it is written by hand.",
+        missing_sentence(collection.missing, len(steps(plan))),
+        "" if latency else "No times are stored, so there is no column and no chart of them.",
+        _image("forest", drawn),
+        *(part for data, models in collection.models.items() for part in _section(data, models, latency)),
+        "## Accuracy against time" if "latency" in drawn else "",
+        _image("latency", drawn),
+        "## Recall against the size of objects" if "recall" in drawn else "",
+        _image("recall", drawn),
+        "## How to read this",
+        reading(),
+        "## How it was made",
+        method(collection, latency, plan),
+        f"```bash\n{commands()}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(data: str, models: Mapping[str, Model], latency: Latency | None) -> Iterable[str]:
+    alike = trained_alike(models)
+    yield f"## {data}"
+    yield "\n".join(f"- {sentence}" for sentence in findings(alike))
+    yield figures_table(models, latency)
+    yield differences_table(alike) or ""
+    if STOCK in models and alike:
+        yield f"### {data}: above the stock weights"
+        yield stock_table(alike, models[STOCK])
+    if causes := causes_table(alike):
+        yield f"### {data}: what interventions do"
+        yield causes
+        yield causes_reading()
+    if offsets := offsets_table(alike):
+        yield f"### {data}: offsets"
+        yield offsets
+        yield offsets_reading()
+
+
+def _image(name: str, drawn: Mapping[str, str]) -> str:
+    return f"![{drawn[name]}]({name}.png)" if name in drawn else ""
