@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
-from dlka.inference.probe import deformation, probe
+from dlka.inference.probe import probe
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
 from dlka.models.decode import suppress
 from dlka.models.weights import Card, load_model
 from dlka.types import Capture, Detections, Gate
+
+AS_LEARNED = Intervention()
 
 
 class PredictionFailed(RuntimeError):
@@ -95,14 +98,14 @@ class Predictor:
         iou: float = 0.7,
         size: int = 640,
         classes: list[int] | None = None,
-        strength: float = 1.0,
+        intervention: Intervention = AS_LEARNED,
         multi_label: bool = False,
     ) -> Prediction:
         """Look at one picture.
 
         image: RGB [H, W, 3] uint8; confidence and iou in 0..1; size: longer side of the input in pixels, a multiple of
-        32; classes: ids to keep; strength: factor on every offset (0 rigid, 1 as learned); multi_label: a cell may
-        give several classes, as AP is measured. Raises ValueError for arguments out of range and PredictionFailed
+        32; classes: ids to keep; intervention: what is done to the model for this look; multi_label: a cell may give
+        several classes, as AP is measured. Raises ValueError for arguments out of range and PredictionFailed
         where the model's output is not finite.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -115,7 +118,7 @@ class Predictor:
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
         x = as_input(letterbox.apply(image)[None], self.device)
         prepared = time.perf_counter()
-        with self._lock, torch.inference_mode(), deformation(self.model, strength), probe(self.model) as captures:
+        with self._lock, torch.inference_mode(), intervene(self.model, intervention), probe(self.model) as captures:
             with precision(self.device, self.bfloat16):
                 output = self.model(x)[0].float()
             finite = bool(output.isfinite().all())  # also waits for the device

@@ -1,4 +1,4 @@
-"""Watch a model's deform stages, or change how far they deform. Hooks are borrowed: a with, a finally, detached copies.
+"""Watch a model's deform stages and gates. Hooks are borrowed: a with, a finally, detached copies.
 
 Hooks must sit on the module that really runs: Ultralytics' own predict copies a model at its first call.
 """
@@ -68,26 +68,6 @@ def probe(model: nn.Module) -> Iterator[Captures]:
             if isinstance(module, DeformableLKA):
                 handles.append(module.conv1.register_forward_hook(gate_hook(name)))
         yield captures
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def deformation(model: nn.Module, strength: float) -> Iterator[None]:
-    """Multiply every offset by `strength` inside the context: 0 is the rigid kernel, 1 the learned one, above is more.
-
-    A probe sees the multiplied offsets, whichever of the two contexts was entered first.
-    """
-
-    def scale(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-        return output * strength
-
-    stages = [] if strength == 1 else [m for m in model.modules() if isinstance(m, DeformConv)]
-    handles: list[Any] = []
-    try:
-        handles.extend(stage.offset_net.register_forward_hook(scale, prepend=True) for stage in stages)
-        yield
     finally:
         for handle in handles:
             handle.remove()

@@ -14,6 +14,7 @@ import numpy as np
 
 from dlka.compare import compare, rows, summary
 from dlka.images import read_image
+from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
 from dlka.jobs import provenance
 from dlka.jobs.gallery import gallery
@@ -137,7 +138,11 @@ def _compare_one(
 
 def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength: float) -> Prediction:
     return predictor.predict(
-        image, confidence=settings.confidence, iou=settings.iou, size=settings.size, strength=strength
+        image,
+        confidence=settings.confidence,
+        iou=settings.iou,
+        size=settings.size,
+        intervention=Intervention(strength=strength),
     )
 
 

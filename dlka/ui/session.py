@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from dlka.compare import compare
+from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.models.catalog import OFFICIAL, available
 from dlka.models.weights import Card
@@ -141,7 +142,7 @@ def look(image: np.ndarray, settings: Settings) -> Look:
         )
     ids = _class_ids(settings.classes, left.names)
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
-    dlka = left.predict(image, **shared, strength=settings.strength)  # type: ignore[arg-type]
+    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
     pairs = compare(dlka.detections, baseline.detections)
     result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card))

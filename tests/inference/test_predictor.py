@@ -17,6 +17,7 @@ from ultralytics.utils import ASSETS
 
 from dlka.compare import compare
 from dlka.images import read_image
+from dlka.inference.interventions import Intervention
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import PredictionFailed, Predictor, load_predictor
 from dlka.inference.probe import probe
@@ -133,7 +134,7 @@ def test_several_threads(pictures):
 
     def ask(question):
         image, strength = question
-        return predictor.predict(image, confidence=0.01, size=160, strength=strength)
+        return predictor.predict(image, confidence=0.01, size=160, intervention=Intervention(strength=strength))
 
     alone = [ask(q) for q in questions]
     with ThreadPoolExecutor(6) as pool:
@@ -144,7 +145,9 @@ def test_several_threads(pictures):
 
 def test_strength_scales_the_captures(pictures):
     predictor = load_predictor("neck", "cpu")[0]
-    learned, half, rigid = (predictor.predict(pictures["tiny"], size=160, strength=s) for s in (1, 0.5, 0))
+    learned, half, rigid = (
+        predictor.predict(pictures["tiny"], size=160, intervention=Intervention(strength=s)) for s in (1, 0.5, 0)
+    )
     np.testing.assert_array_equal(half.captures[0].offset, learned.captures[0].offset * np.float32(0.5))
     assert all((c.offset == 0).all() for c in rigid.captures)
     assert_same(learned, predictor.predict(pictures["tiny"], size=160))
