@@ -96,6 +96,15 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
+    sub = command("evidence", run.evidence, "report what the experiment found, or repeat it")
+    sub.add_argument("--runs", metavar="DIR", help="stored runs (default: those that ship; of a rerun: WORK/runs)")
+    sub.add_argument("--out", metavar="DIR", help="gets the report (default: beside the stored runs)")
+    sub.add_argument("--rerun", action="store_true", help="first train and measure what is missing")
+    sub.add_argument("--data", metavar="DIR", help="holds the data sets' folders; for --rerun")
+    sub.add_argument("--only", metavar="PATTERN", help="only runs such as 'hit-uav/residual-s*'; for --rerun")
+    sub.add_argument("--work", metavar="DIR", help="gets weights and logs of a rerun (default: runs/evidence)")
+    sub.add_argument("--stock", metavar="FILE", help="stock weights of a rerun (default: the fetched yolov8n)")
+
     bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
 

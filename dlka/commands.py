@@ -101,6 +101,34 @@ def val(args: argparse.Namespace) -> int:
     return 0
 
 
+def evidence(args: argparse.Namespace) -> int:
+    if not args.rerun and (given := [f"--{n}" for n in ("data", "only", "work", "stock") if getattr(args, n)]):
+        raise ValueError(f"{given[0]}: expected with --rerun only.")
+    if args.rerun and not args.data:
+        raise ValueError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
+    os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
+    from dlka.evidence.report import SHIPPED, write_report
+
+    work = Path(args.work or "runs/evidence")
+    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else SHIPPED
+    failed = []
+    if args.rerun:
+        from dlka.evidence.rerun import Places, rerun
+        from dlka.models.catalog import OFFICIAL, find
+
+        stock = Path(args.stock) if args.stock else find(OFFICIAL)
+        failed = rerun(Places(Path(args.data), stock, work, runs), args.only, report=_progress)
+    written = write_report(runs, Path(args.out) if args.out else runs.parent)
+    print(f"Written: {', '.join(map(str, written))}.")
+    if failed:
+        print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def export(args: argparse.Namespace) -> int:
     from dlka.jobs.export import export_model
 

@@ -19,7 +19,7 @@ from dlka.printing import table
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
-COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "bench", "export", "serve"]
+COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "evidence", "bench", "export", "serve"]
 
 
 def refused(capsys, *argv) -> str:

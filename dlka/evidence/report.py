@@ -16,17 +16,18 @@ from dlka.evidence.stored import load_all
 from dlka.evidence.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
 from dlka.render.chart import chart_png, chart_svg
 
-EVIDENCE = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence"
+SHIPPED = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence" / "runs"
+LATENCY = "latency.json"
 CHARTS = ("forest", "latency", "recall")
 
 
-def write_report(runs: Path, out: Path, latency: Path, plan: Sequence[Experiment] = PLAN) -> list[Path]:
+def write_report(runs: Path, out: Path, plan: Sequence[Experiment] = PLAN) -> list[Path]:
     """Make the report of a folder of stored runs: report.md, and each chart that there are runs for as PNG and SVG.
 
-    latency: result of `bench model --json`; without that file the report has no times. Returns what was written.
-    Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs that were not measured alike.
+    Times come from latency.json beside the folder of runs, the result of `bench model --json`; without it the report
+    has none. Returns what was written. Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs that were not measured alike.
     """
-    collection, times = collect(load_all(runs), plan), load_latency(latency)
+    collection, times = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
     drawn = charts(collection, times)
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "report.md"]

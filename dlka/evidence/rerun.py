@@ -1,0 +1,136 @@
+"""Repeat the experiment: train what has no weights file yet, measure what has no stored run yet, and go on after both
+failures and kills."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dlka.evidence.measure import measure
+from dlka.evidence.plan import PLAN, STOCK, Experiment, Step, choose, steps
+from dlka.evidence.stored import RunRefused, load
+from dlka.jobs.dataset import DataRefused, class_names
+from dlka.jobs.recipe import Recipe
+from dlka.jobs.train import fit
+from dlka.models.adopt import adopt
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a rerun reads and writes. data: holds the folders that the plan names; stock: weights of stock YOLOv8, .pt
+    or .safetensors; work: gets weights/ and training/; runs: gets the stored runs."""
+
+    data: Path
+    stock: Path
+    work: Path
+    runs: Path
+
+    def weights(self, step: Step) -> Path:
+        """The weights file of a step."""
+        return self.work / "weights" / f"{step.stem}.safetensors"
+
+    def measured(self, step: Step) -> bool:
+        """Whether the step's run is stored already, whole."""
+        try:
+            return load(self.runs / f"{step.stem}.json").run == step.id
+        except RunRefused:  # none, or one whose writing was cut short
+            return False
+
+
+def rerun(
+    places: Places,
+    only: str | None = None,
+    *,
+    plan: Iterable[Experiment] = PLAN,
+    device: str | None = None,
+    report: Callable[[str], None] = print,
+) -> list[str]:
+    """Train and measure what is missing of the plan, or of the runs whose id fits the pattern `only`.
+
+    A run that is stored is left alone. A start that a missing run needs is trained too, whatever `only` says. report:
+    gets a line before each piece of work. Returns the ids of runs that failed; each of them is reported, its traceback
+    lies in the step's training folder, and the others go on. Raises ValueError before the first training for a pattern
+    that fits nothing, and for data and stock weights that are not there.
+    """
+    everything = {step.id: step for step in steps(plan)}
+    missing = [step for step in choose(list(everything.values()), only) if not places.measured(step)]
+    work = _with_starts(missing, everything, places)
+    _check(work, places)
+    report(f"{len(work)} to do; {len(choose(list(everything.values()), only)) - len(missing)} are stored already.")
+    failed: list[str] = []
+    for number, step in enumerate(work, 1):
+        place = f"[{number}/{len(work)}, {len(failed)} failed]" if failed else f"[{number}/{len(work)}]"
+        if step.recipe and step.recipe.start in failed:
+            report(f"{place} {step.id}: left out, as {step.recipe.start}, which it starts from, failed")
+            failed.append(step.id)
+            continue
+        try:
+            if not places.weights(step).is_file():
+                report(f"{place} {step.id}: {_doing(step)}")
+                _make(step, everything, places, device)
+            if step in missing:
+                report(f"{place} {step.id}: measuring")
+                measure(places.weights(step), places.data / step.data, step.id, device=device).save(places.runs)
+        except Exception as error:  # whatever it is: hours of other runs do not depend on it
+            failed.append(step.id)
+            told = places.work / "training" / step.stem / "failure.txt"
+            told.parent.mkdir(parents=True, exist_ok=True)
+            told.write_text(traceback.format_exc(), encoding="utf-8")
+            report(f"{place} {step.id}: failed: {type(error).__name__}: {' '.join(str(error).split())} (see {told})")
+    return failed
+
+
+def _with_starts(missing: list[Step], everything: dict[str, Step], places: Places) -> list[Step]:
+    """The missing steps, each start that has no weights yet before what needs it."""
+    work: list[Step] = []
+    for step in missing:
+        start = everything.get(step.recipe.start) if step.recipe and not places.weights(step).is_file() else None
+        work += [s for s in (start, step) if s and s not in work and (s in missing or not places.weights(s).is_file())]
+    return work
+
+
+def _check(work: list[Step], places: Places) -> None:
+    for name in dict.fromkeys(step.data for step in work):
+        class_names(places.data / name / "data.yaml")  # raises DataRefused
+    pools = dict.fromkeys(step.recipe.unlabelled for step in work if step.recipe and step.recipe.unlabelled)
+    for pool in pools:
+        if not (places.data / pool).is_dir():
+            raise DataRefused(f"{places.data / pool}: expected a folder with pictures, got none.")
+    if work and not places.stock.is_file():
+        raise ValueError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
+
+
+def _doing(step: Step) -> str:
+    if step.recipe is None:
+        return "converting"
+    return f"training, {step.recipe.epochs} epochs at {step.recipe.crop or step.recipe.size} px"
+
+
+def _make(step: Step, everything: dict[str, Step], places: Places, device: str | None) -> None:
+    """Write the weights file of a step: trained, or for the stock weights converted or copied."""
+    out = places.weights(step)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if step.recipe is not None:
+        fit(resolved(step.recipe, everything, places), out, places.work / "training" / step.stem, device)
+    elif places.stock.suffix == ".safetensors":
+        shutil.copyfile(places.stock, out)
+    else:
+        adopt(places.stock, out)
+
+
+def resolved(recipe: Recipe, everything: dict[str, Step], places: Places) -> Recipe:
+    """The recipe with paths in the place of names."""
+
+    def weights(name: str) -> str:
+        return str(places.stock if name == STOCK else places.weights(everything[name]))
+
+    return replace(
+        recipe,
+        data=str(places.data / recipe.data),
+        start=weights(recipe.start),
+        teacher=recipe.teacher and weights(recipe.teacher),
+        unlabelled=recipe.unlabelled and str(places.data / recipe.unlabelled),
+    )
