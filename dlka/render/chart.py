@@ -21,7 +21,11 @@ from dlka.render.canvas import PHONE
 
 SHARPNESS = 3  # pixels of a PNG to a point
 MARKS = {"dense": "o", "separable": "D", "none": "s"}  # by offsets: told apart without colours too
-VARIANT_WORDS = {"dense": "D-LKA, dense offsets", "separable": "D-LKA, separable offsets", "none": "rigid twin: no offsets"}
+VARIANT_WORDS = {
+    "dense": "D-LKA, dense offsets",
+    "separable": "D-LKA, separable offsets",
+    "none": "rigid twin: no offsets",
+}
 
 
 def sheet(height: float) -> Figure:

@@ -1,0 +1,62 @@
+"""The plan of the experiment: what it lists, in which order, and how runs are chosen from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlka.evidence.plan import PLAN, STOCK, Experiment, choose, rigid_twin, split, steps
+from dlka.models.build import OFFSETS, PLACEMENTS
+
+SMALL = (
+    Experiment("a", ("control", "neck-head-separable"), (0, 1), {"epochs": 3, "lr": 0.5}, start={"epochs": 7}),
+    Experiment("b", ("residual-rigid",), (4,), {"teacher": STOCK}, stock=True),
+)
+
+
+def test_starts_come_first_and_models_start_from_them():
+    found = steps(SMALL)
+    assert [step.id for step in found] == [
+        *("a/start-s0", "a/control-s0", "a/neck-head-separable-s0", "a/control-s1", "a/neck-head-separable-s1"),
+        *("b/stock-s0", "b/residual-rigid-s4"),
+    ]
+    start, _, model, *_, stock, rigid = found
+    assert (start.recipe.placement, start.recipe.start, start.recipe.epochs) == ("control", STOCK, 7)
+    recipe = model.recipe
+    assert (recipe.placement, recipe.offsets, recipe.start) == ("neck-head", "separable", "a/start-s0")
+    assert (recipe.epochs, recipe.lr, recipe.seed, recipe.data) == (3, 0.5, 0, "a")
+    assert stock.recipe is None
+    assert (rigid.recipe.offsets, rigid.recipe.start, rigid.recipe.seed) == ("none", STOCK, 4)
+    assert model.stem == "a-neck-head-separable-s0"
+
+
+def test_the_plan_is_what_it_should_be():
+    found = steps(PLAN)
+    assert len({step.id for step in found}) == len(found)
+    for part in PLAN:
+        assert "control" in part.models, part.data
+        twins = {rigid_twin(model) for model in part.models} - {None}
+        if part.data != "coco-mini":
+            assert twins <= set(part.models), part.data
+    for step in found:
+        placement, offsets = split(step.model)
+        assert placement in PLACEMENTS
+        assert offsets in OFFSETS
+    hit = next(part for part in PLAN if part.data == "hit-uav")
+    assert len(hit.seeds) >= 3
+
+
+def test_model_words():
+    assert split("neck-head-rigid") == ("neck-head", "none")
+    assert split("head") == ("head", "dense")
+    assert split("stock") == split("start") == split("control") == ("control", "dense")
+    assert rigid_twin("neck-separable") == rigid_twin("neck") == "neck-rigid"
+    assert rigid_twin("neck-rigid") is None
+    assert rigid_twin("control") is None
+
+
+def test_runs_are_chosen_by_pattern():
+    found = steps(SMALL)
+    assert choose(found, None) == found
+    assert [step.id for step in choose(found, "a/control*")] == ["a/control-s0", "a/control-s1"]
+    with pytest.raises(ValueError, match=r"--only c/\*: expected a pattern that fits some of a/start-s0, .*rigid-s4"):
+        choose(found, "c/*")
