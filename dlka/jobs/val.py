@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.jobs import provenance
-from dlka.jobs.dataset import DataRefused, read_val
+from dlka.jobs.validation import LOOK, Validation
 from dlka.models.catalog import find
 from dlka.ops.sampling import split_offset
 from dlka.stage_stats import MOVED
-from dlka.types import Capture, Detections
+from dlka.types import Capture
 
-LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
 METRICS = {
     "AP": "AP_all",
     "AP50": "AP_50",
@@ -48,60 +46,26 @@ def run_val(
     ImageRefused.
     """
     predictor, _ = load_predictor(model, device)
-    names, labelled = read_val(Path(data), limit)
-    number_of = {name: number for number, name in predictor.names.items()}
-    unknown = [name for name in names.values() if name not in number_of]
-    if unknown:
-        raise DataRefused(
-            f"{data}: {model} does not know the class {unknown[0]!r}; expected classes that it was trained on."
-        )
-    category = {number_of[name]: number for number, name in names.items()}
-    keep = None if len(category) == len(predictor.names) else sorted(category)
-
+    part = Validation.of(predictor, model, data, size, limit)
     truth, found, offsets = [], [], OffsetTotals()
-    for number, item in enumerate(labelled):
-        image = read_image(item.picture)
-        height, width = image.shape[:2]
-        prediction = predictor.predict(image, size=size, classes=keep, **LOOK)
-        sides = np.array([width, height, width, height])
-        truth += coco_rows(number, (item.boxes - [0.5, 0.5, 0, 0] * item.boxes[:, [2, 3, 2, 3]]) * sides, item.classes)
-        found += detection_rows(number, prediction.detections, category)
+    for number in range(len(part)):
+        prediction = part.look(number)
+        truth += part.truth(number, prediction)
+        found += part.found(number, prediction)
         if number < PROBED:
             offsets.add(prediction.captures)
     return {
         "model": find(model).stem,
-        "metrics": average_precision(len(labelled), sorted(names), truth, found),
+        "metrics": average_precision(len(part), sorted(part.names), truth, found),
         "stage_offsets": offsets.rows(),
         "data": Path(data).name,
-        "pictures": len(labelled),
+        "pictures": len(part),
         "objects": len(truth),
         "settings": {"size": size, **LOOK},
         "device": str(predictor.device),
         "weights": provenance.weights(model),
         "versions": provenance.versions(),
     }
-
-
-def coco_rows(image: int, boxes: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
-    """COCO annotations of one picture; boxes [n, 4] as x, y (upper left), width, height in pixels."""
-    return [
-        {
-            "image_id": image,
-            "category_id": int(c),
-            "bbox": [*map(float, box)],
-            "area": float(box[2] * box[3]),
-            "iscrowd": 0,
-        }
-        for box, c in zip(boxes, classes)
-    ]
-
-
-def detection_rows(image: int, detections: Detections, category: dict[int, int]) -> list[dict[str, Any]]:
-    """COCO results of one picture; category: the model's class number -> the data's."""
-    boxes = detections.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    rows = coco_rows(image, boxes, np.array([category[int(c)] for c in detections.classes], np.int64))
-    return [{**row, "score": float(score)} for row, score in zip(rows, detections.scores)]
 
 
 def average_precision(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from labelled import data_set, found_by
 from ultralytics.utils import ASSETS
 
 from dlka.images import read_image
+from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.jobs.dataset import DataRefused, read_labels, read_val
-from dlka.jobs.val import OffsetTotals, average_precision, coco_rows, run_val
+from dlka.jobs.val import OffsetTotals, average_precision, run_val
+from dlka.jobs.validation import coco_rows
 from dlka.models.catalog import find
 from dlka.models.weights import WeightsRefused
 from dlka.types import Capture, Stage
@@ -87,35 +88,10 @@ def test_offsets_are_weighed_by_how_many_there_are():
     }
 
 
-def data_set(folder: Path, names, labels: dict[str, tuple[np.ndarray, list[str]]]) -> Path:
-    for part in ("images", "labels"):
-        (folder / part / "val").mkdir(parents=True)
-    (folder / "data.yaml").write_text(yaml.safe_dump({"names": names}))
-    for stem, (image, lines) in labels.items():
-        Image.fromarray(image).save(folder / "images/val" / f"{stem}.png")
-        (folder / "labels/val" / f"{stem}.txt").write_text("\n".join(lines))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def own_findings(tmp_path_factory):
-    """Pictures labelled with what control itself finds in them; classes in an order of their own."""
-    predictor = load_predictor("control", "cpu")[0]
     images = {"bus": read_image(ASSETS / "bus.jpg"), "zidane": read_image(ASSETS / "zidane.jpg")[:, 300:]}
-    found = {
-        k: predictor.predict(v, confidence=0.25, size=SIZE, multi_label=True).detections for k, v in images.items()
-    }
-    kept = sorted({int(c) for f in found.values() for c in f.classes}, reverse=True)
-    names = {i: predictor.names[c] for i, c in enumerate(kept)}
-    labels = {}
-    for stem, image in images.items():
-        height, width = image.shape[:2]
-        lines = []
-        for (x1, y1, x2, y2), number in zip(found[stem].boxes / [width, height, width, height], found[stem].classes):
-            lines.append(f"{kept.index(number)} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}")
-        labels[stem] = (image, lines)
-    assert sum(len(lines) for _, lines in labels.values()) >= 4
-    return data_set(tmp_path_factory.mktemp("own"), names, labels)
+    return found_by("control", tmp_path_factory.mktemp("own"), images, SIZE)
 
 
 def test_a_model_is_perfect_on_its_own_findings(own_findings):
@@ -135,6 +111,7 @@ def test_the_model_looks_as_it_is_told_to(own_findings, monkeypatch):
     result = run_val("control", own_findings, SIZE, limit=1, device="cpu")
     (options,) = asked
     numbers = {name: number for number, name in load_predictor("control", "cpu")[0].names.items()}
+    assert options.pop("intervention") == Intervention()
     names = yaml.safe_load((own_findings / "data.yaml").read_text())["names"].values()
     assert options.pop("classes") == sorted(numbers[name] for name in names)
     assert options == result["settings"] == {"size": SIZE, "confidence": 0.001, "iou": 0.7, "multi_label": True}

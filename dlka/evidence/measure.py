@@ -1,0 +1,148 @@
+"""Measure one trained model on one data set's validation part: AP, its replicates, recall, offsets, interventions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlka.evidence.bootstrap import RESAMPLES, SEED, replicates, resamples
+from dlka.evidence.recall import IOU, SCORE, objects_found
+from dlka.evidence.stored import StoredRun
+from dlka.evidence.variation import OffsetVariation
+from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
+from dlka.inference.predictor import Prediction, load_predictor
+from dlka.inference.probe import stages
+from dlka.jobs import provenance
+from dlka.jobs.dataset import DataRefused
+from dlka.jobs.val import LOOK, OffsetTotals, average_precision
+from dlka.jobs.validation import Validation
+from dlka.layers import DeformableLKAAttention
+from dlka.models.cost import TOTAL
+from dlka.models.weights import Card
+
+COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
+SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid"}  # of a model's word, by its offsets
+
+# Name -> what is done, from the picture's number and what the model captured of another picture.
+ON_OFFSETS: dict[str, Callable[[int, Prediction], Intervention]] = {
+    "offsets x0": lambda number, other: Intervention(strength=0.0),
+    "offsets x0.5": lambda number, other: Intervention(strength=0.5),
+    "offsets x1.5": lambda number, other: Intervention(strength=1.5),
+    "offsets shuffled": lambda number, other: Intervention(SHUFFLED, seed=number),
+    "offsets of another picture": lambda number, other: Intervention(
+        GIVEN, fields={capture.stage.name: capture.offset for capture in other.captures}
+    ),
+}
+ON_GATES: dict[str, Callable[[int, Prediction], Intervention]] = {
+    "gate off": lambda number, other: Intervention(GATE_OFF)
+}
+
+
+def measure(
+    model: str | Path,
+    data: str | Path,
+    run: str | None = None,
+    *,
+    size: int = 640,
+    interventions: bool = True,
+    limit: int | None = None,
+    device: str | None = None,
+) -> StoredRun:
+    """Look at the validation pictures of `data` (the first `limit` of them) once as learned, and once for each
+    intervention that the model has something for.
+
+    model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
+    card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
+    WeightsRefused, DataRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
+    a run or a size that is none.
+    """
+    predictor, card = load_predictor(str(model), device)
+    data_word, model_word, seed = split_run(run or name_of(card, Path(data)))
+    part = Validation.of(predictor, str(model), data, size, limit)
+    count = len(part)
+    if count < 2:
+        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+    changes = _changes(predictor.model) if interventions else {}
+
+    truth: list[dict[str, Any]] = []
+    found: dict[str | None, list[dict[str, Any]]] = {name: [] for name in (None, *changes)}  # None: as learned
+    totals, variation = OffsetTotals(), OffsetVariation()
+    learned = lru_cache(maxsize=8)(part.look)
+    for number in visits(count):
+        prediction = learned(number)
+        truth += part.truth(number, prediction)
+        found[None] += part.found(number, prediction)
+        totals.add(prediction.captures)
+        variation.add(prediction.captures)
+        for name, change in changes.items():
+            other = learned(another(number, count))
+            found[name] += part.found(number, part.look(number, change(number, other)))
+
+    truth.sort(key=lambda row: row["image_id"])
+    drawn = resamples(count)
+    metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
+    drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
+    side, hit = objects_found(truth, found[None])
+    varying = variation.rows()
+    return StoredRun(
+        run=f"{data_word}/{model_word}-s{seed}",
+        data=data_word,
+        model=model_word,
+        placement=card.placement,
+        offsets=card.offsets,
+        seed=seed,
+        card=provenance.weights(str(model)),
+        versions=provenance.versions(),
+        machine={**provenance.machine(), "device": str(predictor.device)},
+        settings={
+            **{"size": size, **LOOK, "resamples": RESAMPLES, "resamples_seed": SEED},
+            **{"found_iou": IOU, "found_score": SCORE},
+        },
+        pictures=count,
+        objects=len(truth),
+        parameters=predictor.parameters,
+        multiply_adds=predictor.multiply_adds(COST_SIZE)[TOTAL],
+        metrics=metrics.pop(None),
+        stage_offsets=[{**row, **varying[row["stage"]]} for row in totals.rows()],
+        replicates=drawn_metrics.pop(None),
+        object_side=side,
+        found=hit,
+        interventions=metrics,
+        intervention_replicates=drawn_metrics,
+    )
+
+
+def another(number: int, count: int) -> int:
+    """The picture, half the list further on, whose offsets a picture gets."""
+    return (number + count // 2) % count
+
+
+def visits(count: int) -> list[int]:
+    """All pictures, those that give each other their offsets close together: each is then looked at once for both."""
+    return sorted(range(count), key=lambda number: (number % (count // 2), number))
+
+
+def name_of(card: Card, data: Path) -> str:
+    """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
+    folder = data.resolve()
+    word = card.placement + (SUFFIX[card.offsets] if card.placement != "control" else "")
+    return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
+
+
+def split_run(run: str) -> tuple[str, str, int]:
+    """Data, model word and seed of a run's name; ValueError for another text."""
+    data, _, rest = run.partition("/")
+    model, _, seed = rest.rpartition("-s")
+    if not (data and model and seed.isdecimal()) or "/" in rest:
+        raise ValueError(f"run: expected data/model-s0, got {run!r}")
+    return data, model, int(seed)
+
+
+def _changes(model: Any) -> dict[str, Callable[[int, Prediction], Intervention]]:
+    """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
+    gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
+    return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}
