@@ -6,12 +6,14 @@ A picture that was asked about before is not run again: the endpoints share the 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 from dlka.images import read_image
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
 from dlka.ui import files, pictures, tables
+from dlka.ui.models import partner
 from dlka.ui.session import Look, Refused, Settings, look
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
@@ -28,15 +30,15 @@ def add() -> None:
 def compare(
     image: gr.FileData,
     model: str = DEFAULT.dlka,
-    baseline: str = DEFAULT.baseline,
+    baseline: str = "",
     confidence: float = DEFAULT.confidence,
     iou: float = DEFAULT.iou,
     size: int = DEFAULT.size,
     strength: float = DEFAULT.strength,
 ) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData]:
     """Both models on one picture: the report (objects, counts, stages, timings), the pictures of the baseline's boxes,
-    of D-LKA's boxes, and of the difference. confidence and iou in 0..1; size: longer input side in pixels, a
-    multiple of 32; strength: factor on every offset.
+    of D-LKA's boxes, and of the difference. baseline: empty for the control of the model's own data; confidence and iou
+    in 0..1; size: longer input side in pixels, a multiple of 32; strength: factor on every offset.
     """
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
@@ -114,8 +116,11 @@ def probe(
 
 
 def _look(image: Any, **settings: Any) -> Look:
-    """The look at an uploaded file; settings as in session.Settings."""
-    return look(read_image(image["path"]), Settings(**settings))
+    """The look at an uploaded file; settings as in session.Settings; without a baseline the fitting one."""
+    asked = Settings(**settings)
+    if not settings.get("baseline"):
+        asked = replace(asked, baseline=partner(asked.dlka, DEFAULT.baseline))
+    return look(read_image(image["path"]), asked)
 
 
 def _sentences(function: Any) -> Any:

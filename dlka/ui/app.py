@@ -13,6 +13,7 @@ from dlka.ui import (
     api,
     controls,
     files,
+    model_words,
     pictures,
     session,
     tab_attention,
@@ -26,7 +27,9 @@ from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
-ASKED = ("image", "dlka", "baseline", "confidence", "iou", "size", "classes", "strength")
+SIDES = ("dlka", "baseline")
+SETTINGS = ("confidence", "iou", "size", "classes", "strength")
+ASKED = ("image", *SIDES, *SETTINGS)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -54,9 +57,12 @@ def build_app(first: Look) -> gr.Blocks:
     """The whole page, with a finished comparison on it."""
     with gr.Blocks(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
         gr.Markdown(words.TITLE, elem_id="title")
+        lines = gr.HTML(
+            model_words.lines(first.settings.dlka, first.settings.baseline), elem_id="models", padding=False
+        )
         key = gr.State(first.key, time_to_live=7200)
         point = gr.State(pictures.default_point(first), time_to_live=7200)
-        with gr.Row():
+        with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs():
@@ -74,16 +80,19 @@ def build_app(first: Look) -> gr.Blocks:
             *(numbers_tab[n] for n in ("badges", "stages", "cost", "files")),
         ]
         inputs = [
+            key,
             *(asked[n] for n in ASKED),
             compare_tab["view"],
             *(offsets_tab[n] for n in ("stage", "kind", "opacity", "scale")),
             *(attention_tab[n] for n in ("block", "reduction", "channel", "opacity")),
         ]
 
-        def run_both(*given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
-            """Run both models on the picture and redraw every tab."""
+        def run_both(shown_key: str, *given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+            """Run both models on the picture and redraw every tab, unless that is what they show."""
             question, view, offsets, attention = given[: len(ASKED)], given[len(ASKED)], given[-8:-4], given[-4:]
             look = told(_look, *question, progress=progress)
+            if look.key == shown_key:  # a control that the page itself has moved asks once more
+                return [gr.skip() for _ in shown]
             progress(0.8, "Drawing")
             middle = pictures.default_point(look)
             field = PAINTERS.submit(tab_offsets.values, look, middle, *offsets)  # first, as it takes longest
@@ -107,7 +116,9 @@ def build_app(first: Look) -> gr.Blocks:
             "concurrency_limit": 1,
         }
         asked["go"].click(**run)
-        for name in ASKED[1:]:  # while a slider moves, the last value counts
+        for side in SIDES:
+            controls.wire_model(asked, side, lines).then(**run, trigger_mode="always_last")
+        for name in SETTINGS:  # while a slider moves, the last value counts
             # A choice by mouse from a gr.Dropdown is two inputs and one change.
             event = asked[name].change if isinstance(asked[name], gr.Dropdown) else asked[name].input
             event(**run, trigger_mode="always_last")

@@ -13,14 +13,14 @@ import numpy as np
 from dlka.compare import compare
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import OFFICIAL, available
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.stage_stats import StageStats, all_stage_stats
 from dlka.types import Capture, Comparison, Gate
+from dlka.ui.model_words import why_not
+from dlka.ui.models import SIZE, baseline_models, dlka_models
 
 KEPT = 16  # looks that stay in memory, about 20 MB each
-BASELINES = ("control", OFFICIAL)
 
 
 class Refused(ValueError):
@@ -35,7 +35,7 @@ class Settings:
     baseline: str = "control"
     confidence: float = 0.25
     iou: float = 0.7
-    size: int = 640
+    size: int = SIZE
     classes: tuple[str, ...] = ()
     strength: float = 1.0
 
@@ -101,16 +101,6 @@ def _place(block: str) -> str:
     return "head" if ".cv3." in block else "neck"
 
 
-def dlka_models() -> list[str]:
-    """Ids of the models that can stand on the D-LKA side."""
-    return [name for name in available() if name not in BASELINES]
-
-
-def baseline_models() -> list[str]:
-    """Ids of the models that can stand on the other side; the official one only where its file is present."""
-    return [name for name in BASELINES if name in available()]
-
-
 _kept: OrderedDict[str, Look] = OrderedDict()
 _lock = threading.Lock()
 
@@ -137,9 +127,7 @@ def look(image: np.ndarray, settings: Settings) -> Look:
         raise Refused(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
     (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
     if left.names != right.names:
-        raise Refused(
-            f"{settings.dlka} and {settings.baseline} know different classes; choose two that were trained alike."
-        )
+        raise Refused(why_not(settings.dlka, settings.baseline))
     ids = _class_ids(settings.classes, left.names)
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]

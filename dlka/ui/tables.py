@@ -16,6 +16,7 @@ from dlka.ui.session import Look
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
+CARD = ("placement", "offsets", "scale", "data", "licence", "seed", "versions", "metrics")  # told in a report
 TILE = 32  # pixels; the models' largest stride
 STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside", "health"]
 
@@ -157,8 +158,8 @@ def report(look: Look) -> dict[str, Any]:
         "picture": {"height": look.image.shape[0], "width": look.image.shape[1]},
         "device": look.dlka.device,
         "models": {
-            side: {"placement": c.placement, "scale": c.scale, "seed": c.seed, "data": c.data, "versions": c.versions}
-            for side, c in zip(("dlka", "baseline"), look.cards)
+            side: {name: getattr(card, name) for name in CARD} | {"classes": len(card.names)}
+            for side, card in zip(("dlka", "baseline"), look.cards)
         },
         "summary": summary(look.comparison),
         "objects": rows(look.comparison, *found, look.names),

@@ -7,8 +7,8 @@ down, off or up."""
 
 COMPARE = """**How to read this.** Both models see the same pixels. An object counts as found by both where boxes of
 the same class overlap by half (IoU 0.5 or more). Small, medium and large follow COCO: under 32², under 96², and
-above, in pixels of the original picture. The **control** baseline is stock YOLOv8 trained exactly as the D-LKA
-models were: the fair comparison."""
+above, in pixels of the original picture. A **control** is stock YOLOv8 trained exactly as the D-LKA models
+of the same data were: the fair comparison, which is chosen with the model."""
 
 OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
 its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
@@ -26,5 +26,7 @@ the same deformation everywhere. *Outside*: samples beyond the map, which read z
 regular grid has there anyway. **Dead**: 95 % of offsets are under 0.05 cell. **Exploding**: samples run away from
 the map or from the kernel."""
 
-NO_STAGES = "This model has no deform stages, so there are no offsets to show. Choose neck, residual or head."
+NO_STAGES = (
+    "This model has no deform stages, so there are no offsets to show. Choose one with dense or separable offsets."
+)
 NO_DISAGREEMENT = "No small object was found by one model alone."

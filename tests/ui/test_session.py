@@ -72,7 +72,7 @@ def test_deformation_off_has_no_offsets_and_says_so(bus):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(dlka="nonsense"), "D-LKA model: expected one of head, neck, residual; got 'nonsense'"),
+        (Settings(dlka="nonsense"), "D-LKA model: expected one of head, neck, residual.*; got 'nonsense'"),
         (Settings(baseline="neck"), "Baseline: expected one of control"),
         (Settings(classes=("dragon",)), "'dragon' is not one of the 80 classes"),
         (Settings(size=33), "multiple of 32"),

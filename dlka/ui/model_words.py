@@ -1,0 +1,148 @@
+"""What a weights file's own card says about a model, in one line: nothing about a single model is written here."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from textwrap import shorten
+from typing import Any
+
+from dlka.models.catalog import CONTROL, cards, control_of, is_coco
+from dlka.models.weights import Card
+from dlka.ui.models import SIZE
+
+# Where D-LKA sits and how its offsets are predicted, as a card spells them -> in words.
+PLACES = {
+    "neck": "D-LKA in the neck",
+    "residual": "D-LKA after the neck",
+    "head": "D-LKA in the head",
+    "neck-head": "D-LKA in neck and head",
+}
+OFFSETS = {"dense": "dense offsets", "separable": "separable offsets", "none": "rigid kernels"}
+KINDS = {"dense": "dense", "separable": "separable", "none": "rigid"}  # the same in a choice's narrow field
+# Data sets by the names of their folders -> what their pictures are, in one word and in two.
+PICTURES = {
+    "coco-mini": ("COCO", "COCO pictures"),
+    "natural-pool": ("photographs", "unlabelled photos"),
+    "hit-uav": ("thermal", "thermal drone frames"),
+}
+FEW = 4  # classes that are named one by one
+
+
+def label(model: str, card: Card) -> str:
+    """An entry of the page's choices, "residual (COCO, dense)"; what the id says is not said again."""
+    data = data_sets(card)[0]
+    known = "COCO" if is_coco(card.names) else PICTURES[data][0] if data in PICTURES else _count(card)
+    kind = "stock" if card.placement == CONTROL else KINDS[card.offsets]
+    return f"{model} ({known})" if kind in model.split("-") else f"{model} ({known}, {kind})"
+
+
+def lines(dlka: str, baseline: str) -> str:
+    """Both chosen models, a line each, and which pictures they are for where those are not everyday ones: HTML."""
+    known = cards()
+    rows = []
+    for side, model in (("dlka", dlka), ("baseline", baseline)):
+        text = line(model) if model in known else "This file cannot be read any more."
+        rows.append(f'<p><i class="{side}"></i><b>{html.escape(model)}</b> {html.escape(text)}</p>')
+    if dlka in known and not is_coco(known[dlka].names):
+        rows.append(f"<p>{html.escape(hint(known[dlka]))}</p>")
+    return f'<div class="models">{"".join(rows)}</div>'
+
+
+def line(model: str) -> str:
+    """One line on a model of the catalog: what it is, what it knows and from where, how well it did, on what."""
+    card = cards()[model]
+    return " · ".join((what(card), f"{_count(card)} from {pictures(card)}", measured(model)))
+
+
+def what(card: Card) -> str:
+    """Scale, placement and offsets."""
+    if card.placement == CONTROL:
+        return f"stock YOLOv8{card.scale}"
+    return f"YOLOv8{card.scale}, {PLACES[card.placement]}, {OFFSETS[card.offsets]}"
+
+
+def classes(names: Mapping[int, str]) -> str:
+    """The classes, named where they are few."""
+    if is_coco(names):
+        return "80 COCO classes"
+    if len(names) <= FEW:
+        return ", ".join(shorten(name, 30) for name in names.values())
+    return f"{len(names)} classes ({', '.join(shorten(names[i], 20) for i in range(3))}, ...)"
+
+
+def pictures(card: Card) -> str:
+    """What it was trained on, in words: "thermal drone frames"."""
+    return " + ".join(PICTURES[data][1] if data in PICTURES else data for data in data_sets(card))
+
+
+def data_sets(card: Card) -> list[str]:
+    """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
+    try:
+        recipe = json.loads(card.recipe)
+        return [shorten(name, 60) for name in (recipe["data"], recipe.get("unlabelled")) if name]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return [shorten(card.data, 60) or "unnamed data"]
+
+
+def measured(model: str) -> str:
+    """AP of the card in per cent, that of its control where it was measured alike, and on what."""
+    card = cards()[model]
+    figures, fair = card.metrics, control_of(model)
+    if not _is_figure(figures.get("AP")):
+        return "its card gives no AP"
+    said = f"AP {_ap(figures)}"
+    if card.placement != CONTROL and fair and _alike(figures, cards()[fair].metrics):
+        said += f", control {_ap(cards()[fair].metrics, '')},"
+    if figures.get("pictures"):
+        said += f" on {figures['pictures']} pictures of {figures.get('data', 'unnamed data')}"
+    if figures.get("size") not in (None, SIZE):
+        said += f" at {figures['size']} px"
+    return f"{said}, {_seeds(card)}"
+
+
+def hint(card: Card) -> str:
+    """Which pictures to show a model that knows other things than COCO's."""
+    return (
+        f"These two expect {pictures(card)} and know only {classes(card.names)}. "
+        "The examples here are everyday photographs: drop a picture of your own."
+    )
+
+
+def why_not(dlka: str, baseline: str) -> str:
+    """A sentence for two models of different classes, and what to do about it."""
+    known, fair = cards(), control_of(dlka)
+    advice = (
+        f"choose the baseline {fair}"
+        if fair
+        else "no stock model of these classes is there, so train one on the same data with --placement control"
+    )
+    return (
+        f"{dlka} knows {classes(known[dlka].names)} and {baseline} knows {classes(known[baseline].names)}: "
+        f"only models of the same classes can be compared; {advice}."
+    )
+
+
+def _count(card: Card) -> str:
+    many = len(card.names)
+    return f"{many} {'COCO ' if is_coco(card.names) else ''}{'class' if many == 1 else 'classes'}"
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def _ap(figures: Mapping[str, Any], word: str = "small ") -> str:
+    small = f" ({word}{100 * figures['AP_S']:.1f})" if _is_figure(figures.get("AP_S")) else ""
+    return f"{100 * figures['AP']:.1f}{small}"
+
+
+def _alike(figures: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether two cards were measured on the same pictures at the same size."""
+    return _is_figure(others.get("AP")) and all(figures.get(k) == others.get(k) for k in ("data", "pictures", "size"))
+
+
+def _seeds(card: Card) -> str:
+    among = card.metrics.get("chosen_among")
+    return f"chosen from {among} seeds" if isinstance(among, int) and among > 1 else "one seed"

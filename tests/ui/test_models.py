@@ -1,0 +1,147 @@
+"""Models of several data sets on one page: what it says about each, and which two stand beside each other."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from dlka.models import catalog
+from dlka.models.build import build_model
+from dlka.models.weights import Card, save_weights
+from dlka.ui import api, model_words, session
+from dlka.ui.app import serve
+from dlka.ui.models import baseline_models, dlka_models, partner
+from dlka.ui.session import Refused, Settings
+
+THERMAL = dict(enumerate(("person", "car", "bicycle", "other vehicle")))
+SHIPPED = catalog.WEIGHTS
+
+
+def put(folder, model, placement, names, metrics, offsets="separable", recipe='{"data": "hit-uav"}', data="frames"):
+    """A weights file of an untrained model."""
+    card = Card(placement, "n", offsets, names, 640, data, recipe, "AGPL-3.0", 1, {}, metrics)
+    save_weights(folder / f"{model}.safetensors", build_model(placement, "n", len(names), offsets).state_dict(), card)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """The catalog of these tests: two shipped models, three that know thermal frames, one without a control."""
+    folder = tmp_path_factory.mktemp("weights")
+    for model in ("control", "residual"):
+        (folder / f"{model}.safetensors").symlink_to(SHIPPED / f"{model}.safetensors")
+    alike = {"data": "hit-uav val", "pictures": 420, "size": 512}
+    put(folder, "th-control", "control", THERMAL, {**alike, "AP": 0.2911, "AP_S": 0.25})
+    put(folder, "th-head", "head", THERMAL, {**alike, "AP": 0.3, "AP_S": None, "chosen_among": 3})
+    put(folder, "th-residual", "residual", THERMAL, {**alike, "pictures": 100, "AP": 0.3})
+    put(folder, "dragons", "head", {0: "dragon"}, {"AP": "much"}, recipe="none", data="<b>caves</b>")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "WEIGHTS", folder)
+        yield folder
+
+
+def test_sides_and_labels():
+    assert dlka_models() == ["residual", "dragons", "th-head", "th-residual"]
+    assert baseline_models() == ["control", "th-control"]
+    labels = [model_words.label(model, card) for model, card in catalog.cards().items()]
+    assert labels[:2] == ["control (COCO, stock)", "residual (COCO, dense)"]
+    assert labels[2:4] == ["dragons (1 class, separable)", "th-control (thermal, stock)"]
+
+
+def test_partners():
+    assert partner("residual", "control") == "control"
+    assert partner("th-head", "control") == "th-control"
+    assert partner("th-control", "residual") == "th-residual", "as the D-LKA model that stood there"
+    assert partner("control", "th-head") == "residual"
+    assert partner("dragons", "control") == "control", "there is no other"
+
+
+def test_lines_say_what_the_cards_say():
+    assert model_words.line("th-control") == (
+        "stock YOLOv8n · 4 classes from thermal drone frames · "
+        "AP 29.1 (small 25.0) on 420 pictures of hit-uav val at 512 px, one seed"
+    )
+    assert model_words.line("th-head") == (
+        "YOLOv8n, D-LKA in the head, separable offsets · 4 classes from thermal drone frames · "
+        "AP 30.0, control 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, chosen from 3 seeds"
+    )
+    assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
+    assert "px" not in model_words.line("residual")
+    assert model_words.line("dragons").endswith("1 class from <b>caves</b> · its card gives no AP")
+
+
+def test_lines_are_html_and_tell_which_pictures_suit():
+    assert "everyday" not in model_words.lines("residual", "control")
+    shown = model_words.lines("dragons", "gone")
+    assert "&lt;b&gt;caves&lt;/b&gt;" in shown
+    assert "know only dragon" in shown
+    assert "cannot be read" in shown
+
+
+def test_every_placement_and_kind_of_offsets_has_words():
+    from dlka.models.build import OFFSETS, PLACEMENTS
+
+    assert {*model_words.PLACES, catalog.CONTROL} == set(PLACEMENTS)
+    assert set(model_words.OFFSETS) == set(model_words.KINDS) == set(OFFSETS)
+
+
+def test_models_of_different_classes_are_refused_in_a_sentence():
+    image = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(Refused, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
+        session.look(image, Settings(dlka="th-head", size=64))
+    with pytest.raises(Refused, match="choose the baseline control"):
+        session.look(image, Settings(baseline="th-control", size=64))
+    with pytest.raises(Refused, match="train one on the same data"):
+        session.look(image, Settings(dlka="dragons", size=64))
+
+
+def test_endpoints_take_the_fitting_baseline():
+    picture = {"path": str(SHIPPED.parent / "assets" / "dots-and-curves.png")}
+    look = api._look(picture, dlka="th-head", baseline="", size=64)
+    assert look.settings.baseline == "th-control"
+    assert look.names == THERMAL
+    assert api._look(picture, dlka="residual", size=64).settings.baseline == "control"
+    report = api.tables.report(look)
+    assert report["models"]["dlka"]["classes"] == 4
+    assert json.dumps(report)
+
+
+@pytest.fixture
+def here(browser, folder):
+    """A page of this catalog in a fresh window."""
+    app = serve(block=False)
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.goto(app.local_url)
+    page.wait_for_selector("#swipe img")
+    yield page
+    context.close()
+    app.close()
+
+
+def choose(page, label, option):
+    page.get_by_label(label).click()
+    page.get_by_role("option", name=re.compile(f"^{option} ")).click()
+
+
+def test_a_model_of_other_data_brings_its_baseline_and_classes(here):
+    lines = here.locator(".models")
+    assert "80 COCO classes" in lines.inner_text()
+    assert here.locator(".models p").count() == 2
+    here.get_by_text("Detection settings").click()
+    choose(here, "Classes", "dining")
+    here.get_by_text(re.compile("Neither model found")).wait_for()
+
+    choose(here, "D-LKA model", "th-head")
+    here.get_by_text(re.compile(r"input .* th-control \d+ ms .* th-head \d+ ms")).wait_for()
+    assert here.get_by_label("Baseline").input_value() == "th-control (thermal, stock)"
+    assert "expect thermal drone frames and know only person, car, bicycle, other vehicle" in lines.inner_text()
+
+    choose(here, "Baseline", "control")
+    here.get_by_text(re.compile(r"control \d+ ms .* residual \d+ ms")).wait_for()
+    assert here.get_by_label("D-LKA model").input_value() == "residual (COCO, dense)"
+    assert here.locator(".models p").count() == 2
+    here.wait_for_timeout(500)
+    assert here.locator(".toast-body").count() == 0
