@@ -15,30 +15,33 @@ from dlka import bench_commands
 from dlka import commands as run
 from dlka.printing import check_json
 
-# Flags of `train`: the fields of dlka.jobs.train.Recipe, whose defaults apply where a flag is left out.
+# Flags of `train`: the fields of dlka.jobs.recipe.Recipe, whose defaults apply where a flag is left out.
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "placement": (str, "control, neck, residual, head or neck-head"),
-    "data": (str, "folder with data.yaml, images/train, images/val and labels"),
-    "start": (str, "stock weights to begin from, .pt or .safetensors"),
+    "data": (str, "yaml file in Ultralytics' format, or a folder with data.yaml"),
+    "start": (str, "stock weights to begin from: an id, .safetensors or .pt (default: control)"),
     "teacher": (str, "weights of a stock model whose soft targets are learned beside the labels"),
     "unlabelled": (str, "folder of pictures that the teacher labels"),
-    "scale": (str, "n, s, m, l or x"),
-    "offsets": (str, "dense, separable, or none for the rigid twin"),
-    "epochs": (int, "passes over the pictures"),
-    "size": (int, "longer side of a picture in pixels when it is read, a multiple of 32"),
+    "scale": (str, "n, s, m, l or x (default: n)"),
+    "offsets": (str, "dense, separable, or none for the rigid twin (default: dense)"),
+    "epochs": (int, "passes over the pictures (default: 2)"),
+    "patience": (int, "stop after so many epochs without a better one; 0: keep the last (default: 0)"),
+    "size": (int, "longer side of a picture in pixels when it is read, a multiple of 32 (default: 416)"),
     "crop": (int, "side of the square of it that goes into the model, a multiple of 32 (default: all)"),
-    "batch": (int, "pictures a step"),
-    "lr": (float, "learning rate of what is new"),
-    "copied_lr": (float, "learning rate of what came from the stock weights"),
-    "offset_lr": (float, "learning rate of the offset convolutions"),
-    "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere"),
-    "frozen": (int, "layers from the input that stay as they are"),
+    "batch": (int, "pictures a step (default: 8)"),
+    "lr": (float, "learning rate of what is new (default: 0.001)"),
+    "copied_lr": (float, "learning rate of what came from the stock weights (default: 0.0001)"),
+    "offset_lr": (float, "learning rate of the offset convolutions (default: 0.0003)"),
+    "offset_warmup": (float, "epochs until offsets learn at that rate, the first half not at all (default: 0.0)"),
+    "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
+    "frozen": (int, "layers from the input that stay as they are (default: 10)"),
+    "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
     "bfloat16": (bool, "convolutions in mixed precision"),
-    "pseudo_size": (int, "input of the teacher in pixels"),
-    "pseudo_confidence": (float, "least confidence of the teacher's labels"),
-    "seed": (int, "seed of everything random"),
+    "pseudo_size": (int, "input of the teacher in pixels when it labels pictures (default: 640)"),
+    "pseudo_confidence": (float, "least confidence of the teacher's labels, 0 to 1 (default: 0.3)"),
+    "seed": (int, "seed of everything random (default: 0)"),
 }
-TRAIN_REQUIRED = ("placement", "data", "start")
+TRAIN_REQUIRED = ("placement", "data")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,19 +83,21 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("fetch", run.fetch, "download official weights through Ultralytics and convert them")
     sub.add_argument("name", metavar="yolov8n")
 
-    sub = command("train", run.train, "train a placement from stock weights")
+    sub = command("train", run.train, "train a placement on your pictures, or go on with a run that was killed")
     for name, (kind, text) in TRAIN_FLAGS.items():
         flag = f"--{name.replace('_', '-')}"
         how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
-        sub.add_argument(flag, **how, help=text, required=name in TRAIN_REQUIRED, default=argparse.SUPPRESS)
-    sub.add_argument("--out", required=True, help="weights file to write, for example weights/neck.safetensors")
-    sub.add_argument("--run", help="folder for logs and curves (default: runs/ and the stem of --out)")
+        sub.add_argument(flag, **how, help=text, default=argparse.SUPPRESS)
+    sub.add_argument("--out", metavar="FILE", help="weights to write (default: runs/DATA-PLACEMENT.safetensors)")
+    sub.add_argument("--run", metavar="DIR", help="folder for logs and curves (default: runs/ and the stem of --out)")
+    sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
+    sub.add_argument("--device", help="cpu, mps, 0 for a GPU, 0,1 for two (default: the best there is)")
 
     sub = command("val", run.val, "measure COCO average precision on a labelled folder")
     sub.add_argument(
         "--model", action="append", required=True, help="id or .safetensors file; may be given several times"
     )
-    sub.add_argument("--data", required=True, metavar="FOLDER", help="with data.yaml, images/val and labels/val")
+    sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 

@@ -6,9 +6,12 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dlka.printing import table, write_json
 
@@ -71,32 +74,45 @@ def fetch(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     os.environ["YOLO_VERBOSE"] = "1"  # read by ultralytics when it is imported: its progress is shown
-    from dlka.jobs.train import Recipe
-    from dlka.jobs.train import train as run
+    from dlka.jobs import train as job
 
-    given = {name: value for name, value in vars(args).items() if name not in ("handler", "out", "run")}
-    out = Path(args.out)
-    print(f"Written: {run(Recipe(**given), out, Path(args.run or f'runs/{out.stem}'))}.")
+    extra = ("handler", "out", "run", "resume", "device")
+    given = {name: value for name, value in vars(args).items() if name not in extra}
+    flags = [f"--{name.replace('_', '-')}" for name in given] + [f"--{n}" for n in ("out", "run") if vars(args)[n]]
+    if args.resume and flags:
+        raise ValueError(f"--resume goes on as the run began; leave out {', '.join(flags)}.")
+    if not args.resume and not {"placement", "data"} <= set(given):
+        raise ValueError("train needs --placement and --data, or --resume with the folder of a run.")
+    if args.resume:
+        run = Path(args.resume)
+    else:
+        out = Path(args.out or "")
+        if not args.out:
+            out = _unused(Path("runs") / f"{job.data_title(given['data'])}-{given['placement']}.safetensors")
+        run = Path(args.run or f"runs/{out.stem}")
+        if job.unfinished(run):
+            raise ValueError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
+    try:
+        out = job.resume(run, args.device) if args.resume else job.train(job.Recipe(**given), out, run, args.device)
+    except KeyboardInterrupt:
+        print(f"\nStopped; to go on: python -m dlka train --resume {run}", file=sys.stderr)
+        raise
+    print(f"Written: {out}; logs and curves: {run}.")
+    if (run / "report.json").is_file():
+        report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+        print()
+        _print_measured([report], report["settings"]["size"])
     return 0
 
 
 def val(args: argparse.Namespace) -> int:
-    from dlka.jobs.val import METRICS, run_val
+    from dlka.jobs.val import run_val
 
     results = []
     for model in args.model:
         print(f"Measuring {model} ...", file=sys.stderr, flush=True)
         results.append(run_val(model, args.data, args.size))
-    first = results[0]
-    print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects, {args.size} px")
-    print(table([{"model": r["model"], **{k: _percent(r["metrics"][k]) for k in METRICS}} for r in results]))
-    moved = []
-    for result in results:
-        for row in result["stage_offsets"]:
-            columns = {"over 0.1 cell (%)": _percent(row["moved"]), "mean (cells)": row["mean_cells"]}
-            moved.append({"model": result["model"], "stage": row["label"], **columns})
-    if moved:
-        print(f"\n{table(moved)}")
+    _print_measured(results, args.size)
     write_json(args.json, results)
     return 0
 
@@ -154,6 +170,31 @@ def serve(args: argparse.Namespace) -> int:
 
     run(args.host, args.port)
     return 0
+
+
+def _print_measured(results: Sequence[dict[str, Any]], size: int) -> None:
+    """Average precision of models measured on the same pictures, and how far their stages move their taps."""
+    from dlka.jobs.val import METRICS
+
+    first = results[0]
+    print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects, {size} px")
+    print(table([{"model": r["model"], **{k: _percent(r["metrics"][k]) for k in METRICS}} for r in results]))
+    moved = []
+    for result in results:
+        for row in result["stage_offsets"]:
+            columns = {"over 0.1 cell (%)": _percent(row["moved"]), "mean (cells)": row["mean_cells"]}
+            moved.append({"model": result["model"], "stage": row["label"], **columns})
+    if moved:
+        print(f"\n{table(moved)}")
+
+
+def _unused(path: Path) -> Path:
+    """The path, or the first with -2, -3, ... after its stem that is not taken."""
+    taken, number = path, 1
+    while taken.exists():
+        number += 1
+        taken = path.with_stem(f"{path.stem}-{number}")
+    return taken
 
 
 def _percent(share: float | None) -> float | None:

@@ -229,7 +229,10 @@ def test_train_flags_are_the_recipe():
     assert list(TRAIN_FLAGS) == [f.name for f in fields(Recipe)]
     assert set(TRAIN_REQUIRED) == {f.name for f in fields(Recipe) if f.default is MISSING}
     for field in fields(Recipe):
-        assert TRAIN_FLAGS[field.name][0].__name__ == field.type.removesuffix(" | None")
+        kind, text = TRAIN_FLAGS[field.name]
+        assert kind.__name__ == field.type.removesuffix(" | None")
+        if field.default is not MISSING and field.default not in (None, False):
+            assert text.endswith(f"(default: {field.default})")
 
 
 def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
@@ -237,15 +240,38 @@ def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
 
     calls = []
     monkeypatch.setattr(train, "train", lambda *call: calls.append(call) or call[1])
+    monkeypatch.setattr(train, "resume", lambda *call: calls.append(call) or Path("w.safetensors"))
     monkeypatch.setenv("YOLO_VERBOSE", "0")
-    given = ["--placement", "neck", "--data", "d", "--start", "s.pt"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells.yaml").write_text("names: [a]")
+    given = ["--placement", "neck", "--data", "cells.yaml"]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/cells-neck.safetensors").touch()
     assert main(["train", *given, "--out", "weights/neck.safetensors"]) == 0
-    assert main(["train", *given, "--out", "w.safetensors", "--run", "r", "--copied-lr", "1e-5", "--epochs", "9"]) == 0
-    first, second = calls
-    assert first == (train.Recipe("neck", "d", "s.pt"), Path("weights/neck.safetensors"), Path("runs/neck"))
-    assert second[0] == train.Recipe("neck", "d", "s.pt", copied_lr=1e-5, epochs=9)
-    assert second[1:] == (Path("w.safetensors"), Path("r"))
-    assert "Written: w.safetensors." in capsys.readouterr().out
+    assert main(["train", *given, "--out", "w.safetensors", "--run", "r", "--copied-lr", "1e-5", "--device", "0,1"]) == 0
+    assert main(["train", *given]) == 0
+    assert main(["train", "--resume", "r", "--device", "cpu"]) == 0
+    recipe = train.Recipe("neck", "cells.yaml")
+    assert calls == [
+        (recipe, Path("weights/neck.safetensors"), Path("runs/neck"), None),
+        (train.Recipe("neck", "cells.yaml", copied_lr=1e-5), Path("w.safetensors"), Path("r"), "0,1"),
+        (recipe, Path("runs/cells-neck-2.safetensors"), Path("runs/cells-neck-2"), None),
+        (Path("r"), "cpu"),
+    ]
+    assert "Written: w.safetensors; logs and curves: r." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "train needs --placement and --data, or --resume with the folder of a run"),
+        (["--data", "d"], "train needs --placement and --data"),
+        (["--resume", "r", "--copied-lr", "1", "--out", "o"], "leave out --copied-lr, --out"),
+        (["--resume", "r"], "r: expected the folder of a run, with recipe.json in it"),
+    ],
+)
+def test_train_says_what_is_missing(capsys, argv, says):
+    assert says in refused(capsys, "train", *argv)
 
 
 def test_training_shows_its_progress():

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
-from dlka.jobs.dataset import PICTURES
 
 
-def pseudo_label(teacher: Predictor, pictures: Path, out: Path, confidence: float, size: int) -> int:
-    """Write out/images (links) and out/labels (YOLO text) for a folder of pictures; returns how many boxes.
+def pseudo_label(teacher: Predictor, pictures: Sequence[Path], out: Path, confidence: float, size: int) -> int:
+    """Write out/images (links) and out/labels (YOLO text) for pictures; returns how many boxes are new.
 
     The teacher looks at `size` pixels, larger than the student trains at: what it finds there and the student would
-    miss is what there is to learn. Boxes below `confidence` are left out.
+    miss is what there is to learn. Boxes below `confidence` are left out. Pictures that have labels there are not
+    looked at again.
     """
     boxes = 0
     (out / "images").mkdir(parents=True, exist_ok=True)
     (out / "labels").mkdir(parents=True, exist_ok=True)
-    for picture in sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURES):
+    for picture in pictures:
         link, label = out / "images" / picture.name, out / "labels" / f"{picture.stem}.txt"
         if label.exists():
             continue
@@ -30,6 +32,8 @@ def pseudo_label(teacher: Predictor, pictures: Path, out: Path, confidence: floa
             lines.append(f"{number} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
         if not link.exists():
             link.symlink_to(picture.resolve())
-        label.write_text("\n".join(lines))
+        unfinished = label.with_suffix(".partial")
+        unfinished.write_text("\n".join(lines))
+        os.replace(unfinished, label)  # whole or not at all: a kill may come at any time
         boxes += len(lines)
     return boxes

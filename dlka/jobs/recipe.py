@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from dlka.models.build import OFFSETS, PLACEMENTS, SCALES
+
+LAYERS = 22  # of stock YOLOv8 before its detection head
+LARGEST = 4096  # pixels
 
 
 class TrainingRefused(ValueError):
@@ -11,38 +17,80 @@ class TrainingRefused(ValueError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does. data: folder in Ultralytics' layout; start: weights to begin from, of stock YOLOv8 layers.
+    """What a run does. data: a yaml in Ultralytics' format, or a folder with data.yaml in it; start: weights to begin
+    from, of stock YOLOv8 layers: a model id or a file.
 
     teacher: weights of a stock model with the data's classes, whose soft targets are learned beside the labels, or
     None; unlabelled: folder of pictures that the teacher labels, or None.
 
     lr: learning rate (AdamW) of what is new and of the blocks around it; copied_lr of the rest, which came from the
     stock weights; offset_lr of the offset convolutions: each sums over hundreds of inputs, so that a step of 1e-3 in
-    every weight moves taps by whole cells at once.
+    every weight moves taps by whole cells at once. offset_warmup: epochs after which the offset convolutions learn at
+    their full rate: for the first half of them not at all, then ever faster (see `warmed_up`).
     offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
     frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and pseudo_confidence:
     how the teacher labels pictures that have no labels. size: the longer side of a picture in pixels when it is read;
     crop: of which a square of so many pixels goes into the model, somewhere else each time, or None for all of it.
+    mosaic: share of the training pictures that are put together from four, 0..1.
     bfloat16: convolutions in mixed precision; offsets, coordinates and losses stay float32.
+    patience: 0 trains all epochs without a look at the validation part, and the averaged weights of the last step are
+    kept. Otherwise every epoch is measured there, the best one's weights are kept, and training stops after so many
+    epochs without a better one: the figures on that part are then a little too good, as it chose.
     """
 
     placement: str
     data: str
-    start: str
+    start: str = "control"
     teacher: str | None = None
     unlabelled: str | None = None
     scale: str = "n"
     offsets: str = "dense"
     epochs: int = 2
+    patience: int = 0
     size: int = 416
     crop: int | None = None
     batch: int = 8
     lr: float = 1e-3
     copied_lr: float = 1e-4
     offset_lr: float = 3e-4
+    offset_warmup: float = 0.0
     offset_mean: float = 1.0
     frozen: int = 10
+    mosaic: float = 0.0
     bfloat16: bool = False
     pseudo_size: int = 640
     pseudo_confidence: float = 0.3
     seed: int = 0
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises TrainingRefused for values that no run can have; files are not looked at."""
+    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": OFFSETS}
+    for word, known in words.items():
+        if (given := getattr(recipe, word)) not in known:
+            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r}.")
+    for name in ("size", "crop", "pseudo_size"):
+        side = getattr(recipe, name)
+        if side is not None and (side % 32 or not 32 <= side <= LARGEST):
+            raise TrainingRefused(f"{name}: expected a multiple of 32 from 32 to {LARGEST}, got {side}.")
+    if recipe.crop and recipe.crop > recipe.size:
+        raise TrainingRefused(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
+    limits = {
+        **dict.fromkeys(("epochs", "batch"), (1, math.inf)),
+        **dict.fromkeys(("lr", "copied_lr", "offset_lr", "offset_mean", "patience"), (0, math.inf)),
+        **dict.fromkeys(("mosaic", "pseudo_confidence"), (0, 1)),
+        **{"offset_warmup": (0, recipe.epochs), "frozen": (0, LAYERS), "seed": (0, 2**31)},
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(recipe, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            until = f" to {high}" if math.isfinite(high) else " or more"
+            raise TrainingRefused(f"{name}: expected {low}{until}, got {value}.")
+    if recipe.unlabelled and not recipe.teacher:
+        raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
+
+
+def warmed_up(epochs: float, warmup: float) -> float:
+    """Share of their learning rate that the offset convolutions have after so many epochs (not whole ones): 0 for the
+    first half of the warm-up, then rising linearly to 1 at its end."""
+    return 1.0 if epochs >= warmup else max(0.0, 2 * epochs / warmup - 1)

@@ -1,64 +1,66 @@
-"""Ultralytics' trainer with what a recipe adds: learning rates by origin, and a teacher's soft targets."""
+"""Ultralytics' trainer with what a recipe adds: learning rates by origin, a teacher, and a state to go on from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from ultralytics.data.augment import RandomPerspective
+from ultralytics.utils import DEFAULT_CFG, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from dlka.jobs.recipe import Recipe
+from dlka.jobs.mixed_precision import use_bfloat16
+from dlka.jobs.recipe import warmed_up
 from dlka.jobs.recipe_loss import RecipeLoss
-from dlka.models.blocks import C2f_DLKA
+from dlka.jobs.recipe_optimizer import OFFSETS, build_optimizer
+from dlka.jobs.train_folder import RunFolder
+from dlka.jobs.train_log import History
+from dlka.jobs.train_offsets import OffsetWatch, told
+from dlka.jobs.train_start import read_start, read_teacher
+from dlka.jobs.train_state import restore, restore_random, trainer_state
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
-from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 
 
 class RecipeTrainer(DLKATrainer):
     """Learning rates by where a parameter comes from, and soft targets of a teacher, if there is one, beside labels.
 
-    Nothing looks at validation pictures while it trains, so nothing is chosen on them: `dlka val` measures the file
-    that is written at the end, the averaged weights (EMA) of the last step.
+    Everything is read from the run folder, in which the overrides' `data` lies: so it is when Ultralytics starts one
+    process for each of several GPUs, which get the overrides only, and when a run goes on after a kill. (One process on
+    a CPU is tested, also as such a process builds it; several GPUs and MPS are not.)
+
+    Without patience nothing looks at validation pictures while it trains, so nothing is chosen on them.
     """
 
-    def __init__(self, *args: Any, recipe: Recipe, teacher: nn.Module | None, **kwargs: Any) -> None:
-        self.recipe, self.teacher = recipe, teacher
+    def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict[str, Any] | None = None, _callbacks: Any = None) -> None:
+        self.folder = RunFolder(Path((overrides or {})["data"]).parent)
+        self.recipe, _, _ = self.folder.told()
+        # Before Ultralytics sets the seeds: building a model draws random numbers.
+        self.teacher = read_teacher(self.recipe, self.folder.names())
         self.loss_function: RecipeLoss | None = None
         self.batches_done = 0
-        super().__init__(*args, **kwargs)
-        self.add_callback("on_train_start", RecipeTrainer._set_loss)
-        self.add_callback("on_train_batch_end", RecipeTrainer._fade)
-        self.add_callback("on_train_epoch_end", RecipeTrainer._log_offsets)
+        self.history = History()
+        self.kept: dict[str, Any] | None = None  # "epoch" from 1, and the averaged "weights" after it: the best so far
+        self.resumed: dict[str, Any] | None = None
+        super().__init__(cfg, overrides, _callbacks, start=read_start(self.recipe.start))
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> DLKAModel:
         """The recipe's model: Ultralytics gives the name of a yaml, which does not say how offsets are predicted."""
         recipe = self.recipe
         config = model_config(recipe.placement, recipe.scale, self.data["nc"], recipe.offsets)
-        return super().get_model(config, weights, verbose)
+        model = super().get_model(config, weights, verbose)
+        if self.ledger and RANK in (-1, 0):
+            print(f"Weights: {self.ledger.text()}.", flush=True)
+            self.folder.file("ledger.txt").write_text(f"{self.ledger.text()}\n", encoding="utf-8")
+        return model
 
     def build_optimizer(
         self, model: nn.Module, *args: Any, decay: float = 1e-5, **kwargs: Any
     ) -> torch.optim.Optimizer:
-        """AdamW; weight decay on weights of convolutions only."""
-        recipe = self.recipe
-        # A copied convolution inside C2f_DLKA has new neighbours: it learns as fast as they do.
-        copied = set(self.ledger.copied if self.ledger else ()) - _parameters_inside(model, C2f_DLKA)
-        offset_names = _parameters_inside(model, Float32Conv2d)
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            lr = recipe.offset_lr if name in offset_names else recipe.copied_lr if name in copied else recipe.lr
-            groups.setdefault((lr, decay if parameter.dim() > 1 else 0.0), []).append(parameter)
-        return torch.optim.AdamW(
-            [
-                {"params": params, "lr": lr, "weight_decay": wd, "param_group": "weight" if wd else "bn"}
-                for (lr, wd), params in groups.items()
-            ],
-            betas=(0.9, 0.999),
-        )
+        """AdamW with the recipe's learning rates; the model may be wrapped for several GPUs."""
+        return build_optimizer(unwrap_model(model), self.recipe, self.ledger.copied if self.ledger else (), decay)
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
         """Ultralytics' data set; for training, pictures are read at `size` and a square of `crop` is cut out."""
@@ -77,12 +79,50 @@ class RecipeTrainer(DLKATrainer):
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
 
-    def validate(self) -> tuple[dict[str, float], float]:
-        """Skipped, see above."""
-        return {}, 0.0
+    def optimizer_step(self) -> None:
+        """One step, in which offset convolutions that are still warming up go a part of their way."""
+        share = warmed_up(self.batches_done / len(self.train_loader), self.recipe.offset_warmup)
+        slowed = [(group, group["lr"]) for group in self.optimizer.param_groups if group[OFFSETS] and share < 1]
+        for group, lr in slowed:
+            group["lr"] = share * lr
+        super().optimizer_step()
+        for group, lr in slowed:
+            group["lr"] = lr
+
+    def validate(self) -> tuple[Any, Any]:
+        """With patience, Ultralytics' measures of the averaged weights, which are kept if they are the best so far."""
+        if not self.recipe.patience:
+            return {}, 0.0
+        metrics, fitness = super().validate()
+        best = self.stopper.best_fitness
+        if fitness is not None and (fitness > best or best == 0):  # as the stopper, which is asked next, decides
+            weights = {name: value.detach().cpu().clone() for name, value in self.ema.ema.state_dict().items()}
+            self.kept = {"epoch": self.epoch + 1, "weights": weights}
+        return metrics, fitness
 
     def final_eval(self) -> None:
-        """Skipped, see above."""
+        """Skipped: the weights file that is written at the end is measured."""
+
+    def resume_training(self, ckpt: Any) -> None:
+        """Go on from the run folder's state, if there is one, in the place of a checkpoint of Ultralytics."""
+        self.resumed = self.folder.load_state()
+        if self.resumed:
+            restore(self, self.resumed)
+            self.history = History(**self.resumed["history"])
+            self.kept = self.resumed["best"]
+
+    def run_callbacks(self, event: str) -> None:
+        """Ultralytics' callbacks, then what a recipe does. (Callbacks of its own would be handed on to the processes of
+        several GPUs, and run twice there.)"""
+        super().run_callbacks(event)
+        after = {
+            "on_train_start": self._set_loss,
+            "on_train_epoch_start": self._count,
+            "on_train_batch_end": self._fade,
+            "on_fit_epoch_end": self._log,
+        }
+        if event in after:
+            after[event]()
 
     @property
     def net(self) -> nn.Module:
@@ -90,55 +130,51 @@ class RecipeTrainer(DLKATrainer):
         return unwrap_model(self.model)  # type: ignore[arg-type]
 
     def _set_loss(self) -> None:
-        teacher = None if self.teacher is None else self.teacher.to(self.device)
-        self.loss_function = RecipeLoss(self.net, teacher, self.recipe.offset_mean)
-        net = self.net
+        net, teacher = self.net, self.teacher
+        if teacher is not None:
+            teacher.to(self.device)
+        self.loss_function = RecipeLoss(net, teacher, self.recipe.offset_mean)
         net.criterion = self.loss_function  # type: ignore[assignment]
         if self.device.type == "cpu":
             net.to(memory_format=torch.channels_last)
         if self.recipe.bfloat16:
             for model in (net, teacher):
                 if model is not None:
-                    model.predict = _in_bfloat16(model.predict, self.device.type)  # type: ignore[assignment,operator]
+                    use_bfloat16(model, self.device.type)
+        if self.resumed:
+            restore_random(self, self.resumed)
+            self.resumed = None
+
+    def _count(self) -> None:
+        """Batches by the epoch: it may be the first after a kill, or be begun again with smaller batches."""
+        self.batches_done = self.epoch * len(self.train_loader)
+        self._match_features()
 
     def _fade(self) -> None:
-        """Feature matching fades from 1 to 0 over the run."""
         self.batches_done += 1
+        self._match_features()
+
+    def _match_features(self) -> None:
+        """Feature matching fades from 1 to 0 over the run."""
         whole = len(self.train_loader) * self.epochs
         if self.loss_function:
             self.loss_function.feature_weight = max(0.0, 1 - self.batches_done / whole)
 
-    def _log_offsets(self) -> None:
-        """The mean losses of the epoch, then one line a stage: how far its offset convolution is from zero."""
-        means: dict[str, Any] = self.tloss or {}
-        losses = "  ".join(f"{name} {float(value):.3f}" for name, value in means.items())
-        print(f"epoch {self.epoch + 1}/{self.epochs}  {losses}", flush=True)
-        for name, module in self.net.named_modules():
-            if isinstance(module, OffsetConv2d) and module.bias is not None:
-                bias, weight = module.bias.detach().abs(), module.weight.detach().abs()
-                print(f"  {name}: bias mean {bias.mean():.3f} max {bias.max():.3f}, weight mean {weight.mean():.5f}")
+    def _log(self) -> None:
+        """Print and keep the mean losses of the epoch and a line a stage, then everything that a resumed run needs."""
+        if RANK not in (-1, 0):
+            return
+        figures: dict[str, Any] = {name: float(value) for name, value in (self.tloss or {}).items()}
+        if self.recipe.patience:
+            figures |= {short: float(self.metrics[f"metrics/{name}(B)"]) for short, name in AVERAGES.items()}
+        print(f"epoch {self.epoch + 1}/{self.epochs}  " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        watch = OffsetWatch.over(self.train_loader.dataset.im_files, self.recipe.size)
+        offsets = watch.rows(self.ema.ema)
+        print("".join(f"{told(row)}\n" for row in offsets), end="", flush=True)
+        self.history.add(self.epoch + 1, figures, offsets)
+        self.history.write(self.folder)
+        more = {"history": vars(self.history), "best": self.kept}
+        self.folder.save_state({**trainer_state(self), **more})
 
 
-def _in_bfloat16(predict: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """A model's pass in mixed precision, whose results are float32 again: losses are sums over thousands of cells."""
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(device, torch.bfloat16):
-            return _as_float32(predict(*args, **kwargs))
-
-    return run
-
-
-def _as_float32(value: Any) -> Any:
-    """Every bfloat16 tensor in lists, tuples and dicts as float32."""
-    if isinstance(value, torch.Tensor):
-        return value.float() if value.dtype == torch.bfloat16 else value
-    if isinstance(value, dict):
-        return {key: _as_float32(item) for key, item in value.items()}
-    return type(value)(map(_as_float32, value)) if isinstance(value, list | tuple) else value
-
-
-def _parameters_inside(model: nn.Module, kind: type[nn.Module]) -> set[str]:
-    """Names of all parameters inside modules of a kind."""
-    modules = [(name, m) for name, m in model.named_modules() if isinstance(m, kind)]
-    return {f"{outer}.{name}" for outer, module in modules for name, _ in module.named_parameters()}
+AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them

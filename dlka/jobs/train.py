@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 import dlka
-from dlka.inference.predictor import Predictor, best_device
-from dlka.jobs.dataset import PICTURES, DataRefused, class_names
+from dlka.inference.predictor import Predictor
+from dlka.jobs.dataset_check import check_dataset
+from dlka.jobs.dataset_yaml import pictures_of, read_dataset
 from dlka.jobs.pseudo_labels import pseudo_label
-from dlka.jobs.recipe import Recipe, TrainingRefused
+from dlka.jobs.recipe import Recipe, TrainingRefused, check_recipe
 from dlka.jobs.recipe_trainer import RecipeTrainer
+from dlka.jobs.train_device import first_device, training_device
+from dlka.jobs.train_folder import RunFolder
+from dlka.jobs.train_log import History
+from dlka.jobs.train_offsets import warnings
+from dlka.jobs.train_start import check_stock, read_start, read_teacher
 from dlka.jobs.val import run_val
-from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, DLKAModel, build_model
-from dlka.models.convert import read_checkpoint
-from dlka.models.transfer import transfer
+from dlka.models.build import PLACEMENTS
+from dlka.models.card import metadata_of
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.models.yolo import YOLO
 
 LICENCE = "AGPL-3.0"
-# What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation and no mosaic.
+VAL_SIZE = 640  # pixels that a finished model is measured at, as `dlka val` does, unless it was trained at more
+# What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
     "lrf": 0.05,
     "warmup_epochs": 0.3,
     "warmup_bias_lr": 0.0,
-    "mosaic": 0.0,
     "close_mosaic": 0,
     "scale": 0.3,
     "translate": 0.1,
     "hsv_s": 0.4,
     "hsv_v": 0.3,
     "amp": False,
-    "val": False,
     "plots": False,
     "pretrained": False,
     "verbose": False,
@@ -49,112 +50,154 @@ FIXED = {
 def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Path:
     """Train, write `out` (safetensors), measure it on the validation part and write the figures into its card.
 
-    `run`: working folder for logs; pseudo-labels lie beside it. Raises TrainingRefused, DataRefused or WeightsRefused
-    before the first epoch where something is not usable.
+    run: working folder for logs; gets the recipe, curves (CSV, PNG), offsets by epoch (CSV), and report.json where
+    there is a validation part; pseudo-labels lie beside it. device: cpu, mps, cuda, or GPUs as in "0" or "0,1". Raises
+    TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
     """
     fit(recipe, out, run, device)
-    record_metrics(out, Path(recipe.data))
+    _report(run, device)
     return out
 
 
+def resume(run: Path, device: str | None = None, measure: bool = True) -> Path:
+    """Go on with a run that was killed, from its last whole epoch, to where `train` would have ended, or `fit` without
+    `measure`; returns the weights file.
+
+    On one CPU it ends in the same weights, bit by bit (see train_state.py for GPUs). Raises TrainingRefused for a
+    folder that holds no run, or one that is finished.
+    """
+    folder = RunFolder(run)
+    recipe, out, measured = folder.told()
+    state = folder.load_state() or {}
+    if state.get("finished") and out.is_file() and (folder.file("report.json").is_file() or not measured):
+        raise TrainingRefused(f"{run} is finished: {out}; there is nothing to resume.")
+    if not state.get("finished"):
+        if not state.get("stop"):
+            _run_trainer(folder, recipe, training_device(device, recipe.batch))
+        _write_weights(folder)
+    if measure:
+        _report(run, device)
+    return out
+
+
+def unfinished(run: Path) -> bool:
+    """Whether a folder holds a run that was killed after an epoch or more."""
+    return not (RunFolder(run).load_state() or {"finished": True}).get("finished")
+
+
 def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None:
-    """`train` without its last step: nothing is measured.
+    """`train` without its last step: nothing is measured. A run that the folder held before is forgotten.
 
     Raises TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
     """
     if out.suffix != ".safetensors":
         raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
-    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": OFFSETS}
-    for word, known in words.items():
-        if (given := getattr(recipe, word)) not in known:
-            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r}.")
-    names = class_names(Path(recipe.data) / "data.yaml")
-    state, stock_names = read_start(Path(recipe.start))
-    teacher = _teacher(recipe, names) if recipe.teacher else None
-    where = device or str(best_device())
-    folders = [_pictures(Path(recipe.data) / "images" / "train")]
-    if recipe.unlabelled:
-        if teacher is None:
-            raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
-        labelled = run.parent / f"pseudo-labels-{Path(recipe.unlabelled).name}"
-        predictor = Predictor(teacher, torch.device(where))
-        pseudo_label(predictor, Path(recipe.unlabelled), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
-        folders.append(_pictures(labelled / "images"))
-    val = _pictures(Path(recipe.data) / "images" / "val")
-    run.mkdir(parents=True, exist_ok=True)
-    data = run / "data.yaml"
-    data.write_text(yaml.safe_dump({"path": str(run.resolve()), "train": folders, "val": val, "names": names}))
+    check_recipe(recipe)
+    where = training_device(device, recipe.batch)
+    data = read_dataset(Path(recipe.data))
+    checked = check_dataset(data)
+    pool = pictures_of([Path(recipe.unlabelled)]) if recipe.unlabelled else []
+    check_stock(recipe.start, recipe.scale, "start")
+    read_start(recipe.start)
+    if recipe.teacher:
+        check_stock(recipe.teacher, recipe.scale, "teacher")
+    teacher = read_teacher(recipe, data.names)
+    metadata_of(_card(recipe, data.names, recipe.epochs))  # what cannot be written is told now
+    print("\n".join(checked.lines()), flush=True)
 
-    model = YOLO(PLACEMENTS[recipe.placement].format(recipe.scale))
-    model.train(
-        trainer=partial(RecipeTrainer, recipe=recipe, teacher=teacher, start=(state, stock_names)),
-        data=str(data),
-        epochs=recipe.epochs,
-        imgsz=recipe.size,
-        batch=recipe.batch,
-        nbs=recipe.batch,
-        lr0=recipe.lr,
-        freeze=recipe.frozen,
-        seed=recipe.seed,
-        device=where,
-        project=str(run.parent.resolve()),
-        name=run.name,
-        **FIXED,
-    )
-    trainer: Any = model.trainer
-    (run / "ledger.txt").write_text(f"{trainer.ledger.text()}\n" if trainer.ledger else "")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(out, trainer.ema.ema.float().state_dict(), _card(recipe, names))
+    pictures = checked.train.pictures
+    if teacher is not None and pool:
+        predictor = Predictor(teacher, torch.device(first_device(where)))
+        name = f"pseudo-labels-{Path(recipe.unlabelled or '').name}"
+        labelled = (
+            run.parent / f"{name}-{Path(recipe.teacher or '').stem}-{recipe.pseudo_size}-{recipe.pseudo_confidence:g}"
+        )
+        boxes = pseudo_label(predictor, pool, labelled, recipe.pseudo_confidence, recipe.pseudo_size)
+        print(f"The teacher labelled {len(pool)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
+        pictures = pictures + pictures_of([labelled / "images"])
+    folder = RunFolder(run)
+    folder.begin(recipe, out, data.names, pictures, checked.val.pictures if checked.val else [])
+    _run_trainer(folder, recipe, where)
+    _write_weights(folder)
 
 
-def record_metrics(path: Path, data: Path) -> None:
-    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card."""
-    report = run_val(str(path), data)
+def record_metrics(path: Path, data: Path, size: int = VAL_SIZE, device: str | None = None) -> dict[str, Any]:
+    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card.
+
+    Returns the report of `run_val`.
+    """
+    report = run_val(str(path), data, size, device=device)
     metrics = {
-        "data": f"{data.name} val",
+        "data": f"{read_dataset(data).title} val",
         "pictures": report["pictures"],
         "size": report["settings"]["size"],
         **report["metrics"],
     }
     model, card = load_model(path)
     save_weights(path, model.state_dict(), replace(card, metrics=metrics))
+    return report
 
 
-def read_start(path: Path) -> tuple[dict[str, torch.Tensor], dict[int, str]]:
-    """State dict (float32) and class names of stock weights: a safetensors file, or a .pt of which nothing is run."""
-    if path.suffix == ".safetensors":
-        model, card = load_model(path)
-        return model.state_dict(), card.names
-    checkpoint = read_checkpoint(path)
-    if checkpoint.names is None:
-        raise TrainingRefused(f"{path.name}: expected a checkpoint with class names, got none.")
-    state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
-    return state, checkpoint.names
+def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
+    """Train until the folder's state is that of the last epoch. Ultralytics starts further processes for more GPUs."""
+    settings = {
+        "task": "detect",
+        "mode": "train",
+        "model": PLACEMENTS[recipe.placement].format(recipe.scale),
+        "data": str(folder.file("data.yaml").resolve()),
+        "epochs": recipe.epochs,
+        "imgsz": recipe.size,
+        "batch": recipe.batch,
+        "nbs": recipe.batch,
+        "lr0": recipe.lr,
+        "freeze": recipe.frozen,
+        "mosaic": recipe.mosaic,
+        "seed": recipe.seed,
+        "val": recipe.patience > 0,
+        "device": device,
+        "project": str(folder.path.resolve()),
+        "name": "ultralytics",
+    }
+    patience = {"patience": recipe.patience} if recipe.patience else {}
+    RecipeTrainer(overrides={**settings, **patience, **FIXED}).train()
 
 
-def _teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel:
-    state, known = read_start(Path(recipe.teacher or ""))
-    if known != names:
-        raise TrainingRefused(
-            f"{recipe.teacher}: expected a teacher with the data's {len(names)} classes, got one with {len(known)}."
-        )
-    model = build_model("control", recipe.scale, len(names))
-    model.names = names
-    transfer(model, state, names, names)
-    return model.eval().requires_grad_(False)
+def _write_weights(folder: RunFolder) -> None:
+    """The averaged weights of the last epoch, or of the best one where one was chosen, and the curves."""
+    recipe, out, _ = folder.told()
+    state = folder.load_state()
+    if state is None:
+        raise TrainingRefused(f"{folder.path}: no epoch of this run was finished.")
+    history = History(**state["history"])
+    epoch, weights = state["epoch"] + 1, state["ema"]
+    if state["best"]:
+        epoch, weights = state["best"]["epoch"], state["best"]["weights"]
+        print(f"The weights of epoch {epoch} of {state['epoch'] + 1} are kept: the best on the validation part.")
+    for sentence in warnings([row for row in history.offsets if row["epoch"] == epoch]):
+        print(sentence, flush=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(out, weights, _card(recipe, folder.names(), epoch))
+    history.draw(folder)
+    folder.finish()
 
 
-def _pictures(folder: Path) -> str:
-    """Absolute path of a folder that has pictures; raises DataRefused."""
-    if not folder.is_dir() or not any(p.suffix.lower() in PICTURES for p in folder.iterdir()):
-        raise DataRefused(f"{folder}: expected a folder with pictures, got none.")
-    return str(folder.resolve())
+def _report(run: Path, device: str | None) -> None:
+    """report.json of the weights file of a run, where there is something to measure it on."""
+    folder = RunFolder(run)
+    recipe, out, measured = folder.told()
+    if not measured:
+        print("There is no validation part, so nothing was measured.")
+        return
+    where = None if device is None else first_device(training_device(device, recipe.batch))
+    report = record_metrics(out, Path(recipe.data), max(VAL_SIZE, recipe.size), where)
+    folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
-def _card(recipe: Recipe, names: dict[int, str]) -> Card:
-    data = f"labels of {Path(recipe.data).name}"
+def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
+    data = f"labels of {data_title(recipe.data)}"
     if recipe.unlabelled:
         data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
+    chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
     paths = {k: Path(v).name for k in ("data", "start", "teacher", "unlabelled") if (v := getattr(recipe, k))}
     return Card(
         placement=recipe.placement,
@@ -162,9 +205,14 @@ def _card(recipe: Recipe, names: dict[int, str]) -> Card:
         offsets=recipe.offsets,
         names=names,
         input_size=recipe.size,
-        data=data,
+        data=f"{data}; weights of epoch {epoch}, {chosen}",
         recipe=json.dumps({**asdict(recipe), **paths}),
         licence=LICENCE,
         seed=recipe.seed,
         versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
     )
+
+
+def data_title(data: str) -> str:
+    """What people call a data set: the name of its yaml, or of its folder. Raises DataRefused."""
+    return read_dataset(Path(data)).title

@@ -137,13 +137,13 @@ def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
     bus = examples()["Bus stop"]
     (tmp_path / "pool" / "bus.jpg").write_bytes(bus.read_bytes())
     teacher = Predictor(load_model(find("control"))[0])
-    count = pseudo_label(teacher, tmp_path / "pool", tmp_path / "out", 0.5, 320)
+    count = pseudo_label(teacher, [tmp_path / "pool" / "bus.jpg"], tmp_path / "out", 0.5, 320)
     lines = (tmp_path / "out" / "labels" / "bus.txt").read_text().splitlines()
     assert len(lines) == count > 0
     rows = np.array([line.split() for line in lines], float)
     assert ((rows[:, 1:] > 0) & (rows[:, 1:] <= 1)).all()
     assert (tmp_path / "out" / "images" / "bus.jpg").resolve() == (tmp_path / "pool" / "bus.jpg").resolve()
-    assert pseudo_label(teacher, tmp_path / "pool", tmp_path / "out", 0.5, 320) == 0, "done pictures are not done again"
+    assert pseudo_label(teacher, [tmp_path / "pool" / "bus.jpg"], tmp_path / "out", 0.5, 320) == 0, "done pictures are not done again"
 
 
 def losses(student, teacher):

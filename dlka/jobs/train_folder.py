@@ -1,0 +1,97 @@
+"""The folder of a run: everything that a trainer is built from, on any GPU and after a kill, and what it logs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from dlka.jobs.recipe import Recipe, TrainingRefused
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the files of a run lie. Ultralytics' own go to the folder `ultralytics` in it, which it may empty."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """A file of the run: recipe.json, data.yaml, ledger.txt, state.pt, curves.csv, report.json, ..."""
+        return self.path / name
+
+    @property
+    def state(self) -> Path:
+        """All that a resumed run goes on from, as of the last whole epoch."""
+        return self.file("state.pt")
+
+    def begin(
+        self, recipe: Recipe, out: Path, names: dict[int, str], train: Sequence[Path], val: Sequence[Path]
+    ) -> None:
+        """Write what a trainer reads; what an earlier run left here is removed.
+
+        Without validation pictures the training pictures stand in their place, which Ultralytics wants to see listed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in ("state.pt", "ledger.txt", "curves.csv", "curves.png", "offsets.csv", "report.json"):
+            self.file(name).unlink(missing_ok=True)
+        parts = {"train": train, "val": val or train}
+        for part, pictures in parts.items():
+            self.file(f"{part}.txt").write_text("".join(f"{p}\n" for p in pictures), encoding="utf-8")
+        lists = {part: str(self.file(f"{part}.txt").resolve()) for part in parts}
+        content = {"path": str(self.path.resolve()), **lists, "names": names}
+        self.file("data.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        told = {"recipe": asdict(_anywhere(recipe)), "out": str(out.resolve()), "measured": bool(val)}
+        self.file("recipe.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+    def told(self) -> tuple[Recipe, Path, bool]:
+        """The recipe with absolute paths, the weights file to write, and whether there is a validation part.
+
+        Raises TrainingRefused.
+        """
+        file = self.file("recipe.json")
+        if not file.is_file():
+            raise TrainingRefused(f"{self.path}: expected the folder of a run, with recipe.json in it.")
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+            recipe = {f.name: told["recipe"][f.name] for f in fields(Recipe)}
+            return Recipe(**recipe), Path(told["out"]), bool(told["measured"])
+        except (ValueError, KeyError, TypeError):
+            raise TrainingRefused(f"{file}: expected a recipe that this version wrote; start the run anew.") from None
+
+    def names(self) -> dict[int, str]:
+        """Class number -> name."""
+        return yaml.safe_load(self.file("data.yaml").read_text(encoding="utf-8"))["names"]
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """The file appears whole or not at all: a kill may come at any time."""
+        unfinished = self.file("state.pt.partial")
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.state)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What was saved last, on the CPU, or None. Tensors and plain values: nothing in the file is run."""
+        if not self.state.is_file():
+            return None
+        try:
+            return torch.load(self.state, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a file that is damaged or no state at all
+            raise TrainingRefused(f"{self.state} is damaged ({str(error).splitlines()[0]:.80}); start anew.") from None
+
+    def finish(self) -> None:
+        """Leave only a note where the state was: it is several times as large as the weights."""
+        self.save_state({"finished": True})
+
+
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""
+    paths = {"data": recipe.data, "unlabelled": recipe.unlabelled}
+    for name in ("start", "teacher"):
+        if (weights := getattr(recipe, name)) and Path(weights).suffix:
+            paths[name] = weights
+    return replace(recipe, **{name: str(Path(path).resolve()) for name, path in paths.items() if path})

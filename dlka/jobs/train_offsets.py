@@ -1,0 +1,83 @@
+"""How far each deform stage moves its taps while a model is trained, on a few pictures that stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from ultralytics.utils.patches import imread
+
+from dlka.inference.letterbox import Letterbox
+from dlka.inference.predictor import as_input
+from dlka.inference.probe import probe
+from dlka.stage_stats import StageStats, all_stage_stats
+
+PICTURES = 4
+NUMBERS = ("mean", "varies", "moved", "p95", "maximum", "outside")
+
+
+@dataclass(frozen=True)
+class OffsetWatch:
+    """A few training pictures, spread over the data and never augmented. size: their longer side in pixels.
+
+    A look draws no random number and leaves the model as it was, which must be in evaluation mode.
+    """
+
+    files: Sequence[str]
+    size: int
+    stride: int = 32
+
+    @classmethod
+    def over(cls, files: Sequence[str], size: int) -> OffsetWatch:
+        """PICTURES of the files, evenly spread."""
+        return cls([files[i * len(files) // PICTURES] for i in range(min(PICTURES, len(files)))], size)
+
+    def rows(self, model: nn.Module) -> list[dict[str, Any]]:
+        """One row a stage, in the order they run; empty for a model without deform stages.
+
+        "stage", "label", NUMBERS as in dlka.stage_stats (lengths in cells, shares 0..1), means over the pictures
+        ("maximum": the greatest), and "health": "exploding" if it is on any picture, "dead" if it is on all.
+        """
+        device = next(model.parameters()).device
+        seen: list[list[StageStats]] = []
+        for file in self.files:
+            image = np.ascontiguousarray(imread(file)[..., ::-1])  # BGR
+            letterbox = Letterbox.fit((image.shape[0], image.shape[1]), self.size, self.stride)
+            with torch.no_grad(), probe(model) as captures:
+                model(as_input(letterbox.apply(image)[None], device))
+            seen.append(all_stage_stats(captures.offsets, letterbox))
+        return [_over_pictures(stats) for stats in zip(*seen)]
+
+
+def told(row: dict[str, Any]) -> str:
+    """One line for people about a row of OffsetWatch."""
+    return (
+        f"  {row['label']:<10} offsets {row['mean']:.3f} cells, varying by {row['varies']:.3f}, "
+        f"{100 * row['moved']:.0f} % over 0.1 cell: {row['health']}  ({row['stage']})"
+    )
+
+
+def warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for the stages that are dead, and one for those that are exploding."""
+    advice = {
+        "dead": "as good as rigid; train longer or raise --offset-lr",
+        "exploding": "reading far outside of the map; lower --offset-lr or raise --offset-warmup",
+    }
+    told = []
+    for health, what in advice.items():
+        labels = [row["label"] for row in rows if row["health"] == health]
+        if labels:
+            told.append(f"Warning: {', '.join(labels)}: {health}, {what}.")
+    return told
+
+
+def _over_pictures(stats: Sequence[StageStats]) -> dict[str, Any]:
+    healths = {one.health for one in stats}
+    health = "exploding" if "exploding" in healths else "dead" if healths == {"dead"} else "healthy"
+    means = {name: float(np.mean([getattr(one, name) for one in stats])) for name in NUMBERS}
+    means["maximum"] = max(one.maximum for one in stats)
+    return {"stage": stats[0].name, "label": stats[0].label, **means, "health": health}
