@@ -123,6 +123,7 @@ def evidence(args: argparse.Namespace) -> int:
     if args.rerun and not args.data:
         raise ValueError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
     os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
+    from dlka.evidence.plan import PLAN
     from dlka.evidence.report import SHIPPED, write_report
 
     work = Path(args.work or "runs/evidence")
@@ -130,11 +131,11 @@ def evidence(args: argparse.Namespace) -> int:
     failed = []
     if args.rerun:
         from dlka.evidence.rerun import Places, rerun
-        from dlka.models.catalog import OFFICIAL, find
+        from dlka.models.catalog import OFFICIAL
 
-        stock = Path(args.stock) if args.stock else find(OFFICIAL)
-        failed = rerun(Places(Path(args.data), stock, work, runs), args.only, report=_progress)
-    written = write_report(runs, Path(args.out) if args.out else runs.parent)
+        places = Places(Path(args.data), args.stock or OFFICIAL, work, runs)
+        failed = rerun(places, PLAN, args.only, report=_progress)
+    written = write_report(runs, Path(args.out) if args.out else runs.parent, PLAN)
     print(f"Written: {', '.join(map(str, written))}.")
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlka.evidence.deltas import Model
-from dlka.evidence.plan import PLAN, START, STOCK, Experiment, steps
+from dlka.evidence.plan import START, STOCK, Experiment, steps
 from dlka.evidence.stored import StoredRun
 
 
@@ -28,7 +28,7 @@ class Collection:
         return [run for models in self.models.values() for model in models.values() for run in model.runs]
 
 
-def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment] = PLAN) -> Collection:
+def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
     """Runs by data set and model. Raises EvidenceRefused for runs that were not measured alike."""
     planned = steps(plan)
     rank = {(step.data, step.model): number for number, step in reversed(list(enumerate(planned)))}

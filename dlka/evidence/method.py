@@ -41,8 +41,10 @@ def causes_reading() -> str:
 def offsets_reading() -> str:
     """What the table of offsets shows."""
     return (
-        "Mean length of the offsets in cells, and how many of them are longer than 0.1 cell. From content: share of "
-        "their variance that changes with the picture rather than only with the tap and the place on the map."
+        "Mean length of the offsets in cells, and how many of them are longer than 0.1 cell. Between pictures: how "
+        "far the offset at one cell spreads from picture to picture (standard deviation); a stage varies with the "
+        "picture where that is more than 0.1 cell. From content: that spread's share of the offsets' variance over "
+        "cells and pictures; the rest belongs to the place on the map and is the same whatever is seen."
     )
 
 

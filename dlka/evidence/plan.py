@@ -91,7 +91,7 @@ PLAN: tuple[Experiment, ...] = (
 )
 
 
-def steps(plan: Iterable[Experiment] = PLAN) -> list[Step]:
+def steps(plan: Iterable[Experiment]) -> list[Step]:
     """All runs in the order in which they can be made: starts before what starts from them, seed by seed."""
     found = []
     for part in plan:

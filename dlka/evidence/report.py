@@ -10,7 +10,7 @@ from dlka.evidence.collect import Collection, collect, trained_alike
 from dlka.evidence.deltas import Model
 from dlka.evidence.latency import Latency, load_latency
 from dlka.evidence.method import causes_reading, commands, method, offsets_reading, reading
-from dlka.evidence.plan import PLAN, STOCK, Experiment, steps
+from dlka.evidence.plan import STOCK, Experiment, steps
 from dlka.evidence.sentences import findings, missing_sentence
 from dlka.evidence.stored import load_all
 from dlka.evidence.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
@@ -21,7 +21,7 @@ LATENCY = "latency.json"
 CHARTS = ("forest", "latency", "recall")
 
 
-def write_report(runs: Path, out: Path, plan: Sequence[Experiment] = PLAN) -> list[Path]:
+def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path]:
     """Make the report of a folder of stored runs: report.md, and each chart that there are runs for as PNG and SVG.
 
     Times come from latency.json beside the folder of runs, the result of `bench model --json`; without it the report
@@ -46,10 +46,9 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment] = PLAN) -> li
 
 
 def report_text(
-    collection: Collection, latency: Latency | None, drawn: Mapping[str, str], plan: Iterable[Experiment] = PLAN
+    collection: Collection, latency: Latency | None, drawn: Mapping[str, str], plan: Sequence[Experiment]
 ) -> str:
     """The Markdown; drawn: file stem of each chart that lies beside it -> what it shows."""
-    plan = list(plan)
     parts = [
         "# Does D-LKA help, where, and by how much?",
         "Made by `python -m dlka evidence` from stored runs; no word of it is written by hand.",

@@ -10,27 +10,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlka.evidence.measure import measure
-from dlka.evidence.plan import PLAN, STOCK, Experiment, Step, choose, steps
+from dlka.evidence.plan import STOCK, Experiment, Step, choose, steps
 from dlka.evidence.stored import RunRefused, load
 from dlka.jobs.dataset import DataRefused, class_names
 from dlka.jobs.recipe import Recipe
-from dlka.jobs.train import fit
+from dlka.jobs.train import fit, resume, unfinished
+from dlka.jobs.train_folder import RunFolder
 from dlka.models.adopt import adopt
+from dlka.models.catalog import find
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a rerun reads and writes. data: holds the folders that the plan names; stock: weights of stock YOLOv8, .pt
-    or .safetensors; work: gets weights/ and training/; runs: gets the stored runs."""
+    """Where a rerun reads and writes. data: holds the folders that the plan names; stock: weights of stock YOLOv8, a
+    model id or a file, .pt or .safetensors; work: gets weights/ and training/; runs: gets the stored runs."""
 
     data: Path
-    stock: Path
+    stock: str
     work: Path
     runs: Path
 
     def weights(self, step: Step) -> Path:
         """The weights file of a step."""
         return self.work / "weights" / f"{step.stem}.safetensors"
+
+    def training(self, step: Step) -> Path:
+        """The folder with the logs of a step's training, from which a killed one goes on."""
+        return self.work / "training" / step.stem
 
     def measured(self, step: Step) -> bool:
         """Whether the step's run is stored already, whole."""
@@ -42,9 +48,9 @@ class Places:
 
 def rerun(
     places: Places,
+    plan: Iterable[Experiment],
     only: str | None = None,
     *,
-    plan: Iterable[Experiment] = PLAN,
     device: str | None = None,
     report: Callable[[str], None] = print,
 ) -> list[str]:
@@ -76,7 +82,7 @@ def rerun(
                 measure(places.weights(step), places.data / step.data, step.id, device=device).save(places.runs)
         except Exception as error:  # whatever it is: hours of other runs do not depend on it
             failed.append(step.id)
-            told = places.work / "training" / step.stem / "failure.txt"
+            told = places.training(step) / "failure.txt"
             told.parent.mkdir(parents=True, exist_ok=True)
             told.write_text(traceback.format_exc(), encoding="utf-8")
             report(f"{place} {step.id}: failed: {type(error).__name__}: {' '.join(str(error).split())} (see {told})")
@@ -99,7 +105,9 @@ def _check(work: list[Step], places: Places) -> None:
     for pool in pools:
         if not (places.data / pool).is_dir():
             raise DataRefused(f"{places.data / pool}: expected a folder with pictures, got none.")
-    if work and not places.stock.is_file():
+    new = [step.recipe for step in work if not places.weights(step).is_file()]
+    needed = any(recipe is None or STOCK in (recipe.start, recipe.teacher) for recipe in new)
+    if needed and not find(places.stock).is_file():  # raises WeightsRefused for an id that is none
         raise ValueError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
 
 
@@ -114,23 +122,27 @@ def _make(step: Step, everything: dict[str, Step], places: Places, device: str |
     out = places.weights(step)
     out.parent.mkdir(parents=True, exist_ok=True)
     if step.recipe is not None:
-        fit(resolved(step.recipe, everything, places), out, places.work / "training" / step.stem, device)
-    elif places.stock.suffix == ".safetensors":
-        shutil.copyfile(places.stock, out)
+        recipe, run = resolved(step.recipe, everything, places), places.training(step)
+        if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
+            resume(run, device)
+        else:
+            fit(recipe, out, run, device)
+    elif (stock := find(places.stock)).suffix == ".safetensors":
+        shutil.copyfile(stock, out)
     else:
-        adopt(places.stock, out)
+        adopt(stock, out)
 
 
 def resolved(recipe: Recipe, everything: dict[str, Step], places: Places) -> Recipe:
-    """The recipe with paths in the place of names."""
+    """The recipe with absolute paths in the place of names."""
 
     def weights(name: str) -> str:
-        return str(places.stock if name == STOCK else places.weights(everything[name]))
+        return str((find(places.stock) if name == STOCK else places.weights(everything[name])).resolve())
 
     return replace(
         recipe,
-        data=str(places.data / recipe.data),
+        data=str((places.data / recipe.data).resolve()),
         start=weights(recipe.start),
         teacher=recipe.teacher and weights(recipe.teacher),
-        unlabelled=recipe.unlabelled and str(places.data / recipe.unlabelled),
+        unlabelled=recipe.unlabelled and str((places.data / recipe.unlabelled).resolve()),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,13 +75,34 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
     for word, model in models.items():
         for number, stage in enumerate(model.runs[0].stage_offsets):
             alike = [run.stage_offsets[number] for run in model.runs]
-            mean = {key: float(np.mean([row[key] for row in alike])) for key in ("mean_cells", "moved", "content")}
-            varies = sum(bool(row["varies"]) for row in alike)
-            told = ("no" if not varies else "yes") if varies in (0, len(alike)) else f"{varies} of {len(alike)} seeds"
-            moved, content = f"{100 * mean['moved']:.0f}", f"{100 * mean['content']:.0f}"
-            rows.append([word, stage["label"], f"{mean['mean_cells']:.2f}", moved, content, told])
-    header = ["model", "stage", "mean, cells", "over 0.1 cell, %", "from content, %", "varies with the picture"]
+            told = [_told(sum(bool(row["varies"]) for row in alike), len(alike))]
+            if any(row["varies"] is None for row in alike):
+                told = [NONE]
+            length, moved, between, content = (
+                _mean_of(alike, key) for key in ("mean_cells", "moved", "between_cells", "content")
+            )
+            shares = [figure(None if share is None else 100 * share, 0) for share in (moved, content)]
+            rows.append([word, stage["label"], figure(length, 2), shares[0], figure(between, 2), shares[1], *told])
+    header = [
+        "model",
+        "stage",
+        "mean, cells",
+        "over 0.1 cell, %",
+        "between pictures, cells",
+        "from content, %",
+        "varies",
+    ]
     return markdown(header, rows, words=2) if rows else None
+
+
+def _mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Mean over seeds; None where a seed has none."""
+    values = [row[key] for row in rows]
+    return None if None in values else float(np.mean(values))
+
+
+def _told(yes: int, count: int) -> str:
+    return f"{yes} of {count} seeds" if 0 < yes < count else "yes" if yes else "no"
 
 
 def stock_table(models: Mapping[str, Model], stock: Model) -> str:

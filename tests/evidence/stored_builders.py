@@ -25,6 +25,7 @@ def stored(data, model, seed, above=0.0, noise=0.0, wobble=0.0, causes=False):
     placement, offsets = split(model)
     stages = [
         {"stage": f"m.conv{n}", "label": label, "moved": 0.5, "mean_cells": cells, "content": 0.25, "varies": varies}
+        | {"between_cells": 0.2 if varies else 0.04}
         for n, (label, cells, varies) in enumerate([("P3 5x5", 0.5, True), ("P3 7x7 d3", 0.1, False)])
     ]
     deforms = placement != "control" and offsets != "none"

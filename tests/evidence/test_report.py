@@ -90,8 +90,8 @@ def test_tables(models):
     alone = rows(differences_table({w: models["coco-mini"][w] for w in ("control", "neck")}))
     assert alone["neck"][2:] == ["-", "-", "-", "-"]
     offsets = [[c.strip() for c in line.split("|")[1:-1]] for line in offsets_table(models["hit-uav"]).splitlines()]
-    assert ["residual", "P3 5x5", "0.50", "50", "25", "yes"] in offsets
-    assert ["residual-separable", "P3 7x7 d3", "0.10", "50", "25", "no"] in offsets
+    assert ["residual", "P3 5x5", "0.50", "50", "0.20", "25", "yes"] in offsets
+    assert ["residual-separable", "P3 7x7 d3", "0.10", "50", "0.04", "25", "no"] in offsets
     assert not any(row[0] == "residual-rigid" for row in offsets)
 
 

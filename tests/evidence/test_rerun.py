@@ -1,0 +1,237 @@
+"""Repeating the experiment: what is done, in which order, what is skipped, and what happens when something fails."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from stored_builders import stored
+
+from dlka.cli import main
+from dlka.evidence import rerun as module
+from dlka.evidence.plan import STOCK, Experiment
+from dlka.evidence.rerun import Places, rerun
+from dlka.evidence.stored import load_all
+from dlka.jobs.dataset import DataRefused
+from dlka.models.catalog import find
+from dlka.models.weights import load_card
+
+PLAN = (
+    Experiment("one", ("control", "residual"), (0,), {"epochs": 1, "size": 64, "batch": 4}, start={"epochs": 2}),
+    Experiment("two", ("neck",), (3,), {"teacher": STOCK}, stock=True),
+)
+ALL = ["one/start-s0", "one/control-s0", "one/residual-s0", "two/stock-s0", "two/neck-s3"]
+
+
+@pytest.fixture
+def places(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "data.yaml").write_text("names: [square, person]\n")
+    return Places(tmp_path / "data", str(find("control")), tmp_path / "work", tmp_path / "runs")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What was trained and measured, by a stand-in for both that takes no time."""
+    made = []
+
+    def fit(recipe, out, run, device):
+        made.append(("fit", recipe))
+        out.write_bytes(b"weights")
+
+    def measure(weights, data, run, device):
+        assert weights.is_file()
+        made.append(("measure", run))
+        word, _, seed = run.partition("/")[2].rpartition("-s")
+        return stored(data.name, word, int(seed))
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "measure", measure)
+    return made
+
+
+def measured(calls):
+    return [what for kind, what in calls if kind == "measure"]
+
+
+def trained(calls):
+    return [(what.placement, what.epochs) for kind, what in calls if kind == "fit"]
+
+
+def test_everything_is_made_once(places, calls):
+    lines = []
+    assert rerun(places, PLAN, report=lines.append) == []
+    assert measured(calls) == ALL
+    assert trained(calls) == [("control", 2), ("control", 1), ("residual", 1), ("neck", 2)]
+    _, residual = [what for kind, what in calls if kind == "fit"][1:3]
+    assert residual.start == str(places.work / "weights" / "one-start-s0.safetensors")
+    assert residual.data == str(places.data / "one")
+    neck = [what for kind, what in calls if kind == "fit"][3]
+    assert neck.start == neck.teacher == places.stock
+    assert (places.work / "weights" / "two-stock-s0.safetensors").read_bytes() == find("control").read_bytes()
+    assert lines[0] == "5 to do; 0 are stored already."
+    assert "[3/5] one/residual-s0: training, 1 epochs at 64 px" in lines
+    calls.clear()
+    assert rerun(places, PLAN, report=lines.append) == []
+    assert calls == []
+
+
+def test_a_killed_rerun_goes_on_where_it_stopped(places, calls, monkeypatch):
+    stand_in = module.measure
+
+    def killed(weights, data, run, device):
+        if run == "one/residual-s0":
+            raise KeyboardInterrupt
+        return stand_in(weights, data, run, device)
+
+    monkeypatch.setattr(module, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rerun(places, PLAN, report=lambda _: None)
+    (places.runs / "one-control-s0.json").write_text('{"run": "one/con')  # killed while it was written
+    monkeypatch.setattr(module, "measure", stand_in)
+    calls.clear()
+    assert rerun(places, PLAN, report=lambda _: None) == []
+    assert measured(calls) == ["one/control-s0", *ALL[2:]]
+    assert trained(calls) == [("neck", 2)], "what has weights is not trained again"
+
+
+def test_a_pattern_chooses_and_brings_its_start(places, calls):
+    assert rerun(places, PLAN, "one/res*", report=lambda _: None) == []
+    assert trained(calls) == [("control", 2), ("residual", 1)]
+    assert measured(calls) == ["one/residual-s0"]
+    with pytest.raises(ValueError, match=r"--only three/\*: expected a pattern that fits some of one/start-s0"):
+        rerun(places, PLAN, "three/*", report=lambda _: None)
+
+
+def test_one_that_fails_is_told_and_the_others_go_on(places, calls, monkeypatch):
+    stand_in = module.fit
+
+    def fit(recipe, out, run, device):
+        if recipe.epochs == 2 and recipe.placement == "control":
+            raise RuntimeError("no memory\nleft")
+        stand_in(recipe, out, run, device)
+
+    monkeypatch.setattr(module, "fit", fit)
+    lines = []
+    assert rerun(places, PLAN, report=lines.append) == ALL[:3]
+    assert measured(calls) == ALL[3:]
+    told = places.work / "training" / "one-start-s0" / "failure.txt"
+    assert f"[1/5] one/start-s0: failed: RuntimeError: no memory left (see {told})" in lines
+    assert "Traceback" in told.read_text()
+    assert "[2/5, 1 failed] one/control-s0: left out, as one/start-s0, which it starts from, failed" in lines
+
+
+def test_a_training_that_was_killed_is_resumed_unless_the_plan_has_changed(places, calls, monkeypatch):
+    resumed = []
+
+    class Folder:
+        def __init__(self, run):
+            self.run = run
+
+        def told(self):
+            step = next(step for step in module.steps(PLAN) if step.stem == self.run.name)
+            every = {step.id: step for step in module.steps(PLAN)}
+            recipe = module.resolved(step.recipe, every, places)
+            changed = module.replace(recipe, lr=7.0) if step.model == "residual" else recipe
+            return changed, places.weights(step).resolve(), True
+
+    def resume(run, device):
+        resumed.append(run.name)
+        (places.work / "weights" / f"{run.name}.safetensors").write_bytes(b"weights")
+
+    monkeypatch.setattr(module, "unfinished", lambda run: run.name != "one-start-s0")
+    monkeypatch.setattr(module, "RunFolder", Folder)
+    monkeypatch.setattr(module, "resume", resume)
+    assert rerun(places, PLAN, "one/*", report=lambda _: None) == []
+    assert resumed == ["one-control-s0"]
+    assert trained(calls) == [("control", 2), ("residual", 1)]
+
+
+def test_what_is_not_there_is_told_before_the_first_training(places, calls):
+    (places.data / "two" / "data.yaml").unlink()
+    with pytest.raises(DataRefused, match=r"two.*expected"):
+        rerun(places, PLAN, report=lambda _: None)
+    with pytest.raises(ValueError, match=r"--stock no.pt: there is no such file"):
+        rerun(module.replace(places, stock="no.pt"), PLAN, "one/*", report=lambda _: None)
+    assert calls == []
+    with pytest.raises(ValueError, match="model: expected one of"):
+        rerun(module.replace(places, stock="nothing"), PLAN, "one/*", report=lambda _: None)
+    (places.work / "weights").mkdir(parents=True)
+    for name in ("start", "control"):
+        (places.work / "weights" / f"one-{name}-s0.safetensors").write_bytes(b"weights")
+    rerun(module.replace(places, stock="no.pt"), PLAN, "one/control*", report=lambda _: None)
+    assert measured(calls) == ["one/control-s0"], "nothing needs the stock weights once the start is there"
+
+
+def squares(folder):
+    """A data set of pictures with one bright square each."""
+    random = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for kind in ("images", "labels"):
+            (folder / kind / part).mkdir(parents=True)
+        for i in range(4):
+            image = random.integers(0, 60, (64, 80, 3), np.uint8)
+            x, y = random.integers(0, 48, 2)
+            image[y : y + 16, x : x + 16] = 230
+            cv2.imwrite(str(folder / "images" / part / f"{i}.png"), image)
+            row = f"0 {(x + 8) / 80} {(y + 8) / 64} {16 / 80} {16 / 64}"
+            (folder / "labels" / part / f"{i}.txt").write_text(row)
+
+
+def test_from_pictures_to_the_report(places, tmp_path, monkeypatch, capsys):
+    """Trained, measured and reported for real, by the command."""
+    (places.data / "one" / "data.yaml").unlink()
+    squares(places.data / "one")
+    (places.data / "one" / "data.yaml").write_text("names: [square, person]\n")
+    settings = {"epochs": 1, "size": 64, "batch": 4}
+    plan = (Experiment("one", ("control", "residual"), (0,), settings, start=settings),)
+    monkeypatch.setattr("dlka.evidence.plan.PLAN", plan)
+    work = tmp_path / "work"
+    argv = ["evidence", "--rerun", "--data", str(places.data), "--work", str(work), "--stock", "control"]
+    assert main(argv) == 0
+    runs = load_all(work / "runs")
+    assert [run.run for run in runs] == ["one/control-s0", "one/residual-s0", "one/start-s0"]
+    residual = runs[1]
+    assert (residual.pictures, residual.objects, residual.replicates.shape) == (4, 4, (1000, 5))
+    assert len(residual.stage_offsets) == 6
+    assert "offsets x0" in residual.interventions
+    assert "one-start-s0" in load_card(work / "weights" / "one-residual-s0.safetensors").recipe
+    text = (work / "report.md").read_text()
+    assert "All 3 planned runs are stored." in text
+    assert "| residual |" in text
+    assert (work / "forest.png").read_bytes().startswith(b"\x89PNG")
+    out, err = capsys.readouterr()
+    assert "[3/3] one/residual-s0: measuring" in err
+    assert f"Written: {work / 'report.md'}" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--only", "x"], "--only: expected with --rerun only"),
+        (["--rerun"], "--rerun: expected --data DIR with it"),
+        (["--runs", "nowhere"], "nowhere: expected stored runs"),
+        (["--rerun", "--data", "nowhere", "--only", "bccd/*"], "nowhere/bccd"),
+        (
+            ["--rerun", "--data", "nowhere", "--only", "zzz"],
+            "--only zzz: expected a pattern that fits some of hit-uav/",
+        ),
+    ],
+)
+def test_refusals_are_one_sentence(argv, says, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evidence", *argv]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_is_the_exit_status(monkeypatch, tmp_path, capsys):
+    for word in ("control", "residual"):
+        stored("hit-uav", word, 0).save(tmp_path / "work" / "runs")
+    monkeypatch.setattr(module, "rerun", lambda *_, **__: ["hit-uav/neck-s0"])
+    argv = ["--data", "d", "--work", str(tmp_path / "work"), "--stock", "s.pt"]
+    assert main(["evidence", "--rerun", *argv]) == 1
+    assert "Failed: hit-uav/neck-s0." in capsys.readouterr().err
