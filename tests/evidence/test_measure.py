@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dlka.evidence.stored import load
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
-from dlka.jobs.dataset import DataRefused
+from dlka.jobs.dataset import DataRefused, read_val
 from dlka.jobs.val import average_precision, run_val
 from dlka.jobs.validation import LOOK, Validation
 from dlka.models.build import build_model
@@ -43,9 +44,9 @@ def lively(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory, lively):
-    """Three pictures, two of one shape, labelled with what the model itself finds."""
+    """Four pictures of two shapes, labelled with what the model itself finds."""
     bus, zidane = read_image(ASSETS / "bus.jpg"), read_image(ASSETS / "zidane.jpg")
-    images = {"a": bus, "b": zidane[:, 200:], "c": bus[:, ::-1]}
+    images = {"a": bus, "b": bus[:, ::-1], "c": zidane[:, 200:], "d": zidane[:, :800]}
     return found_by(lively, tmp_path_factory.mktemp("data") / "toys", images, SIZE)
 
 
@@ -82,11 +83,17 @@ def test_as_learned_it_is_what_val_gives(run, toys, lively):
         assert 0 < row["content"] < 1
     assert run.metrics["AP"] == pytest.approx(1)
     assert run.found.all()
+    areas = [
+        box[2] * box[3] * math.prod(read_image(item.picture).shape[:2])
+        for item in read_val(toys)[1]
+        for box in item.boxes
+    ]
+    np.testing.assert_allclose(run.object_side, np.sqrt(areas), rtol=1e-4)  # by picture, whatever the order of looks
 
 
 def test_replicates_are_of_the_same_pictures_for_all(run):
-    once = (resamples(3) == 1).all(axis=1)
-    assert once.sum() > 100
+    once = (resamples(4) == 1).all(axis=1)
+    assert once.sum() > 50
     for metrics, replicates in (
         (run.metrics, run.replicates),
         *((run.interventions[name], run.intervention_replicates[name]) for name in CAUSES),
@@ -98,20 +105,20 @@ def test_replicates_are_of_the_same_pictures_for_all(run):
 def test_every_picture_gets_every_intervention_once(looks, toys):
     run, asked = looks
     assert list(run.interventions) == CAUSES
-    pictures = [read_image(toys / "images/val" / f"{stem}.png") for stem in "abc"]
+    pictures = [read_image(toys / "images/val" / f"{stem}.png") for stem in "abcd"]
     learned = Intervention()
     own = {}
     for image, intervention, captures in asked:
         if intervention == learned:
             own[next(i for i, p in enumerate(pictures) if np.array_equal(p, image))] = captures
-    assert len(asked) == 3 * 7
+    assert len(asked) == 4 * 7
     for number, picture in enumerate(pictures):
         mine = [i for image, i, _ in asked if np.array_equal(picture, image)]
         assert [i.kind for i in mine].count("gate off") == 1
         assert [i.seed for i in mine if i.kind == "shuffled"] == [number]
         assert sorted(i.strength for i in mine if i.kind == "learned") == [0, 0.5, 1, 1.5]
         (given,) = [i for i in mine if i.kind == "given"]
-        for capture in own[(number + 1) % 3]:
+        for capture in own[(number + 2) % 4]:
             np.testing.assert_array_equal(given.fields[capture.stage.name], capture.offset)
 
 
@@ -129,7 +136,7 @@ def test_an_intervention_is_measured_as_if_alone(run, toys, lively):
         )
         truth += part.truth(number, prediction)
         found += part.found(number, prediction)
-    assert run.interventions["gate off"] == average_precision(3, sorted(part.names), truth, found)
+    assert run.interventions["gate off"] == average_precision(4, sorted(part.names), truth, found)
     assert run.interventions["gate off"]["AP"] < run.metrics["AP"]
     assert len({metrics["AP"] for metrics in run.interventions.values()}) >= 4
 

@@ -46,7 +46,10 @@ def test_one_detection_finds_one_object():
     between = (x + 1, y, w, h)
     assert found(truth, scored(0, 0, (between, 0.9))) == [True, False]
     assert found(truth, scored(0, 0, (between, 0.9), (between, 0.8))) == [True, True]
-    assert found(truth, scored(0, 0, (A, 0.3), ((x + 2, y, w, h), 0.9))) == [True, True]  # the best score chooses first
+    truth = rows(0, 0, A, (x + 6, y, w, h))
+    both, first = (x + 2, y, w, h), (x - 3, y, w, h)  # overlaps enough with both, with the first alone
+    assert found(truth, scored(0, 0, (first, 0.9), (both, 0.3))) == [True, True]
+    assert found(truth, scored(0, 0, (first, 0.3), (both, 0.9))) == [True, False]  # the best score chooses first
 
 
 def test_the_order_is_that_of_truth():
