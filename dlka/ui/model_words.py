@@ -81,9 +81,10 @@ def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
     try:
         recipe = json.loads(card.recipe)
-        return [shorten(name, 60) for name in (recipe["data"], recipe.get("unlabelled")) if name]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return [shorten(card.data, 60) or "unnamed data"]
+        sets = [shorten(recipe[key], 60) for key in ("data", "unlabelled") if recipe.get(key)]
+    except (ValueError, TypeError, AttributeError, RecursionError):  # the recipe is a sentence, or somebody else's JSON
+        sets = []
+    return sets or [shorten(card.data, 60) or "unnamed data"]
 
 
 def measured(model: str) -> str:

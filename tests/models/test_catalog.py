@@ -26,6 +26,7 @@ def folder(tmp_path_factory):
     put(folder, "control", "control", COCO)
     put(folder, "yolov8n", "control", COCO)
     put(folder, "residual", "residual", COCO, "separable")
+    put(folder, "a-drone-control", "control", THERMAL)
     put(folder, "a-thermal-control", "control", THERMAL)
     put(folder, "a-thermal-head-separable", "head", THERMAL, "separable")
     put(folder, "stranger", "head", {0: "dragon"}, "separable")
@@ -40,7 +41,7 @@ def in_folder(folder, monkeypatch):
 def test_coco_comes_first_then_ids():
     assert list(catalog.cards()) == [
         *("control", "residual", "yolov8n"),
-        *("a-thermal-control", "a-thermal-head-separable", "stranger"),
+        *("a-drone-control", "a-thermal-control", "a-thermal-head-separable", "stranger"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, save_weights
-from dlka.ui import api, model_words, session
+from dlka.ui import api, model_words, session, tab_numbers
 from dlka.ui.app import serve
 from dlka.ui.models import baseline_models, dlka_models, partner
 from dlka.ui.session import Refused, Settings
@@ -72,6 +73,13 @@ def test_lines_say_what_the_cards_say():
     assert model_words.line("dragons").endswith("1 class from <b>caves</b> · its card gives no AP")
 
 
+@pytest.mark.parametrize("recipe", ["", "[]", "7", '{"data": ""}', '{"data": 7}', "[" * 9000])
+def test_any_recipe_of_a_card_is_survived(recipe):
+    card = replace(catalog.cards()["dragons"], recipe=recipe, data="")
+    assert model_words.label("mine", card) == "mine (1 class, separable)"
+    assert model_words.pictures(card) == "unnamed data"
+
+
 def test_lines_are_html_and_tell_which_pictures_suit():
     assert "everyday" not in model_words.lines("residual", "control")
     shown = model_words.lines("dragons", "gone")
@@ -126,7 +134,10 @@ def choose(page, label, option):
     page.get_by_role("option", name=re.compile(f"^{option} ")).click()
 
 
-def test_a_model_of_other_data_brings_its_baseline_and_classes(here):
+def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch):
+    drawn = []
+    values = tab_numbers.values
+    monkeypatch.setattr(tab_numbers, "values", lambda look: (drawn.append(look.settings), values(look))[1])
     lines = here.locator(".models")
     assert "80 COCO classes" in lines.inner_text()
     assert here.locator(".models p").count() == 2
@@ -145,3 +156,9 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here):
     assert here.locator(".models p").count() == 2
     here.wait_for_timeout(500)
     assert here.locator(".toast-body").count() == 0
+    asked = [(settings.dlka, settings.baseline, settings.classes) for settings in drawn]
+    assert asked == [
+        ("residual", "control", ("dining table",)),
+        ("th-head", "th-control", ()),
+        ("residual", "control", ()),
+    ], "what the page changes by itself draws nothing again"
