@@ -105,18 +105,23 @@ def test_tradeoff_bars_span_the_seeds():
 def test_recall_is_in_per_cent_on_a_log_axis():
     sides, share = np.array([8.0, 16.0, 48.0]), np.array([0.1, 0.5, 0.9])
     curve = Curve("dlka", "residual", share, share - 0.05, share + 0.05)
-    figure = recall_chart([RecallPanel("a set", sides, [curve])], "band: something")
+    gain = Curve("dlka", "residual", share / 10, share / 10 - 0.02, share / 10 + 0.02)
+    figure = recall_chart([RecallPanel("a set", sides, [curve], [gain])], "band: something")
     axes = figure.axes[0]
     drawn = next(line for line in axes.lines if len(line.get_xdata()) == 3)
     assert drawn.get_ydata().tolist() == pytest.approx([10, 50, 90])
     assert drawn.get_color() == palette.DLKA
     assert axes.get_xscale() == "log"
     assert [32, 32] in lines(axes, 2), "small ends at 32 px"
-    assert "px" in axes.get_xlabel()
+    below = figure.axes[1]
+    assert [9.0] in [np.asarray(line.get_ydata())[-1:].tolist() for line in below.lines], "the difference, in points"
+    assert [0, 0] in [np.asarray(line.get_ydata()).tolist() for line in below.lines], "the zero line"
+    assert below.get_xlim() == axes.get_xlim()
+    assert "px" in below.get_xlabel()
     assert legend(figure) == ["residual"]
     assert "band: something" in texts(figure)
     with pytest.raises(ValueError, match="expected 2 values in every curve"):
-        recall_chart([RecallPanel("a set", sides[:2], [curve])], "band")
+        recall_chart([RecallPanel("a set", sides[:2], [curve], [])], "band")
     with pytest.raises(ValueError, match="at least one curve"):
         recall_chart([], "band")
 

@@ -11,7 +11,7 @@ from dlka.evidence.deltas import Delta, Model, difference
 from dlka.evidence.latency import Latency
 from dlka.evidence.plan import CONTROL, rigid_twin, split
 from dlka.evidence.sentences import best_of
-from dlka.evidence.sizes import recall, size_bins
+from dlka.evidence.sizes import Recall, recall, recall_gain, size_bins
 from dlka.render.forest import Estimate, Group, Row, forest
 from dlka.render.recall import Curve, RecallPanel, recall_chart
 from dlka.render.tradeoff import Candidate, tradeoff
@@ -36,7 +36,7 @@ def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[F
         found["latency"] = drawn, "AP against the time for a picture, by model"
     panels = [p for data, models in compared.items() if (p := _recall_panel(data, models))]
     if panels:
-        note = "Found: IoU 0.5, score 0.25. Bands: 95 %, Wilson, over objects. Dotted: 32 px."
+        note = "Found: IoU 0.5, score 0.25. Bands: 95 % intervals over objects. Dotted: 32 px."
         found["recall"] = recall_chart(panels, note), "Recall against the size of objects, control and D-LKA"
     return found
 
@@ -50,7 +50,7 @@ def _group(data: str, models: Mapping[str, Model]) -> Group:
             continue
         first, before = placement != before, placement
         label = f"{placement} {VARIANT[offsets]}".strip() if first else VARIANT[offsets]
-        rows.append(Row(label, offsets, [d and _estimate(d) for d in deltas], first))
+        rows.append(Row(label, offsets, [_estimate(d) if d else None for d in deltas], first))
     run = models[CONTROL].runs[0]
     return Group(f"{data}: {run.pictures} pictures, {run.objects:,} objects", rows)
 
@@ -78,9 +78,11 @@ def _recall_panel(data: str, models: Mapping[str, Model]) -> RecallPanel | None:
         return None
     shown = {"control": CONTROL, "dlka": best, "rigid": rigid_twin(best) or ""}
     number, sides = size_bins(control.runs[0].object_side)
-    curves = []
-    for role, word in shown.items():
-        if word in models:
-            seen = recall(models[word], number)
-            curves.append(Curve(role, word, seen.mean, seen.low, seen.high))
-    return RecallPanel(f"{data}: {control.runs[0].objects:,} objects", sides, curves)
+    there = {role: models[word] for role, word in shown.items() if word in models}
+    curves = [_curve(role, model.word, recall(model, number)) for role, model in there.items()]
+    gains = [_curve(r, m.word, recall_gain(m, control, number)) for r, m in there.items() if r != "control"]
+    return RecallPanel(f"{data}: {control.runs[0].objects:,} objects", sides, curves, gains)
+
+
+def _curve(role: str, word: str, seen: Recall) -> Curve:
+    return Curve(role, word, seen.mean, seen.low, seen.high)

@@ -47,7 +47,8 @@ class Model:
 
     def mean(self, metric: str) -> float | None:
         """AP figure in per cent, mean over seeds; None where there is no object of that size."""
-        return _mean([run.metrics[metric] for run in self.runs])
+        mean = _mean([run.metrics[metric] for run in self.runs])
+        return None if mean is None else 100 * mean
 
     def spread(self, metric: str) -> tuple[float, float] | None:
         """Least and largest figure of the seeds in per cent."""
@@ -63,29 +64,29 @@ def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) ->
     """
     pairs = [(a, b) for a in model.runs for b in to.runs if a.seed == b.seed or not by_seed]
     ours, theirs = ([run for run in m.runs if any(run is p[i] for p in pairs)] for i, m in enumerate((model, to)))
-    value = _minus(_mean([r.metrics[metric] for r in ours]), _mean([r.metrics[metric] for r in theirs]))
+    value = _minus(*(_mean([r.metrics[metric] for r in runs]) for runs in (ours, theirs)))
     if value is None:
         return None
     column = MEASURES.index(metric)
     spread = _replicates([r.replicates for r in ours], column) - _replicates([r.replicates for r in theirs], column)
-    each = tuple(100 * (a.metrics[metric] - b.metrics[metric]) for a, b in pairs)
-    return _delta(value, spread, each)
+    return _delta(value, spread, [_minus(a.metrics[metric], b.metrics[metric]) for a, b in pairs])
 
 
 def intervened(model: Model, name: str, metric: str = "AP") -> Delta | None:
     """How far an intervention moves a model's metric from where it is; None where no seed was measured with it."""
-    runs = [r for r in model.runs if name in r.interventions and r.interventions[name][metric] is not None]
-    if not runs:
+    runs = [r for r in model.runs if name in r.interventions]
+    each = [_minus(r.interventions[name][metric], r.metrics[metric]) for r in runs]
+    value = _mean(each)
+    if value is None:
         return None
-    column = MEASURES.index(metric)
-    each = tuple(100 * (r.interventions[name][metric] - r.metrics[metric]) for r in runs)
-    spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], column)
-    return _delta(float(np.mean(each)), spread, each)
+    spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], MEASURES.index(metric))
+    return _delta(value, spread, each)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of them is."""
     known = [v for v in values if v is not None]
-    return 100 * float(np.mean(known)) if known and len(known) == len(values) else None
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def _minus(a: float | None, b: float | None) -> float | None:
@@ -93,10 +94,13 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 
 def _replicates(of_runs: Sequence[np.ndarray], column: int) -> np.ndarray:
-    """[R] one metric in per cent, averaged over runs; NaN where a resample has no such object."""
-    return 100 * np.mean([replicates[:, column].astype(np.float64) for replicates in of_runs], axis=0)
+    """[R] one metric in 0..1, averaged over runs; NaN where a resample has no such object."""
+    return np.mean([replicates[:, column].astype(np.float64) for replicates in of_runs], axis=0)
 
 
-def _delta(value: float, spread: np.ndarray, seeds: tuple[float, ...]) -> Delta | None:
+def _delta(value: float, spread: np.ndarray, seeds: Sequence[float | None]) -> Delta | None:
+    """In per cent from differences in 0..1: of the means, of their resamples [R], of single seeds."""
     low, high = interval(spread)
-    return None if np.isnan(low) else Delta(value, low, high, seeds)
+    if np.isnan(low):
+        return None
+    return Delta(100 * value, 100 * low, 100 * high, tuple(100 * seed for seed in seeds if seed is not None))

@@ -1,4 +1,4 @@
-"""Recall against the size of objects: one curve a model, with a band."""
+"""Recall against the size of objects: one curve a model, and how far it is above control."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from dlka import palette
 from dlka.render.canvas import PHONE
@@ -16,6 +17,7 @@ from dlka.render.chart import key, panel, sheet, write
 from dlka.types import MEDIUM_AREA, SMALL_AREA
 
 HEIGHT, TITLE, FOOT = 150.0, 24.0, 34.0  # points: axes, what stands above and below them
+BELOW, BETWEEN = 80.0, 12.0  # points: the axes of the differences, and above them
 LEFT, RIGHT = 40.0, 10.0
 TICKS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # px
 # One look a role, so that a model keeps it in every panel.
@@ -35,51 +37,63 @@ class Curve:
 
 @dataclass(frozen=True)
 class RecallPanel:
-    """sides [bins]: where a bin stands on the axis, in px of the original picture, rising."""
+    """sides [bins]: where a bin stands on the axis, in px of the original picture, rising; gains: curves again, of the
+    differences to control, -1..1."""
 
     title: str
     sides: np.ndarray
     curves: Sequence[Curve]
+    gains: Sequence[Curve]
 
 
 def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
-    """Panels below each other, each with its own legend; band: what the bands span, told below all of them.
+    """Panels below each other: recall, under it the differences, and a legend; band: what the bands span, told below.
 
     ValueError for no curves, and for curves that have not one value a bin.
     """
     if not any(p.curves for p in panels):
         raise ValueError("expected at least one curve to draw, got none")
     for one in panels:
-        if any(len(values) != len(one.sides) for c in one.curves for values in (c.recall, c.low, c.high)):
+        if any(len(v) != len(one.sides) for c in (*one.curves, *one.gains) for v in (c.recall, c.low, c.high)):
             raise ValueError(f"{one.title}: expected {len(one.sides)} values in every curve")
-    each = [TITLE + HEIGHT + FOOT + 14 * ((len(p.curves) + 1) // 2) for p in panels]
+    each = [TITLE + HEIGHT + BETWEEN + BELOW + FOOT + 14 * ((len(p.curves) + 1) // 2) for p in panels]
     figure = sheet(sum(each) + 16)
     for number, one in enumerate(panels):
         top = sum(each[:number])
         write(figure, LEFT, top + 14, one.title, fontweight="bold")
-        axes = panel(figure, LEFT, top + TITLE, PHONE - LEFT - RIGHT, HEIGHT)
-        axes.set_xscale("log")
-        axes.set_xlim(one.sides[0] / 1.06, one.sides[-1] * 1.06)
-        axes.xaxis.set_major_locator(FixedLocator(TICKS))
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("object size: square root of box area, px", labelpad=2)
-        axes.set_ylabel("recall, %", labelpad=2)
-        axes.grid(axis="y", color=palette.OUTSIDE, linewidth=0.6)
-        for curve in one.curves:
-            colour, line = ROLES[curve.role]
-            axes.fill_between(one.sides, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.13, linewidth=0)
-            axes.plot(one.sides, 100 * curve.recall, line, color=colour, linewidth=1.5, marker=".", markersize=4)
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, 0), min(high, 100))
-        for edge in (SMALL_AREA**0.5, MEDIUM_AREA**0.5):  # between small, medium and large
-            if one.sides[0] < edge < one.sides[-1]:
-                axes.axvline(edge, color=palette.MUTED, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
-        entries = [_entry(curve) for curve in one.curves]
-        key(figure, top + TITLE + HEIGHT + FOOT - 6, entries, line=3)
+        upper = panel(figure, LEFT, top + TITLE, PHONE - LEFT - RIGHT, HEIGHT)
+        lower = panel(figure, LEFT, top + TITLE + HEIGHT + BETWEEN, PHONE - LEFT - RIGHT, BELOW)
+        upper.set_ylabel("recall, %", labelpad=2)
+        lower.set_ylabel("- control, points", labelpad=2)
+        lower.set_xlabel("object size: square root of box area, px", labelpad=2)
+        _draw(upper, one.sides, one.curves)
+        _draw(lower, one.sides, one.gains)
+        upper.tick_params(labelbottom=False)
+        low, high = upper.get_ylim()
+        upper.set_ylim(max(low, 0), min(high, 100))
+        lower.axhline(0, color=palette.INK, linewidth=0.8, zorder=1)
+        lower.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        lower.yaxis.set_major_formatter(lambda y, _: f"{y:+.3g}" if abs(y) > 1e-9 else "0")
+        key(figure, top + TITLE + HEIGHT + BETWEEN + BELOW + FOOT - 6, [_entry(curve) for curve in one.curves], line=3)
     write(figure, 8, sum(each) + 8, band, fontsize=palette.FONT_SIZE - 1, color=palette.MUTED)
     return figure
+
+
+def _draw(axes: Axes, sides: np.ndarray, curves: Sequence[Curve]) -> None:
+    """Curves in per cent over a logarithmic axis of sizes, with the limits of COCO's size bins."""
+    axes.set_xscale("log")
+    axes.set_xlim(sides[0] / 1.06, sides[-1] * 1.06)
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color=palette.OUTSIDE, linewidth=0.6)
+    for curve in curves:
+        colour, line = ROLES[curve.role]
+        axes.fill_between(sides, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.13, linewidth=0)
+        axes.plot(sides, 100 * curve.recall, line, color=colour, linewidth=1.5, marker=".", markersize=4)
+    for edge in (SMALL_AREA**0.5, MEDIUM_AREA**0.5):  # between small, medium and large
+        if sides[0] < edge < sides[-1]:
+            axes.axvline(edge, color=palette.MUTED, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
 
 
 def _entry(curve: Curve) -> Line2D:

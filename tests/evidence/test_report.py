@@ -16,7 +16,7 @@ from dlka.evidence.latency import load_latency
 from dlka.evidence.plan import Experiment
 from dlka.evidence.report import write_report
 from dlka.evidence.sentences import against, findings
-from dlka.evidence.sizes import LEAST, recall, size_bins
+from dlka.evidence.sizes import LEAST, recall, recall_gain, size_bins
 from dlka.evidence.stored import RunRefused
 from dlka.evidence.tables import causes_table, differences_table, figures_table, offsets_table
 
@@ -147,9 +147,18 @@ def test_recall_by_size(models):
     assert seen.mean[3] == pytest.approx(run.found[number == 3].mean())
     # Wilson's interval for 0 and for half of n, from its closed form.
     none = replace(run, found=np.zeros(run.objects, bool))
-    edge = recall(replace(models["hit-uav"]["control"], runs=(none,)), number)
+    edge_model = replace(models["hit-uav"]["control"], runs=(none,))
+    edge = recall(edge_model, number)
     assert edge.low[0] == pytest.approx(0)
     assert edge.high[0] == pytest.approx(1.96**2 / (counts[0] + 1.96**2))
+    # One more of the objects of a bin found, every one of them: a certain gain; half of them lost: minus a half.
+    everything = replace(run, found=np.ones(run.objects, bool))
+    sure = recall_gain(replace(edge_model, runs=(everything,)), edge_model, number)
+    assert (sure.mean[0], sure.low[0], sure.high[0]) == pytest.approx((1, 1, 1))
+    half = replace(run, found=np.arange(run.objects) % 2 == 0)
+    lost = recall_gain(replace(edge_model, runs=(half,)), replace(edge_model, runs=(everything,)), np.zeros(600, int))
+    assert lost.mean[0] == pytest.approx(-0.5)
+    assert lost.high[0] - lost.mean[0] == pytest.approx(1.96 * 0.5 / 599**0.5)
     assert len(size_bins(run.object_side[:10])[1]) == 1
     assert len(size_bins(np.full(600, 7.0, np.float32))[1]) == 1
 
