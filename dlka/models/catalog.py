@@ -1,4 +1,4 @@
-"""The models that can be chosen by name: the weights files in the project's weights folder, and which belong together."""
+"""The models that can be chosen by name: the files in the project's weights folder, and which belong together."""
 
 from __future__ import annotations
 
