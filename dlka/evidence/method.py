@@ -26,9 +26,9 @@ def reading() -> str:
         "cover the noise of training, for which each seed's own difference to control of the same seed stands beside; "
         "nor are they widened for how many models are compared. The rigid twin has the same large kernels without "
         "offsets: a gain that it shares is not deformation's. The D-LKA models with separable offsets are compared to "
-        "the same twin. Recall is the share of objects that a detection of their class with a score of 0.25 or more overlaps "
-        "by half; its bands, and those of its differences, take objects as independent, although those of one picture "
-        "are easy or hard together, and are rather too narrow."
+        "the same twin. Recall is the share of objects that a detection of their class with a score of 0.25 or more "
+        "overlaps by half; its bands, and those of its differences, take objects as independent, although those of one "
+        "picture are easy or hard together, and are rather too narrow."
     )
 
 
@@ -102,8 +102,8 @@ def _recipes(data: str, models: Sequence[Model]) -> Iterable[str]:
         if own := {k: v for k, v in recipe.items() if k not in common}:
             yield f"{data}, {word} alone: {_settings(own)}."
     for model in models:
-        if model.word == START and (own := _recipe(model.runs[0])):
-            yield f"{data}, start of all models: {_settings(own)}."
+        if model.word == START and (begin := _recipe(model.runs[0])):
+            yield f"{data}, start of all models: {_settings(begin)}."
 
 
 def _recipe(run: StoredRun) -> dict[str, Any] | None:

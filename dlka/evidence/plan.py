@@ -62,11 +62,8 @@ class Step:
 
 
 PLACED = ("neck", "residual", "head", "neck-head")
-TRANSFER = {
-    "models": (CONTROL, "residual", "residual-separable", "residual-rigid"),
-    "seeds": (0, 1, 2),
-    "settings": {"epochs": 24, "size": 640, "crop": 320, "batch": 16, "bfloat16": True},
-}
+TRANSFER_MODELS = (CONTROL, *(f"residual{ending}" for ending in VARIANTS))
+TRANSFER = {"epochs": 24, "size": 640, "crop": 320, "batch": 16, "bfloat16": True}
 PLAN: tuple[Experiment, ...] = (
     Experiment(
         "hit-uav",
@@ -85,9 +82,7 @@ PLAN: tuple[Experiment, ...] = (
         settings={"epochs": 8, "teacher": STOCK, "unlabelled": "natural-pool"},
         stock=True,
     ),
-    Experiment("tiny-people", **TRANSFER),
-    Experiment("aerial-cars", **TRANSFER),
-    Experiment("bccd", **TRANSFER),
+    *(Experiment(data, TRANSFER_MODELS, (0, 1, 2), TRANSFER) for data in ("tiny-people", "aerial-cars", "bccd")),
 )
 
 

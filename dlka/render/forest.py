@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -90,7 +91,8 @@ def forest(groups: Sequence[Group], columns: Sequence[str], interval: str) -> Fi
 
 def _places(group: Group) -> tuple[list[float], float]:
     """Points from the top of a group's axes to each row's middle, and to their lower end."""
-    places, end = [], 0.0
+    places: list[float] = []
+    end = 0.0
     for row in group.rows:
         end += APART if row.first and places else 0
         places.append(end + ROW / 2)
@@ -118,7 +120,7 @@ def _draw(axes: Axes, group: Group, places: Sequence[float], column: int) -> Non
             )
 
 
-def _seed_style(colour: str) -> dict[str, object]:
+def _seed_style(colour: str) -> dict[str, Any]:
     return {"marker": ".", "linestyle": "none", "color": colour, "markersize": 3.5, "markeredgewidth": 0}
 
 

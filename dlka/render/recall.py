@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,4 +99,5 @@ def _draw(axes: Axes, sides: np.ndarray, curves: Sequence[Curve]) -> None:
 
 def _entry(curve: Curve) -> Line2D:
     colour, line = ROLES[curve.role]
-    return Line2D([], [], color=colour, linestyle=line, linewidth=1.5, marker=".", markersize=4, label=curve.label)
+    style: Any = {"color": colour, "linestyle": line, "linewidth": 1.5, "marker": ".", "markersize": 4}
+    return Line2D([], [], label=curve.label, **style)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,19 +63,21 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
                 bar = [candidate.low, candidate.high]
                 axes.plot([candidate.cost] * 2, bar, color=style["color"], linewidth=1, alpha=0.6, zorder=2)
             axes.plot([candidate.cost], [candidate.gain], zorder=3, **style)
-        _name(axes, candidates)
+        _name(axes, candidates, PHONE - LEFT - RIGHT, HEIGHT)
     key(figure, each * len(panels) + 2, entries)
     return figure
 
 
-def _control_style() -> dict[str, object]:
+def _control_style() -> dict[str, Any]:
     return {"marker": "*", "linestyle": "none", "color": palette.BASELINE, "markersize": 9, "markeredgewidth": 0}
 
 
-def _name(axes: Axes, candidates: Sequence[Candidate]) -> None:
-    """Each name beside its point: to the right, or wherever it covers least of points, bars and other names."""
+def _name(axes: Axes, candidates: Sequence[Candidate], across: float, down: float) -> None:
+    """Each name beside its point: to the right, or wherever it covers least of points, bars and other names.
+
+    across, down: size of the axes in points.
+    """
     axes.autoscale_view()
-    across, down = axes.figure.get_size_inches() * 72 * axes.get_position().size
 
     def place(gain: str) -> np.ndarray:
         return axes.transLimits.transform([(c.cost, getattr(c, gain)) for c in candidates]) * (across, down)
