@@ -46,10 +46,10 @@ class ClassCurves:
             pictures.append(np.full(len(best), picture))
             hit.append(matched)
             counted.append(~vain & (matched | ~_outside(boxes[:, 4])[:, None]))
-        score, picture = np.concatenate(scores), np.concatenate(pictures)
+        score, place = np.concatenate(scores), np.concatenate(pictures)
         order = np.argsort(-score, kind="stable")
-        order, self._copy = _with_copies(order, score, picture, self._drawn.max(axis=1, initial=0))
-        self._picture = picture[order]
+        order, self._copy = _with_copies(order, score, place, self._drawn.max(axis=1, initial=0))
+        self._picture = place[order]
         self._hit, self._counted = np.concatenate(hit, -1)[..., order], np.concatenate(counted, -1)[..., order]
 
     def average_precision(self, area: str) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ from dlka.models.weights import Card
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
 SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid"}  # of a model's word, by its offsets
 
+AS_IT_IS = "as learned"
 # Name -> what is done, from the picture's number and what the model captured of another picture.
 ON_OFFSETS: dict[str, Callable[[int, Prediction], Intervention]] = {
     "offsets x0": lambda number, other: Intervention(strength=0.0),
@@ -69,24 +70,24 @@ def measure(
     changes = _changes(predictor.model) if interventions else {}
 
     truth: list[dict[str, Any]] = []
-    found: dict[str | None, list[dict[str, Any]]] = {name: [] for name in (None, *changes)}  # None: as learned
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (AS_IT_IS, *changes)}
     totals, variation = OffsetTotals(), OffsetVariation()
     learned = lru_cache(maxsize=8)(part.look)
     for number in visits(count):
         prediction = learned(number)
         truth += part.truth(number, prediction)
-        found[None] += part.found(number, prediction)
+        found[AS_IT_IS] += part.found(number, prediction)
         totals.add(prediction.captures)
         variation.add(prediction.captures)
         for name, change in changes.items():
-            other = learned(another(number, count))
+            other = learned(another(number, count))  # one of the last few looks
             found[name] += part.found(number, part.look(number, change(number, other)))
 
     truth.sort(key=lambda row: row["image_id"])
     drawn = resamples(count)
     metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
     drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
-    side, hit = objects_found(truth, found[None])
+    side, hit = objects_found(truth, found[AS_IT_IS])
     varying = variation.rows()
     return StoredRun(
         run=f"{data_word}/{model_word}-s{seed}",
@@ -99,16 +100,20 @@ def measure(
         versions=provenance.versions(),
         machine={**provenance.machine(), "device": str(predictor.device)},
         settings={
-            **{"size": size, **LOOK, "resamples": RESAMPLES, "resamples_seed": SEED},
-            **{"found_iou": IOU, "found_score": SCORE},
+            "size": size,
+            **LOOK,
+            "resamples": RESAMPLES,
+            "resamples_seed": SEED,
+            "found_iou": IOU,
+            "found_score": SCORE,
         },
         pictures=count,
         objects=len(truth),
         parameters=predictor.parameters,
         multiply_adds=predictor.multiply_adds(COST_SIZE)[TOTAL],
-        metrics=metrics.pop(None),
+        metrics=metrics.pop(AS_IT_IS),
         stage_offsets=[{**row, **varying[row["stage"]]} for row in totals.rows()],
-        replicates=drawn_metrics.pop(None),
+        replicates=drawn_metrics.pop(AS_IT_IS),
         object_side=side,
         found=hit,
         interventions=metrics,

@@ -38,7 +38,8 @@ class StoredRun:
     settings     how it was measured: input size, least confidence, resamples
     pictures, objects, parameters, multiply_adds   counts; multiply-adds of one picture of 640 x 640
     metrics      AP, AP50, AP75, AP_S, AP_M, AP_L in 0..1, None where there is no such object
-    stage_offsets   a dict for each deform stage: stage, label, and what dlka.evidence.variation says of its offsets
+    stage_offsets   a dict for each deform stage: stage, label, moved and mean_cells as `dlka val` gives them, here over
+                 all pictures, and what OffsetVariation says
     interventions   name, such as "offsets x0.5" -> metrics of the same weights with that done to them; may be empty
     replicates   [R, 5] float32, MEASURES of R resamples of the pictures, nan where not defined
     object_side  [objects] float32, root of the box's area, in px of the original picture
@@ -131,7 +132,7 @@ def load(path: Path) -> StoredRun:
     if set(arrays) != set(ARRAYS[:3]):
         raise RunRefused(f"{beside}: expected {', '.join(ARRAYS[:3])}, got {', '.join(arrays) or 'nothing'}; {again}.")
     try:
-        return StoredRun(**text, **arrays, intervention_replicates=others)
+        return StoredRun(**{**text, **arrays, "intervention_replicates": others})
     except (TypeError, ValueError) as error:
         raise RunRefused(f"{path} and {beside.name} do not make a stored run ({error}); {again}.") from None
 
