@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
     sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
-    sub.add_argument("--baseline", default="control", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--baseline", help="id or .safetensors file (default: the control of the model's data)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
     sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")

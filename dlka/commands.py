@@ -18,10 +18,12 @@ from dlka.printing import table, write_json
 
 def compare(args: argparse.Namespace) -> int:
     from dlka.jobs.batch import Settings, run_batch
+    from dlka.models.catalog import CONTROL, control_of
 
+    baseline = args.baseline or control_of(args.model) or CONTROL
     settings = Settings(args.size, args.confidence, args.iou, args.strength)
     failed = 0
-    for outcome in run_batch(args.images, args.model, args.baseline, args.out, settings):
+    for outcome in run_batch(args.images, args.model, baseline, args.out, settings):
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
     total = len(args.images)

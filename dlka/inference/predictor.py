@@ -168,7 +168,7 @@ class Predictor:
         return levels, cells
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
     """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
 
