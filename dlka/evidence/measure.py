@@ -18,8 +18,8 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.jobs import provenance
 from dlka.jobs.dataset import DataRefused
-from dlka.jobs.val import LOOK, OffsetTotals, average_precision
-from dlka.jobs.validation import Validation
+from dlka.jobs.val import OffsetTotals, average_precision
+from dlka.jobs.validation import LOOK, Validation
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
 from dlka.models.weights import Card
