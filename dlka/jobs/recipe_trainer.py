@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from ultralytics.data.augment import RandomPerspective
+from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.utils import DEFAULT_CFG, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
@@ -19,7 +20,7 @@ from dlka.jobs.train_folder import RunFolder
 from dlka.jobs.train_log import History
 from dlka.jobs.train_offsets import OffsetWatch, told
 from dlka.jobs.train_start import read_start, read_teacher
-from dlka.jobs.train_state import restore, restore_random, trainer_state
+from dlka.jobs.train_state import draw_whole_passes, restore, restore_random, trainer_state
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
 
@@ -71,6 +72,15 @@ class RecipeTrainer(DLKATrainer):
                 # The picture's middle lands this far, in crops, from the crop's: every part of it is seen.
                 affine.size, affine.translate = (crop, crop), (size - crop) / (2 * crop)
         return dataset
+
+    def get_dataloader(
+        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+    ) -> InfiniteDataLoader:
+        """Ultralytics' loader; the order of training pictures can be gone on with after a kill."""
+        loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        if mode == "train":
+            draw_whole_passes(loader)
+        return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Channels-last on the CPU, where convolutions are faster so."""

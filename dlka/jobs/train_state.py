@@ -9,12 +9,34 @@ worker processes whose random numbers nobody can store: a resumed run there sees
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import RandomSampler, Sampler
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
+
+
+class WholePasses(Sampler[int]):
+    """The same random order, drawn at once for a whole pass: after it, the generator's state says how it goes on."""
+
+    def __init__(self, sampler: RandomSampler) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self.sampler))
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
+def draw_whole_passes(loader: Any) -> None:
+    """Let Ultralytics' data loader, which repeats the batches of torch's own, draw its order by whole passes."""
+    batches = loader.batch_sampler.sampler
+    if isinstance(batches.sampler, RandomSampler):  # among several processes there is another
+        batches.sampler = WholePasses(batches.sampler)
 
 
 def trainer_state(trainer: Any) -> dict[str, Any]:
@@ -60,11 +82,10 @@ def restore_random(trainer: Any, state: dict[str, Any]) -> None:
     name, keys, *rest = state["random"]["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - Ultralytics draws from it
     torch.set_rng_state(state["random"]["torch"])
-    if state["random"]["order"] is not None:
-        # A generator of its own: the loader's is drawn from once more when its first pass begins.
-        order = torch.Generator()
-        order.set_state(state["random"]["order"])
-        trainer.train_loader.sampler.generator = order
+    # A generator of its own: the loader's is drawn from once more when its first pass begins.
+    order = torch.Generator()
+    order.set_state(state["random"]["order"])
+    trainer.train_loader.sampler.generator = order
 
 
 def _random_state(trainer: Any) -> dict[str, Any]:

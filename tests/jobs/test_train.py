@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,8 @@ from dlka.jobs.dataset import DataRefused
 from dlka.jobs.pseudo_labels import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_loss import RecipeLoss
-from dlka.jobs.recipe_trainer import RecipeTrainer
-from dlka.jobs.train import read_start, train
+from dlka.jobs.train import fit, train
+from dlka.jobs.train_start import read_start
 from dlka.layers import DeformConv
 from dlka.models.build import build_model
 from dlka.models.catalog import find
@@ -25,43 +26,16 @@ from dlka.models.weights import Card, load_model, save_weights
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 
-def draw(folder, count, labels=True):
-    """Pictures with one bright square each, and where it is."""
-    random = np.random.default_rng(0)
-    for i in range(count):
-        image = random.integers(0, 60, (64, 80, 3), np.uint8)
-        x, y = random.integers(0, 48, 2)
-        image[y : y + 16, x : x + 16] = 230
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / "images" / f"{i}.png"), image)
-        if labels:
-            (folder / "labels").mkdir(exist_ok=True)
-            row = f"0 {(x + 8) / 80} {(y + 8) / 64} {16 / 80} {16 / 64}"
-            (folder / "labels" / f"{i}.txt").write_text(row)
+def rows(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("squares")
-    for part in ("train", "val"):
-        draw(folder / part, 8)
-        for kind in ("images", "labels"):
-            (folder / kind).mkdir(exist_ok=True)
-            (folder / part / kind).rename(folder / kind / part)
-    (folder / "data.yaml").write_text("names: {0: square, 1: person}\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Stock weights that know other classes: the control model."""
-    return str(find("control"))
-
-
-@pytest.fixture(scope="module")
-def trained(data, start, tmp_path_factory):
+def trained(squares, tmp_path_factory):
+    """The weights file of two epochs, and the folder that everything was written to."""
     work = tmp_path_factory.mktemp("run")
-    recipe = Recipe("residual", str(data), start, epochs=2, size=64, batch=4, frozen=10, seed=3)
+    recipe = Recipe("residual", str(squares), epochs=2, size=64, batch=4, seed=3)
     return train(recipe, work / "out" / "squares.safetensors", work / "runs" / "first", "cpu"), work
 
 
@@ -74,6 +48,7 @@ def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
     assert str(work) not in card.recipe, "no path of this machine travels with the file"
     assert card.metrics["pictures"] == 8
     assert 0 <= card.metrics["AP50"] <= 1
+    assert card.data.endswith("weights of epoch 2, the last one, not chosen on any data")
     assert "in part" in (work / "runs" / "first" / "ledger.txt").read_text()
     offsets = [m for m in model.modules() if isinstance(m, OffsetConv2d)]
     assert len(offsets) == 6
@@ -81,8 +56,8 @@ def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
 
 
 @pytest.mark.parametrize(("offsets", "count"), [("separable", 6), ("none", 0)])
-def test_the_recipes_offsets_are_trained(data, start, tmp_path, offsets, count):
-    recipe = Recipe("residual", str(data), start, offsets=offsets, epochs=1, size=64, batch=4)
+def test_the_recipes_offsets_are_trained(squares, tmp_path, offsets, count):
+    recipe = Recipe("residual", str(squares), offsets=offsets, epochs=1, size=64, batch=4)
     model, card = load_model(train(recipe, tmp_path / "twin.safetensors", tmp_path / "run", "cpu"))
     assert card.offsets == offsets
     nets = [m.offset_net for m in model.modules() if isinstance(m, DeformConv)]
@@ -91,9 +66,68 @@ def test_the_recipes_offsets_are_trained(data, start, tmp_path, offsets, count):
     assert not nets or any(net.pointwise.weight.abs().max() > 0 for net in nets), "offsets were learned"
 
 
-def test_frozen_layers_stay_as_they_were(trained, start):
+def test_the_same_recipe_and_seed_give_the_same_file(trained, squares, tmp_path, same_weights):
+    recipe = Recipe("residual", str(squares), epochs=2, size=64, batch=4, seed=3)
+    again = train(recipe, tmp_path / "squares.safetensors", tmp_path / "run", "cpu")
+    assert same_weights(again, trained[0])
+    other = tmp_path / "other.safetensors"
+    fit(replace(recipe, seed=4), other, tmp_path / "run", "cpu")
+    assert not same_weights(other, again)
+    assert rows(tmp_path / "run/curves.csv") != rows(trained[1] / "runs/first/curves.csv")
+
+
+def test_what_a_run_leaves_to_look_at(trained):
+    folder = trained[1] / "runs" / "first"
+    curves = rows(folder / "curves.csv")
+    assert [row["epoch"] for row in curves] == ["1", "2"]
+    assert all(float(row[name]) > 0 for row in curves for name in ("box_loss", "cls_loss", "dfl_loss"))
+    assert "AP" not in curves[0], "nothing looked at the validation part"
+    offsets = rows(folder / "offsets.csv")
+    assert [row["epoch"] for row in offsets] == ["1"] * 6 + ["2"] * 6
+    assert offsets[0]["label"] == "P3 5x5"
+    assert float(offsets[6]["mean"]) > 0
+    assert {row["health"] for row in offsets} <= {"dead", "healthy"}
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads((folder / "report.json").read_text())
+    assert report["settings"]["size"] == 640
+    assert report["metrics"]["AP"] == load_model(trained[0])[1].metrics["AP"]
+    assert len(report["stage_offsets"]) == 6
+    assert (folder / "state.pt").stat().st_size < 10_000, "what is finished takes no room"
+
+
+def test_without_a_validation_part_it_is_trained_all_the_same(squares, tmp_path, capsys):
+    data = tmp_path / "only.yaml"
+    data.write_text(f"path: {squares}\ntrain: images/train\nval: []\nnames: [square, person]\n")
+    (squares / "images/val").rename(squares / "images/away")
+    try:
+        recipe = Recipe("control", str(data), epochs=1, size=64, batch=4)
+        out = train(recipe, tmp_path / "o.safetensors", tmp_path / "run", "cpu")
+    finally:
+        (squares / "images/away").rename(squares / "images/val")
+    assert load_model(out)[1].metrics == {}
+    assert not (tmp_path / "run/report.json").exists()
+    told = capsys.readouterr().out
+    assert "only train: 8 pictures, 8 boxes of 1 of 2 classes, 100 % of them under 32x32 px" in told
+    assert "Warning: no training picture shows person." in told
+    assert "Weights: copied" in told
+    assert "There is no validation part, so nothing was measured." in told
+
+
+def test_a_teacher_is_learned_from_and_crops_of_mosaics_in_bfloat16(squares, teacher_file, tmp_path):
+    recipe = Recipe("neck", str(squares), teacher=str(teacher_file), epochs=1, size=96, crop=64, batch=4)
+    recipe = replace(recipe, bfloat16=True, mosaic=0.5, unlabelled=str(squares / "images/val"))
+    fit(recipe, tmp_path / "o.safetensors", tmp_path / "run", "cpu")
+    (row,) = rows(tmp_path / "run/curves.csv")
+    assert all(float(row[name]) > 0 for name in ("soft_cls", "soft_box", "feature"))
+    listed = (tmp_path / "run/train.txt").read_text().split()
+    assert len(listed) == 16
+    assert sum("pseudo-labels-val-teacher-640-0.3" in line for line in listed) == 8
+    assert all(t.isfinite().all() for t in load_model(tmp_path / "o.safetensors")[0].state_dict().values())
+
+
+def test_frozen_layers_stay_as_they_were(trained):
     path, _ = trained
-    state, _ = read_start(find("control"))
+    state, _ = read_start("control")
     new = load_model(path)[0].state_dict()
     for name in ("model.0.conv.weight", "model.4.m.0.cv1.bn.running_mean"):
         torch.testing.assert_close(new[name], state[name], rtol=1e-2, atol=1e-3)
@@ -108,26 +142,53 @@ def test_frozen_layers_stay_as_they_were(trained, start):
         ({"scale": "xs"}, TrainingRefused, "scale: expected one of n, s, m, l, x, got 'xs'"),
         ({"data": "nowhere"}, DataRefused, "expected a data set folder with data.yaml"),
         ({"start": "nowhere.safetensors"}, ValueError, "there is no such file"),
+        ({"start": "nothing"}, ValueError, "model: expected one of .*control.*got 'nothing'"),
+        ({"start": "residual"}, TrainingRefused, "expected a stock YOLOv8, which a control is, got placement residual"),
+        ({"scale": "s"}, TrainingRefused, "control is of scale n: give stock weights of scale s, for example"),
         ({"unlabelled": "anything"}, TrainingRefused, "give --teacher, too"),
+        ({"unlabelled": "nowhere", "teacher": "control"}, DataRefused, "nowhere: expected a folder with pictures"),
+        ({"teacher": "control"}, TrainingRefused, "a teacher with the data's 2 classes, got one with 80"),
+        ({"teacher": "neck"}, TrainingRefused, "--teacher neck: expected a stock YOLOv8"),
+        ({"size": 100}, TrainingRefused, "size: expected a multiple of 32 from 32 to 4096, got 100"),
+        ({"crop": 448}, TrainingRefused, "crop: expected at most the size, 416, got 448"),
+        ({"epochs": 0}, TrainingRefused, "epochs: expected 1 or more, got 0"),
+        ({"lr": float("nan")}, TrainingRefused, "lr: expected 0 or more, got nan"),
+        ({"mosaic": 2.0}, TrainingRefused, "mosaic: expected 0 to 1, got 2.0"),
+        ({"offset_warmup": 3.0}, TrainingRefused, "offset_warmup: expected 0 to 2, got 3.0"),
     ],
 )
-def test_refused_before_the_first_epoch(data, start, tmp_path, change, error, says):
-    recipe = Recipe(**{"placement": "neck", "data": str(data), "start": start, **change})
+def test_refused_before_the_first_epoch(squares, tmp_path, change, error, says):
+    recipe = Recipe(**{"placement": "neck", "data": str(squares), **change})
     with pytest.raises(error, match=says):
         train(recipe, tmp_path / "out.safetensors", tmp_path / "run", "cpu")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_that_no_command_would_open_is_refused(data, start, tmp_path):
-    with pytest.raises(TrainingRefused, match=r"out: expected a name that ends in \.safetensors"):
-        train(Recipe("neck", str(data), start), tmp_path / "out", tmp_path / "run", "cpu")
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("abacus", "--device: expected cpu, mps, or numbers of GPUs as in 0 or 0,1, got abacus"),
+        ("0,99", "torch finds 2 CUDA GPUs here"),
+        ("0,1", "batch: expected a multiple of the 2 GPUs, got 3"),
+    ],
+)
+def test_devices_that_are_not_there(squares, tmp_path, monkeypatch, device, says):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(TrainingRefused, match=says):
+        train(Recipe("neck", str(squares), batch=3), tmp_path / "out.safetensors", tmp_path / "run", device)
     assert not list(tmp_path.iterdir())
 
 
-def test_no_pictures_is_said(data, start, tmp_path):
+def test_a_name_that_no_command_would_open_is_refused(squares, tmp_path):
+    with pytest.raises(TrainingRefused, match=r"out: expected a name that ends in \.safetensors"):
+        train(Recipe("neck", str(squares)), tmp_path / "out", tmp_path / "run", "cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_pictures_is_said(squares, tmp_path):
     (tmp_path / "data.yaml").write_text("names: [a]")
     with pytest.raises(DataRefused, match="expected a folder with pictures"):
-        train(Recipe("neck", str(tmp_path), start), tmp_path / "o.safetensors", tmp_path / "run", "cpu")
+        train(Recipe("neck", str(tmp_path)), tmp_path / "o.safetensors", tmp_path / "run", "cpu")
 
 
 def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
@@ -143,7 +204,9 @@ def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
     rows = np.array([line.split() for line in lines], float)
     assert ((rows[:, 1:] > 0) & (rows[:, 1:] <= 1)).all()
     assert (tmp_path / "out" / "images" / "bus.jpg").resolve() == (tmp_path / "pool" / "bus.jpg").resolve()
-    assert pseudo_label(teacher, [tmp_path / "pool" / "bus.jpg"], tmp_path / "out", 0.5, 320) == 0, "done pictures are not done again"
+    assert pseudo_label(teacher, [tmp_path / "pool" / "bus.jpg"], tmp_path / "out", 0.5, 320) == 0, (
+        "done pictures are not done again"
+    )
 
 
 def losses(student, teacher):
@@ -187,29 +250,6 @@ def test_soft_targets_reach_the_student_only():
     total.sum().backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert student.model[22].cv3[0][2].weight.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize(
-    ("offsets", "parts"), [("dense", ["weight", "bias"]), ("separable", ["depthwise.weight", "pointwise.weight"])]
-)
-def test_learning_rates_by_origin(data, start, offsets, parts):
-    state, names = read_start(find("control"))
-    recipe = Recipe("neck", str(data), start, lr=1.0, copied_lr=0.1, offset_lr=0.01)
-    model = build_model("neck", offsets=offsets)
-    trainer = RecipeTrainer.__new__(RecipeTrainer)
-    trainer.recipe = recipe
-    from dlka.models.transfer import transfer
-
-    trainer.ledger = transfer(model, state, {i: names[i] for i in range(80)}, names)
-    optimizer = trainer.build_optimizer(model)
-    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    named = dict(model.named_parameters())
-    gating = "model.15.m.0.cv2.spatial_gating_unit"
-    assert rate[id(named["model.0.conv.weight"])] == 0.1
-    assert rate[id(named["model.15.cv1.conv.weight"])] == 1.0
-    assert [rate[id(named[f"{gating}.conv0.offset_net.{part}"])] for part in parts] == [0.01, 0.01]
-    assert rate[id(named[f"{gating}.conv0.deform_conv.weight"])] == 1.0
-    assert len(rate) == len(named)
 
 
 def test_card_of_a_saved_file_survives(tmp_path):
