@@ -12,7 +12,7 @@ from torch import nn
 def use_bfloat16(model: nn.Module, device: str) -> None:
     """From now on the model's pass runs under autocast; losses are sums over thousands of cells, so what comes out of
     it is float32. Offset nets stay float32 by themselves."""
-    model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,operator]
+    model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,arg-type]
 
 
 def _in_bfloat16(predict: Callable[..., Any], device: str) -> Callable[..., Any]:

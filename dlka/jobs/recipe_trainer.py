@@ -20,7 +20,7 @@ from dlka.jobs.train_folder import RunFolder
 from dlka.jobs.train_log import History
 from dlka.jobs.train_offsets import OffsetWatch, told
 from dlka.jobs.train_start import read_start, read_teacher
-from dlka.jobs.train_state import draw_whole_passes, restore, restore_random, trainer_state
+from dlka.jobs.train_state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.yolo import DLKATrainer
 
@@ -34,6 +34,12 @@ class RecipeTrainer(DLKATrainer):
 
     Without patience nothing looks at validation pictures while it trains, so nothing is chosen on them.
     """
+
+    # Ultralytics sets these to None until it has them.
+    optimizer: Any
+    ema: Any
+    metrics: Any
+    tloss: Any
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict[str, Any] | None = None, _callbacks: Any = None) -> None:
         self.folder = RunFolder(Path((overrides or {})["data"]).parent)
@@ -100,10 +106,14 @@ class RecipeTrainer(DLKATrainer):
             group["lr"] = lr
 
     def validate(self) -> tuple[Any, Any]:
-        """With patience, Ultralytics' measures of the averaged weights, which are kept if they are the best so far."""
+        """With patience, Ultralytics' measures of the averaged weights, which are kept if they are the best so far.
+
+        What is learned is the same with and without.
+        """
         if not self.recipe.patience:
             return {}, 0.0
-        metrics, fitness = super().validate()
+        with random_numbers_kept():
+            metrics, fitness = super().validate()
         best = self.stopper.best_fitness
         if fitness is not None and (fitness > best or best == 0):  # as the stopper, which is asked next, decides
             weights = {name: value.detach().cpu().clone() for name, value in self.ema.ema.state_dict().items()}

@@ -90,8 +90,9 @@ class RunFolder:
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""
-    paths = {"data": recipe.data, "unlabelled": recipe.unlabelled}
+    paths: dict[str, Any] = {"data": recipe.data, "unlabelled": recipe.unlabelled}
     for name in ("start", "teacher"):
         if (weights := getattr(recipe, name)) and Path(weights).suffix:
             paths[name] = weights
-    return replace(recipe, **{name: str(Path(path).resolve()) for name, path in paths.items() if path})
+    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path}
+    return replace(recipe, **found)

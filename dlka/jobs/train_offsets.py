@@ -45,7 +45,8 @@ class OffsetWatch:
         device = next(model.parameters()).device
         seen: list[list[StageStats]] = []
         for file in self.files:
-            image = np.ascontiguousarray(imread(file)[..., ::-1])  # BGR
+            pixels: Any = imread(file)  # BGR
+            image = np.ascontiguousarray(pixels[..., ::-1])
             letterbox = Letterbox.fit((image.shape[0], image.shape[1]), self.size, self.stride)
             with torch.no_grad(), probe(model) as captures:
                 model(as_input(letterbox.apply(image)[None], device))

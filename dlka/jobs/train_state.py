@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -77,27 +78,46 @@ def restore_random(trainer: Any, state: dict[str, Any]) -> None:
         return
     for picture in state["read"]:  # a mosaic is put together from pictures that were read lately
         trainer.train_loader.dataset.load_image(picture)
-    version, numbers, gauss = state["random"]["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = state["random"]["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - Ultralytics draws from it
-    torch.set_rng_state(state["random"]["torch"])
+    _set_numbers(state["random"])
     # A generator of its own: the loader's is drawn from once more when its first pass begins.
     order = torch.Generator()
     order.set_state(state["random"]["order"])
     trainer.train_loader.sampler.generator = order
 
 
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Whatever is drawn inside, random numbers go on afterwards as if it had not been."""
+    before = _numbers()
+    try:
+        yield
+    finally:
+        _set_numbers(before)
+
+
 def _random_state(trainer: Any) -> dict[str, Any]:
-    version, numbers, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     order = getattr(trainer.train_loader.sampler, "generator", None)
+    return {**_numbers(), "order": None if order is None else order.get_state()}
+
+
+def _numbers() -> dict[str, Any]:
+    """The states of the three generators that Ultralytics draws from, as tensors and plain values."""
+    version, numbers, gauss = random.getstate()
+    drawn: Any = np.random.get_state()  # noqa: NPY002 - the one that Ultralytics draws from
+    name, keys, *rest = drawn
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
         "torch": torch.get_rng_state(),
-        "order": None if order is None else order.get_state(),
     }
+
+
+def _set_numbers(state: dict[str, Any]) -> None:
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
 
 
 def _on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -41,8 +41,8 @@ fit(eval(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), "cpu")
 
 @pytest.fixture(scope="module")
 def recipe(squares, teacher_file):
-    """Everything that a resumed run could get wrong: mosaics, warm-ups, groups, a teacher whose features fade."""
-    settings = {"epochs": 3, "size": 64, "batch": 4, "mosaic": 0.5, "offset_warmup": 2.5, "seed": 5}
+    """Everything that a resumed run could get wrong: mosaics, warm-ups, features that fade, the best epoch."""
+    settings = {"epochs": 3, "size": 64, "batch": 4, "mosaic": 0.5, "offset_warmup": 2.5, "patience": 3, "seed": 5}
     return Recipe("residual", str(squares), teacher=str(teacher_file), **settings)
 
 
