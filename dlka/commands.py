@@ -97,7 +97,8 @@ def train(args: argparse.Namespace) -> int:
     try:
         out = job.resume(run, args.device) if args.resume else job.train(job.Recipe(**given), out, run, args.device)
     except KeyboardInterrupt:
-        print(f"\nStopped; to go on: python -m dlka train --resume {run}", file=sys.stderr)
+        if job.unfinished(run):
+            print(f"\nStopped; to go on: python -m dlka train --resume {run}", file=sys.stderr)
         raise
     print(f"Written: {out}; logs and curves: {run}.")
     if (run / "report.json").is_file():

@@ -123,7 +123,7 @@ def test_a_state_holds_no_code(tmp_path):
     """Only tensors and plain values are read back: somebody else's run folder does nothing."""
     folder = RunFolder(tmp_path)
     torch.save({"epoch": Path("a")}, folder.state)
-    with pytest.raises(TrainingRefused, match=r"state\.pt is damaged .*; start anew"):
+    with pytest.raises(TrainingRefused, match=r"state\.pt is damaged .*: remove it and start anew"):
         folder.load_state()
     folder.state.write_bytes(b"PK")
     with pytest.raises(TrainingRefused, match="is damaged"):

@@ -210,7 +210,6 @@ def test_weights_and_pictures_are_channels_last_on_the_cpu(trainer_of):
 
 def test_a_process_of_several_gpus_builds_the_same_trainer(trainer_of, teacher_file):
     """What Ultralytics starts for each GPU is a script that gets the overrides; here it stops before it trains."""
-    pytest.importorskip("cloudpickle")
     trainer = trainer_of(teacher=str(teacher_file), offsets="separable", seed=9)
     file = Path(generate_ddp_file(trainer))
     state = file.with_suffix(".pt")
