@@ -248,7 +248,8 @@ def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/cells-neck.safetensors").touch()
     assert main(["train", *given, "--out", "weights/neck.safetensors"]) == 0
-    assert main(["train", *given, "--out", "w.safetensors", "--run", "r", "--copied-lr", "1e-5", "--device", "0,1"]) == 0
+    more = ["--run", "r", "--copied-lr", "1e-5", "--device", "0,1"]
+    assert main(["train", *given, "--out", "w.safetensors", *more]) == 0
     assert main(["train", *given]) == 0
     assert main(["train", "--resume", "r", "--device", "cpu"]) == 0
     recipe = train.Recipe("neck", "cells.yaml")

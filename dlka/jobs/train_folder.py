@@ -81,9 +81,8 @@ class RunFolder:
         try:
             return torch.load(self.state, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a file that is damaged or no state at all
-            raise TrainingRefused(
-                f"{self.state} is damaged ({str(error).splitlines()[0]:.80}): remove it and start anew."
-            ) from None
+            why = str(error).splitlines()[0]
+            raise TrainingRefused(f"{self.state} is damaged ({why:.80}): remove it and start anew.") from None
 
     def finish(self) -> None:
         """Leave only a note where the state was: it is several times as large as the weights."""
