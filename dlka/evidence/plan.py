@@ -27,6 +27,7 @@ class Experiment:
     models: words, a placement with or without an ending of VARIANTS. settings: fields of Recipe that all models of
     the data set share, whatever their placement. start: settings of a control model that is trained first, from the
     stock weights, and that all models then start from; None: they start from the stock weights themselves.
+    causes: words of the models that are also measured with every intervention, which takes several times as long.
     stock: the stock weights are measured as well (they know the classes). chosen: a sentence for the report on how
     the settings came to be.
     """
@@ -36,6 +37,7 @@ class Experiment:
     seeds: Sequence[int]
     settings: Mapping[str, Any]
     start: Mapping[str, Any] | None = None
+    causes: Sequence[str] = ()
     stock: bool = False
     chosen: str = ""
 
@@ -43,12 +45,14 @@ class Experiment:
 @dataclass(frozen=True)
 class Step:
     """One run: a model to be trained and measured. recipe: its `data` and `unlabelled` are names of folders, its
-    `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are."""
+    `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are. causes: interventions are
+    measured, too."""
 
     data: str
     model: str
     seed: int
     recipe: Recipe | None = field(repr=False)
+    causes: bool = False
 
     @property
     def id(self) -> str:
@@ -100,7 +104,7 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
             for model in part.models:
                 placement, offsets = split(model)
                 recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **part.settings)
-                found.append(Step(part.data, model, seed, recipe))
+                found.append(Step(part.data, model, seed, recipe, model in part.causes))
     return found
 
 

@@ -79,7 +79,9 @@ def rerun(
                 _make(step, everything, places, device)
             if step in missing:
                 report(f"{place} {step.id}: measuring")
-                measure(places.weights(step), places.data / step.data, step.id, device=device).save(places.runs)
+                folder = places.data / step.data
+                run = measure(places.weights(step), folder, step.id, interventions=step.causes, device=device)
+                run.save(places.runs)
         except Exception as error:  # whatever it is: hours of other runs do not depend on it
             failed.append(step.id)
             told = places.training(step) / "failure.txt"

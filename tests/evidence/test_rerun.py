@@ -17,7 +17,14 @@ from dlka.models.catalog import find
 from dlka.models.weights import load_card
 
 PLAN = (
-    Experiment("one", ("control", "residual"), (0,), {"epochs": 1, "size": 64, "batch": 4}, start={"epochs": 2}),
+    Experiment(
+        "one",
+        ("control", "residual"),
+        (0,),
+        {"epochs": 1, "size": 64, "batch": 4},
+        start={"epochs": 2},
+        causes=("residual",),
+    ),
     Experiment("two", ("neck",), (3,), {"teacher": STOCK}, stock=True),
 )
 ALL = ["one/start-s0", "one/control-s0", "one/residual-s0", "two/stock-s0", "two/neck-s3"]
@@ -40,9 +47,11 @@ def calls(monkeypatch):
         made.append(("fit", recipe))
         out.write_bytes(b"weights")
 
-    def measure(weights, data, run, device):
+    def measure(weights, data, run, interventions, device):
         assert weights.is_file()
         made.append(("measure", run))
+        if interventions:
+            made.append(("causes", run))
         word, _, seed = run.partition("/")[2].rpartition("-s")
         return stored(data.name, word, int(seed))
 
@@ -63,6 +72,7 @@ def test_everything_is_made_once(places, calls):
     lines = []
     assert rerun(places, PLAN, report=lines.append) == []
     assert measured(calls) == ALL
+    assert [what for kind, what in calls if kind == "causes"] == ["one/residual-s0"]
     assert trained(calls) == [("control", 2), ("control", 1), ("residual", 1), ("neck", 2)]
     _, residual = [what for kind, what in calls if kind == "fit"][1:3]
     assert residual.start == str(places.work / "weights" / "one-start-s0.safetensors")
