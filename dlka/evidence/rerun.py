@@ -126,7 +126,7 @@ def _make(step: Step, everything: dict[str, Step], places: Places, device: str |
     if step.recipe is not None:
         recipe, run = resolved(step.recipe, everything, places), places.training(step)
         if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
-            resume(run, device)
+            resume(run, device, measure=False)
         else:
             fit(recipe, out, run, device)
     elif (stock := find(places.stock)).suffix == ".safetensors":

@@ -90,10 +90,10 @@ def test_everything_is_made_once(places, calls):
 def test_a_killed_rerun_goes_on_where_it_stopped(places, calls, monkeypatch):
     stand_in = module.measure
 
-    def killed(weights, data, run, device):
+    def killed(weights, data, run, **how):
         if run == "one/residual-s0":
             raise KeyboardInterrupt
-        return stand_in(weights, data, run, device)
+        return stand_in(weights, data, run, **how)
 
     monkeypatch.setattr(module, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -146,7 +146,7 @@ def test_a_training_that_was_killed_is_resumed_unless_the_plan_has_changed(place
             changed = module.replace(recipe, lr=7.0) if step.model == "residual" else recipe
             return changed, places.weights(step).resolve(), True
 
-    def resume(run, device):
+    def resume(run, device, measure):
         resumed.append(run.name)
         (places.work / "weights" / f"{run.name}.safetensors").write_bytes(b"weights")
 
@@ -195,7 +195,7 @@ def test_from_pictures_to_the_report(places, tmp_path, monkeypatch, capsys):
     squares(places.data / "one")
     (places.data / "one" / "data.yaml").write_text("names: [square, person]\n")
     settings = {"epochs": 1, "size": 64, "batch": 4}
-    plan = (Experiment("one", ("control", "residual"), (0,), settings, start=settings),)
+    plan = (Experiment("one", ("control", "residual"), (0,), settings, start=settings, causes=("residual",)),)
     monkeypatch.setattr("dlka.evidence.plan.PLAN", plan)
     work = tmp_path / "work"
     argv = ["evidence", "--rerun", "--data", str(places.data), "--work", str(work), "--stock", "control"]
