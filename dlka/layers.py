@@ -130,16 +130,19 @@ class DeformableLKAAttention(nn.Module):
             self._start_as_identity()
 
     def _start_as_identity(self) -> None:
-        """proj_2 at zero; everything before it keeps the variance of what goes through.
+        """proj_2 at zero, gates around one; everything before proj_2 keeps the variance of what goes through.
 
         torch's own start shrinks the signal at every step, so that gates begin near zero and offsets, three layers
-        further down, have next to no gradient to learn from.
+        further down, have next to no gradient to learn from. With gates around one, proj_2 sees the input itself at
+        first, whose gradient does not change its sign from batch to batch: it leaves zero, and what makes the gates
+        begins to matter.
         """
         unit = self.spatial_gating_unit
         for conv, gain in ((self.proj_1, 2.0), (unit.conv1, 1.0), (self.proj_2, 0.0)):  # GELU passes about half
             nn.init.orthogonal_(conv.weight, gain)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
+        nn.init.ones_(unit.conv1.bias)
         for stage in (unit.conv0, unit.conv_spatial):
             weight = stage.deform_conv.weight
             nn.init.normal_(weight, std=weight[0].numel() ** -0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.jobs import provenance
 from dlka.jobs.dataset import DataRefused
-from dlka.jobs.val import OffsetTotals, average_precision
+from dlka.jobs.val import OffsetTotals, average_precision, class_precision
 from dlka.jobs.validation import LOOK, Validation
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
@@ -87,6 +88,8 @@ def measure(
     drawn = resamples(count)
     metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
     drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
+    precision = class_precision(count, sorted(part.names), truth, found[AS_IT_IS])
+    objects = Counter(row["category_id"] for row in truth)
     side, hit = objects_found(truth, found[AS_IT_IS])
     varying = variation.rows()
     return StoredRun(
@@ -112,6 +115,7 @@ def measure(
         parameters=predictor.parameters,
         multiply_adds=predictor.multiply_adds(COST_SIZE)[TOTAL],
         metrics=metrics.pop(AS_IT_IS),
+        classes={part.names[c]: {"AP": ap, "objects": objects[c]} for c, ap in precision.items()},
         stage_offsets=[{**row, **varying[row["stage"]]} for row in totals.rows()],
         replicates=drawn_metrics.pop(AS_IT_IS),
         object_side=side,

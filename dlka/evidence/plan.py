@@ -25,8 +25,9 @@ class Experiment:
     """One data set's part of the plan.
 
     models: words, a placement with or without an ending of VARIANTS. settings: fields of Recipe that all models of
-    the data set share, whatever their placement. start: settings of a control model that is trained first, from the
-    stock weights, and that all models then start from; None: they start from the stock weights themselves.
+    the data set share, whatever their placement; own: what a model word has instead. start: settings of a control
+    model that is trained first, from the stock weights, and that all models then start from; None: they start from
+    the stock weights themselves.
     causes: words of the models that are also measured with every intervention, which takes several times as long.
     stock: the stock weights are measured as well (they know the classes). chosen: a sentence for the report on how
     the settings came to be.
@@ -36,6 +37,7 @@ class Experiment:
     models: Sequence[str]
     seeds: Sequence[int]
     settings: Mapping[str, Any]
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     start: Mapping[str, Any] | None = None
     causes: Sequence[str] = ()
     stock: bool = False
@@ -45,8 +47,8 @@ class Experiment:
 @dataclass(frozen=True)
 class Step:
     """One run: a model to be trained and measured. recipe: its `data` and `unlabelled` are names of folders, its
-    `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are. causes: interventions are
-    measured, too."""
+    `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are. causes: whether
+    interventions are measured, too."""
 
     data: str
     model: str
@@ -65,28 +67,36 @@ class Step:
         return self.id.replace("/", "-")
 
 
-PLACED = ("neck", "residual", "head", "neck-head")
-TRANSFER_MODELS = (CONTROL, *(f"residual{ending}" for ending in VARIANTS))
-TRANSFER = {"epochs": 24, "size": 640, "crop": 320, "batch": 16, "bfloat16": True}
+PLACED = ("residual", "neck", "head", "neck-head")
+CROPS = {"size": 640, "crop": 320, "bfloat16": True}
+TWINS = (CONTROL, *(f"residual{ending}" for ending in VARIANTS))
+# From weights of another kind of pictures, with the backbone as it is: what is new learns fast, the rest moves, too.
+TRANSFER = {"batch": 8, "lr": 3e-3, "copied_lr": 1e-3, "offset_lr": 1e-3, "bfloat16": True}
 PLAN: tuple[Experiment, ...] = (
     Experiment(
         "hit-uav",
         models=(CONTROL, *(placement + ending for placement in PLACED for ending in VARIANTS)),
         seeds=(0, 1, 2),
-        settings={"epochs": 12, "size": 640, "crop": 320, "batch": 16, "bfloat16": True, "frozen": 10},
-        start={
-            **{"epochs": 16, "size": 640, "crop": 320, "batch": 16, "bfloat16": True},
-            **{"frozen": 0, "copied_lr": 1e-3},
-        },
+        settings={**CROPS, "epochs": 2, "batch": 8, "lr": 3e-3, "copied_lr": 2e-4, "offset_lr": 1e-3},
+        start={**CROPS, "epochs": 16, "batch": 16, "frozen": 0, "copied_lr": 1e-3},
+        causes=("residual", "neck"),
     ),
     Experiment(
         "coco-mini",
         models=(CONTROL, "neck", "residual", "residual-separable", "head"),
         seeds=(0,),
-        settings={"epochs": 8, "teacher": STOCK, "unlabelled": "natural-pool"},
+        settings={
+            **{"size": 640, "crop": 384, "epochs": 2, "batch": 8, "bfloat16": True},
+            **{"teacher": STOCK, "unlabelled": "natural-pool"},
+        },
+        # What the replaced convolutions knew has to be learned anew.
+        own={"neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3}},
+        causes=("neck", "residual"),
         stock=True,
     ),
-    *(Experiment(data, TRANSFER_MODELS, (0, 1, 2), TRANSFER) for data in ("tiny-people", "aerial-cars", "bccd")),
+    Experiment("bccd", TWINS, (0,), {**TRANSFER, "size": 416, "crop": 320, "epochs": 6}),
+    Experiment("tiny-people", TWINS, (0,), {**TRANSFER, "size": 640, "crop": 320, "epochs": 10}),
+    Experiment("aerial-cars", TWINS, (0,), {**TRANSFER, "size": 1024, "crop": 320, "epochs": 20}),
 )
 
 
@@ -103,7 +113,8 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
         for seed in part.seeds:
             for model in part.models:
                 placement, offsets = split(model)
-                recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **part.settings)
+                settings = {**part.settings, **part.own.get(model, {})}
+                recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **settings)
                 found.append(Step(part.data, model, seed, recipe, model in part.causes))
     return found
 

@@ -19,7 +19,7 @@ KEPT_BITS = 16  # of the 23 of a float32's fraction: replicates then round to 1e
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("run", "data", "model", "placement", "offsets"), str),
     **dict.fromkeys(("seed", "pictures", "objects", "parameters", "multiply_adds"), int),
-    **dict.fromkeys(("card", "versions", "machine", "settings", "metrics", "interventions"), dict),
+    **dict.fromkeys(("card", "versions", "machine", "settings", "metrics", "classes", "interventions"), dict),
     "stage_offsets": list,
 }
 
@@ -38,6 +38,7 @@ class StoredRun:
     settings     how it was measured: input size, least confidence, resamples
     pictures, objects, parameters, multiply_adds   counts; multiply-adds of one picture of 640 x 640
     metrics      AP, AP50, AP75, AP_S, AP_M, AP_L in 0..1, None where there is no such object
+    classes      name of each class that has objects -> {"AP": in 0..1, "objects": how many}
     stage_offsets   a dict for each deform stage: stage, label, moved and mean_cells as `dlka val` gives them, here over
                  all pictures, and what OffsetVariation says
     interventions   name, such as "offsets x0.5" -> metrics of the same weights with that done to them; may be empty
@@ -62,6 +63,7 @@ class StoredRun:
     parameters: int
     multiply_adds: int
     metrics: dict[str, float | None]
+    classes: dict[str, dict[str, Any]]
     stage_offsets: list[dict[str, Any]]
     replicates: np.ndarray
     object_side: np.ndarray

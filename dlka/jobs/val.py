@@ -72,6 +72,23 @@ def average_precision(
     pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
 ) -> dict[str, float | None]:
     """COCO's AP figures in 0..1; None where there is no object of that size, or none at all."""
+    evaluation = _evaluated(pictures, categories, truth, found)
+    values = {name: float(evaluation.stats_as_dict[key]) for name, key in METRICS.items()}
+    return {name: None if value < 0 else value for name, value in values.items()}
+
+
+def class_precision(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> dict[int, float]:
+    """COCO's AP of each class that has objects, in 0..1, by its number; their mean is "AP"."""
+    precision = _evaluated(pictures, categories, truth, found).eval["precision"]  # [IoU, recall, class, size, limit]
+    means = {number: float(precision[:, :, row, 0, -1].mean()) for row, number in enumerate(categories)}
+    return {number: mean for number, mean in means.items() if mean >= 0}
+
+
+def _evaluated(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> Any:
     annotations = [{**row, "id": number} for number, row in enumerate(truth, 1)]
     images, classes = [{"id": i} for i in range(pictures)], [{"id": int(c), "name": str(c)} for c in categories]
     coco = COCO({"images": images, "categories": classes, "annotations": annotations})
@@ -79,8 +96,7 @@ def average_precision(
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    values = {name: float(evaluation.stats_as_dict[key]) for name, key in METRICS.items()}
-    return {name: None if value < 0 else value for name, value in values.items()}
+    return evaluation
 
 
 class OffsetTotals:

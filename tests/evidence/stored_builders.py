@@ -48,6 +48,7 @@ def stored(data, model, seed, above=0.0, noise=0.0, wobble=0.0, causes=False):
         parameters=3_000_000,
         multiply_adds=4_400_000_000,
         metrics=metrics,
+        classes={"square": {"AP": metrics["AP"], "objects": OBJECTS}},
         stage_offsets=stages if deforms else [],
         replicates=replicates,
         object_side=side,

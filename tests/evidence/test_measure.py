@@ -74,6 +74,8 @@ def run(looks):
 def test_as_learned_it_is_what_val_gives(run, toys, lively):
     report = run_val(lively, toys, SIZE, device="cpu")
     assert run.metrics == report["metrics"]
+    assert np.mean([row["AP"] for row in run.classes.values()]) == pytest.approx(run.metrics["AP"])
+    assert sum(row["objects"] for row in run.classes.values()) == run.objects
     assert (run.pictures, run.objects) == (report["pictures"], report["objects"])
     assert run.settings | report["settings"] == run.settings
     assert run.card == report["weights"]
