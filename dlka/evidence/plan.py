@@ -28,7 +28,8 @@ class Experiment:
     the data set share, whatever their placement; own: what a model word has instead. start: settings of a control
     model that is trained first, from the stock weights, and that all models then start from; None: they start from
     the stock weights themselves.
-    causes: words of the models that are also measured with every intervention, which takes several times as long.
+    causes: words of the models whose first seed is also measured with every intervention, which takes several times as
+    long.
     stock: the stock weights are measured as well (they know the classes). chosen: a sentence for the report on how
     the settings came to be.
     """
@@ -115,7 +116,8 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
                 placement, offsets = split(model)
                 settings = {**part.settings, **part.own.get(model, {})}
                 recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **settings)
-                found.append(Step(part.data, model, seed, recipe, model in part.causes))
+                causes = model in part.causes and seed == part.seeds[0]
+                found.append(Step(part.data, model, seed, recipe, causes))
     return found
 
 
