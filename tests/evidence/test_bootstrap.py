@@ -13,7 +13,8 @@ CLASSES = 4
 
 def synthetic(pictures: int, seed: int, ties: bool = False):
     """Objects of all sizes and what a mediocre detector finds of them: shifted, doubled, missed, of a wrong class, of
-    nothing; some overlap. Class 2 has objects in one picture only, class 3 has detections but no objects, some pictures are empty."""
+    nothing; some overlap. Class 2 has objects in one picture only, class 3 has detections but no objects, some
+    pictures are empty."""
     rng = np.random.default_rng(seed)
     truth, found = [], []
 
