@@ -138,11 +138,11 @@ class DeformableLKAAttention(nn.Module):
         begins to matter.
         """
         unit = self.spatial_gating_unit
-        for conv, gain in ((self.proj_1, 2.0), (unit.conv1, 1.0), (self.proj_2, 0.0)):  # GELU passes about half
+        # GELU passes about half of the variance.
+        for conv, gain, bias in ((self.proj_1, 2.0, 0.0), (unit.conv1, 1.0, 1.0), (self.proj_2, 0.0, 0.0)):
             nn.init.orthogonal_(conv.weight, gain)
             if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
-        nn.init.ones_(unit.conv1.bias)
+                nn.init.constant_(conv.bias, bias)
         for stage in (unit.conv0, unit.conv_spatial):
             weight = stage.deform_conv.weight
             nn.init.normal_(weight, std=weight[0].numel() ** -0.5)

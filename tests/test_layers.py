@@ -370,3 +370,14 @@ def test_the_backend_can_be_chosen():
     layer.backend = "abacus"
     with pytest.raises(ValueError, match=r"backend: expected one of .*, got 'abacus'"):
         layer(x)
+
+
+@pytest.mark.parametrize("offsets", ["dense", "separable", "none"])
+def test_gates_start_around_one(offsets):
+    """So that proj_2 sees the block's input at first, and not its product with random features."""
+    layer = DeformableLKAAttention(64, identity=True, offsets=offsets)
+    gates = []
+    layer.spatial_gating_unit.conv1.register_forward_hook(lambda module, inputs, output: gates.append(output))
+    layer(torch.randn(2, 64, 24, 24))
+    assert abs(float(gates[0].mean()) - 1) < 0.1
+    assert 0.2 < float(gates[0].std()) < 2
