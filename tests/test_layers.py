@@ -379,5 +379,5 @@ def test_gates_start_around_one(offsets):
     gates = []
     layer.spatial_gating_unit.conv1.register_forward_hook(lambda module, inputs, output: gates.append(output))
     layer(torch.randn(2, 64, 24, 24))
-    assert abs(float(gates[0].mean()) - 1) < 0.1
+    assert abs(float(gates[0].mean()) - 1) < 0.3
     assert 0.2 < float(gates[0].std()) < 2
