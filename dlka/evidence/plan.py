@@ -100,6 +100,19 @@ PLAN: tuple[Experiment, ...] = (
     Experiment("aerial-cars", TWINS, (0,), {**TRANSFER, "size": 1024, "crop": 320, "epochs": 20}),
 )
 
+# Id of a weights file that ships -> the run that it comes from. Seed 0 always, so that no seed is picked by its score.
+SHIPPED: Mapping[str, str] = {
+    **{model: f"coco-mini/{model}-s0" for model in (CONTROL, "neck", "residual", "residual-separable", "head")},
+    **{f"hit-uav-{model}": f"hit-uav/{model}-s0" for model in (CONTROL, "residual")},
+}
+# Run -> what its files do not tell, a sentence for its model card.
+NOTES: Mapping[str, str] = {
+    "coco-mini/neck-s0": (
+        "It was trained before the gates of new blocks started around one; its own began near zero, so that a rerun "
+        "does not begin as it did."
+    ),
+}
+
 
 def steps(plan: Iterable[Experiment]) -> list[Step]:
     """All runs in the order in which they can be made: starts before what starts from them, seed by seed."""

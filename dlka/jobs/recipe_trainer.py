@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from ultralytics.data.augment import RandomPerspective
 from ultralytics.data.build import InfiniteDataLoader
-from ultralytics.utils import DEFAULT_CFG, RANK
+from ultralytics.utils import DEFAULT_CFG, LOGGER, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.jobs.mixed_precision import use_bfloat16
@@ -94,6 +95,14 @@ class RecipeTrainer(DLKATrainer):
         if self.device.type == "cpu":
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
+
+    def _setup_train(self) -> None:
+        """Ultralytics' set-up, without its line for every tensor of the frozen layers."""
+        LOGGER.addFilter(_says_more_than_freezing)
+        try:
+            super()._setup_train()
+        finally:
+            LOGGER.removeFilter(_says_more_than_freezing)
 
     def optimizer_step(self) -> None:
         """One step, in which offset convolutions that are still warming up go a part of their way."""
@@ -198,3 +207,7 @@ class RecipeTrainer(DLKATrainer):
 
 
 AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them
+
+
+def _says_more_than_freezing(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Freezing layer")
