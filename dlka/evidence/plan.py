@@ -84,7 +84,7 @@ PLAN: tuple[Experiment, ...] = (
     ),
     Experiment(
         "coco-mini",
-        models=(CONTROL, "neck", "residual", "residual-separable", "head"),
+        models=(CONTROL, "neck", "residual", "residual-separable", "head", "head-rigid"),
         seeds=(0,),
         settings={
             **{"size": 640, "crop": 384, "epochs": 2, "batch": 8, "bfloat16": True},
@@ -92,7 +92,7 @@ PLAN: tuple[Experiment, ...] = (
         },
         # What the replaced convolutions knew has to be learned anew.
         own={"neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3}},
-        causes=("neck", "residual"),
+        causes=("neck", "residual", "head"),
         stock=True,
     ),
     Experiment("bccd", TWINS, (0,), {**TRANSFER, "size": 416, "crop": 320, "epochs": 6}),
