@@ -107,8 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--rerun", action="store_true", help="first train and measure what is missing")
     sub.add_argument("--data", metavar="DIR", help="holds the data sets' folders; for --rerun")
     sub.add_argument("--only", metavar="PATTERN", help="only runs such as 'hit-uav/residual-s*'; for --rerun")
-    sub.add_argument("--work", metavar="DIR", help="gets weights and logs of a rerun (default: runs/evidence)")
+    sub.add_argument("--work", metavar="DIR", help="has weights and logs of a rerun (default: runs/evidence)")
     sub.add_argument("--stock", metavar="FILE", help="stock weights of a rerun (default: the fetched yolov8n)")
+    sub.add_argument("--ship", metavar="DIR", help="only write the weights that ship into it; from --work, --runs")
 
     bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)

@@ -121,16 +121,19 @@ def val(args: argparse.Namespace) -> int:
 
 
 def evidence(args: argparse.Namespace) -> int:
+    if args.ship:
+        return _ship(args)
     if not args.rerun and (given := [f"--{n}" for n in ("data", "only", "work", "stock") if getattr(args, n)]):
         raise ValueError(f"{given[0]}: expected with --rerun only.")
     if args.rerun and not args.data:
         raise ValueError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
     os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
-    from dlka.evidence.plan import PLAN
-    from dlka.evidence.report import SHIPPED, write_report
+    from dlka.evidence.cards import write_cards
+    from dlka.evidence.plan import PLAN, SHIPPED
+    from dlka.evidence.report import RUNS, write_report
 
     work = Path(args.work or "runs/evidence")
-    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else SHIPPED
+    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else RUNS
     failed = []
     if args.rerun:
         from dlka.evidence.rerun import Places, rerun
@@ -138,11 +141,27 @@ def evidence(args: argparse.Namespace) -> int:
 
         places = Places(Path(args.data), args.stock or OFFICIAL, work, runs)
         failed = rerun(places, PLAN, args.only, report=_progress)
-    written = write_report(runs, Path(args.out) if args.out else runs.parent, PLAN)
+    out = Path(args.out) if args.out else runs.parent
+    written = [*write_report(runs, out, PLAN), write_cards(runs, out, PLAN, SHIPPED)]
     print(f"Written: {', '.join(map(str, written))}.")
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _ship(args: argparse.Namespace) -> int:
+    others = ("rerun", "data", "only", "stock", "out")
+    if given := [f"--{name}" for name in others if getattr(args, name)]:
+        raise ValueError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
+    from dlka.evidence.collect import collect
+    from dlka.evidence.plan import PLAN, SHIPPED
+    from dlka.evidence.report import RUNS
+    from dlka.evidence.ship import ship
+    from dlka.evidence.stored import load_all
+
+    runs = load_all(Path(args.runs) if args.runs else RUNS)
+    written = ship(Path(args.work or "runs/evidence"), collect(runs, PLAN), Path(args.ship), SHIPPED)
+    return 0 if written else 1
 
 
 def _progress(line: str) -> None:

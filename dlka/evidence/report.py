@@ -16,7 +16,7 @@ from dlka.evidence.stored import load_all
 from dlka.evidence.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
 from dlka.render.chart import chart_png, chart_svg
 
-SHIPPED = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence" / "runs"
+RUNS = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence" / "runs"
 LATENCY = "latency.json"
 CHARTS = ("forest", "latency", "recall")
 

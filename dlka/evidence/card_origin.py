@@ -1,0 +1,104 @@
+"""What a model card says of how weights came to be: what they are, of which data, by which recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dlka.evidence.data_sets import DATA_SETS
+from dlka.evidence.one_run import recipe_of
+from dlka.evidence.plan import CONTROL, NOTES, STOCK
+from dlka.evidence.stored import StoredRun
+from dlka.evidence.train_command import PLACE, start_of, train_command
+
+FEW = 10  # classes that are named one by one
+COCO = 80  # classes
+PLACES = {
+    "control": "stock YOLOv8{}, without D-LKA, trained as the others are: the fair comparison",
+    "neck": "YOLOv8{} with D-LKA in the bottlenecks of the neck's last three C2f",
+    "residual": "YOLOv8{} with a residual D-LKA block after each of the neck's last three C2f",
+    "head": "YOLOv8{} with D-LKA before the last convolution of every class branch",
+    "neck-head": "YOLOv8{} with D-LKA in the neck's last three C2f and in every class branch",
+}
+OFFSETS = {
+    "dense": "Offsets are predicted by a full convolution, as in the paper.",
+    "separable": "Offsets are predicted by a depthwise and a 1x1 convolution.",
+    "none": "Its large kernels are rigid: there are no offsets.",
+}
+
+
+def what(run: StoredRun) -> Iterator[str]:
+    """Placement, offsets, cost, classes, data and licences of a run's weights; a sentence each, in Markdown."""
+    offsets = "" if run.placement == CONTROL else f" {OFFSETS[run.offsets]}"
+    yield f"**What it is**: {PLACES[run.placement].format(run.card.get('scale', ''))}.{offsets}"
+    yield f"**Cost**: {run.parameters:,} parameters, {run.multiply_adds / 1e9:.2f} G multiply-adds at 640x640."
+    yield f"**Classes**: {_classes(run)}."
+    recipe = recipe_of(run) or {}
+    for key, label in (("data", "Data"), ("unlabelled", "Pictures that the teacher labelled")):
+        if (data := DATA_SETS.get(recipe.get(key, ""))) is not None:
+            yield f"**{label}**: [{recipe[key]}](#data-sets), {data.licence}."
+    yield f"**Licence of the weights**: {run.card.get('licence', 'not stated')}."
+
+
+def made(id_: str, run: StoredRun, runs: Sequence[StoredRun], chosen: str) -> Iterator[str]:
+    """How a run's weights were trained, as Markdown; chosen: a sentence on how the settings came to be, or nothing."""
+    recipe = recipe_of(run)
+    if recipe is None:
+        yield f"This project did not train it: {run.card.get('recipe', 'its origin is not stored')}."
+        return
+    start = start_of(run, runs)
+    own = recipe_of(start) if start else None
+    commands = [train_command(own, recipe["start"])] if own else []
+    commands.append(train_command(recipe, f"{id_}.safetensors"))
+    yield "\n".join(["```bash", *commands, "```"])
+    lines = [
+        f"`{PLACE}` stands for the folder of the data sets. Seed {run.seed}.",
+        *_starts(run, recipe, own, runs),
+        f"Trained on: {run.card.get('data', 'not stated')}.",
+        f"What was chosen on what: {chosen}" if chosen else "",
+        NOTES.get(run.run, ""),
+        f"Trained with {_versions(run.card.get('versions', {}))}.",
+        f"Measured with {_versions(run.versions)}; on {_machine(run)}.",
+    ]
+    yield "\n".join(f"- {line}" for line in lines if line)
+
+
+def data_lines(runs: Iterable[StoredRun]) -> Iterator[str]:
+    """What is known of the data sets that runs were trained on: a line each, in Markdown."""
+    recipes = [recipe_of(run) or {} for run in runs]
+    for name in dict.fromkeys(recipe.get(key, "") for key in ("data", "unlabelled") for recipe in recipes):
+        if (data := DATA_SETS.get(name)) is not None:
+            yield f"**{name}**: {data.pictures}. Source: {data.source}. Licence as stated there: {data.licence}."
+
+
+def _starts(
+    run: StoredRun, recipe: Mapping[str, Any], own: Mapping[str, Any] | None, runs: Sequence[StoredRun]
+) -> Iterator[str]:
+    """From which weights it started, and what is known of those."""
+    name = recipe.get("start", "weights that are not stored")
+    if own:
+        yield f"It starts from {name}, as all models of {run.data} do. The first command makes it, from {own['start']}."
+        name = own["start"]
+    else:
+        yield f"It starts from {name}."
+    stock = next((other.card.get("recipe", "") for other in runs if other.model == STOCK), "")
+    if name in stock:
+        yield f"{name} are the stock weights; their own card says: {stock}."
+
+
+def _classes(run: StoredRun) -> str:
+    """Their names where they are few; those without an object to measure on are not stored."""
+    count = run.card.get("classes", len(run.classes))
+    if count > FEW:
+        return f"COCO's {count}" if count == COCO else str(count)
+    unseen = count - len(run.classes)
+    return ", ".join([*run.classes, *([f"{unseen} more"] if unseen else [])])
+
+
+def _machine(run: StoredRun) -> str:
+    known = [str(run.machine[key]) for key in ("cpu", "vectors", "device") if key in run.machine]
+    return ", ".join(known) or "an unnamed machine"
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items()) or "unknown versions"

@@ -1,0 +1,32 @@
+"""A single stored run of a collection, beside those of its model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dlka.evidence.collect import Collection, EvidenceRefused
+from dlka.evidence.deltas import Model
+from dlka.evidence.stored import StoredRun
+
+
+def find_run(collection: Collection, run_id: str) -> StoredRun:
+    """The stored run of an id. Raises EvidenceRefused where there is none."""
+    for run in collection.runs:
+        if run.run == run_id:
+            return run
+    raise EvidenceRefused(f"there is no stored run {run_id}.")
+
+
+def single(run: StoredRun) -> Model:
+    """One run as a model of one seed."""
+    return Model(run.data, run.model, (run,))
+
+
+def recipe_of(run: StoredRun) -> dict[str, Any] | None:
+    """The recipe in a run's card, or None for weights that this project did not train."""
+    try:
+        recipe = json.loads(run.card.get("recipe", ""))
+    except ValueError:
+        return None
+    return recipe if isinstance(recipe, dict) else None
