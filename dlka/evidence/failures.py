@@ -14,7 +14,7 @@ from dlka.evidence.words import listed, with_interval
 
 FEW = 50  # objects, under which an AP is one of these objects and not of their kind
 WORST = 3  # classes that are named
-SHORT = 10  # classes that are named with their AP
+SHORT = 10  # unreliable classes that are all named
 DEAD = 0.05  # cells: a stage that moves its taps less in the mean reads next to what a rigid one reads
 PLACE = 0.3  # share of the offsets' variance from content, under which place decides rather than what is seen
 SIDES = {"S": (0.0, 32.0), "M": (32.0, 96.0), "L": (96.0, float("inf"))}  # px of sqrt(box area), as COCO has it
@@ -42,15 +42,11 @@ def _sizes(run: StoredRun) -> Iterator[str]:
     counts = {
         size: int(((run.object_side >= low) & (run.object_side < high)).sum()) for size, (low, high) in SIDES.items()
     }
-    if figures:
-        size = min(figures, key=lambda size: figures[size])
-        yield (
-            f"By size, AP is lowest for {size}: {100 * figures[size]:.1f}, which rests on {_objects(counts[size])}"
-            f"{_doubt(counts[size])}."
-        )
-    for size in figures:
-        if 0 < counts[size] < FEW and figures[size] > min(figures.values()):
-            yield f"AP_{size} rests on {_objects(counts[size])}{_doubt(counts[size])}."
+    if sure := {size: ap for size, ap in figures.items() if counts[size] >= FEW}:
+        size = min(sure, key=lambda size: sure[size])
+        yield f"By size, AP is lowest for {size}: {100 * sure[size]:.1f}, which rests on {_objects(counts[size])}."
+    for size in (size for size in figures if size not in sure):
+        yield f"AP_{size}, {100 * figures[size]:.1f}, rests on {_objects(counts[size])} and is unreliable."
     if not run.objects:
         return
     number, sides = size_bins(run.object_side)
@@ -70,9 +66,12 @@ def _classes(run: StoredRun) -> Iterator[str]:
         worst = sure[: min(WORST, len(sure) - 1)]
         yield f"Of classes with {FEW} objects or more, AP is lowest for {_named(worst)}."
     if rare := [(name, row) for name, row in by_ap if row["objects"] < FEW]:
+        which = _named(rare)
+        if len(rare) > SHORT:
+            which = f"{'all but ' if sure else 'all'}{_words(sure)}; lowest among them {_named(rare[:WORST])}"
         yield (
             f"Unreliable, as it rests on fewer than {FEW} objects, is the AP of {len(rare)} of {len(by_ap)} classes: "
-            f"{_named(rare) if len(rare) <= SHORT else _counted(rare)}."
+            f"{which}."
         )
     if unseen := run.card.get("classes", len(by_ap)) - len(by_ap):
         yield f"{unseen} of its classes {'has' if unseen == 1 else 'have'} no object in these pictures: not measured."
@@ -80,10 +79,10 @@ def _classes(run: StoredRun) -> Iterator[str]:
 
 def _offsets(run: StoredRun) -> Iterator[str]:
     rows = run.stage_offsets
-    if dead := [f"{row['label']} ({row['mean_cells']:.2f})" for row in rows if row["mean_cells"] < DEAD]:
+    if dead := [f"{row['label']} ({row['mean_cells']:.3f})" for row in rows if row["mean_cells"] < DEAD]:
         yield f"Stages that hardly move their taps (mean under {DEAD} cell): {listed(dead)}."
-    shares = {row["label"]: row["content"] for row in rows if row["content"] is not None}
-    if placed := [f"{label} ({100 * share:.0f} %)" for label, share in shares.items() if share < PLACE]:
+    shares = [(row["label"], row["content"]) for row in rows if row["content"] is not None]
+    if placed := [f"{label} ({100 * share:.0f} %)" for label, share in shares if share < PLACE]:
         yield (
             f"Stages whose offsets follow the place on the map rather than what is seen (under {100 * PLACE:.0f} % of "
             f"their variance is from content): {listed(placed)}."
@@ -97,13 +96,9 @@ def _named(rows: list[tuple[str, dict[str, float]]]) -> str:
     return listed([f"{name} ({100 * row['AP']:.1f}, {_objects(int(row['objects']))})" for name, row in rows])
 
 
-def _counted(rows: list[tuple[str, dict[str, float]]]) -> str:
-    return listed([f"{name} ({row['objects']})" for name, row in rows])
+def _words(rows: list[tuple[str, dict[str, float]]]) -> str:
+    return listed([name for name, _ in rows]) if rows else ""
 
 
 def _objects(count: int) -> str:
     return f"{count:,} object{'' if count == 1 else 's'}"
-
-
-def _doubt(count: int) -> str:
-    return " and is unreliable" if count < FEW else ""

@@ -97,6 +97,7 @@ def _copy(source: Path, target: Path, metadata: dict[str, str]) -> None:
     unfinished = target.with_name(f".{target.name}.partial")
     try:
         save_file(tensors, unfinished, metadata=metadata)
+        unfinished.chmod(0o644)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -149,17 +149,22 @@ def test_classes_with_few_objects_are_unreliable():
     ) in sentences
     assert "2 of its classes have no object in these pictures: not measured." in sentences
     many = {f"c{n}": {"AP": 0.5, "objects": n} for n in range(1, 13)}
-    assert any("12 of 12 classes: c1 (1), c2 (2)," in line for line in told(replace(run, classes=many)))
+    lowest = "lowest among them c1 (50.0, 1 object), c2 (50.0, 2 objects) and c3 (50.0, 3 objects)."
+    assert any(f"12 of 12 classes: all; {lowest}" in line for line in told(replace(run, classes=many)))
+    two = many | {"person": {"AP": 0.4, "objects": 90}, "car": {"AP": 0.6, "objects": 70}}
+    assert any(
+        f"12 of 14 classes: all but person and car; {lowest}" in line for line in told(replace(run, classes=two))
+    )
 
 
 def test_sizes_with_low_ap_say_how_many_objects_they_rest_on():
     side = np.r_[np.linspace(10, 31.9, 300), np.linspace(32, 95, 290), np.full(10, 96.0)].astype(np.float32)
     found = np.r_[np.arange(300) > 80, np.ones(300)].astype(bool)
-    metrics = {"AP": 0.5, "AP50": 0.7, "AP75": 0.4, "AP_S": 0.3, "AP_M": 0.2, "AP_L": 0.25}
+    metrics = {"AP": 0.5, "AP50": 0.7, "AP75": 0.4, "AP_S": 0.3, "AP_M": 0.2, "AP_L": 0.15}
     run = replace(stored("hit-uav", "control", 0), object_side=side, found=found, metrics=metrics)
     sentences = told(run)
     assert "By size, AP is lowest for M: 20.0, which rests on 290 objects." in sentences
-    assert "AP_L rests on 10 objects and is unreliable." in sentences
+    assert "AP_L, 15.0, rests on 10 objects and is unreliable." in sentences
     assert any(line.startswith("Of the 75 objects around 13 px wide") and "finds 0 %" in line for line in sentences)
 
 
@@ -179,7 +184,7 @@ def test_dead_stages_and_those_that_follow_the_place_are_told():
     rows = [{**row, "content": share} for row, share in zip(run.stage_offsets, (0.29, 0.3))]
     rows = [rows[0], {**rows[1], "mean_cells": 0.049}]
     sentences = told(replace(run, stage_offsets=rows))
-    assert "Stages that hardly move their taps (mean under 0.05 cell): P3 7x7 d3 (0.05)." in sentences
+    assert "Stages that hardly move their taps (mean under 0.05 cell): P3 7x7 d3 (0.049)." in sentences
     assert any("(under 30 % of their variance is from content): P3 5x5 (29 %)." in line for line in sentences)
     assert not any("not shown to help" in line for line in sentences), "its AP falls without them"
     free = replace(

@@ -66,6 +66,7 @@ def test_tensors_are_the_same_bit_by_bit(work, tmp_path):
     assert list(states[0]) == list(states[1])
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert "hit-uav/residual-s0, AP 50.8, " in lines[0]
+    assert written.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
