@@ -176,7 +176,7 @@ def test_what_is_below_control_and_stock_is_told():
     assert re.match(r"It is below control in AP \(-7\.0 \[.*\]\), AP_S .* and AP_M", below[0])
     assert below[1].startswith("It is below the stock weights in AP (-9.0 [")
     assert told(control, stock)[0].startswith("It is below the stock weights in AP (-2.0 [")
-    assert not any("below" in line for line in told(stored("coco-mini", "neck", 0, 0.001, 0.01), control))
+    assert not any("below" in line for line in told(stored("coco-mini", "neck", 0, -0.001, 0.01), control))
 
 
 def test_dead_stages_and_those_that_follow_the_place_are_told():
