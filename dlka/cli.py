@@ -41,6 +41,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "pseudo_confidence": (float, "least confidence of the teacher's labels, 0 to 1 (default: 0.3)"),
     "seed": (int, "seed of everything random (default: 0)"),
 }
+MODEL = "head"  # dlka.models.catalog.DEFAULT, which takes long to import
 TRAIN_REQUIRED = ("placement", "data")
 
 
@@ -58,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--baseline", help="id or .safetensors file (default: the control of the model's data)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
@@ -67,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
 
     sub = command("stages", run.stages, "list the deform stages of a model")
-    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
 
     sub = command("doctor", run.doctor, "say what is wrong with a model yaml, and mend it")
@@ -138,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")
-    sub.add_argument("--model", default="residual", help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--format", required=True, help="onnx, torchscript or pt2 (torch.export)")
     sub.add_argument("--out", metavar="FILE", help="(default: the model's name with the format's suffix)")
     sub.add_argument("--internals", action="store_true", help="offsets and gates as further outputs")

@@ -14,7 +14,8 @@ import torch
 import yaml
 from ultralytics.utils import ASSETS
 
-from dlka.cli import TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
+from dlka.cli import MODEL, TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
+from dlka.models.catalog import DEFAULT
 from dlka.printing import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,10 @@ def refused(capsys, *argv) -> str:
     assert err.count("\n") == 1
     assert "Traceback" not in err
     return err.removeprefix("dlka: ").strip()
+
+
+def test_one_model_is_the_default():
+    assert MODEL == DEFAULT
 
 
 def test_help_needs_nothing_heavy():
@@ -354,7 +359,7 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(export, "export_model", run)
     assert main(["export", "--model", "neck", "--format", "onnx", "--out", str(file), "--internals"]) == 0
     assert main(["export", "--format", "pt2"]) == 0
-    assert calls == [("neck", "onnx", str(file), True), ("residual", "pt2", None, False)]
+    assert calls == [("neck", "onnx", str(file), True), ("head", "pt2", None, False)]
     lines = capsys.readouterr().out.splitlines()[:8]
     assert lines[:3] == [f"{file}: 3.0 MB; open it with a reader.", "  images [batch]", "  output0 [cells]"]
     assert "run by a runtime" in lines[4]

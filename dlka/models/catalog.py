@@ -10,6 +10,7 @@ from dlka.models.weights import Card, WeightsRefused, load_card
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
+DEFAULT = "head"  # the D-LKA model that is looked at where none is named
 CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair comparison ends
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dlka.compare import compare
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
+from dlka.models.catalog import DEFAULT
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.stage_stats import StageStats, all_stage_stats
@@ -31,7 +32,7 @@ class Refused(ValueError):
 class Settings:
     """Everything that decides on a look, beside the picture. classes: names, empty for all."""
 
-    dlka: str = "residual"
+    dlka: str = DEFAULT
     baseline: str = "control"
     confidence: float = 0.25
     iou: float = 0.7

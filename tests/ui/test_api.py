@@ -37,7 +37,7 @@ def test_endpoints_are_named_and_typed(client):
 def test_compare(client, bus):
     report, left, right, difference = client.predict(bus, api_name="/compare")
     assert report["picture"] == {"height": 1080, "width": 810}
-    assert report["settings"]["dlka"] == "residual"
+    assert report["settings"]["dlka"] == "head"
     assert len(report["stages"]) == 6
     assert json.dumps(report)
     shapes = [cv2.imread(path).shape for path in (left, right, difference)]
@@ -79,7 +79,7 @@ def test_probe_counts_taps(client, bus):
         ({"kind": "Magic"}, "/offset_overlay", "expected one of Magnitude, Arrows"),
         ({"tap": 26}, "/offset_overlay", "expected 0"),
         ({"block": "P6"}, "/attention_overlay", "expected one of P3"),
-        ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 63"),
+        ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 79"),
         ({"x": 9000.0, "y": 1.0}, "/probe", "expected inside the picture"),
     ],
 )

@@ -31,7 +31,7 @@ def put(folder, model, placement, names, metrics, offsets="separable", recipe='{
 def folder(tmp_path_factory):
     """The catalog of these tests: two shipped models, three that know thermal frames, one without a control."""
     folder = tmp_path_factory.mktemp("weights")
-    for model in ("control", "residual"):
+    for model in ("control", "head"):
         (folder / f"{model}.safetensors").symlink_to(SHIPPED / f"{model}.safetensors")
     alike = {"data": "hit-uav val", "pictures": 420, "size": 512}
     put(folder, "th-control", "control", THERMAL, {**alike, "AP": 0.2911, "AP_S": 0.25})
@@ -44,18 +44,18 @@ def folder(tmp_path_factory):
 
 
 def test_sides_and_labels():
-    assert dlka_models() == ["residual", "dragons", "th-head", "th-residual"]
+    assert dlka_models() == ["head", "dragons", "th-head", "th-residual"]
     assert baseline_models() == ["control", "th-control"]
     labels = [model_words.label(model, card) for model, card in catalog.cards().items()]
-    assert labels[:2] == ["control (COCO, stock)", "residual (COCO, dense)"]
+    assert labels[:2] == ["control (COCO, stock)", "head (COCO, dense)"]
     assert labels[2:4] == ["dragons (1 class, separable)", "th-control (thermal, stock)"]
 
 
 def test_partners():
-    assert partner("residual", "control") == "control"
+    assert partner("head", "control") == "control"
     assert partner("th-head", "control") == "th-control"
-    assert partner("th-control", "residual") == "th-residual", "as the D-LKA model that stood there"
-    assert partner("control", "th-head") == "residual"
+    assert partner("th-control", "head") == "th-head", "as the D-LKA model that stood there"
+    assert partner("control", "th-head") == "head"
     assert partner("dragons", "control") == "control", "there is no other"
 
 
@@ -69,7 +69,7 @@ def test_lines_say_what_the_cards_say():
         "AP 30.0, control 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, chosen from 3 seeds"
     )
     assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
-    assert "px" not in model_words.line("residual")
+    assert "px" not in model_words.line("head")
     assert model_words.line("dragons").endswith("1 class from <b>caves</b> · its card gives no AP")
 
 
@@ -81,7 +81,7 @@ def test_any_recipe_of_a_card_is_survived(recipe):
 
 
 def test_lines_are_html_and_tell_which_pictures_suit():
-    assert "everyday" not in model_words.lines("residual", "control")
+    assert "everyday" not in model_words.lines("head", "control")
     shown = model_words.lines("dragons", "gone")
     assert "&lt;b&gt;caves&lt;/b&gt;" in shown
     assert "know only dragon" in shown
@@ -110,7 +110,7 @@ def test_endpoints_take_the_fitting_baseline():
     look = api._look(picture, dlka="th-head", baseline="", size=64)
     assert look.settings.baseline == "th-control"
     assert look.names == THERMAL
-    assert api._look(picture, dlka="residual", size=64).settings.baseline == "control"
+    assert api._look(picture, dlka="head", size=64).settings.baseline == "control"
     report = api.tables.report(look)
     assert report["models"]["dlka"]["classes"] == 4
     assert json.dumps(report)
@@ -151,14 +151,14 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     assert "expect thermal drone frames and know only person, car, bicycle, other vehicle" in lines.inner_text()
 
     choose(here, "Baseline", "control")
-    here.get_by_text(re.compile(r"control \d+ ms .* residual \d+ ms")).wait_for()
-    assert here.get_by_label("D-LKA model").input_value() == "residual (COCO, dense)"
+    here.get_by_text(re.compile(r"control \d+ ms .* head \d+ ms")).wait_for()
+    assert here.get_by_label("D-LKA model").input_value() == "head (COCO, dense)"
     assert here.locator(".models p").count() == 2
     here.wait_for_timeout(500)
     assert here.locator(".toast-body").count() == 0
     asked = [(settings.dlka, settings.baseline, settings.classes) for settings in drawn]
     assert asked == [
-        ("residual", "control", ("dining table",)),
+        ("head", "control", ("dining table",)),
         ("th-head", "th-control", ()),
-        ("residual", "control", ()),
+        ("head", "control", ()),
     ], "what the page changes by itself draws nothing again"
