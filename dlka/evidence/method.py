@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlka.evidence.collect import Collection
 from dlka.evidence.deltas import Model
 from dlka.evidence.latency import Latency
+from dlka.evidence.one_run import recipe_of
 from dlka.evidence.plan import START, STOCK, Experiment
 from dlka.evidence.stored import StoredRun
 
@@ -24,7 +24,9 @@ def reading() -> str:
         "zero. Intervals are a paired bootstrap over the pictures of the validation part, with replicates averaged "
         "over seeds: they say how far another choice of pictures of this kind could move a difference. They do not "
         "cover the noise of training, for which each seed's own difference to control of the same seed stands beside; "
-        "nor are they widened for how many models are compared. The rigid twin has the same large kernels without "
+        "nor are they widened for how many models are compared. Where a class has few objects, a resample may miss "
+        "them all, and COCO leaves the class out of its mean: with 80 classes on 119 pictures intervals are lopsided. "
+        "The rigid twin has the same large kernels without "
         "offsets: a gain that it shares is not deformation's. The D-LKA models with separable offsets are compared to "
         "the same twin. Recall is the share of objects that a detection of their class with a score of 0.25 or more "
         "overlaps by half; its bands, and those of its differences, take objects as independent, although those of one "
@@ -91,7 +93,7 @@ def _recipes(data: str, models: Sequence[Model]) -> Iterable[str]:
     recipes = {
         model.word: {k: v for k, v in recipe.items() if k not in OWN}
         for model in models
-        if model.word not in (STOCK, START) and (recipe := _recipe(model.runs[0]))
+        if model.word not in (STOCK, START) and (recipe := recipe_of(model.runs[0]))
     }
     if not recipes:
         return
@@ -102,17 +104,8 @@ def _recipes(data: str, models: Sequence[Model]) -> Iterable[str]:
         if own := {k: v for k, v in recipe.items() if k not in common}:
             yield f"{data}, {word} alone: {_settings(own)}."
     for model in models:
-        if model.word == START and (begin := _recipe(model.runs[0])):
+        if model.word == START and (begin := recipe_of(model.runs[0])):
             yield f"{data}, start of all models: {_settings(begin)}."
-
-
-def _recipe(run: StoredRun) -> dict[str, Any] | None:
-    """The recipe in a run's card, or None for weights that this project did not train."""
-    try:
-        recipe = json.loads(run.card.get("recipe", ""))
-    except ValueError:
-        return None
-    return recipe if isinstance(recipe, dict) else None
 
 
 def _by_model(ids: Iterable[str]) -> str:

@@ -29,7 +29,8 @@ def size_bins(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     objects of one size share a bin.
     """
     count = max(1, min(BINS, len(side) // LEAST))
-    edges = np.unique(np.quantile(side, np.arange(1, count) / count))
+    # Sizes that do occur, or a bin between two of them could be empty.
+    edges = np.unique(np.quantile(side, np.arange(1, count) / count, method="higher"))
     edges = edges[edges > side.min()]
     number = np.searchsorted(edges, side, side="right")
     logs = np.bincount(number, np.log(side)) / np.bincount(number)
