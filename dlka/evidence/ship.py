@@ -61,7 +61,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
     data, pictures, size, AP ... AP_L   as `dlka train` writes them
     AP_95, AP_S_95    intervals over pictures, [low, high]
     AP_minus_control, AP_S_minus_control, and with _95   the same seed of control subtracted; not in a control's card
-    seeds             how many seeds of this model were trained, of which this one was not chosen
+    AP_of_seeds       AP of every seed of this model that was trained, of which this one was not chosen
     """
     alone = {m: interval(run.replicates[:, MEASURES.index(m)]) for m in IN_CARDS}
     return {
@@ -71,7 +71,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
         **run.metrics,
         **{f"{measure}_95": _ends(*ends) for measure, ends in alone.items()},
         **(dict(_to_control(run, control)) if control and run.model != CONTROL else {}),
-        "seeds": len(model.runs),
+        "AP_of_seeds": [None if (ap := r.metrics["AP"]) is None else round(ap, DIGITS) for r in model.runs],
     }
 
 

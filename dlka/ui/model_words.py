@@ -145,5 +145,9 @@ def _alike(figures: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
 
 
 def _seeds(card: Card) -> str:
-    among = card.metrics.get("chosen_among")
-    return f"chosen from {among} seeds" if isinstance(among, int) and among > 1 else "one seed"
+    """How the file's seed stands among all that were trained."""
+    every = card.metrics.get("AP_of_seeds")
+    figures = [100 * ap for ap in every if _is_figure(ap)] if isinstance(every, list) else []
+    if len(figures) < 2:
+        return "one seed"
+    return f"first of {len(figures)} seeds ({min(figures):.1f} to {max(figures):.1f})"

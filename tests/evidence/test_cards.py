@@ -213,4 +213,4 @@ def test_the_command_writes_cards_beside_the_report(runs, tmp_path, capsys):
     written = (tmp_path / "out" / "cards.md").read_text(encoding="utf-8")
     assert written == cards_text(collect(load_all(tmp_path / "runs"), PLAN), PLAN, SHIPPED)
     assert write_cards(tmp_path / "runs", tmp_path / "again", PLAN, SHIPPED).read_text(encoding="utf-8") == written
-    assert "## hit-uav-residual" in written
+    assert "## hit-uav-control" in written

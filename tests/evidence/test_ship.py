@@ -75,7 +75,9 @@ def test_the_card_has_what_was_measured_and_is_else_the_same(work, tmp_path):
     card, before = load_card(written), load_card(work / "weights" / "hit-uav-residual-s0.safetensors")
     assert replace(card, metrics={}) == before
     metrics = card.metrics
-    assert (metrics["data"], metrics["pictures"], metrics["size"], metrics["seeds"]) == ("hit-uav val", 40, 640, 3)
+    assert (metrics["data"], metrics["pictures"], metrics["size"]) == ("hit-uav val", 40, 640)
+    assert len(metrics["AP_of_seeds"]) == 3
+    assert metrics["AP_of_seeds"][0] == pytest.approx(metrics["AP"], abs=1e-4)
     assert metrics["AP"] == pytest.approx(0.508)
     assert (metrics["AP75"], metrics["AP_L"]) == (0.4, None)
     run = next(run for run in runs_of(work) if run.run == "hit-uav/residual-s0")
@@ -92,7 +94,7 @@ def test_the_page_reads_these_cards(work, tmp_path, monkeypatch):
     shipped(work, tmp_path)
     monkeypatch.setattr("dlka.models.catalog.WEIGHTS", tmp_path)
     assert measured("hit-uav-residual") == (
-        "AP 50.8 (small 30.8), control 49.8 (29.8), on 40 pictures of hit-uav val, one seed"
+        "AP 50.8 (small 30.8), control 49.8 (29.8), on 40 pictures of hit-uav val, first of 3 seeds (50.8 to 51.2)"
     )
 
 

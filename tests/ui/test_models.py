@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
         (folder / f"{model}.safetensors").symlink_to(SHIPPED / f"{model}.safetensors")
     alike = {"data": "hit-uav val", "pictures": 420, "size": 512}
     put(folder, "th-control", "control", THERMAL, {**alike, "AP": 0.2911, "AP_S": 0.25})
-    put(folder, "th-head", "head", THERMAL, {**alike, "AP": 0.3, "AP_S": None, "chosen_among": 3})
+    put(folder, "th-head", "head", THERMAL, {**alike, "AP": 0.3, "AP_S": None, "AP_of_seeds": [0.3, 0.28, 0.312]})
     put(folder, "th-residual", "residual", THERMAL, {**alike, "pictures": 100, "AP": 0.3})
     put(folder, "dragons", "head", {0: "dragon"}, {"AP": "much"}, recipe="none", data="<b>caves</b>")
     with pytest.MonkeyPatch.context() as patch:
@@ -66,7 +66,7 @@ def test_lines_say_what_the_cards_say():
     )
     assert model_words.line("th-head") == (
         "YOLOv8n, D-LKA in the head, separable offsets · 4 classes from thermal drone frames · "
-        "AP 30.0, control 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, chosen from 3 seeds"
+        "AP 30.0, control 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, first of 3 seeds (28.0 to 31.2)"
     )
     assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
     assert "px" not in model_words.line("head")
