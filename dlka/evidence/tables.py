@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,14 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
 
 
 def causes_table(models: Mapping[str, Model]) -> str | None:
-    """One row a model: its AP, and how far each intervention moves it; None where nothing was intervened in."""
+    """One row a model: AP of the seeds that were intervened in, and how far each intervention moves it; None where nothing was intervened in."""
     names = list(dict.fromkeys(name for m in models.values() for run in m.runs for name in run.interventions))
     rows = []
     for word, model in models.items():
         moved = [intervened(model, name) for name in names]
         if any(moved):
-            rows.append([word, figure(model.mean("AP")), *map(cell, moved)])
+            measured = replace(model, runs=tuple(run for run in model.runs if run.interventions))
+            rows.append([word, figure(measured.mean("AP")), *map(cell, moved)])
     return markdown(["model", "AP, learned", *names], rows) if rows else None
 
 
