@@ -60,7 +60,8 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
 
 
 def causes_table(models: Mapping[str, Model]) -> str | None:
-    """One row a model: AP of the seeds that were intervened in, and how far each intervention moves it; None where nothing was intervened in."""
+    """One row a model: AP of the seeds that were intervened in, and how far each intervention moves it; None where
+    there is no such seed."""
     names = list(dict.fromkeys(name for m in models.values() for run in m.runs for name in run.interventions))
     rows = []
     for word, model in models.items():
