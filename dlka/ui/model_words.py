@@ -145,9 +145,9 @@ def _alike(figures: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
 
 
 def _seeds(card: Card) -> str:
-    """How the file's seed stands among all that were trained."""
+    """The least and the most AP of all seeds that were trained; the file is one of them."""
     every = card.metrics.get("AP_of_seeds")
     figures = [100 * ap for ap in every if _is_figure(ap)] if isinstance(every, list) else []
     if len(figures) < 2:
         return "one seed"
-    return f"first of {len(figures)} seeds ({min(figures):.1f} to {max(figures):.1f})"
+    return f"{len(figures)} seeds: {min(figures):.1f} to {max(figures):.1f}"
