@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import pytest
+from drawn_squares import draw
 from stored_builders import stored
 
 from dlka.cli import main
@@ -174,25 +173,11 @@ def test_what_is_not_there_is_told_before_the_first_training(places, calls):
     assert measured(calls) == ["one/control-s0"], "nothing needs the stock weights once the start is there"
 
 
-def squares(folder):
-    """A data set of pictures with one bright square each."""
-    random = np.random.default_rng(0)
-    for part in ("train", "val"):
-        for kind in ("images", "labels"):
-            (folder / kind / part).mkdir(parents=True)
-        for i in range(4):
-            image = random.integers(0, 60, (64, 80, 3), np.uint8)
-            x, y = random.integers(0, 48, 2)
-            image[y : y + 16, x : x + 16] = 230
-            cv2.imwrite(str(folder / "images" / part / f"{i}.png"), image)
-            row = f"0 {(x + 8) / 80} {(y + 8) / 64} {16 / 80} {16 / 64}"
-            (folder / "labels" / part / f"{i}.txt").write_text(row)
-
-
 def test_from_pictures_to_the_report(places, tmp_path, monkeypatch, capsys):
     """Trained, measured and reported for real, by the command."""
     (places.data / "one" / "data.yaml").unlink()
-    squares(places.data / "one")
+    for part in ("train", "val"):
+        draw(places.data / "one", part, 4)
     (places.data / "one" / "data.yaml").write_text("names: [square, person]\n")
     settings = {"epochs": 1, "size": 64, "batch": 4}
     plan = (Experiment("one", ("control", "residual"), (0,), settings, start=settings, causes=("residual",)),)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 import torch
+from drawn_squares import draw
 from safetensors.torch import load_file
 
 from dlka.models.build import build_model
@@ -16,20 +15,6 @@ from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model, save_weights
 
 NAMES = {0: "square", 1: "person"}
-
-
-def draw(root, part, count):
-    """Pictures 80x64 with one bright square of 16 px each on dark noise, and where it is."""
-    random = np.random.default_rng(0)
-    for kind in ("images", "labels"):
-        (root / kind / part).mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        image = random.integers(0, 60, (64, 80, 3), np.uint8)
-        x, y = random.integers(0, 48, 2)
-        image[y : y + 16, x : x + 16] = 230
-        cv2.imwrite(str(root / "images" / part / f"{i}.png"), image)
-        row = f"0 {(x + 8) / 80} {(y + 8) / 64} {16 / 80} {16 / 64}"
-        (root / "labels" / part / f"{i}.txt").write_text(row)
 
 
 @pytest.fixture(scope="session")
