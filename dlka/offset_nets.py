@@ -37,13 +37,21 @@ class Float32Conv2d(nn.Conv2d):
 
     forward: [N, C, H, W] -> [N, C_out, Ho, Wo] float32, or float64 for float64. With bfloat16 a position near 79 could
     only move in steps of half a cell.
+
+    bfloat16_products: set while a model is trained in mixed precision. The sum over the inputs, a displacement of few
+    cells from the tap grid, then comes in bfloat16, exact to 1/256 of itself; bias, offsets and positions stay float32.
     """
+
+    bfloat16_products = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         with torch.autocast(x.device.type, enabled=False):
             bias = None if self.bias is None else self.bias.to(wide)
-            return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
+            if not self.bfloat16_products:
+                return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
+            out = self._conv_forward(x.bfloat16(), self.weight.bfloat16(), None).to(wide)
+            return out if bias is None else out + bias[:, None, None]
 
 
 class OffsetConv2d(Float32Conv2d):

@@ -24,10 +24,12 @@ VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none"}
 class Experiment:
     """One data set's part of the plan.
 
+    data: the name of the folder, and title that of the experiment, where another one has the same data.
     models: words, a placement with or without an ending of VARIANTS. settings: fields of Recipe that all models of
     the data set share, whatever their placement; own: what a model word has instead. start: settings of a control
-    model that is trained first, from the stock weights, and that all models then start from; None: they start from
-    the stock weights themselves.
+    model that is trained first, from the stock weights, and that all models then start from; or the id of another
+    experiment's run; None: they start from the stock weights themselves. one_seed: words of models that are trained
+    with the first seed alone.
     causes: words of the models whose first seed is also measured with every intervention, which takes several times as
     long.
     stock: the stock weights are measured as well (they know the classes). chosen: a sentence for the report on how
@@ -39,18 +41,26 @@ class Experiment:
     seeds: Sequence[int]
     settings: Mapping[str, Any]
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    start: Mapping[str, Any] | None = None
+    start: Mapping[str, Any] | str | None = None
+    one_seed: Sequence[str] = ()
     causes: Sequence[str] = ()
     stock: bool = False
     chosen: str = ""
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its runs and its part of the report are called."""
+        return self.title or self.data
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run: a model to be trained and measured. recipe: its `data` and `unlabelled` are names of folders, its
+    """One run: a model to be trained and measured. name: that of the experiment; data: of the folder. recipe: its `data` and `unlabelled` are names of folders, its
     `start` and `teacher` STOCK or the id of another step; None: the stock weights as they are. causes: whether
     interventions are measured, too."""
 
+    name: str
     data: str
     model: str
     seed: int
@@ -60,7 +70,7 @@ class Step:
     @property
     def id(self) -> str:
         """For example "hit-uav/residual-s1"."""
-        return f"{self.data}/{self.model}-s{self.seed}"
+        return f"{self.name}/{self.model}-s{self.seed}"
 
     @property
     def stem(self) -> str:
@@ -86,6 +96,21 @@ PLAN: tuple[Experiment, ...] = (
         "(blocks from the stock weights on, the whole network at a high learning rate, five times the rate for new "
         "layers, gates that start near zero) nothing set a D-LKA model apart from control but the noise of the rarest "
         "class. Seeds 1 and 2 had no part in it.",
+    ),
+    Experiment(
+        "hit-uav",
+        models=(*TWINS, "head", "head-rigid", "neck", "neck-head"),
+        seeds=(0, 1, 2),
+        # Squares nearly as large as the pictures: at 320 px a 7x7 kernel with dilation 3 mostly reads beyond the border.
+        settings={
+            **{"size": 640, "crop": 448, "bfloat16": True, "epochs": 3, "batch": 4, "frozen": 0},
+            **{"lr": 2e-3, "copied_lr": 5e-4, "offset_lr": 1e-3},
+        },
+        # A separable net's last convolution sums over 25 to 49 times fewer inputs: the same rate moves taps less.
+        own={"residual-separable": {"offset_lr": 1e-2}},
+        start="hit-uav/control-s0",
+        causes=("residual", "residual-separable", "head"),
+        title="hit-uav-long",
     ),
     Experiment(
         "coco-mini",
@@ -128,17 +153,21 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
     for part in plan:
         begin = STOCK
         if part.stock:
-            found.append(Step(part.data, STOCK, 0, None))
-        if part.start is not None:
-            found.append(Step(part.data, START, 0, Recipe(CONTROL, part.data, STOCK, seed=0, **part.start)))
+            found.append(Step(part.name, part.data, STOCK, 0, None))
+        if isinstance(part.start, str):
+            begin = part.start
+        elif part.start is not None:
+            found.append(Step(part.name, part.data, START, 0, Recipe(CONTROL, part.data, STOCK, seed=0, **part.start)))
             begin = found[-1].id
         for seed in part.seeds:
             for model in part.models:
+                if model in part.one_seed and seed != part.seeds[0]:
+                    continue
                 placement, offsets = split(model)
                 settings = {**part.settings, **part.own.get(model, {})}
                 recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **settings)
                 causes = model in part.causes and seed == part.seeds[0]
-                found.append(Step(part.data, model, seed, recipe, causes))
+                found.append(Step(part.name, part.data, model, seed, recipe, causes))
     return found
 
 

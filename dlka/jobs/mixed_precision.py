@@ -8,10 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from dlka.offset_nets import OffsetConv2d
+
 
 def use_bfloat16(model: nn.Module, device: str) -> None:
     """From now on the model's pass runs under autocast; losses are sums over thousands of cells, so what comes out of
-    it is float32. Offset nets stay float32 by themselves."""
+    it is float32. Offsets stay float32 too; only the products inside the convolutions that give them out are not."""
+    for module in model.modules():
+        if isinstance(module, OffsetConv2d):
+            module.bfloat16_products = True
     model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,arg-type]
 
 
