@@ -71,6 +71,17 @@ def test_other_memory_is_left_to_torch(phases):
     assert not phases
 
 
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_mixed_precision_training_runs_it_in_float32(dilation):
+    x, weight = case(2, 4, 20, 21)
+    x, weight = x.bfloat16(), weight.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = depthwise_conv2d(x, weight, 1, 3 * dilation, dilation)
+        with torch.no_grad():
+            assert depthwise_conv2d(x, weight, 1, 3 * dilation, dilation).dtype == torch.bfloat16
+    assert torch.equal(out, depthwise_conv2d(x.float(), weight, 1, 3 * dilation, dilation))
+
+
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
 def test_recorded_graphs_hold_one_convolution():
     x, weight = case(1, 4, 9, 9)

@@ -294,6 +294,24 @@ def test_offset_nets_compute_in_float32_throughout(dtype, offsets):
     assert torch.equal(mixed, rounded.float()(x.to(dtype).float()))
 
 
+def test_products_of_an_offset_convolution_may_be_bfloat16():
+    torch.manual_seed(7)
+    conv = OffsetConv2d(8, 6, 3, padding=1)
+    nn.init.normal_(conv.weight, std=0.1)
+    nn.init.normal_(conv.bias)
+    x = torch.randn(2, 8, 9, 9)
+    exact = conv(x)
+    conv.bfloat16_products = True
+    rounded = conv(x)
+    assert rounded.dtype == torch.float32
+    bias = conv.bias[:, None, None]
+    assert torch.equal(rounded, (rounded - bias).bfloat16().float() + bias)
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+    nn.init.zeros_(conv.weight)
+    assert torch.equal(conv(x), bias.expand(2, 6, 9, 9)), "a bias alone is exact"
+
+
 @pytest.mark.parametrize("offsets", DEFORMING)
 def test_double_is_double(offsets):
     layer = deformed(DeformableLKAAttention(4, offsets=offsets)).double()

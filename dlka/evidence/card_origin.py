@@ -9,7 +9,7 @@ from dlka.evidence.data_sets import DATA_SETS
 from dlka.evidence.one_run import recipe_of
 from dlka.evidence.plan import CONTROL, NOTES, STOCK
 from dlka.evidence.stored import StoredRun
-from dlka.evidence.train_command import PLACE, start_of, train_command
+from dlka.evidence.train_command import PLACE, starts_of, train_command
 
 FEW = 10  # classes that are named one by one
 COCO = 80  # classes
@@ -46,14 +46,12 @@ def made(id_: str, run: StoredRun, runs: Sequence[StoredRun], chosen: str) -> It
     if recipe is None:
         yield f"This project did not train it: {run.card.get('recipe', 'its origin is not stored')}."
         return
-    start = start_of(run, runs)
-    own = recipe_of(start) if start else None
-    commands = [train_command(own, recipe["start"])] if own else []
-    commands.append(train_command(recipe, f"{id_}.safetensors"))
+    made_of = [*((start.card["file"], recipe_of(start) or {}) for start in starts_of(run, runs)), (None, recipe)]
+    commands = [train_command(each, file or f"{id_}.safetensors") for file, each in made_of]
     yield "\n".join(["```bash", *commands, "```"])
     lines = [
         f"`{PLACE}` stands for the folder of the data sets. Seed {run.seed}.",
-        *_starts(run, recipe, own, runs),
+        *_starts(run, [each for _, each in made_of], runs),
         f"Trained on: {run.card.get('data', 'not stated')}.",
         f"What was chosen on what: {chosen}" if chosen else "",
         NOTES.get(run.run, ""),
@@ -71,19 +69,18 @@ def data_lines(runs: Iterable[StoredRun]) -> Iterator[str]:
             yield f"**{name}**: {data.pictures}. Source: {data.source}. Licence as stated there: {data.licence}."
 
 
-def _starts(
-    run: StoredRun, recipe: Mapping[str, Any], own: Mapping[str, Any] | None, runs: Sequence[StoredRun]
-) -> Iterator[str]:
-    """From which weights it started, and what is known of those."""
-    name = recipe.get("start", "weights that are not stored")
-    if own:
-        yield f"It starts from {name}, as all models of {run.data} do. The first command makes it, from {own['start']}."
-        name = own["start"]
+def _starts(run: StoredRun, recipes: Sequence[Mapping[str, Any]], runs: Sequence[StoredRun]) -> Iterator[str]:
+    """From which weights it started, and what is known of those; recipes: those of its starts, then its own."""
+    name, first = (recipes[n].get("start", "weights that are not stored") for n in (-1, 0))
+    before = len(recipes) - 1
+    if before:
+        makes = "The first command makes it" if before == 1 else f"The first {before} commands make it"
+        yield f"It starts from {name}, as all models of {run.data} do. {makes}, from {first}."
     else:
         yield f"It starts from {name}."
     stock = next((other.card.get("recipe", "") for other in runs if other.model == STOCK), "")
-    if name in stock:
-        yield f"{name} are the stock weights; their own card says: {stock}."
+    if first in stock:
+        yield f"{first} are the stock weights; their own card says: {stock}."
 
 
 def _classes(run: StoredRun) -> str:

@@ -11,7 +11,7 @@ from dlka.evidence.collect import Collection, EvidenceRefused, collect
 from dlka.evidence.deltas import difference
 from dlka.evidence.failures import failures
 from dlka.evidence.method import causes_reading, offsets_reading
-from dlka.evidence.one_run import find_run, single
+from dlka.evidence.one_run import data_of, find_run, single
 from dlka.evidence.plan import CONTROL, Experiment
 from dlka.evidence.stored import StoredRun, load_all
 from dlka.evidence.tables import causes_table, offsets_table
@@ -34,7 +34,7 @@ def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapp
 
 def cards_text(collection: Collection, plan: Sequence[Experiment], shipped: Mapping[str, str]) -> str:
     """The Markdown: an overview, a card for each id whose run is stored, and which ones are not."""
-    chosen = {part.data: part.chosen for part in plan}
+    chosen = {part.name: part.chosen for part in plan}
     there: dict[str, StoredRun] = {}
     missing = []
     for id_, run_id in shipped.items():
@@ -67,7 +67,7 @@ def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
         others = control if run.model != CONTROL else None
         gains = [cell(difference(single(run), others, measure)) if others else NONE for measure in ("AP", "AP_S")]
         aps = [per_cent(run.metrics[measure]) for measure in ("AP", "AP_S")]
-        rows.append([f"[{id_}](#{id_})", run.data, f"{run.parameters:,}", *aps, *gains])
+        rows.append([f"[{id_}](#{id_})", data_of(run), f"{run.parameters:,}", *aps, *gains])
     return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
 
 
@@ -78,7 +78,8 @@ def _card(id_: str, run: StoredRun, collection: Collection, chosen: str) -> Iter
     yield f"### {id_}: recipe"
     yield from made(id_, run, collection.runs, chosen)
     yield f"### {id_}: measured"
-    yield f"On {run.pictures:,} pictures of {run.data} val with {run.objects:,} objects, at {run.settings['size']} px."
+    where = f"{run.pictures:,} pictures of {data_of(run)} val with {run.objects:,} objects"
+    yield f"On {where}, at {run.settings['size']} px."
     yield figures(run, models)
     yield "\n".join(f"- {sentence}" for sentence in compared(run, models))
     yield offsets_table({run.model: single(run)}) or ""

@@ -16,7 +16,7 @@ class EvidenceRefused(ValueError):
 
 @dataclass(frozen=True)
 class Collection:
-    """models: data set -> model word -> its runs, in the plan's order; missing: ids that the plan has and nobody
+    """models: experiment -> model word -> its runs, in the plan's order; missing: ids that the plan has and nobody
     stored."""
 
     models: Mapping[str, Mapping[str, Model]]
@@ -29,9 +29,9 @@ class Collection:
 
 
 def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
-    """Runs by data set and model. Raises EvidenceRefused for runs that were not measured alike."""
+    """Runs by experiment and model. Raises EvidenceRefused for runs that were not measured alike."""
     planned = steps(plan)
-    rank = {(step.data, step.model): number for number, step in reversed(list(enumerate(planned)))}
+    rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
     by_model: dict[tuple[str, str], list[StoredRun]] = {}
     for run in runs:
         by_model.setdefault((run.data, run.model), []).append(run)

@@ -8,7 +8,7 @@ from typing import Any
 from dlka.evidence.collect import Collection
 from dlka.evidence.deltas import Model
 from dlka.evidence.latency import Latency
-from dlka.evidence.one_run import recipe_of
+from dlka.evidence.one_run import data_of, recipe_of
 from dlka.evidence.plan import START, STOCK, Experiment
 from dlka.evidence.stored import StoredRun
 
@@ -55,7 +55,7 @@ def offsets_reading() -> str:
 def method(collection: Collection, latency: Latency | None, plan: Iterable[Experiment]) -> str:
     """Paragraphs for the end of the report."""
     lines = [_data_line(data, next(iter(models.values()))) for data, models in collection.models.items()]
-    chosen = {part.data: part.chosen for part in plan if part.chosen}
+    chosen = {part.name: part.chosen for part in plan if part.chosen}
     lines += [f"{data}, what was chosen on what: {chosen[data]}" for data in collection.models if data in chosen]
     lines += [line for data, models in collection.models.items() for line in _recipes(data, list(models.values()))]
     runs = collection.runs
@@ -83,7 +83,7 @@ def commands() -> str:
 def _data_line(data: str, model: Model) -> str:
     run = model.runs[0]
     return (
-        f"{data}: {run.pictures:,} pictures of its validation part with {run.objects:,} objects, "
+        f"{data}: {run.pictures:,} pictures of {data_of(run)} val with {run.objects:,} objects, "
         f"{len(run.replicates):,} resamples; measured at {run.settings.get('size', '?')} px."
     )
 

@@ -23,6 +23,11 @@ def single(run: StoredRun) -> Model:
     return Model(run.data, run.model, (run,))
 
 
+def data_of(run: StoredRun) -> str:
+    """The name of the data set that a run's weights were trained and measured on; its experiment's may say more."""
+    return (recipe_of(run) or {}).get("data") or run.data
+
+
 def recipe_of(run: StoredRun) -> dict[str, Any] | None:
     """The recipe in a run's card, or None for weights that this project did not train."""
     try:

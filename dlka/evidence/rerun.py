@@ -92,11 +92,17 @@ def rerun(
 
 
 def _with_starts(missing: list[Step], everything: dict[str, Step], places: Places) -> list[Step]:
-    """The missing steps, each start that has no weights yet before what needs it."""
+    """The missing steps, each start that has no weights yet before what needs it, and its own start before that."""
     work: list[Step] = []
+
+    def add(step: Step) -> None:
+        if step.recipe and not places.weights(step).is_file() and (start := everything.get(step.recipe.start)):
+            add(start)
+        if step not in work and (step in missing or not places.weights(step).is_file()):
+            work.append(step)
+
     for step in missing:
-        start = everything.get(step.recipe.start) if step.recipe and not places.weights(step).is_file() else None
-        work += [s for s in (start, step) if s and s not in work and (s in missing or not places.weights(s).is_file())]
+        add(step)
     return work
 
 

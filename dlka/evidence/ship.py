@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from dlka.evidence.bootstrap import MEASURES, interval
 from dlka.evidence.collect import Collection, EvidenceRefused
 from dlka.evidence.deltas import Model, difference
-from dlka.evidence.one_run import find_run, single
+from dlka.evidence.one_run import data_of, find_run, single
 from dlka.evidence.plan import CONTROL
 from dlka.evidence.stored import StoredRun
 from dlka.models.adopt import sha256
@@ -65,7 +65,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
     """
     alone = {m: interval(run.replicates[:, MEASURES.index(m)]) for m in IN_CARDS}
     return {
-        "data": f"{run.data} val",
+        "data": f"{data_of(run)} val",
         "pictures": run.pictures,
         "size": run.settings["size"],
         **run.metrics,

@@ -32,7 +32,8 @@ class RunRefused(ValueError):
 class StoredRun:
     """A trained model, measured on the validation part of one data set.
 
-    run          "{data}/{model}-s{seed}", for example "hit-uav/residual-separable-s1"; data, model and seed again alone
+    run          "{data}/{model}-s{seed}", for example "hit-uav/neck-s1"; data, model and seed again alone;
+                 data is the name of the experiment: that of the data set, or a longer one where a set has several
     placement, offsets   as in dlka.models.build
     card         what the weights file says about itself, with its SHA-256; versions, machine: of the measuring
     settings     how it was measured: input size, least confidence, resamples

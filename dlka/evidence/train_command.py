@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from shlex import quote
 from typing import Any
@@ -38,7 +38,8 @@ def train_command(recipe: Mapping[str, Any], out: str) -> str:
     return " \\\n".join(lines)
 
 
-def start_of(run: StoredRun, runs: Iterable[StoredRun]) -> StoredRun | None:
-    """The stored run whose weights a run started from; None for other weights, such as stock ones."""
+def starts_of(run: StoredRun, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The stored runs whose weights a run started from, the first trained first; none for stock weights."""
     start = (recipe_of(run) or {}).get("start")
-    return next((other for other in runs if start and other.card.get("file") == start), None)
+    before = next((other for other in runs if start and other.card.get("file") == start), None)
+    return [*starts_of(before, runs), before] if before else []

@@ -18,6 +18,7 @@ from dlka.evidence.collect import collect
 from dlka.evidence.data_sets import DATA_SETS
 from dlka.evidence.failures import failures
 from dlka.evidence.plan import NOTES, PLAN, SHIPPED, START, STOCK, steps
+from dlka.evidence.ship import metrics_of
 from dlka.evidence.stored import load_all
 from dlka.evidence.train_command import train_command
 from dlka.jobs.recipe import Recipe
@@ -39,9 +40,10 @@ def carded(run):
     if step is None or step.recipe is None:
         text = "converted from yolov8n.pt, sha256 abc"
         return replace(run, card={"file": file, "recipe": text, "classes": 80, "scale": "n"})
-    files = {STOCK: "yolov8n.pt", "hit-uav/start-s0": "hit-uav-start-s0.safetensors"}
     recipe = asdict(step.recipe)
-    recipe |= {key: files[recipe[key]] for key in ("start", "teacher") if recipe[key]}
+    for key in ("start", "teacher"):
+        if recipe[key]:
+            recipe[key] = "yolov8n.pt" if recipe[key] == STOCK else f"{recipe[key].replace('/', '-')}.safetensors"
     card = {"file": file, "recipe": json.dumps(recipe), "classes": 1, "scale": "n", "versions": NAMES}
     return replace(run, card={**card, "licence": "AGPL-3.0", "data": f"labels of {run.data}"})
 
@@ -100,6 +102,19 @@ def test_a_card_says_how_weights_and_their_start_were_made(text):
     assert NOTES["coco-mini/neck-s0"] in neck
     assert NOTES["coco-mini/neck-s0"] not in card
     assert "natural-pool](#data-sets), research terms" in neck
+
+
+def test_a_card_of_a_second_experiment_tells_all_that_came_before(runs):
+    run = carded(stored("hit-uav-wide", "residual", 0))
+    text = cards_text(collect([*runs, run], PLAN), PLAN, {"wide": run.run})
+    card = card_of(text, "wide")
+    first, second, own = map(parsed, re.split(r"(?<!\\)\n", re.search(r"```bash\n(.*?)\n```", card, re.S)[1]))
+    assert (first["start"], first["out"]) == ("yolov8n.pt", "hit-uav-start-s0.safetensors")
+    assert (second["start"], second["out"]) == (first["out"], "hit-uav-control-s0.safetensors")
+    assert (own["start"], own["out"], own["data"]) == (second["out"], "wide.safetensors", "DATA/hit-uav")
+    assert "as all models of hit-uav-wide do. The first 2 commands make it, from yolov8n.pt." in card
+    assert "pictures of hit-uav val" in card
+    assert metrics_of(run, collect([run], PLAN).models["hit-uav-wide"]["residual"], None)["data"] == "hit-uav val"
 
 
 def test_a_card_gives_this_seed_and_the_mean_over_seeds(text, runs):

@@ -29,20 +29,32 @@ def test_starts_come_first_and_models_start_from_them():
     assert model.stem == "a-neck-head-separable-s0"
 
 
+def test_a_second_experiment_on_the_same_data_goes_on_from_a_run_of_the_first():
+    more = Experiment(
+        "a", ("control", "neck"), (5, 6), {}, start="a/control-s0", one_seed=("neck",), causes=("neck",), title="a-long"
+    )
+    found = steps([*SMALL, more])[-3:]
+    assert [step.id for step in found] == ["a-long/control-s5", "a-long/neck-s5", "a-long/control-s6"]
+    assert {(step.data, step.recipe.data, step.recipe.start) for step in found} == {("a", "a", "a/control-s0")}
+    assert [step.causes for step in found] == [False, True, False]
+    assert found[0].stem == "a-long-control-s5"
+
+
 def test_the_plan_is_what_it_should_be():
     found = steps(PLAN)
     assert len({step.id for step in found}) == len(found)
     for part in PLAN:
-        assert "control" in part.models, part.data
-        twins = {rigid_twin(model) for model in part.models} - {None}
-        if part.data != "coco-mini":
-            assert twins <= set(part.models), part.data
+        assert "control" in part.models, part.name
+        assert part.data == "coco-mini" or part.name == "hit-uav-long" or "residual-rigid" in part.models, part.name
+        assert set(part.one_seed) <= set(part.models), part.name
+        assert set(part.causes) <= set(part.models), part.name
     for step in found:
         placement, offsets = split(step.model)
         assert placement in PLACEMENTS
         assert offsets in OFFSETS
-    hit = next(part for part in PLAN if part.data == "hit-uav")
-    assert len(hit.seeds) >= 3
+        start = step.recipe.start if step.recipe else STOCK
+        assert start == STOCK or start in {before.id for before in found[: found.index(step)]}, step.id
+    assert {len(part.seeds) for part in PLAN if part.name in ("hit-uav", "hit-uav-wide")} == {3}
 
 
 def test_model_words():

@@ -51,8 +51,9 @@ def calls(monkeypatch):
         made.append(("measure", run))
         if interventions:
             made.append(("causes", run))
-        word, _, seed = run.partition("/")[2].rpartition("-s")
-        return stored(data.name, word, int(seed))
+        name, _, rest = run.partition("/")
+        word, _, seed = rest.rpartition("-s")
+        return stored(name, word, int(seed))
 
     monkeypatch.setattr(module, "fit", fit)
     monkeypatch.setattr(module, "measure", measure)
@@ -111,6 +112,16 @@ def test_a_pattern_chooses_and_brings_its_start(places, calls):
     assert measured(calls) == ["one/residual-s0"]
     with pytest.raises(ValueError, match=r"--only three/\*: expected a pattern that fits some of one/start-s0"):
         rerun(places, PLAN, "three/*", report=lambda _: None)
+
+
+def test_a_start_brings_its_own_start(places, calls):
+    more = Experiment("one", ("neck",), (0,), {"epochs": 9}, start="one/control-s0", title="one-long")
+    assert rerun(places, [*PLAN, more], "one-long/*", report=lambda _: None) == []
+    assert trained(calls) == [("control", 2), ("control", 1), ("neck", 9)]
+    assert measured(calls) == ["one-long/neck-s0"]
+    last = [what for kind, what in calls if kind == "fit"][-1]
+    assert last.start == str(places.work / "weights" / "one-control-s0.safetensors")
+    assert last.data == str(places.data / "one")
 
 
 def test_one_that_fails_is_told_and_the_others_go_on(places, calls, monkeypatch):

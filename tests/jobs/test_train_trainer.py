@@ -186,6 +186,7 @@ def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
     for name, module in trainer.net.named_modules():
         if isinstance(module, DeformConv):
             module.offset_net.register_forward_hook(lambda m, i, o: seen.update(offsets=o.dtype))
+            assert module.offset_net.bfloat16_products
         if name == "model.12.cv1.conv":
             module.register_forward_hook(lambda m, i, o: seen.update(convolution=o.dtype))
     trainer.net.train()
