@@ -19,6 +19,7 @@ KIND_COLOURS = {"both": "#8A8F98", "class changed": CHANGED, "only D-LKA": DLKA,
 
 MAGNITUDE_MAP = "viridis"  # offset magnitude: zero is dark
 GATE_MAP = "RdBu_r"  # signed gate, centred on zero
+WEIGHT_MAP = "plasma"  # how much a tap counts: nothing is dark
 DENSITY_MAP = "PuOr_r"  # log ratio of sample density to the regular grid, centred on zero
 
 LINE = 2.0  # box outlines, in points of the figure

@@ -110,7 +110,7 @@ PLAN: tuple[Experiment, ...] = (
         settings={**WIDE, "lr": 2e-3, "copied_lr": 2e-4, "offset_lr": 2e-3},
         own={"residual-separable": {"offset_lr": 1e-2}},
         start="hit-uav/control-s0",
-        causes=("residual", "residual-separable", "head"),
+        causes=("residual", "head"),
         title="hit-uav-wide",
     ),
     # The same with a backbone that learns, too.

@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
-from dlka.inference.probe import probe
+from dlka.inference.probe import probe, tap_weights
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
@@ -140,6 +140,11 @@ class Predictor:
             {part: 1000 * value for part, value in seconds.items()},
             str(self.device),
         )
+
+    @cached_property
+    def tap_weights(self) -> dict[str, np.ndarray]:
+        """How much each tap of a deform stage counts: stage name -> [K] float32, the mean of |weight| over channels."""
+        return tap_weights(self.model)
 
     def multiply_adds(self, size: tuple[int, int]) -> dict[str, int]:
         """Multiply-adds of one picture by part and in total, for an input of (height, width) pixels."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -79,6 +80,15 @@ def stages(model: nn.Module) -> tuple[Stage, ...]:
     with torch.no_grad(), probe(model) as captures:
         model(torch.zeros(1, 3, 64, 64, device=device))
     return tuple(capture.stage for capture in captures.offsets)
+
+
+def tap_weights(model: nn.Module) -> dict[str, np.ndarray]:
+    """How much each tap of a deform stage counts: stage name -> [K] float32, the mean of |weight| over channels."""
+    return {
+        name: layer.deform_conv.weight.detach().float().abs().mean((0, 1)).flatten().cpu().numpy()
+        for name, layer in model.named_modules()
+        if isinstance(layer, DeformConv)
+    }
 
 
 def _stage(name: str, layer: DeformConv, stride: int) -> Stage:

@@ -15,6 +15,7 @@ from dlka.render.geometry import (
     sample_points,
     sampled_size,
 )
+from dlka.render.maps import colour_table
 from dlka.render.offsets import offset_arrows, offset_flow, offset_magnitude
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
 from dlka.render.picture import View
@@ -28,6 +29,7 @@ __all__ = [
     "View",
     "cell_at",
     "cell_centres",
+    "colour_table",
     "composed_grid_points",
     "composed_points",
     "contact_sheet",

@@ -20,6 +20,7 @@ from dlka.ui import (
     tab_compare,
     tab_numbers,
     tab_offsets,
+    tab_probe,
     words,
 )
 from dlka.ui.examples import examples
@@ -67,6 +68,7 @@ def build_app(first: Look) -> gr.Blocks:
                 asked = controls.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 compare_tab = tab_compare.build(first)
+                probe = tab_probe.build(first)
                 offsets_tab = tab_offsets.build(first)
                 attention_tab = tab_attention.build(first)
                 numbers_tab = tab_numbers.build(first)
@@ -75,6 +77,7 @@ def build_app(first: Look) -> gr.Blocks:
             key,
             point,
             *compare_tab.values(),
+            probe,
             *(offsets_tab[n] for n in ("stage", "tap", "picture", "samples", "about")),
             *(attention_tab[n] for n in ("block", "picture", "channel")),
             *(numbers_tab[n] for n in ("badges", "stages", "cost", "files")),
@@ -102,6 +105,7 @@ def build_app(first: Look) -> gr.Blocks:
                 look.key,
                 middle,
                 *boxes.result(),
+                tab_probe.value(look, middle),
                 *field.result(),
                 *gates.result(),
                 *tab_numbers.values(look),

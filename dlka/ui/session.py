@@ -53,6 +53,7 @@ class Look:
     baseline: Prediction
     comparison: Comparison
     cards: tuple[Card, Card]
+    tap_weights: dict[str, np.ndarray]
 
     @cached_property
     def stats(self) -> list[StageStats]:
@@ -134,7 +135,7 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
     pairs = compare(dlka.detections, baseline.detections)
-    result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card))
+    result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card), left.tap_weights)
     with _lock:
         _kept[key] = result
         while len(_kept) > KEPT:

@@ -10,6 +10,12 @@ the same class overlap by half (IoU 0.5 or more). Small, medium and large follow
 above, in pixels of the original picture. A **control** is stock YOLOv8 trained exactly as the D-LKA models
 of the same data were: the fair comparison, which is chosen with the model."""
 
+PROBE = """**How to read this.** Move over the picture: every panel shows what the cell under the pointer reads in one
+deform stage, the regular grid as rings, the samples as dots joined to them. A dot's colour is its **tap weight**: the
+mean of |weight| over channels, as a share of the stage's largest. **Composed** paths have no weight of their own.
+Click to hold a cell, click again to let go; press a panel to see its stage on the picture. Keys: arrows go from cell to
+cell, Enter holds, Escape lets go."""
+
 OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
 its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
 P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:

@@ -166,7 +166,7 @@ def test_fits_a_phone(browser, server, scheme):
     page = context.new_page()
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    for name in ("Compare", "Offsets", "Attention", "Numbers"):
+    for name in ("Compare", "Probe", "Offsets", "Attention", "Numbers"):
         tab(page, name)
         page.wait_for_timeout(200)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, name

@@ -1,0 +1,184 @@
+// The probe: follows pointer, finger and arrow keys, and draws every panel at most once a frame.
+// gr.HTML gives: element (this component), props (its value), watch (called when the server sends another value).
+
+const part = (name) => element.querySelector(`.${name}`);
+const state = { data: null, offsets: null, image: null, point: null, pinned: false, chosen: 0, frame: 0, turn: 0 };
+
+// Every deform stage is a view; so is the pair of a block, composed.
+function viewsOf(data) {
+  return data.stages.flatMap((stage, i) => {
+    const before = data.stages[i - 1];
+    const composed = before && before.block === stage.block ? [{ stage, inner: before, label: `${stage.place} composed` }] : [];
+    return [{ stage, inner: null, label: stage.label }, ...composed];
+  });
+}
+
+async function load(data) {
+  const turn = ++state.turn;
+  part("probe-main").hidden = part("probe-side").hidden = !data.stages.length;
+  part("probe-none").hidden = data.stages.length > 0;
+  if (!data.stages.length) return;
+  const image = new Image();
+  image.src = data.picture;
+  const [offsets] = await Promise.all([fetch(data.offsets).then((answer) => answer.arrayBuffer()), image.decode()]);
+  if (turn !== state.turn) return; // a newer comparison came in between
+  Object.assign(state, { data, image, offsets: new Int16Array(offsets), point: data.point, pinned: false });
+  state.views = viewsOf(data);
+  state.chosen = Math.min(state.chosen, state.views.length - 1);
+  buildPanels();
+  part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
+  redraw();
+}
+
+function buildPanels() {
+  const columns = Math.max(...state.views.map((view) => state.views.filter((v) => v.stage.block === view.stage.block).length));
+  part("probe-panels").style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  part("probe-panels").replaceChildren(
+    ...state.views.map((view, i) => {
+      const panel = document.createElement("button");
+      panel.type = "button";
+      panel.append(document.createElement("canvas"), document.createElement("span"));
+      panel.lastChild.textContent = view.label;
+      panel.title = `Show ${view.label} on the picture`;
+      panel.addEventListener("click", () => choose(i));
+      return panel;
+    })
+  );
+  part("probe-rows").replaceChildren(
+    ...state.views.map(() => {
+      const row = document.createElement("tr");
+      row.append(document.createElement("th"), ...Array.from({ length: 5 }, () => document.createElement("td")));
+      return row;
+    })
+  );
+}
+
+function choose(view) {
+  state.chosen = view;
+  redraw();
+}
+
+function redraw() {
+  state.frame = state.frame || requestAnimationFrame(draw);
+}
+
+function draw() {
+  state.frame = 0;
+  if (!state.data || !element.offsetParent) return; // another tab is shown
+  const { data } = state;
+  const found = state.views.map((view) => {
+    const cell = cellAt(data.letterbox, view.stage, state.point);
+    const reads = view.inner
+      ? composedReads(view.inner, view.stage, state.offsets, cell)
+      : readsOf(view.stage, state.offsets, cell);
+    return { cell, reads };
+  });
+  drawMain(found[state.chosen]);
+  [...part("probe-panels").children].forEach((panel, i) => {
+    panel.setAttribute("aria-pressed", i === state.chosen);
+    drawPanel(panel.querySelector("canvas"), state.views[i], found[i]);
+  });
+  tell(found);
+}
+
+// Reads as points on the screen; what is drawn stays on the canvas, for tests and for those who want the numbers.
+function onScreen(view, kind, { cell, reads }) {
+  const pairs = (flat) =>
+    Array.from({ length: flat.length / 2 }, (_, i) =>
+      view.at(toPicture(state.data.letterbox, kind.stage.stride, flat[2 * i], flat[2 * i + 1]))
+    );
+  const weights = kind.inner ? null : kind.stage.weights;
+  const points = { regular: pairs(reads.regular), samples: pairs(reads.samples), zero: reads.zero, weights };
+  view.canvas.drawn = { label: kind.label, cell, ...points, left: view.left, top: view.top, scale: view.scale };
+  return points;
+}
+
+function radiusOf(view, kind) {
+  const cell = kind.stage.per_cell * view.scale;
+  return kind.inner ? Math.min(Math.max(0.25 * cell, 1.5), 3) : Math.min(Math.max(0.32 * cell * kind.stage.dilation[0], 1.8), 5.5);
+}
+
+function drawMain(found) {
+  const canvas = part("probe-picture"), [height, width] = state.data.size;
+  const room = canvas.parentElement.clientWidth;
+  const scale = Math.min(room / width, Math.max(320, 0.7 * window.innerHeight) / height);
+  const view = viewOf(canvas, -0.5, -0.5, scale), kind = state.views[state.chosen];
+  const pen = prepare(canvas, width * scale, height * scale);
+  drawPicture(pen, view, state.image, state.data.size, 0);
+  drawCross(pen, view, state.point, width * scale, height * scale);
+  const points = onScreen(view, kind, found);
+  drawReads(pen, points, radiusOf(view, kind), state.data);
+}
+
+function drawPanel(canvas, kind, found) {
+  const side = canvas.parentElement.clientWidth;
+  const reach = (k) => (k.dilation[0] * (k.kernel[0] - 1)) / 2;
+  const cells = reach(kind.stage) + (kind.inner ? reach(kind.inner) : 0) + 2.5;
+  const centre = cellCentre(state.data.letterbox, kind.stage, found.cell), half = cells * kind.stage.per_cell;
+  const view = viewOf(canvas, centre[0] - half, centre[1] - half, side / (2 * half));
+  const pen = prepare(canvas, side, side);
+  drawPicture(pen, view, state.image, state.data.size, 0.35);
+  drawCross(pen, view, state.point, side, side);
+  const points = onScreen(view, kind, found);
+  drawReads(pen, points, radiusOf(view, kind), state.data);
+}
+
+// The same as a table and a sentence.
+function tell(found) {
+  const rows = found.map(({ cell, reads }, i) => {
+    const { stage, inner, label } = state.views[i], outside = reads.lost + reads.zero.reduce((a, b) => a + b, 0);
+    const name = `${cell[0]}, ${cell[1]}`;
+    if (inner) return [label, name, `${reads.zero.length + reads.lost} paths`, "", "", outside];
+    const moved = Array.from(reads.zero, (_, t) =>
+      Math.hypot(reads.samples[2 * t] - reads.regular[2 * t], reads.samples[2 * t + 1] - reads.regular[2 * t + 1])
+    ).filter(Number.isFinite);
+    const mean = moved.reduce((a, b) => a + b, 0) / Math.max(moved.length, 1);
+    const figures = [mean, mean * stage.per_cell, Math.max(0, ...moved)];
+    return [label, name, ...figures.map((value) => value.toFixed(2)), outside];
+  });
+  [...part("probe-rows").children].forEach((row, i) => {
+    [...row.children].forEach((cell, j) => (cell.textContent = rows[i][j]));
+  });
+  const [label, cell, mean, pixels] = rows[state.chosen];
+  const moved = state.views[state.chosen].inner ? mean : `taps moved by ${mean} cells (${pixels} px) on average`;
+  const held = state.pinned ? "pinned" : "follows the pointer";
+  part("probe-told").textContent = `${label}, cell (row, column) ${cell}: ${moved}; ${held}.`;
+}
+
+function pointOf(event) {
+  const box = part("probe-picture").getBoundingClientRect(), scale = box.width / state.data.size[1];
+  return [(event.clientX - box.left) / scale - 0.5, (event.clientY - box.top) / scale - 0.5];
+}
+
+function move(point, pinned) {
+  Object.assign(state, { point, pinned });
+  redraw();
+}
+
+function step(rows, columns) {
+  const { stage } = state.views[state.chosen];
+  const cell = cellAt(state.data.letterbox, stage, state.point);
+  const next = [cell[0] + rows, cell[1] + columns].map((c, axis) => Math.min(Math.max(c, 0), stage.size[axis] - 1));
+  move(cellCentre(state.data.letterbox, stage, next), true);
+}
+
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const picture = part("probe-picture");
+picture.addEventListener("pointermove", (event) => {
+  if (!state.data || (state.pinned && event.pointerType === "mouse")) return;
+  move(pointOf(event), state.pinned); // a finger that is dragged moves a pinned cell, too
+});
+picture.addEventListener("pointerdown", (event) => {
+  if (state.data) move(pointOf(event), event.pointerType === "mouse" ? !state.pinned : true);
+});
+picture.addEventListener("keydown", (event) => {
+  if (!state.data || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key in STEPS) step(...STEPS[event.key]);
+  else if (event.key === "Escape") move(state.point, false);
+  else if (event.key === "Enter" || event.key === " ") move(state.point, !state.pinned);
+  else return;
+  event.preventDefault();
+});
+new ResizeObserver(redraw).observe(element); // also when the tab is opened
+watch("value", () => load(JSON.parse(props.value)));
+load(JSON.parse(props.value));

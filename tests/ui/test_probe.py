@@ -1,0 +1,212 @@
+"""The probe in a real browser: what it draws is what Python computes, and pointer, keys and fingers move it."""
+
+from __future__ import annotations
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from dlka.images import read_image
+from dlka.render.reads import reads_at
+from dlka.ui import session
+from dlka.ui.app import first_picture
+from dlka.ui.examples import examples
+
+DRAWN = """canvas => { const d = canvas.drawn;
+  return {...d, zero: [...d.zero], shown: canvas.getBoundingClientRect().width} }"""
+
+
+@pytest.fixture
+def probe(page):
+    page.get_by_role("tab", name="Probe").click()
+    ready(page)
+    return page
+
+
+def ready(page):
+    page.wait_for_function("() => { const c = document.querySelector('.probe-picture'); return c && c.drawn }")
+    page.wait_for_timeout(100)
+
+
+def settle(page):
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def panels(page):
+    return [canvas.evaluate(DRAWN) for canvas in page.locator(".probe-panels canvas").element_handles()]
+
+
+def point_to(page, x, y, shape):
+    """Move the mouse to a share of the picture; returns the point in pixels of the original."""
+    canvas = page.locator(".probe-picture")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    # A mouse event's place is a whole number in the browser.
+    at = round(box["x"] + x * box["width"]), round(box["y"] + y * box["height"])
+    page.mouse.move(*at)
+    settle(page)
+    scale = box["width"] / shape[1]
+    return (at[0] - box["x"]) / scale - 0.5, (at[1] - box["y"]) / scale - 0.5
+
+
+def views(look):
+    """Captures of each panel, in the order of the page."""
+    found = []
+    for i, capture in enumerate(look.dlka.captures):
+        found.append([capture])
+        if i % 2:
+            found.append([look.dlka.captures[i - 1], capture])
+    return found
+
+
+def check(page, look, point):
+    for seen, captures in zip(panels(page), views(look), strict=True):
+        wanted = reads_at(captures, point, look.dlka.letterbox)
+        assert tuple(seen["cell"]) == wanted.cell, seen["label"]
+        corner, scale = np.array([seen["left"], seen["top"]]), seen["scale"]
+        error = np.abs(np.array(seen["samples"]).reshape(-1, 2) - (wanted.samples - corner) * scale)
+        assert error.max(initial=0) < 0.5, seen["label"]
+        assert np.array_equal(np.array(seen["zero"], bool), wanted.zero), seen["label"]
+        grid = np.array(seen["regular"]).reshape(-1, 2) / scale + corner
+        if wanted.composed:  # in another order
+            grid, regular = (points[np.lexsort(np.round(points).T)] for points in (grid, wanted.regular))
+            assert np.abs(grid - regular).max() < 1e-3
+        else:
+            assert np.abs(grid - wanted.regular).max() < 1e-3
+
+
+PLACES = [(0.5, 0.5), (0.01, 0.01), (0.99, 0.99), (0.99, 0.3), (0.37, 0.98), (0.2, 0.6)]
+
+
+def test_what_is_drawn_is_what_python_computes(probe):
+    image = first_picture()
+    look = session.look(image, session.Settings())
+    for place in PLACES:
+        check(probe, look, point_to(probe, *place, image.shape))
+
+
+def test_a_letterboxed_picture_with_stronger_offsets(probe):
+    """An odd size, padded on two sides, read with twice the learned offsets."""
+    small = cv2.resize(cv2.imread(str(examples()["Two people"])), (321, 203))
+    data = cv2.imencode(".png", small)[1].tobytes()
+    before = probe.locator(".probe-picture").evaluate("c => c.width / c.height")
+    probe.get_by_label("Remove Image").click()
+    probe.locator("#picture input[type=file]").set_input_files(
+        [{"name": "mine.png", "mimeType": "image/png", "buffer": data}]
+    )
+    probe.wait_for_function(
+        "old => { const c = document.querySelector('.probe-picture'); return Math.abs(c.width / c.height - old) > .1 }",
+        arg=before,
+    )
+    old = probe.evaluate("() => document.querySelector('#probe-told').textContent")
+    slider = probe.locator("#strength input[type=range]")
+    slider.focus()
+    slider.press("End")
+    probe.wait_for_function("old => document.querySelector('#probe-told').textContent !== old", arg=old)
+    settle(probe)
+    image = read_image(data)
+    look = session.look(image, session.Settings(strength=2.0))
+    assert look.dlka.letterbox.top > 0
+    for place in PLACES:
+        check(probe, look, point_to(probe, *place, image.shape))
+
+
+def test_no_request_is_made_while_the_pointer_moves(probe):
+    asked = []
+    probe.on("request", lambda request: asked.append(request.url))
+    for x in np.linspace(0.1, 0.9, 9):
+        point_to(probe, x, 0.4, first_picture().shape)
+    assert asked == []
+
+
+def test_a_dot_has_the_colour_of_its_tap_weight(probe):
+    """The last tap is drawn last, so nothing covers it."""
+    point_to(probe, 0.5, 0.5, first_picture().shape)
+    found = (
+        probe.locator(".probe-panels canvas")
+        .nth(1)
+        .evaluate(
+            """c => { const d = c.drawn, r = c.width / c.getBoundingClientRect().width;
+        const [x, y] = d.samples.at(-1).map(v => Math.round(v * r));
+        return [d.weights.at(-1), [...c.getContext('2d').getImageData(x, y, 1, 1).data]] }"""
+        )
+    )
+    wanted = np.array(matplotlib.colormaps["plasma"](float(found[0]))[:3]) * 255
+    assert np.abs(np.array(found[1][:3]) - wanted).max() < 12
+
+
+def test_a_click_holds_the_cell_until_the_next(probe):
+    shape = first_picture().shape
+    point_to(probe, 0.4, 0.4, shape)
+    probe.mouse.down()
+    probe.mouse.up()
+    held = panels(probe)[0]["cell"]
+    point_to(probe, 0.8, 0.8, shape)
+    assert panels(probe)[0]["cell"] == held
+    assert "pinned" in probe.locator("#probe-told").inner_text()
+    probe.mouse.down()
+    probe.mouse.up()
+    point_to(probe, 0.6, 0.8, shape)
+    assert panels(probe)[0]["cell"] != held
+
+
+def test_arrow_keys_go_from_cell_to_cell_of_the_stage_on_the_picture(probe):
+    point_to(probe, 0.5, 0.5, first_picture().shape)
+    probe.get_by_role("button", name="P4 7x7 d3").click()
+    settle(probe)
+    picture = probe.locator(".probe-picture")
+    assert picture.evaluate("c => c.drawn.label") == "P4 7x7 d3"
+    row, column = picture.evaluate("c => c.drawn.cell")
+    picture.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowLeft"):
+        picture.press(key)
+    settle(probe)
+    assert picture.evaluate("c => c.drawn.cell") == [row + 2, column - 1]
+    text = probe.locator("#probe-told").inner_text()
+    assert f"P4 7x7 d3, cell (row, column) {row + 2}, {column - 1}" in text
+    assert "pinned" in text
+    for _ in range(60):
+        picture.press("ArrowUp")
+    settle(probe)
+    assert picture.evaluate("c => c.drawn.cell[0]") == 0
+    picture.press("Escape")
+    settle(probe)
+    assert "follows the pointer" in probe.locator("#probe-told").inner_text()
+
+
+def test_the_table_says_what_the_panels_draw(probe):
+    point = point_to(probe, 0.45, 0.55, first_picture().shape)
+    look = session.look(first_picture(), session.Settings())
+    rows = [line.split("\t") for line in probe.locator(".probe-rows").inner_text().splitlines()]
+    assert len(rows) == 9
+    for row, captures in zip(rows, views(look)):
+        reads = reads_at(captures, point, look.dlka.letterbox)
+        assert [int(n) for n in row[1].split(",")] == list(reads.cell)
+        assert int(row[5]) == reads.zeros
+        if not reads.composed:
+            moved = np.hypot(*(reads.samples - reads.regular).T)
+            assert float(row[3]) == pytest.approx(moved.mean(), abs=0.02)
+            assert float(row[4]) == pytest.approx(moved.max() / reads.per_cell, abs=0.01)
+
+
+def test_a_finger_chooses_a_cell(browser, server):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(server)
+    page.wait_for_selector("#swipe img")
+    page.get_by_role("tab", name="Probe").click()
+    ready(page)
+    picture = page.locator(".probe-picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
+    settle(page)
+    point = 0.7 * first_picture().shape[1], 0.6 * first_picture().shape[0]
+    look = session.look(first_picture(), session.Settings())
+    row, column = reads_at([look.dlka.captures[0]], point, look.dlka.letterbox).cell
+    seen = panels(page)[0]["cell"]
+    assert abs(seen[0] - row) <= 1
+    assert abs(seen[1] - column) <= 1
+    assert "pinned" in page.locator("#probe-told").inner_text()
+    context.close()

@@ -1,0 +1,93 @@
+"""What the browser gets to draw the probe from: offsets as whole numbers, geometry, weights of the taps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from deforming import deforming
+from render_builders import capture, stage
+
+from dlka.images import read_image
+from dlka.inference.letterbox import Letterbox
+from dlka.inference.predictor import load_predictor
+from dlka.inference.probe import stages, tap_weights
+from dlka.ui import session
+from dlka.ui.examples import examples
+from dlka.ui.probe_data import LARGEST, NOT_A_NUMBER, probe_value, quantised
+
+
+@pytest.fixture(scope="module")
+def look():
+    return session.look(read_image(examples()["Two people"])[::3, ::2].copy(), session.Settings(size=320))
+
+
+def file_of(address):
+    prefix = "gradio_api/file="
+    assert address.startswith(prefix)
+    return Path(address.removeprefix(prefix))
+
+
+def test_offsets_come_back_to_within_half_a_level():
+    box = Letterbox.fit((60, 80), 128)
+    field = capture(stage((5, 3)), box, spread=3.0)
+    levels, unit = quantised(field)
+    assert levels.dtype == np.dtype("<i2")
+    assert levels.shape == (*field.offset.shape[1:], 30)
+    back = levels.transpose(2, 0, 1) * unit
+    assert np.abs(back - field.offset).max() <= unit / 2 * 1.001
+    assert np.abs(levels).max() == 32767
+
+
+def test_no_offset_and_what_is_no_number():
+    box = Letterbox.fit((60, 80), 128)
+    still = capture(stage(), box, (0.0, 0.0))
+    levels, unit = quantised(still)
+    assert not levels.any()
+    assert unit > 0
+    still.offset[4, 2, 3], still.offset[5, 2, 3], still.offset[0, 0, 0] = np.nan, np.inf, 2.0
+    levels, unit = quantised(still)
+    assert levels[2, 3, 4] == levels[2, 3, 5] == NOT_A_NUMBER
+    assert levels[0, 0, 0] * unit == pytest.approx(2.0)
+    assert (levels == NOT_A_NUMBER).sum() == 2
+
+
+def test_the_value_holds_every_stage_where_the_file_has_it(look):
+    value = json.loads(probe_value(look, (3.0, 4.5)))
+    offsets = np.frombuffer(file_of(value["offsets"]).read_bytes(), "<i2")
+    assert len(value["stages"]) == len(look.dlka.captures) == 6
+    assert value["point"] == [3.0, 4.5]
+    for told, seen in zip(value["stages"], look.dlka.captures):
+        rows, columns = told["size"]
+        taps = told["kernel"][0] * told["kernel"][1]
+        part = offsets[told["start"] :][: rows * columns * 2 * taps].reshape(rows, columns, 2 * taps)
+        assert np.abs(part.transpose(2, 0, 1) * told["unit"] - seen.offset).max() <= told["unit"]
+        assert len(told["weights"]) == taps
+        assert max(told["weights"]) == 1
+        assert min(told["weights"]) >= 0
+    assert value["size"] == list(look.image.shape[:2])
+    assert (cv2.imread(str(file_of(value["picture"])))[..., ::-1] == look.image).all()
+    assert [s["place"] for s in value["stages"]] == ["P3", "P3", "P4", "P4", "P5", "P5"]
+
+
+def test_a_large_picture_is_sent_smaller_and_a_model_without_stages_has_none(look):
+    wide = replace(look, image=np.zeros((10, 4000, 3), np.uint8), dlka=replace(look.dlka, captures=()))
+    value = json.loads(probe_value(wide, (0.0, 0.0)))
+    assert cv2.imread(str(file_of(value["picture"]))).shape == (4, LARGEST, 3)
+    assert value["stages"] == []
+    assert value["size"] == [10, 4000]
+
+
+def test_tap_weights_are_means_of_absolute_weights():
+    model = deforming("residual")
+    found = tap_weights(model)
+    assert list(found) == [s.name for s in stages(model)]
+    name = next(iter(found))
+    weight = model.get_submodule(name).deform_conv.weight
+    assert found[name] == pytest.approx([weight[:, 0, i, j].abs().mean().item() for i in range(5) for j in range(5)])
+    predictor = load_predictor("control")[0]
+    assert predictor.tap_weights == {}
