@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka.inference.block_values import BlockValues, watch_block
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import probe, tap_weights
@@ -140,6 +141,25 @@ class Predictor:
             {part: 1000 * value for part, value in seconds.items()},
             str(self.device),
         )
+
+    def block_values(
+        self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
+    ) -> BlockValues:
+        """What one D-LKA block (its module path) computes when the model looks at a picture [H, W, 3] uint8 like this.
+
+        Raises ValueError for a block that the model does not have.
+        """
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
+        x = as_input(letterbox.apply(image)[None], self.device)
+        with (
+            self._lock,
+            torch.inference_mode(),
+            intervene(self.model, intervention),
+            watch_block(self.model, block) as values,
+            precision(self.device, self.bfloat16),
+        ):
+            self.model(x)
+        return values
 
     @cached_property
     def tap_weights(self) -> dict[str, np.ndarray]:

@@ -38,6 +38,7 @@ def probe_value(look: Look, point: tuple[float, float]) -> str:
     offsets = np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0, "<i2")
     return json.dumps(
         {
+            "key": look.key,
             "picture": _address(files.picture(_small(look.image))),
             "offsets": _address(files.write(offsets.tobytes(), "offsets.bin")),
             "size": look.image.shape[:2],

@@ -6,11 +6,12 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from dlka.compare import compare
+from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.models.catalog import DEFAULT
@@ -159,6 +160,16 @@ def recall(key: str) -> Look:
             _kept.move_to_end(key)
             return _kept[key]
     raise Refused("This comparison is no longer in memory; press Compare to make it again.")
+
+
+@lru_cache(maxsize=6)
+def block_values(key: str, block: str) -> BlockValues:
+    """What a D-LKA block computed in a look that was made before: the model looks once more. Raises Refused."""
+    seen = recall(key)
+    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
+    return predictor.block_values(
+        seen.image, block, size=settings.size, intervention=Intervention(strength=settings.strength)
+    )
 
 
 def _class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:

@@ -210,3 +210,23 @@ def test_a_finger_chooses_a_cell(browser, server):
     assert abs(seen[1] - column) <= 1
     assert "pinned" in page.locator("#probe-told").inner_text()
     context.close()
+
+
+def test_the_card_adds_up_for_the_cell_that_is_held(probe):
+    probe.get_by_role("button", name="P4 7x7 d3").click()
+    probe.get_by_text("Arithmetic of one tap").click()
+    point_to(probe, 0.5, 0.5, first_picture().shape)
+    probe.mouse.down()
+    probe.mouse.up()
+    settle(probe)
+    row, column = probe.locator(".probe-picture").evaluate("c => c.drawn.cell")
+    card = probe.locator(".probe-card")
+    card.get_by_text(f"cell ({row}, {column})").wait_for()
+    probe.get_by_label("Channel").fill("7")
+    probe.get_by_label("Channel").press("Enter")
+    card.get_by_text(f"cell ({row}, {column}), channel 7").wait_for()
+    probe.locator(".probe-picture").press("ArrowDown")
+    card.get_by_text(f"cell ({row + 1}, {column}), channel 7").wait_for()
+    probe.get_by_label("Tap").fill("99")
+    probe.get_by_label("Tap").press("Enter")
+    card.get_by_text("Tap: expected a whole number from 1 to 49; got '99'.").wait_for()

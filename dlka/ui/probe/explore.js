@@ -28,6 +28,7 @@ async function load(data) {
   buildPanels();
   part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
   redraw();
+  addUp();
 }
 
 function buildPanels() {
@@ -56,6 +57,7 @@ function buildPanels() {
 function choose(view) {
   state.chosen = view;
   redraw();
+  addUp();
 }
 
 function redraw() {
@@ -153,6 +155,7 @@ function pointOf(event) {
 function move(point, pinned) {
   Object.assign(state, { point, pinned });
   redraw();
+  if (pinned) addUp();
 }
 
 function step(rows, columns) {
@@ -180,5 +183,3 @@ picture.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 new ResizeObserver(redraw).observe(element); // also when the tab is opened
-watch("value", () => load(JSON.parse(props.value)));
-load(JSON.parse(props.value));

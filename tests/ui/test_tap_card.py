@@ -1,0 +1,79 @@
+"""The card of one tap's arithmetic, as the page's script asks for it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from dlka.images import read_image
+from dlka.ui import session
+from dlka.ui.examples import examples
+from dlka.ui.tab_probe import add_up
+from dlka.ui.tap_card import tap_card
+
+
+@pytest.fixture(scope="module")
+def look():
+    return session.look(read_image(examples()["Two people"])[::4, ::4].copy(), session.Settings(size=320))
+
+
+def rows(card):
+    found = re.findall(r"<tr>(.*?)</tr>", card.replace("<thead>", "").replace("</thead>", ""))
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in found]
+
+
+def test_a_card_holds_numbers_that_add_up(look):
+    card = tap_card(look.key, "P3 7x7 d3", "10", "12", "3", "25")
+    assert "cell (10, 12), channel 3, tap 25 of 49" in card
+    table = rows(card)
+    four = np.array([[float(v) for v in row[1:]] for row in table[1:5]])
+    assert four[:, 0].sum() == pytest.approx(1, abs=2e-4)
+    assert float(table[5][3]) == pytest.approx(four[:, 2].sum(), abs=3e-6)
+    steps = {row[0].split(":")[0].split(",")[0]: row[1:] for row in table[7:]}
+    for name in ("sum over 49 taps", "gate", "+ the block's input"):
+        total, network = map(float, next(v for k, v in steps.items() if k.replace("&#x27;", "'").startswith(name)))
+        assert total == pytest.approx(network, abs=1e-5)
+    capture = look.capture("P3 7x7 d3")
+    dy, dx = capture.offset[48:50, 10, 12]
+    assert f"row {10 + dy:.3f}, column {12 + dx:.3f}" in card
+
+
+def test_empty_fields_are_the_largest(look):
+    values = session.block_values(look.key, look.capture("P4 5x5").stage.block)
+    channel = int(np.abs(values.output - values.input)[:, 2, 3].argmax())
+    card = add_up({"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""})
+    assert f"cell (2, 3), channel {channel}, tap " in card
+    tap = int(re.search(r"tap (\d+) of 25", card)[1])
+    read, weight = map(float, re.search(r"read ([+\-.\d]+) x weight ([+\-.\d]+)", card).groups())
+    others = [tap_card(look.key, "P4 5x5", "2", "3", str(channel), str(other)) for other in (1, 13, 25) if other != tap]
+    for other in others:
+        r, w = map(float, re.search(r"read ([+\-.\d]+) x weight ([+\-.\d]+)", other).groups())
+        assert abs(r * w) <= abs(read * weight) + 1e-6
+    assert "one of the numbers that P4 7x7 d3 reads" in card
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"key": "gone"}, "no longer in memory"),
+        ({"stage": "<b>"}, "Stage: expected one of P3 5x5, .*; got &#x27;&lt;b&gt;&#x27;"),
+        ({"row": 999}, "Row: expected a whole number from 0 to"),
+        ({"channel": "-1"}, "Channel: expected a whole number from 0 to"),
+        ({"tap": "26"}, "Tap: expected a whole number from 1 to 25; got &#x27;26&#x27;"),
+        ({"tap": None}, "got &#x27;None&#x27;"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_its_place(look, changed, told):
+    asked = {"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""}
+    card = add_up(asked | changed)
+    assert re.search(told, card)
+    assert "<table" not in card
+
+
+def test_the_deformation_that_is_shown_is_added_up():
+    image = read_image(examples()["Two people"])[::4, ::4].copy()
+    rigid = session.look(image, session.Settings(size=320, strength=0.0))
+    card = tap_card(rigid.key, "P3 5x5", "4", "5", "0", "13")
+    assert "row 4.000, column 5.000" in card
