@@ -17,6 +17,7 @@ from dlka.inference.block_values import BlockValues, watch_block
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import probe, tap_weights
+from dlka.inference.receptive_field import effective_receptive_field
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
@@ -149,8 +150,7 @@ class Predictor:
 
         Raises ValueError for a block that the model does not have.
         """
-        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
-        x = as_input(letterbox.apply(image)[None], self.device)
+        x = self._input(image, size)
         with (
             self._lock,
             torch.inference_mode(),
@@ -160,6 +160,24 @@ class Predictor:
         ):
             self.model(x)
         return values
+
+    def receptive_field(
+        self,
+        image: np.ndarray,
+        block: str,
+        cell: tuple[int, int],
+        *,
+        size: int = 640,
+        intervention: Intervention = AS_LEARNED,
+    ) -> np.ndarray:
+        """The effective receptive field of one cell of a D-LKA block on a picture (see effective_receptive_field)."""
+        x = self._input(image, size)
+        with self._lock, intervene(self.model, intervention):
+            return effective_receptive_field(self.model, x, block, cell)
+
+    def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
+        return as_input(letterbox.apply(image)[None], self.device)
 
     @cached_property
     def tap_weights(self) -> dict[str, np.ndarray]:

@@ -19,6 +19,8 @@ from dlka.render.maps import colour_table
 from dlka.render.offsets import offset_arrows, offset_flow, offset_magnitude
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
 from dlka.render.picture import View
+from dlka.render.reads import reads_at
+from dlka.render.receptive import influence_radius, receptive_field_overlay
 from dlka.render.samples import draw_samples, draw_samples_grid, mark_point
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "gate_overlay",
     "gate_scale",
     "grid_points",
+    "influence_radius",
     "magnitude",
     "mark_point",
     "mean_offset",
@@ -53,6 +56,8 @@ __all__ = [
     "outside_share",
     "pixels_per_cell",
     "png",
+    "reads_at",
+    "receptive_field_overlay",
     "reduce_gate",
     "same_size",
     "sample_density",

@@ -47,6 +47,11 @@ def write(data: bytes, name: str) -> str:
     return str(path)
 
 
+def address(path: str) -> str:
+    """Where the page's server hands out a file, relative to the page."""
+    return f"gradio_api/file={path}"
+
+
 def picture(paper: render.Paper | np.ndarray, name: str = "picture.png") -> str:
     """A drawing, or pixels [H, W, 3] uint8, as a PNG file."""
     if isinstance(paper, np.ndarray):

@@ -39,8 +39,8 @@ def probe_value(look: Look, point: tuple[float, float]) -> str:
     return json.dumps(
         {
             "key": look.key,
-            "picture": _address(files.picture(_small(look.image))),
-            "offsets": _address(files.write(offsets.tobytes(), "offsets.bin")),
+            "picture": files.address(files.picture(_small(look.image))),
+            "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin")),
             "size": look.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,
@@ -99,8 +99,3 @@ def _small(image: np.ndarray) -> np.ndarray:
 def _colours() -> list[str]:
     table = render.colour_table(palette.WEIGHT_MAP)[np.linspace(0, 255, COLOURS).astype(int)]
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
-
-
-def _address(path: str) -> str:
-    """Where the page's server hands out a file, relative to the page."""
-    return f"gradio_api/file={path}"

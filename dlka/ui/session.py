@@ -172,6 +172,26 @@ def block_values(key: str, block: str) -> BlockValues:
     )
 
 
+def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
+    """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
+    belongs to; the block's captures, and the cell. row, column: text from the page. Raises Refused."""
+    stage = seen.capture(label).stage
+    captures = [c for c in seen.dlka.captures if c.stage.block == stage.block]
+    rows, columns = captures[-1].offset.shape[1:]
+    cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
+    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
+    changed = Intervention(strength=settings.strength)
+    field = predictor.receptive_field(seen.image, stage.block, cell, size=settings.size, intervention=changed)
+    return field, captures, cell
+
+
+def whole(text: str, what: str, low: int, high: int) -> int:
+    """A whole number from the page. Raises Refused."""
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r}.")
+    return int(text)
+
+
 def _class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
     known = {name: i for i, name in names.items()}
     unknown = [c for c in classes if c not in known]

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dlka.ui import pictures, words
+from dlka.ui.field_card import field_card
 from dlka.ui.probe_data import probe_value
 from dlka.ui.session import Look
 from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
-SCRIPTS = ("geometry.js", "draw.js", "explore.js", "arithmetic.js")  # one after the other, as one function
+SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js")  # one after the other, as one function
 
 
 def build(first: Look) -> gr.HTML:
@@ -22,7 +23,7 @@ def build(first: Look) -> gr.HTML:
             value(first, pictures.default_point(first)),
             html_template=_read("probe.html"),
             js_on_load="\n".join(map(_read, SCRIPTS)),
-            server_functions=[add_up],
+            server_functions=[add_up, see_field],
             elem_id="probe",
         )
         gr.Markdown(words.PROBE, elem_classes="quiet", elem_id="probe-help")
@@ -32,6 +33,11 @@ def build(first: Look) -> gr.HTML:
 def add_up(asked: dict[str, Any]) -> str:
     """The card of one tap for the page's script."""
     return tap_card(*(str(asked.get(name, "")) for name in ("key", "stage", "row", "column", "channel", "tap")))
+
+
+def see_field(asked: dict[str, Any]) -> str:
+    """The effective receptive field of a cell for the page's script."""
+    return field_card(*(str(asked.get(name, "")) for name in ("key", "stage", "row", "column")))
 
 
 def value(look: Look, middle: tuple[float, float]) -> str:

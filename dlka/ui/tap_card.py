@@ -9,7 +9,7 @@ import numpy as np
 
 from dlka.inference.block_values import TapSum, tap_sum
 from dlka.types import Stage
-from dlka.ui.session import Look, Refused, block_values, recall
+from dlka.ui.session import Look, block_values, recall, whole
 from dlka.ui.tables import table
 
 
@@ -24,22 +24,15 @@ def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str
         stage = look.capture(label).stage
         values = block_values(key, stage.block)
         channels, rows, columns = values.gate.shape
-        cell = _number(row, "Row", 0, rows - 1), _number(column, "Column", 0, columns - 1)
+        cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
         added = np.abs(values.output - values.input)[:, cell[0], cell[1]]
-        number = _number(channel, "Channel", 0, channels - 1) if channel else int(added.argmax())
+        number = whole(channel, "Channel", 0, channels - 1) if channel else int(added.argmax())
         products = tap_sum(values, stage, cell, number, 0).products
-        chosen = _number(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
+        chosen = whole(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
         told = tap_sum(values, stage, cell, number, chosen)
     except ValueError as error:
         return f"<p>{html.escape(str(error))}</p>"
     return "".join(_parts(look, label, stage, cell, number, told))
-
-
-def _number(text: str, what: str, low: int, high: int) -> int:
-    """A whole number from the page. Raises Refused."""
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r}.")
-    return int(text)
 
 
 def _parts(look: Look, label: str, stage: Stage, cell: tuple[int, int], channel: int, told: TapSum) -> Iterator[str]:

@@ -230,3 +230,17 @@ def test_the_card_adds_up_for_the_cell_that_is_held(probe):
     probe.get_by_label("Tap").fill("99")
     probe.get_by_label("Tap").press("Enter")
     card.get_by_text("Tap: expected a whole number from 1 to 49; got '99'.").wait_for()
+
+
+def test_what_influences_the_cell_is_shown_when_asked_for(probe):
+    probe.get_by_text("What influences this cell").click()
+    picture = probe.locator(".probe-seen img")
+    picture.wait_for()
+    first = picture.get_attribute("alt")
+    point_to(probe, 0.5, 0.5, first_picture().shape)
+    probe.mouse.down()
+    probe.mouse.up()
+    probe.wait_for_function("old => document.querySelector('.probe-seen img').alt !== old", arg=first)
+    row, column = probe.locator(".probe-picture").evaluate("c => c.drawn.cell")
+    assert f"P3, cell ({row}, {column})" in picture.get_attribute("alt")
+    assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") > 300

@@ -28,7 +28,7 @@ async function load(data) {
   buildPanels();
   part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
   redraw();
-  addUp();
+  askCards();
 }
 
 function buildPanels() {
@@ -57,7 +57,7 @@ function buildPanels() {
 function choose(view) {
   state.chosen = view;
   redraw();
-  addUp();
+  askCards();
 }
 
 function redraw() {
@@ -155,7 +155,7 @@ function pointOf(event) {
 function move(point, pinned) {
   Object.assign(state, { point, pinned });
   redraw();
-  if (pinned) addUp();
+  if (pinned) askCards();
 }
 
 function step(rows, columns) {

@@ -1,0 +1,29 @@
+"""The effective receptive field of one cell, drawn for the probe's page: an image with its text."""
+
+from __future__ import annotations
+
+import html
+
+from dlka import render
+from dlka.inference.receptive_field import BLOCK
+from dlka.ui import files
+from dlka.ui.session import recall, receptive_field
+
+
+def field_card(key: str, label: str, row: str, column: str) -> str:
+    """HTML for a cell of the block that the stage with this label belongs to, in a look that was made before.
+
+    What cannot be done is told in the place of the picture.
+    """
+    try:
+        look = recall(key)
+        field, captures, cell = receptive_field(look, label, row, column)
+        letterbox = look.dlka.letterbox
+        point = render.cell_centres(captures[-1], letterbox)[cell]
+        reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
+        drawn = render.receptive_field_overlay(look.image, field, BLOCK, letterbox, reads)
+    except ValueError as error:
+        return f"<p>{html.escape(str(error))}</p>"
+    radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
+    text = f"{captures[-1].stage.level}, cell {cell}: 90 % of its influence lies within {radius:.0f} px of it."
+    return f'<img src="{files.address(files.picture(drawn, "receptive-field.png"))}" alt="{html.escape(text)}">'

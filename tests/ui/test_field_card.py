@@ -1,0 +1,62 @@
+"""The picture of what influences one cell, as the page's script asks for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dlka.images import read_image
+from dlka.inference.letterbox import Letterbox
+from dlka.render import influence_radius, reads_at, receptive_field_overlay
+from dlka.ui import session
+from dlka.ui.examples import examples
+from dlka.ui.field_card import field_card
+from dlka.ui.tab_probe import see_field
+
+
+@pytest.fixture(scope="module")
+def look():
+    return session.look(read_image(examples()["Two people"])[::4, ::4].copy(), session.Settings(size=320))
+
+
+def test_a_card_is_a_picture_with_its_text(look):
+    card = see_field({"key": look.key, "stage": "P4 7x7 d3", "row": 4, "column": 7})
+    source, text = re.search(r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)">', card).groups()
+    assert cv2.imread(source).shape[1] == 960
+    assert Path(source).name == "receptive-field.png"
+    radius = float(re.fullmatch(r"P4, cell \(4, 7\): 90 % of its influence lies within (\d+) px of it\.", text)[1])
+    assert 10 < radius < 400
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"key": "gone"}, "no longer in memory"), ({"stage": "P9"}, "Stage: expected"), ({"row": "x"}, "Row: expected")],
+)
+def test_what_cannot_be_done_is_told_in_its_place(look, changed, told):
+    card = see_field({"key": look.key, "stage": "P4 7x7 d3", "row": 4, "column": 7} | changed)
+    assert told in card
+    assert "<img" not in card
+
+
+def test_the_radius_holds_nine_tenths():
+    box = Letterbox.fit((64, 64), 64)
+    field = np.zeros((16, 16), np.float32)
+    field[8, 8], field[8, 11] = 89, 11  # 12 px apart
+    centre = np.array([33.5, 33.5])
+    assert influence_radius(field, 4, box, centre) == pytest.approx(12)
+    field[8, 8] = 100
+    assert influence_radius(field, 4, box, centre) == pytest.approx(0)
+    assert influence_radius(np.zeros((16, 16)), 4, box, centre) == 0
+
+
+def test_a_picture_without_influence_says_so(look):
+    captures = look.dlka.captures[:2]
+    reads = reads_at(captures, (20.0, 20.0), look.dlka.letterbox)
+    height, width = look.dlka.letterbox.padded
+    canvas = receptive_field_overlay(look.image, np.zeros((height // 4, width // 4)), 4, look.dlka.letterbox, reads)
+    assert "No pixel changes this cell." in canvas.to_svg().decode()
+    assert field_card(look.key, "P3 5x5", "0", "0").startswith("<img")
