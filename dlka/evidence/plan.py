@@ -111,6 +111,9 @@ PLAN: tuple[Experiment, ...] = (
         own={"residual-separable": {"offset_lr": 1e-2}},
         start="hit-uav/control-s0",
         causes=("residual", "head"),
+        chosen="that there is a second recipe follows from what the first one gave on these pictures, and that its "
+        "backbone stays as it is from what hit-uav-long gave there; the size of the squares, rates and epochs were set "
+        "beforehand and not changed after a measurement.",
         title="hit-uav-wide",
     ),
     # The same with a backbone that learns, too.
@@ -121,6 +124,8 @@ PLAN: tuple[Experiment, ...] = (
         settings={**WIDE, "frozen": 0, "lr": 2e-3, "copied_lr": 5e-4, "offset_lr": 1e-3},
         start="hit-uav/control-s0",
         causes=("residual",),
+        chosen="nothing on these pictures; it was given up after two seeds of two models, which had forgotten the "
+        "rarest class.",
         title="hit-uav-long",
     ),
     Experiment(
