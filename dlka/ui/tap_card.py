@@ -16,8 +16,8 @@ from dlka.ui.tables import table
 def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str) -> str:
     """HTML for a cell of the stage with this label, in a look that was made before.
 
-    channel: from 0; tap: from 1, row by row; empty: the channel to which the block adds most there, and the tap that
-    adds most to it. What cannot be done is told in the place of the card.
+    channel: from 0; tap: from 1, row by row; empty: the channel that passes most through its gate there, and the
+    tap that adds most in it. What cannot be done is told in the place of the card.
     """
     try:
         look = recall(key)
@@ -25,8 +25,8 @@ def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str
         values = block_values(key, stage.block)
         channels, rows, columns = values.gate.shape
         cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
-        added = np.abs(values.output - values.input)[:, cell[0], cell[1]]
-        number = whole(channel, "Channel", 0, channels - 1) if channel else int(added.argmax())
+        passed = np.abs(values.gate * values.gated)[:, cell[0], cell[1]]
+        number = whole(channel, "Channel", 0, channels - 1) if channel else int(passed.argmax())
         products = tap_sum(values, stage, cell, number, 0).products
         chosen = whole(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
         told = tap_sum(values, stage, cell, number, chosen)

@@ -42,7 +42,7 @@ def test_a_card_holds_numbers_that_add_up(look):
 
 def test_empty_fields_are_the_largest(look):
     values = session.block_values(look.key, look.capture("P4 5x5").stage.block)
-    channel = int(np.abs(values.output - values.input)[:, 2, 3].argmax())
+    channel = int(np.abs(values.gate * values.gated)[:, 2, 3].argmax())
     card = add_up({"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""})
     assert f"cell (2, 3), channel {channel}, tap " in card
     tap = int(re.search(r"tap (\d+) of 25", card)[1])
