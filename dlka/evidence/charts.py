@@ -36,7 +36,7 @@ def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[F
         found["latency"] = drawn, "AP against the time for a picture, by model"
     panels = [p for data, models in compared.items() if (p := _recall_panel(data, models))]
     if panels:
-        note = "Found: IoU 0.5, score 0.25. Bands: 95 % intervals over objects. Dotted upright: 32 and 96 px."
+        note = "Found: IoU 0.5, score 0.25. Bands: 95 % intervals over objects.\nDotted upright: 32 and 96 px."
         found["recall"] = recall_chart(panels, note), "Recall against the size of objects, control and D-LKA"
     return found
 

@@ -137,7 +137,7 @@ PLAN: tuple[Experiment, ...] = (
             **{"teacher": STOCK, "unlabelled": "natural-pool"},
         },
         # What the replaced convolutions knew has to be learned anew.
-        own={"neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3}},
+        own={"neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3}, "residual-separable": {"offset_lr": 5e-3}},
         one_seed=("neck", "residual", "residual-separable"),
         causes=("neck", "residual", "head"),
         stock=True,
@@ -147,7 +147,15 @@ PLAN: tuple[Experiment, ...] = (
     ),
     Experiment("bccd", TWINS, (0,), {**TRANSFER, "size": 416, "crop": 320, "epochs": 6}),
     Experiment("tiny-people", TWINS, (0,), {**TRANSFER, "size": 640, "crop": 320, "epochs": 10}),
-    Experiment("aerial-cars", TWINS, (0,), {**TRANSFER, "size": 1024, "crop": 320, "epochs": 20}),
+    Experiment(
+        "aerial-cars",
+        models=TWINS,
+        seeds=(0, 1, 2),
+        settings={**TRANSFER, "size": 1024, "crop": 320, "epochs": 20},
+        one_seed=("residual-separable",),
+        chosen="that there are three seeds follows from the first, in which residual stood above control in AP_S on "
+        "these very pictures; the settings were not changed.",
+    ),
 )
 
 # Id of a weights file that ships -> the run that it comes from. Seed 0 always, so that no seed is picked by its score.

@@ -48,7 +48,8 @@ class RecallPanel:
 
 
 def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
-    """Panels below each other: recall, under it the differences, and a legend; band: what the bands span, told below.
+    """Panels below each other: recall, under it the differences, and a legend; band: what the bands span, a line or
+    several, told below.
 
     ValueError for no curves, and for curves that have not one value a bin.
     """
@@ -58,7 +59,8 @@ def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
         if any(len(v) != len(one.sides) for c in (*one.curves, *one.gains) for v in (c.recall, c.low, c.high)):
             raise ValueError(f"{one.title}: expected {len(one.sides)} values in every curve")
     each = [TITLE + HEIGHT + BETWEEN + BELOW + FOOT + 14 * ((len(p.curves) + 1) // 2) for p in panels]
-    figure = sheet(sum(each) + 16)
+    lines = band.splitlines()
+    figure = sheet(sum(each) + 12 * len(lines) + 4)
     for number, one in enumerate(panels):
         top = sum(each[:number])
         write(figure, LEFT, top + 14, one.title, fontweight="bold")
@@ -76,7 +78,8 @@ def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
         lower.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         lower.yaxis.set_major_formatter(lambda y, _: f"{y:+.3g}" if abs(y) > 1e-9 else "0")
         key(figure, top + TITLE + HEIGHT + BETWEEN + BELOW + FOOT - 6, [_entry(curve) for curve in one.curves], line=3)
-    write(figure, 8, sum(each) + 8, band, fontsize=palette.FONT_SIZE - 1, color=palette.MUTED)
+    for number, line in enumerate(lines):
+        write(figure, 8, sum(each) + 8 + 12 * number, line, fontsize=palette.FONT_SIZE - 1, color=palette.MUTED)
     return figure
 
 
