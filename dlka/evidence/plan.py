@@ -105,11 +105,12 @@ PLAN: tuple[Experiment, ...] = (
     # rate moves taps less.
     Experiment(
         "hit-uav",
-        models=(*TWINS, "head", "head-rigid", "neck", "neck-head"),
+        models=(*TWINS, "head", "neck", "neck-head"),
         seeds=(0, 1, 2),
         settings={**WIDE, "lr": 2e-3, "copied_lr": 2e-4, "offset_lr": 2e-3},
         own={"residual-separable": {"offset_lr": 1e-2}},
         start="hit-uav/control-s0",
+        one_seed=("neck", "neck-head"),
         causes=("residual", "head"),
         chosen="that there is a second recipe follows from what the first one gave on these pictures, and that its "
         "backbone stays as it is from what hit-uav-long gave there; the size of the squares, rates and epochs were set "
