@@ -110,7 +110,7 @@ PLAN: tuple[Experiment, ...] = (
         settings={**WIDE, "lr": 2e-3, "copied_lr": 2e-4, "offset_lr": 2e-3},
         own={"residual-separable": {"offset_lr": 1e-2}},
         start="hit-uav/control-s0",
-        one_seed=("neck", "neck-head"),
+        one_seed=("neck-head",),
         causes=("residual", "head"),
         chosen="that there is a second recipe follows from what the first one gave on these pictures, and that its "
         "backbone stays as it is from what hit-uav-long gave there; the size of the squares, rates and epochs were set "
