@@ -32,7 +32,7 @@ def ops(args: argparse.Namespace) -> int:
     machine = result["machine"]
     print(f"{table(rows)}\n\n{table(memory)}")
     where = f"{machine['cpu']}, {machine['vectors']}, threads: {machine['threads']}, cores: {machine['cores']}"
-    print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns. {where}.")
+    print(f"\nMilliseconds, the least of {result['rounds']} rounds in which the backends take turns.\n{where}.")
     print(f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     write_json(args.json, result)
