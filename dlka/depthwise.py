@@ -9,8 +9,8 @@ import torch.nn.functional as F
 def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, dilation: int) -> torch.Tensor:
     """x [N, C, H, W], weight [C, 1, kh, kw] -> [N, C, Ho, Wo]: F.conv2d with a group for each channel, without bias.
 
-    In mixed-precision training on the CPU it runs in float32: oneDNN's bfloat16 gradients of such a convolution take
-    three times as long, also on processors with bfloat16 instructions.
+    In mixed-precision training on the CPU it runs in float32: oneDNN's bfloat16 gradients of such a convolution are the
+    slower ones, also on processors with bfloat16 instructions.
     """
     if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled() and x.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):

@@ -20,10 +20,11 @@ from dlka.render.offsets import offset_arrows, offset_flow, offset_magnitude
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
 from dlka.render.picture import View
 from dlka.render.reads import reads_at
-from dlka.render.receptive import influence_radius, receptive_field_overlay
+from dlka.render.receptive import INFLUENCE, influence_radius, receptive_field_overlay
 from dlka.render.samples import draw_samples, draw_samples_grid, mark_point
 
 __all__ = [
+    "INFLUENCE",
     "REDUCTIONS",
     "Canvas",
     "Crop",

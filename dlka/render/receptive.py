@@ -14,11 +14,11 @@ from dlka.render.maps import map_canvas, sequential
 from dlka.render.marks import CELL, SAMPLE, draw_marks
 from dlka.render.reads import Reads
 
-SHARE = 0.9  # of all influence, for the radius that is told
+INFLUENCE = 0.9  # share of all of it, for the radius that is told
 
 
 def influence_radius(field: np.ndarray, patch: float, letterbox: Letterbox, centre: np.ndarray) -> float:
-    """Radius in original pixels around a point [2] (x, y) that holds SHARE of a field's sum; 0 for a field of zeros.
+    """Radius in original pixels around a point [2] (x, y) that holds INFLUENCE of a field's sum; 0 where all is zero.
 
     field [H, W] on patches of so many letterboxed pixels, not negative.
     """
@@ -27,7 +27,7 @@ def influence_radius(field: np.ndarray, patch: float, letterbox: Letterbox, cent
     distance = np.hypot(*(places - centre).reshape(-1, 2).T)
     order = distance.argsort()
     mass = field.ravel()[order].cumsum(dtype=np.float64)
-    return float(distance[order][np.searchsorted(mass, SHARE * mass[-1])]) if mass[-1] > 0 else 0.0
+    return float(distance[order][np.searchsorted(mass, INFLUENCE * mass[-1])]) if mass[-1] > 0 else 0.0
 
 
 def receptive_field_overlay(
@@ -60,7 +60,7 @@ def receptive_field_overlay(
     reach = float(np.hypot(*(reads.samples - reads.centre).T).max(initial=0.0))
     legend.note(
         canvas,
-        f"{SHARE:.0%} of the influence comes from within {legend.number(radius)} px of the cell (the circle); the "
+        f"{INFLUENCE:.0%} of the influence comes from within {legend.number(radius)} px of the cell (the circle); the "
         f"block itself reads up to {legend.number(reach)} px away. The rest is the work of all layers before it.",
     )
     if largest == 0:

@@ -25,5 +25,6 @@ def field_card(key: str, label: str, row: str, column: str) -> str:
     except ValueError as error:
         return f"<p>{html.escape(str(error))}</p>"
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
-    text = f"{captures[-1].stage.level}, cell {cell}: 90 % of its influence lies within {radius:.0f} px of it."
+    within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
+    text = f"{captures[-1].stage.level}, cell {cell}: {within}."
     return f'<img src="{files.address(files.picture(drawn, "receptive-field.png"))}" alt="{html.escape(text)}">'

@@ -32,12 +32,16 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="dlka-")
 
 
-def write(data: bytes, name: str) -> str:
-    """Path of a new file with this content; the oldest files of the folder make room."""
+def write(data: bytes, name: str, kept: bool = False) -> str:
+    """Path of a new file with this content; the oldest files of the folder make room.
+
+    kept: as long as the process lives, for what every new visitor is given.
+    """
     with _lock:
         parent = Path(tempfile.mkdtemp(dir=folder()))
         path = parent / name
-        _made.append(path)
+        if not kept:
+            _made.append(path)
         while len(_made) > KEPT:
             old = _made.pop(0)
             old.unlink(missing_ok=True)
@@ -52,11 +56,9 @@ def address(path: str) -> str:
     return f"gradio_api/file={path}"
 
 
-def picture(paper: render.Paper | np.ndarray, name: str = "picture.png") -> str:
-    """A drawing, or pixels [H, W, 3] uint8, as a PNG file."""
-    if isinstance(paper, np.ndarray):
-        return write(render.png(paper), name)
-    return write(paper.to_png(), name)
+def picture(paper: render.Paper | np.ndarray, name: str = "picture.png", kept: bool = False) -> str:
+    """A drawing, or pixels [H, W, 3] uint8, as a PNG file; kept: as in `write`."""
+    return write(render.png(paper) if isinstance(paper, np.ndarray) else paper.to_png(), name, kept)
 
 
 def downloads(look: Look, overlay: render.Paper) -> list[str]:

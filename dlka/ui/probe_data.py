@@ -20,11 +20,11 @@ LARGEST = 1600  # px of the picture's longer side in the browser
 COLOURS = 32
 
 
-def probe_value(look: Look, point: tuple[float, float]) -> str:
+def probe_value(look: Look, point: tuple[float, float], kept: bool = False) -> str:
     """JSON for the probe: addresses of the picture and of the offsets, and how both lie on each other.
 
     point: (x, y) to begin at, pixels of the original picture. sizes are [height, width] or [rows, columns]; kernel,
-    step, padding and dilation are [vertical, horizontal], in cells.
+    step, padding and dilation are [vertical, horizontal], in cells. kept: as in `files.write`.
     """
     captures, letterbox = look.dlka.captures, look.dlka.letterbox
     weights = look.tap_weights
@@ -39,8 +39,8 @@ def probe_value(look: Look, point: tuple[float, float]) -> str:
     return json.dumps(
         {
             "key": look.key,
-            "picture": files.address(files.picture(_small(look.image))),
-            "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin")),
+            "picture": files.address(files.picture(_small(look.image), kept=kept)),
+            "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin", kept)),
             "size": look.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,

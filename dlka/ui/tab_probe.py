@@ -20,7 +20,7 @@ def build(first: Look) -> gr.HTML:
     """The tab's component, showing a first look."""
     with gr.Tab("Probe"):
         probe = gr.HTML(
-            value(first, pictures.default_point(first)),
+            probe_value(first, pictures.default_point(first), kept=True),
             html_template=_read("probe.html"),
             js_on_load="\n".join(map(_read, SCRIPTS)),
             server_functions=[add_up, see_field],

@@ -28,7 +28,7 @@ def test_a_card_is_a_picture_with_its_text(look):
     source, text = re.search(r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)">', card).groups()
     assert cv2.imread(source).shape[1] == 960
     assert Path(source).name == "receptive-field.png"
-    radius = float(re.fullmatch(r"P4, cell \(4, 7\): 90 % of its influence lies within (\d+) px of it\.", text)[1])
+    radius = float(re.fullmatch(r"P4, cell \(4, 7\): 90% of its influence lies within (\d+) px of it\.", text)[1])
     assert 10 < radius < 400
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dlka.images import read_image
 from dlka.render.reads import reads_at
-from dlka.ui import session
+from dlka.ui import files, session
 from dlka.ui.app import first_picture
 from dlka.ui.examples import examples
 
@@ -244,3 +244,48 @@ def test_what_influences_the_cell_is_shown_when_asked_for(probe):
     row, column = probe.locator(".probe-picture").evaluate("c => c.drawn.cell")
     assert f"P3, cell ({row}, {column})" in picture.get_attribute("alt")
     assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") > 300
+
+
+def test_a_late_visitor_still_gets_the_first_comparison(browser, server):
+    """The page hands out what it was built with for as long as it runs, however many files were made since."""
+    for _ in range(files.KEPT + 1):
+        files.write(b"x", "other.txt")
+    page = browser.new_page()
+    page.goto(server)
+    page.wait_for_selector("#swipe img")
+    page.get_by_role("tab", name="Probe").click()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
+    page.close()
+
+
+def test_files_that_do_not_come_are_told(browser, server):
+    page = browser.new_page()
+    page.route("**/offsets.bin", lambda route: route.fulfill(status=404, body="gone"))
+    page.goto(server)
+    page.wait_for_selector("#swipe img")
+    page.get_by_role("tab", name="Probe").click()
+    page.get_by_text("The offsets did not arrive: press Compare, or reload the page.").wait_for(timeout=5000)
+    assert not page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
+    page.close()
+
+
+def test_a_dragging_finger_asks_one_question_at_a_time(probe):
+    """Each question runs the network: what is asked while one is under way waits, and only the last of it is asked."""
+    probe.get_by_text("Arithmetic of one tap").click()
+    probe.locator(".probe-card table").first.wait_for()
+    asked = []
+    probe.on("request", lambda request: asked.append(request.url) if "component_server" in request.url else None)
+    probe.route("**/component_server**", lambda route: (probe.wait_for_timeout(400), route.continue_()))
+    row, column = probe.evaluate(
+        """async () => {
+        const c = document.querySelector('.probe-picture'), b = c.getBoundingClientRect();
+        for (let i = 0; i < 30; i++) {
+          const at = {clientX: b.left + b.width * (0.2 + i / 60), clientY: b.top + b.height / 2, pointerType: 'touch'};
+          c.dispatchEvent(new PointerEvent(i ? 'pointermove' : 'pointerdown', at));
+          await new Promise(requestAnimationFrame);
+        }
+        return c.drawn.cell }"""
+    )
+    probe.locator(".probe-card").get_by_text(f"cell ({row}, {column})").wait_for()
+    assert len(asked) <= 4

@@ -1,23 +1,27 @@
 // Cards that come from the server, which asks the network once more: for a cell that is held, as long as a card is open.
 
-const turns = {};
+const busy = {}, again = {};
 
-// Ask for a card; of several questions only the last one's answer is shown.
+// Ask for a card, one question at a time: what is asked meanwhile waits, and only the last of it is asked.
 async function show(card, ask, more) {
-  if (!state.data || !part(card).parentElement.open) return;
-  const turn = (turns[card] = (turns[card] || 0) + 1);
-  const { stage } = state.views[state.chosen], [row, column] = cellAt(state.data.letterbox, stage, state.point);
-  part(card).setAttribute("aria-busy", "true");
-  const answer = await ask({ key: state.data.key, stage: stage.label, row, column, ...more }).catch(() => undefined);
-  if (turn !== turns[card]) return;
-  part(card).innerHTML = answer ?? "<p>The server did not answer: choose the cell again, or reload the page.</p>";
+  again[card] = true;
+  if (busy[card]) return;
+  busy[card] = true;
+  while (again[card] && state.data && part(card).parentElement.open) {
+    again[card] = false;
+    part(card).setAttribute("aria-busy", "true");
+    const { stage } = state.views[state.chosen], [row, column] = cellAt(state.data.letterbox, stage, state.point);
+    const question = { key: state.data.key, stage: stage.label, row, column, ...more() };
+    const answer = await ask(question).catch(() => undefined);
+    part(card).innerHTML = answer ?? "<p>The server did not answer: choose the cell again, or reload the page.</p>";
+  }
+  busy[card] = again[card] = false;
   part(card).removeAttribute("aria-busy");
 }
 
 function askCards() {
-  const [channel, tap] = ["probe-channel", "probe-tap"].map((name) => part(name).value.trim());
-  show("probe-card", server.add_up, { channel, tap });
-  show("probe-seen", server.see_field, {});
+  show("probe-card", server.add_up, () => ({ channel: part("probe-channel").value, tap: part("probe-tap").value }));
+  show("probe-seen", server.see_field, () => ({}));
 }
 
 for (const name of ["probe-sum", "probe-field"]) part(name).addEventListener("toggle", askCards);

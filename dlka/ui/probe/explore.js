@@ -20,8 +20,14 @@ async function load(data) {
   if (!data.stages.length) return;
   const image = new Image();
   image.src = data.picture;
-  const [offsets] = await Promise.all([fetch(data.offsets).then((answer) => answer.arrayBuffer()), image.decode()]);
+  const asked = fetch(data.offsets).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(answer.status)));
+  const found = await Promise.all([asked, image.decode()]).catch(() => null);
   if (turn !== state.turn) return; // a newer comparison came in between
+  if (!found) {
+    part("probe-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
+    return;
+  }
+  const [offsets] = found;
   Object.assign(state, { data, image, offsets: new Int16Array(offsets), point: data.point, pinned: false });
   state.views = viewsOf(data);
   state.chosen = Math.min(state.chosen, state.views.length - 1);
