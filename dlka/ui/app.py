@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from dlka.ui import (
     controls,
     files,
     model_words,
+    page_learn,
+    page_many,
     pictures,
     session,
+    tab_adapt,
     tab_attention,
+    tab_boxes,
     tab_compare,
     tab_numbers,
     tab_offsets,
     tab_probe,
+    tab_what_if,
     words,
 )
 from dlka.ui.examples import examples
@@ -28,6 +34,20 @@ from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
+# A tab is a module: build(first look) -> its components by name; values(look, point, *GIVEN) -> updates of SHOWN after
+# a new look, point being where to look first; wire(key, point, components) for what its own controls do.
+TABS: tuple[Any, ...] = (
+    tab_compare,
+    tab_probe,
+    tab_what_if,
+    tab_boxes,
+    tab_adapt,
+    tab_offsets,
+    tab_attention,
+    tab_numbers,
+)
+MAIN = "Explore"  # what the first page is called in the bar of pages
+PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
 SIDES = ("dlka", "baseline")
 SETTINGS = ("confidence", "iou", "size", "classes", "strength")
 ASKED = ("image", *SIDES, *SETTINGS)
@@ -57,6 +77,7 @@ def first_look() -> Look:
 def build_app(first: Look) -> gr.Blocks:
     """The whole page, with a finished comparison on it."""
     with gr.Blocks(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
+        gr.Navbar(main_page_name=MAIN)
         gr.Markdown(words.TITLE, elem_id="title")
         lines = gr.HTML(
             model_words.lines(first.settings.dlka, first.settings.baseline), elem_id="models", padding=False
@@ -67,49 +88,20 @@ def build_app(first: Look) -> gr.Blocks:
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs():
-                compare_tab = tab_compare.build(first)
-                probe = tab_probe.build(first)
-                offsets_tab = tab_offsets.build(first)
-                attention_tab = tab_attention.build(first)
-                numbers_tab = tab_numbers.build(first)
+                tabs = [(tab, tab.build(first)) for tab in TABS]
 
-        shown = [
-            key,
-            point,
-            *compare_tab.values(),
-            probe,
-            *(offsets_tab[n] for n in ("stage", "tap", "picture", "samples", "about")),
-            *(attention_tab[n] for n in ("block", "picture", "channel")),
-            *(numbers_tab[n] for n in ("badges", "stages", "cost", "files")),
-        ]
-        inputs = [
-            key,
-            *(asked[n] for n in ASKED),
-            compare_tab["view"],
-            *(offsets_tab[n] for n in ("stage", "kind", "opacity", "scale")),
-            *(attention_tab[n] for n in ("block", "reduction", "channel", "opacity")),
-        ]
+        shown = [key, point, *(tab[n] for module, tab in tabs for n in module.SHOWN)]
+        inputs = [key, *(asked[n] for n in ASKED), *(tab[n] for module, tab in tabs for n in module.GIVEN)]
 
         def run_both(shown_key: str, *given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
             """Run both models on the picture and redraw every tab, unless that is what they show."""
-            question, view, offsets, attention = given[: len(ASKED)], given[len(ASKED)], given[-8:-4], given[-4:]
-            look = told(_look, *question, progress=progress)
+            look = told(_look, *given[: len(ASKED)], progress=progress)
             if look.key == shown_key:  # a control that the page itself has moved asks once more
                 return [gr.skip() for _ in shown]
             progress(0.8, "Drawing")
-            middle = pictures.default_point(look)
-            field = PAINTERS.submit(tab_offsets.values, look, middle, *offsets)  # first, as it takes longest
-            boxes = PAINTERS.submit(tab_compare.values, look, view)
-            gates = PAINTERS.submit(tab_attention.values, look, *attention)
-            return [
-                look.key,
-                middle,
-                *boxes.result(),
-                tab_probe.value(look, middle),
-                *field.result(),
-                *gates.result(),
-                *tab_numbers.values(look),
-            ]
+            middle, own = pictures.default_point(look), iter(given[len(ASKED) :])
+            drawings = [PAINTERS.submit(tab.values, look, middle, *islice(own, len(tab.GIVEN))) for tab in TABS]
+            return [look.key, middle, *(value for drawing in drawings for value in drawing.result())]
 
         run: dict[str, Any] = {
             "fn": run_both,
@@ -130,11 +122,13 @@ def build_app(first: Look) -> gr.Blocks:
         asked["example"].change(
             lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
         ).then(**run)
-        tab_compare.wire(key, compare_tab)
-        tab_offsets.wire(key, point, offsets_tab)
-        tab_attention.wire(key, attention_tab)
-        tab_numbers.wire(key, numbers_tab)
+        for module, tab in tabs:
+            module.wire(key, point, tab)
         api.add()
+    for page in PAGES:
+        with app.route(page.NAME, page.PATH):
+            gr.Navbar(main_page_name=MAIN)
+            page.build()
     return app
 
 
@@ -170,7 +164,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         server_name=host,
         server_port=port,
         theme=THEME,
-        css_paths=Path(__file__).with_name("style.css"),
+        css_paths=sorted(Path(__file__).parent.glob("*.css")),
         allowed_paths=[files.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,

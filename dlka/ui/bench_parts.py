@@ -85,10 +85,10 @@ def _parts(first: Any) -> dict[str, float]:
         look = timed("both models", session.look, first.image, settings)
         point, stage, block = pictures.default_point(look), look.stage_labels[0], look.gate_labels[0]
         overlay = (stage, pictures.OVERLAYS[0], offsets.OPACITY, pictures.SCALES[1])
-        timed("drawing Compare", compare.values, look, pictures.VIEWS[0])
+        timed("drawing Compare", compare.values, look, point, pictures.VIEWS[0])
         timed("drawing Offsets", offsets.values, look, point, *overlay)
-        timed("drawing Attention", attention.values, look, block, pictures.REDUCTIONS[0], 0, attention.OPACITY)
-        timed("drawing Numbers", numbers.values, look)
+        timed("drawing Attention", attention.values, look, point, block, pictures.REDUCTIONS[0], 0, attention.OPACITY)
+        timed("drawing Numbers", numbers.values, look, point)
         drawn = [*pictures.both_boxes(look), pictures.sample_panels(look, point).to_array()]
         drawn.append(pictures.marked_overlay(look, point, stage, overlay[1], 0, *overlay[2:]).to_array())
         drawn.append(pictures.gate_overlay(look, block, pictures.REDUCTIONS[0], 0, attention.OPACITY).to_array())

@@ -10,6 +10,8 @@ from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
+GIVEN = ("block", "reduction", "channel", "opacity")
+SHOWN = ("block", "picture", "channel")
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -41,8 +43,10 @@ def build(first: Look) -> dict[str, Any]:
     return {"block": blocks, "picture": picture, "channel": channel, "reduction": reductions, "opacity": opacity}
 
 
-def values(look: Look, block: str | None, reduction: str, channel: int, opacity: float) -> list[Any]:
-    """Updates of block picker, picture and channel slider."""
+def values(
+    look: Look, point: tuple[float, float], block: str | None, reduction: str, channel: int, opacity: float
+) -> list[Any]:
+    """Updates of what SHOWN names."""
     labels = look.gate_labels
     if not labels:
         return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0)]
@@ -56,17 +60,17 @@ def values(look: Look, block: str | None, reduction: str, channel: int, opacity:
     ]
 
 
-def wire(key: gr.State, tab: dict[str, Any]) -> None:
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
-    settings = [tab[n] for n in ("block", "reduction", "channel", "opacity")]
-    shown = [tab[n] for n in ("block", "picture", "channel")]
+    settings = [tab[n] for n in GIVEN]
+    shown = [tab[n] for n in SHOWN]
 
-    def redraw(key: str, *settings: Any) -> list[Any]:
-        return values(told(recall, key), *settings)
+    def redraw(key: str, point: tuple[float, float], *settings: Any) -> list[Any]:
+        return values(told(recall, key), point, *settings)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    for name in ("block", "reduction", "channel", "opacity"):
-        tab[name].input(redraw, [key, *settings], shown, **quiet)
+    for name in GIVEN:
+        tab[name].input(redraw, [key, point, *settings], shown, **quiet)
 
 
 def _draw(look: Look, *settings: Any) -> str:

@@ -9,6 +9,9 @@ from dlka.ui.session import Look, recall
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
+GIVEN = ("view",)
+SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects")
+
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
@@ -58,8 +61,8 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def values(look: Look, view: str) -> list[Any]:
-    """Updates of all components, in the order of build()."""
+def values(look: Look, point: tuple[float, float], view: str) -> list[Any]:
+    """Updates of what SHOWN names, after a new look."""
     sheet = _crops(look)
     return [
         tables.headline(look),
@@ -72,7 +75,7 @@ def values(look: Look, view: str) -> list[Any]:
     ]
 
 
-def wire(key: gr.State, tab: dict[str, Any]) -> None:
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
     def change(key: str, view: str) -> list[Any]:

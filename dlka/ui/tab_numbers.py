@@ -9,10 +9,13 @@ from dlka.ui.session import Look, recall
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
+GIVEN = ()
+SHOWN = ("badges", "stages", "cost", "files")
+
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    badges, stages, cost, _ = values(first)
+    badges, stages, cost, _ = values(first, pictures.default_point(first))
     with gr.Tab("Numbers"):
         shown: dict[str, Any] = {"badges": gr.HTML(badges), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
         make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG", size="sm")
@@ -21,8 +24,8 @@ def build(first: Look) -> dict[str, Any]:
     return shown | {"make": make}
 
 
-def values(look: Look) -> list[Any]:
-    """Updates of badges, tables and files; the files of an earlier look go away, new ones are made when asked for."""
+def values(look: Look, point: tuple[float, float]) -> list[Any]:
+    """Updates of what SHOWN names; the files of an earlier look go away, new ones are made when asked for."""
     return [
         tables.badges(look),
         tables.table(tables.STAGE_COLUMNS, tables.stage_rows(look)),
@@ -31,7 +34,7 @@ def values(look: Look) -> list[Any]:
     ]
 
 
-def wire(key: gr.State, tab: dict[str, Any]) -> None:
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
     """Compressing all offsets takes longer than a look: only on demand."""
 
     def make(key: str) -> Any:

@@ -10,6 +10,8 @@ from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
+GIVEN = ("stage", "kind", "opacity", "scale")
+SHOWN = ("stage", "tap", "picture", "samples", "about")
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -62,8 +64,8 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def values(look: Look, middle: tuple[float, float], stage: str | None, *overlay: Any) -> list[Any]:
-    """Updates of stage, tap, picture, sample panels and the line about the stage, after a new look.
+def values(look: Look, point: tuple[float, float], stage: str | None, *overlay: Any) -> list[Any]:
+    """Updates of what SHOWN names, after a new look.
 
     overlay: kind, opacity and scale as they stand; the tap goes back to the mean.
     """
@@ -76,8 +78,8 @@ def values(look: Look, middle: tuple[float, float], stage: str | None, *overlay:
     return [
         gr.update(choices=labels, value=stage),
         gr.update(maximum=look.capture(stage).stage.taps, value=0),
-        _overlay(look, middle, stage, kind, 0, opacity, scale),
-        _samples(look, middle),
+        _overlay(look, point, stage, kind, 0, opacity, scale),
+        _samples(look, point),
         tables.about_stage(look, stage),
     ]
 

@@ -13,11 +13,13 @@ from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
+GIVEN = ()
+SHOWN = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js")  # one after the other, as one function
 
 
-def build(first: Look) -> gr.HTML:
-    """The tab's component, showing a first look."""
+def build(first: Look) -> dict[str, Any]:
+    """The tab's components, showing a first look."""
     with gr.Tab("Probe"):
         probe = gr.HTML(
             probe_value(first, pictures.default_point(first), kept=True),
@@ -27,7 +29,7 @@ def build(first: Look) -> gr.HTML:
             elem_id="probe",
         )
         gr.Markdown(words.PROBE, elem_classes="quiet", elem_id="probe-help")
-    return probe
+    return {"probe": probe}
 
 
 def add_up(asked: dict[str, Any]) -> str:
@@ -40,9 +42,13 @@ def see_field(asked: dict[str, Any]) -> str:
     return field_card(*(str(asked.get(name, "")) for name in ("key", "stage", "row", "column")))
 
 
-def value(look: Look, middle: tuple[float, float]) -> str:
-    """The component's value after a new look."""
-    return probe_value(look, middle)
+def values(look: Look, point: tuple[float, float]) -> list[Any]:
+    """The probe's value after a new look; a cell around the point is looked at first."""
+    return [probe_value(look, point)]
+
+
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+    """Nothing: the browser draws by itself."""
 
 
 def _read(name: str) -> str:

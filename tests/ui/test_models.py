@@ -137,7 +137,7 @@ def choose(page, label, option):
 def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch):
     drawn = []
     values = tab_numbers.values
-    monkeypatch.setattr(tab_numbers, "values", lambda look: (drawn.append(look.settings), values(look))[1])
+    monkeypatch.setattr(tab_numbers, "values", lambda look, at: (drawn.append(look.settings), values(look, at))[1])
     lines = here.locator(".models")
     assert "80 COCO classes" in lines.inner_text()
     assert here.locator(".models p").count() == 2

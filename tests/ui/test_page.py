@@ -7,6 +7,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from page_tabs import open_tab
 
 from dlka.ui.examples import examples
 
@@ -22,10 +23,6 @@ def wait_for_change(page, selector, old):
     )
 
 
-def tab(page, name):
-    page.get_by_role("tab", name=name).click()
-
-
 def upload(page, data, name, mime="image/png"):
     page.get_by_label("Remove Image").click()
     page.locator("#picture input[type=file]").set_input_files([{"name": name, "mimeType": mime, "buffer": data}])
@@ -39,12 +36,12 @@ def test_first_paint_is_a_finished_example(page):
 
 
 def test_tabs_show_their_pictures(page):
-    tab(page, "Offsets")
+    open_tab(page, "Offsets")
     page.locator("#offset-picture img").wait_for()
     page.locator("#sample-panels img").wait_for()
-    tab(page, "Attention")
+    open_tab(page, "Attention")
     page.locator("#attention-picture img").wait_for()
-    tab(page, "Numbers")
+    open_tab(page, "Numbers")
     assert page.locator(".badges .chip").count() == 6
     page.get_by_role("button", name="Make files").click()
     page.locator(".file-preview").wait_for()
@@ -96,14 +93,14 @@ def test_every_question_is_asked_once(page):
 
 
 def test_turning_deformation_off_answers_at_once(page):
-    tab(page, "Offsets")
+    open_tab(page, "Offsets")
     page.locator("#offset-picture img").wait_for()
     old = source(page, "#sample-panels")
     slider = page.locator("#strength input[type=range]")
     slider.focus()
     slider.press("Home")  # to the left end: 0
     wait_for_change(page, "#sample-panels", old)
-    tab(page, "Numbers")
+    open_tab(page, "Numbers")
     page.get_by_text("P3 5x5: dead").wait_for()
 
 
@@ -116,7 +113,7 @@ def test_views(page):
 
 
 def test_every_offset_overlay_and_stage(page):
-    tab(page, "Offsets")
+    open_tab(page, "Offsets")
     for control in ("Flow colours", "Arrows", "Sample density", "P5 7x7 d3", "Magnitude"):
         old = page.locator("#offset-picture img").get_attribute("src")
         page.get_by_label(control, exact=True).check()
@@ -127,7 +124,7 @@ def test_every_offset_overlay_and_stage(page):
 
 def test_a_click_chooses_the_cell_under_it(page):
     """The sample panels name the point; it must be the one that was clicked, in pixels of the picture."""
-    tab(page, "Offsets")
+    open_tab(page, "Offsets")
     image = page.locator("#offset-picture img")
     image.wait_for()
     box = image.bounding_box()
@@ -151,7 +148,7 @@ def fetch(page, selector):
 
 
 def test_attention_controls_redraw(page):
-    tab(page, "Attention")
+    open_tab(page, "Attention")
     for control in ("P4", "channel", "max abs"):
         old = page.locator("#attention-picture img").get_attribute("src")
         page.get_by_label(control, exact=True).check()
@@ -166,8 +163,8 @@ def test_fits_a_phone(browser, server, scheme):
     page = context.new_page()
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    for name in ("Compare", "Probe", "Offsets", "Attention", "Numbers"):
-        tab(page, name)
+    for name in ("Compare", "Probe", "What if", "Boxes", "Adapt", "Offsets", "Attention", "Numbers"):
+        open_tab(page, name)
         page.wait_for_timeout(200)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, name
     context.close()

@@ -6,6 +6,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
+from page_tabs import open_tab
 
 from dlka.images import read_image
 from dlka.render.reads import reads_at
@@ -19,7 +20,7 @@ DRAWN = """canvas => { const d = canvas.drawn;
 
 @pytest.fixture
 def probe(page):
-    page.get_by_role("tab", name="Probe").click()
+    open_tab(page, "Probe")
     ready(page)
     return page
 
@@ -195,7 +196,7 @@ def test_a_finger_chooses_a_cell(browser, server):
     page = context.new_page()
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    page.get_by_role("tab", name="Probe").click()
+    open_tab(page, "Probe")
     ready(page)
     picture = page.locator(".probe-picture")
     picture.scroll_into_view_if_needed()
@@ -253,7 +254,7 @@ def test_a_late_visitor_still_gets_the_first_comparison(browser, server):
     page = browser.new_page()
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    page.get_by_role("tab", name="Probe").click()
+    open_tab(page, "Probe")
     page.wait_for_timeout(1000)
     assert page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
     page.close()
@@ -264,7 +265,7 @@ def test_files_that_do_not_come_are_told(browser, server):
     page.route("**/offsets.bin", lambda route: route.fulfill(status=404, body="gone"))
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    page.get_by_role("tab", name="Probe").click()
+    open_tab(page, "Probe")
     page.get_by_text("The offsets did not arrive: press Compare, or reload the page.").wait_for(timeout=5000)
     assert not page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
     page.close()

@@ -1,0 +1,27 @@
+"""The tab "Adapt"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlka.ui.session import Look
+from dlka.ui.toolkit import gr
+
+GIVEN: tuple[str, ...] = ()
+SHOWN: tuple[str, ...] = ()
+
+
+def build(first: Look) -> dict[str, Any]:
+    """The tab's components, showing a first look."""
+    with gr.Tab("Adapt"):
+        gr.Markdown("Shrink, rotate, shift, blur or darken the picture, and watch samples and boxes follow.")
+    return {}
+
+
+def values(look: Look, point: tuple[float, float]) -> list[Any]:
+    """Updates of what SHOWN names, after a new look."""
+    return []
+
+
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+    """What the tab's own controls do."""

@@ -1,0 +1,27 @@
+"""The tab "Boxes"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlka.ui.session import Look
+from dlka.ui.toolkit import gr
+
+GIVEN: tuple[str, ...] = ()
+SHOWN: tuple[str, ...] = ()
+
+
+def build(first: Look) -> dict[str, Any]:
+    """The tab's components, showing a first look."""
+    with gr.Tab("Boxes"):
+        gr.Markdown("From one box back to the samples behind it.")
+    return {}
+
+
+def values(look: Look, point: tuple[float, float]) -> list[Any]:
+    """Updates of what SHOWN names, after a new look."""
+    return []
+
+
+def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+    """What the tab's own controls do."""
