@@ -31,11 +31,12 @@ from dlka.ui import (
 )
 from dlka.ui.examples import examples
 from dlka.ui.session import Look, Refused, Settings
+from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
-# A tab is a module: build(first look) -> its components by name; values(look, point, *GIVEN) -> updates of SHOWN after
-# a new look, point being where to look first; wire(key, point, components) for what its own controls do.
+# A tab is a module: NAME; build(first look) -> its components by name; values(look, point, *GIVEN) -> updates of SHOWN
+# after a new look, point being where to look first; wire(shared, components) for what its own controls do.
 TABS: tuple[Any, ...] = (
     tab_compare,
     tab_probe,
@@ -84,10 +85,12 @@ def build_app(first: Look) -> gr.Blocks:
         )
         key = gr.State(first.key, time_to_live=7200)
         point = gr.State(pictures.default_point(first), time_to_live=7200)
+        opened = gr.State(TABS[0].NAME, time_to_live=7200)
+        shared = Shared(key, point, opened)
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
-            with gr.Column(scale=3, min_width=320), gr.Tabs():
+            with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
                 tabs = [(tab, tab.build(first)) for tab in TABS]
 
         shown = [key, point, *(tab[n] for module, tab in tabs for n in module.SHOWN)]
@@ -123,13 +126,19 @@ def build_app(first: Look) -> gr.Blocks:
             lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
         ).then(**run)
         for module, tab in tabs:
-            module.wire(key, point, tab)
+            module.wire(shared, tab)
+        row.select(_name, outputs=opened, api_visibility="private", show_progress="hidden", queue=False)
         api.add()
     for page in PAGES:
         with app.route(page.NAME, page.PATH):
             gr.Navbar(main_page_name=MAIN)
             page.build()
     return app
+
+
+def _name(event: gr.SelectData) -> str:
+    """The name of the tab that was opened."""
+    return event.value
 
 
 def _look(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.ui.session import Look
+from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
+NAME = "Adapt"
 GIVEN: tuple[str, ...] = ()
 SHOWN: tuple[str, ...] = ()
 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    with gr.Tab("Adapt"):
+    with gr.Tab(NAME):
         gr.Markdown("Shrink, rotate, shift, blur or darken the picture, and watch samples and boxes follow.")
     return {}
 
@@ -23,5 +25,5 @@ def values(look: Look, point: tuple[float, float]) -> list[Any]:
     return []
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """What the tab's own controls do."""

@@ -6,10 +6,12 @@ from typing import Any
 
 from dlka.ui import files, pictures, words
 from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
+NAME = "Attention"
 GIVEN = ("block", "reduction", "channel", "opacity")
 SHOWN = ("block", "picture", "channel")
 
@@ -17,7 +19,7 @@ SHOWN = ("block", "picture", "channel")
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     block, reduction = first.gate_labels[0], pictures.REDUCTIONS[0]
-    with gr.Tab("Attention"):
+    with gr.Tab(NAME):
         with gr.Row():
             blocks = gr.Radio(first.gate_labels, value=block, label="D-LKA block")
             reductions = gr.Radio(pictures.REDUCTIONS, value=reduction, label="Reduction over channels")
@@ -60,7 +62,7 @@ def values(
     ]
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
     settings = [tab[n] for n in GIVEN]
     shown = [tab[n] for n in SHOWN]
@@ -70,7 +72,7 @@ def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
     for name in GIVEN:
-        tab[name].input(redraw, [key, point, *settings], shown, **quiet)
+        tab[name].input(redraw, [shared.key, shared.point, *settings], shown, **quiet)
 
 
 def _draw(look: Look, *settings: Any) -> str:

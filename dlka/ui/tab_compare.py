@@ -6,9 +6,11 @@ from typing import Any
 
 from dlka.ui import files, pictures, tables, words
 from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
+NAME = "Compare"
 GIVEN = ("view",)
 SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects")
 
@@ -16,7 +18,7 @@ SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "object
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     sheet = _crops(first)
-    with gr.Tab("Compare"):
+    with gr.Tab(NAME):
         headline = gr.HTML(tables.headline(first))
         view = gr.Radio(pictures.VIEWS, value=pictures.VIEWS[0], label="View", show_label=False)
         swipe = gr.ImageSlider(
@@ -75,14 +77,14 @@ def values(look: Look, point: tuple[float, float], view: str) -> list[Any]:
     ]
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
     def change(key: str, view: str) -> list[Any]:
         return _view(told(recall, key), view)
 
     tab["view"].input(
-        change, [key, tab["view"]], [tab["swipe"], tab["flat"]], api_visibility="private", show_progress="hidden"
+        change, [shared.key, tab["view"]], [tab["swipe"], tab["flat"]], api_visibility="private", show_progress="hidden"
     )
 
 

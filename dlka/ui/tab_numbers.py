@@ -6,9 +6,11 @@ from typing import Any
 
 from dlka.ui import files, pictures, tables, words
 from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
+NAME = "Numbers"
 GIVEN = ()
 SHOWN = ("badges", "stages", "cost", "files")
 
@@ -16,7 +18,7 @@ SHOWN = ("badges", "stages", "cost", "files")
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     badges, stages, cost, _ = values(first, pictures.default_point(first))
-    with gr.Tab("Numbers"):
+    with gr.Tab(NAME):
         shown: dict[str, Any] = {"badges": gr.HTML(badges), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
         make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG", size="sm")
         shown["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
@@ -34,11 +36,11 @@ def values(look: Look, point: tuple[float, float]) -> list[Any]:
     ]
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Compressing all offsets takes longer than a look: only on demand."""
 
     def make(key: str) -> Any:
         look = told(recall, key)
         return gr.update(value=files.downloads(look, pictures.summary_overlay(look)), visible=True)
 
-    tab["make"].click(make, key, tab["files"], api_visibility="private")
+    tab["make"].click(make, shared.key, tab["files"], api_visibility="private")

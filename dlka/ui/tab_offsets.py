@@ -6,10 +6,12 @@ from typing import Any
 
 from dlka.ui import files, pictures, tables, words
 from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
+NAME = "Offsets"
 GIVEN = ("stage", "kind", "opacity", "scale")
 SHOWN = ("stage", "tap", "picture", "samples", "about")
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -19,7 +21,7 @@ def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     stage, middle = first.stage_labels[0], pictures.default_point(first)
     kind, scale = pictures.OVERLAYS[0], pictures.SCALES[1]
-    with gr.Tab("Offsets"):
+    with gr.Tab(NAME):
         with gr.Row():
             stages = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)
             kinds = gr.Radio(pictures.OVERLAYS, value=kind, label="Overlay", min_width=320)
@@ -84,7 +86,7 @@ def values(look: Look, point: tuple[float, float], stage: str | None, *overlay: 
     ]
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
     overlay = [tab[n] for n in ("stage", "kind", "tap", "opacity", "scale")]
 
@@ -105,10 +107,14 @@ def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
             return [gr.skip(), gr.skip(), gr.skip()]
         return [clicked, _overlay(look, clicked, *overlay), _samples(look, clicked)]
 
-    tab["stage"].input(choose_stage, [key, point, *overlay], [tab["tap"], tab["picture"], tab["about"]], **QUIET)
+    tab["stage"].input(
+        choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["picture"], tab["about"]], **QUIET
+    )
     for name in ("kind", "scale", "tap", "opacity"):
-        tab[name].input(redraw, [key, point, *overlay], tab["picture"], trigger_mode="always_last", **QUIET)
-    tab["picture"].select(choose_point, [key, *overlay], [point, tab["picture"], tab["samples"]], **QUIET)
+        tab[name].input(
+            redraw, [shared.key, shared.point, *overlay], tab["picture"], trigger_mode="always_last", **QUIET
+        )
+    tab["picture"].select(choose_point, [shared.key, *overlay], [shared.point, tab["picture"], tab["samples"]], **QUIET)
 
 
 def _overlay(look: Look, point: tuple[float, float], *overlay: Any) -> str:

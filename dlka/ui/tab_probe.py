@@ -9,10 +9,12 @@ from dlka.ui import pictures, words
 from dlka.ui.field_card import field_card
 from dlka.ui.probe_data import probe_value
 from dlka.ui.session import Look
+from dlka.ui.shared import Shared
 from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
+NAME = "Probe"
 GIVEN = ()
 SHOWN = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js")  # one after the other, as one function
@@ -20,7 +22,7 @@ SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js")  # one after the 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    with gr.Tab("Probe"):
+    with gr.Tab(NAME):
         probe = gr.HTML(
             probe_value(first, pictures.default_point(first), kept=True),
             html_template=_read("probe.html"),
@@ -47,7 +49,7 @@ def values(look: Look, point: tuple[float, float]) -> list[Any]:
     return [probe_value(look, point)]
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Nothing: the browser draws by itself."""
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.ui.session import Look
+from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
+NAME = "What if"
 GIVEN: tuple[str, ...] = ()
 SHOWN: tuple[str, ...] = ()
 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    with gr.Tab("What if"):
+    with gr.Tab(NAME):
         gr.Markdown(
             "What happens when offsets are changed: scaled, off, shuffled, taken from another picture, gates off."
         )
@@ -25,5 +27,5 @@ def values(look: Look, point: tuple[float, float]) -> list[Any]:
     return []
 
 
-def wire(key: gr.State, point: gr.State, tab: dict[str, Any]) -> None:
+def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """What the tab's own controls do."""

@@ -1,0 +1,43 @@
+"""What all tabs of the page share, and how a tab that takes long to draw waits until it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlka.ui.toolkit import gr
+
+
+@dataclass(frozen=True)
+class Shared:
+    """gr.States. key: of the look that is shown; point: (x, y) of the chosen point, pixels of the picture; opened: the
+    name of the tab that is seen."""
+
+    key: gr.State
+    point: gr.State
+    opened: gr.State
+
+
+def when_seen(
+    shared: Shared, name: str, draw: Callable[..., list[Any]], inputs: Sequence[Any], outputs: Sequence[Any]
+) -> None:
+    """Draw a tab when it is opened, and after every new look while it is seen; never twice for the same look.
+
+    draw(key, *values of inputs) -> values of outputs.
+    """
+    drawn = gr.State("", time_to_live=7200)
+
+    def run(key: str, opened: str, last: str, *given: Any) -> list[Any]:
+        if opened != name or key == last:
+            return [gr.skip() for _ in (drawn, *outputs)]
+        return [key, *draw(key, *given)]
+
+    for state in (shared.key, shared.opened):
+        state.change(
+            run,
+            [shared.key, shared.opened, drawn, *inputs],
+            [drawn, *outputs],
+            api_visibility="private",
+            trigger_mode="always_last",
+        )
