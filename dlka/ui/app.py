@@ -127,7 +127,8 @@ def build_app(first: Look) -> gr.Blocks:
         ).then(**run)
         for module, tab in tabs:
             module.wire(shared, tab)
-        row.select(_name, outputs=opened, api_visibility="private", show_progress="hidden", queue=False)
+        # In the queue: an answer past it does not tell the page that a State has changed.
+        row.select(_name, outputs=opened, api_visibility="private", show_progress="hidden")
         api.add()
     for page in PAGES:
         with app.route(page.NAME, page.PATH):
