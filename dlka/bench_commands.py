@@ -103,8 +103,10 @@ def page(args: argparse.Namespace) -> int:
     rows = [{"over HTTP, ms": k} | {c: v.get(c) for c in ("least", "median", "most")} for k, v in asked.items()]
     print(f"\n{table(rows)}")
     memory = ", ".join(f"{megabytes:.0f} MB {when}" for when, megabytes in result["memory"].items())
-    where = result["machine"]
-    print(f"\nResident: {memory}. {result['compares']} comparisons of different pictures at 640 px.")
+    where, frames = result["machine"], result["frames"]
+    said = frames if isinstance(frames, str) else ", ".join(f"{k} {v:.0f}" for k, v in frames.items())
+    print(f"\nFrames of the probe under a moving pointer: {said}.")
+    print(f"Resident: {memory}. {result['compares']} comparisons of different pictures at 640 px.")
     print(f"{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     write_json(args.json, result)

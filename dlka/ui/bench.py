@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from dlka.images import read_image
+from dlka.ui.bench_frames import probe_frames
 from dlka.ui.bench_visitor import Visitor
 from dlka.ui.examples import examples
 
@@ -35,7 +36,8 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
 
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
     comparison as in bench_parts, "compare" and "overlay" (least, median, and worst of a control's change, from the
-    request to the finished answer), "memory" (MB after the start and after the comparisons), "compares".
+    request to the finished answer), "memory" (MB after the start and after the comparisons), "frames" (see
+    `probe_frames`), "compares".
 
     Raises ValueError for fewer than one comparison, ChildProcessError where the page does not start, and what
     `Visitor.change` raises.
@@ -55,6 +57,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
             visitor.values["Overlay"] = ("Flow colours", "Magnitude")[len(overlay) % 2]
             overlay.append(visitor.change("Overlay", "input"))
         memory["after the comparisons"] = _megabytes(process)
+        frames = probe_frames(url)
     parts = subprocess.run(
         [sys.executable, "-m", "dlka.ui.bench_parts", str(time.time())], capture_output=True, text=True, check=False
     )
@@ -66,6 +69,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
         "compare": _spread(compare),
         "overlay": _spread(overlay),
         "memory": memory,
+        "frames": frames,
         "compares": compares,
     }
 

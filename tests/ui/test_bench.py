@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from dlka.images import read_image
-from dlka.ui import bench, bench_parts, session
+from dlka.ui import bench, bench_frames, bench_parts, session
 from dlka.ui.bench_visitor import Visitor
 
 
@@ -36,6 +36,19 @@ def test_what_the_page_refuses_is_an_error(server):
         visitor.change("Compare", "click")
 
 
+def test_frames_of_the_probe_are_counted_while_it_draws(page):
+    measured = bench_frames.frames(page)
+    assert 0 < measured["a second"] <= 1000
+    drawn = page.evaluate("() => document.querySelector('.probe-picture').drawn.cell")
+    page.evaluate(bench_frames.MOVE, 7)
+    assert page.evaluate("() => document.querySelector('.probe-picture').drawn.cell") != drawn
+
+
+def test_without_a_browser_no_frames_are_counted(monkeypatch):
+    monkeypatch.setattr(bench_frames, "BROWSERS", ())
+    assert bench_frames.probe_frames("").startswith("not measured")
+
+
 def test_pictures_are_different_and_of_one_size():
     shown = [read_image(data) for data in bench.pictures(3)]
     assert {picture.shape for picture in shown} == {(1080, 810, 3)}
@@ -47,9 +60,10 @@ def test_bench_page_says_what_it_measured(server, monkeypatch):
     monkeypatch.setattr(bench, "_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
     answer = subprocess.CompletedProcess([], 0, f"a library said something\n{json.dumps(parts)}\n", "")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr(bench, "probe_frames", lambda url: {})
     result = bench.bench_page(3)
     assert json.loads(json.dumps(result)) == result
-    assert set(result) == {"start", "phases", "parts", "compare", "overlay", "memory", "compares"}
+    assert set(result) == {"start", "phases", "parts", "compare", "overlay", "memory", "frames", "compares"}
     for spread in (result["compare"], result["overlay"]):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"]
     assert min(result["memory"].values()) > 100
@@ -75,6 +89,7 @@ def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
     monkeypatch.setattr(bench, "pictures", lambda count: [])
     answer = subprocess.CompletedProcess([], 1, "", "Traceback\n  a line\nValueError: no weights\n")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr(bench, "probe_frames", lambda url: {})
     monkeypatch.setattr(bench, "Visitor", lambda url: None)
     with pytest.raises(ChildProcessError, match=r"^The page could not be started in parts: ValueError: no weights$"):
         bench.bench_page(1)
