@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import files, pictures, tables, words
+from dlka import render
+from dlka.ui import address, files, pictures, tables, words
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
 from dlka.ui.told import told
@@ -98,23 +99,37 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         taps = look.capture(stage).stage.taps
         tap = tap if tap <= taps else 0
         picture = _overlay(look, point, stage, kind, tap, *rest)
-        return [gr.update(maximum=taps, value=tap), picture, tables.about_stage(look, stage)]
+        return [
+            gr.update(maximum=taps, value=tap),
+            picture,
+            tables.about_stage(look, stage),
+            _address(look, stage, point),
+        ]
 
     def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> list[Any]:
         look = told(recall, key)
         clicked = look.frame.pixel_of(*event.index)
         if clicked is None or not overlay[0]:  # on the legend, or a model without stages
-            return [gr.skip(), gr.skip(), gr.skip()]
-        return [clicked, _overlay(look, clicked, *overlay), _samples(look, clicked)]
+            return [gr.skip()] * 4
+        return [
+            clicked,
+            _overlay(look, clicked, *overlay),
+            _samples(look, clicked),
+            _address(look, overlay[0], clicked),
+        ]
 
     tab["stage"].input(
-        choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["picture"], tab["about"]], **QUIET
+        choose_stage,
+        [shared.key, shared.point, *overlay],
+        [tab["tap"], tab["picture"], tab["about"], shared.address],
+        **QUIET,
     )
     for name in ("kind", "scale", "tap", "opacity"):
         tab[name].input(
             redraw, [shared.key, shared.point, *overlay], tab["picture"], trigger_mode="always_last", **QUIET
         )
-    tab["picture"].select(choose_point, [shared.key, *overlay], [shared.point, tab["picture"], tab["samples"]], **QUIET)
+    chosen = [shared.point, tab["picture"], tab["samples"], shared.address]
+    tab["picture"].select(choose_point, [shared.key, *overlay], chosen, **QUIET)
 
 
 def _overlay(look: Look, point: tuple[float, float], *overlay: Any) -> str:
@@ -123,3 +138,8 @@ def _overlay(look: Look, point: tuple[float, float], *overlay: Any) -> str:
 
 def _samples(look: Look, point: tuple[float, float]) -> str:
     return files.picture(pictures.sample_panels(look, point), "samples.png")
+
+
+def _address(look: Look, stage: str, point: tuple[float, float]) -> str:
+    """What the address says of the stage and of the cell that were chosen."""
+    return address.encode_place(stage, render.cell_at(point, look.capture(stage), look.dlka.letterbox))
