@@ -19,15 +19,18 @@ SCALES = ("All stages", "This stage")
 REDUCTIONS = (*render.REDUCTIONS, "channel")
 
 
+def boxes(look: Look, side: str) -> Canvas:
+    """All boxes of one model in its accent. side: "dlka" or "baseline"."""
+    if side == "dlka":
+        found, colour, title = look.dlka, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
+    else:
+        found, colour, title = look.baseline, palette.BASELINE, f"Baseline: {look.settings.baseline}"
+    return render.draw_boxes(look.image, found.detections, look.names, colour, title)
+
+
 def both_boxes(look: Look) -> tuple[np.ndarray, np.ndarray]:
     """(baseline, D-LKA) pictures of equal size with all boxes in each model's accent."""
-    left = render.draw_boxes(
-        look.image, look.baseline.detections, look.names, palette.BASELINE, f"Baseline: {look.settings.baseline}"
-    )
-    right = render.draw_boxes(
-        look.image, look.dlka.detections, look.names, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
-    )
-    first, second = render.same_size(left.to_array(), right.to_array())
+    first, second = render.same_size(*(boxes(look, side).to_array() for side in ("baseline", "dlka")))
     return first, second
 
 
