@@ -6,18 +6,19 @@ import json
 from pathlib import Path
 
 from dlka.ui import address
+from dlka.ui.session import Look
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("link")
 
 
-def build() -> gr.HTML:
-    """The component. Its value, sent by the server, is a part of a query string that goes into the browser's address.
+def build(first: Look) -> gr.HTML:
+    """The component, for a first look. What the server sends as its value goes into the browser's address.
 
-    Where the page is opened with an address of its own, the component's value is that query string and it submits.
+    That is a part of a query string; a key without a value leaves the address. Where the page is opened with an address of its own, the component's value is that query string and it submits.
     """
     return gr.HTML(
-        "",
+        address.encode(first),
         html_template=(FOLDER / "link.html").read_text(encoding="utf-8"),
         js_on_load=(FOLDER / "link.js").read_text(encoding="utf-8"),
         keys=json.dumps(address.KEYS),

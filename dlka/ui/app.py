@@ -99,7 +99,7 @@ def build_app(first: Look) -> gr.Blocks:
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
-                link = address_link.build()
+                link = address_link.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
                 tabs = [(tab, tab.build(first)) for tab in TABS]
         for tab in row.children:

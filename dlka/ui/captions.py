@@ -13,6 +13,7 @@ import numpy as np
 from dlka import render
 from dlka.render.legend import cells_and_pixels, number
 from dlka.types import KINDS, SIZES, size_of
+from dlka.ui.pictures import crops_of
 from dlka.ui.session import Look
 
 FEW = 6  # objects that are named one by one
@@ -49,7 +50,7 @@ def difference(look: Look) -> str:
 
 
 def crops(look: Look) -> str:
-    found = render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    found = crops_of(look)
     named = ", ".join(crop.caption for crop in found[:FEW]) + (", ..." if len(found) > FEW else "")
     return f"Close-ups of {len(found)} small objects that only one model found, {subject(look)}: {named or 'none'}."
 

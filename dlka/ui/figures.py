@@ -57,7 +57,7 @@ def difference(look: Look) -> Figure:
 
 def crops(look: Look) -> Figure:
     """Close-ups of the small objects that only one model found."""
-    found = render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    found = pictures.crops_of(look)
     shown = np.array([crop.box for crop in found], np.float32).reshape(-1, 4)
     return Figure(render.contact_sheet(look.image, found), captions.crops(look), {"shown_boxes": shown} | _both(look))
 
@@ -83,7 +83,7 @@ def offsets(
     else:
         arrays["mean_offset"] = render.mean_offset(capture, number)
     if x is not None and y is not None:
-        _on_picture(look, x, y)
+        _check_point(x, y)
         render.mark_point(paper, (x, y))
         arrays |= _reads(look, stage, (x, y))
     return Figure(paper, captions.offsets(look, stage, overlay, tap, opacity, scale, x, y), arrays)
@@ -91,7 +91,7 @@ def offsets(
 
 def samples(look: Look, x: float, y: float) -> Figure:
     """Where every stage reads for the cell at a point, and both stages of each block composed."""
-    _on_picture(look, x, y)
+    _check_point(x, y)
     arrays = {f"{view}/{name}": value for view in look.views for name, value in _reads(look, view, (x, y)).items()}
     return Figure(pictures.sample_panels(look, (x, y)), captions.samples(look, x, y), arrays)
 
@@ -187,10 +187,10 @@ def _reads(look: Look, view: str, point: tuple[float, float]) -> Arrays:
     return {"cell": cell, "samples": found.samples, "regular": found.regular, "zero": found.zero}
 
 
-def _on_picture(look: Look, x: float, y: float) -> None:
-    height, width = look.image.shape[:2]
-    if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-        raise Refused(f"Point: expected inside the picture of {width} x {height} pixels; got ({x:g}, {y:g}).")
+def _check_point(x: float, y: float) -> None:
+    """Cells of the padding lie beyond the picture, so that a point may, too."""
+    if not (abs(x) < 1e6 and abs(y) < 1e6):
+        raise Refused(f"Point: expected pixels of the picture; got ({x:g}, {y:g}).")
 
 
 def _on_map(offset: np.ndarray, row: int, column: int) -> None:

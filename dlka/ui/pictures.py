@@ -53,8 +53,13 @@ def difference(look: Look) -> Canvas:
 
 def crops(look: Look) -> Paper | None:
     """Close-ups of the small objects that only one model found; None where there are none."""
-    found = render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    found = crops_of(look)
     return render.contact_sheet(look.image, found) if found else None
+
+
+def crops_of(look: Look) -> list[render.Crop]:
+    """The small objects that only one model found, smallest first."""
+    return render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
 
 
 def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:

@@ -45,4 +45,6 @@ watch("value", () => {
 if (JSON.parse(props.keys).some((key) => opened.has(key))) {
   props.value = location.search;
   trigger("submit");
+} else {
+  parts = Object.fromEntries(new URLSearchParams(props.value)); // written with whatever is chosen first, or copied
 }
