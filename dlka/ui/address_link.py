@@ -15,7 +15,8 @@ FOLDER = Path(__file__).with_name("link")
 def build(first: Look) -> gr.HTML:
     """The component, for a first look. What the server sends as its value goes into the browser's address.
 
-    That is a part of a query string; a key without a value leaves the address. Where the page is opened with an address of its own, the component's value is that query string and it submits.
+    That is a part of a query string; a key without a value leaves the address. Where the page is opened with an address
+    of its own, the component's value is that query string and it submits.
     """
     return gr.HTML(
         address.encode(first),
