@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 import cv2
@@ -128,6 +129,14 @@ class Paper:
         told = {"Title": self._title, "Subject": caption, "CreationDate": None}
         FigureCanvasPdf(self.figure).print_pdf(out, metadata=told)
         return out.getvalue()
+
+    def save(self, path: str | Path, caption: str = "") -> None:
+        """Write it to a file that ends in .png, .svg or .pdf. Raises ValueError for another ending."""
+        path = Path(path)
+        writers = {".png": self.to_png, ".svg": lambda: self.to_svg(caption), ".pdf": lambda: self.to_pdf(caption)}
+        if path.suffix.lower() not in writers:
+            raise ValueError(f"{path.name}: expected a name that ends in {', '.join(writers)}")
+        path.write_bytes(writers[path.suffix.lower()]())
 
     @property
     def _title(self) -> str:
