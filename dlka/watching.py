@@ -48,8 +48,7 @@ class Seen:
     """What was seen in the last forward pass; layers are numbered in the order they ran, one for each offset group.
 
     The stride of a layer is the model's input over the map that it samples, rounded; a capture has the vertical one.
-    Where the model does not take a tensor
-    [N, C, h, w], the picture's own size stands for its input's.
+    Where the model does not take a tensor [N, C, h, w], the picture's own size stands for its input's.
     """
 
     calls: Calls

@@ -32,6 +32,7 @@ from dlka.ui import (
     tab_offsets,
     tab_probe,
     tab_what_if,
+    tools,
     words,
 )
 from dlka.ui.examples import examples
@@ -170,6 +171,8 @@ def build_app(first: Look) -> gr.Blocks:
             concurrency_limit=1,
         )
         api.add()
+        if tools.available():
+            tools.add()
     for page in PAGES:
         with app.route(page.NAME, page.PATH):
             gr.Navbar(main_page_name=MAIN)
@@ -228,8 +231,12 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         state_session_capacity=200,
         enable_monitoring=False,
         footer_links=["api"],
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         quiet=not block,
         ssr_mode=False,
+        mcp_server=tools.available(),
     )
+    tools.keep(app)
+    if block:
+        app.block_thread()
     return app
