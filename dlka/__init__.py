@@ -1,7 +1,7 @@
 """YOLOv8 with Deformable Large Kernel Attention (D-LKA), and pictures of where it looks.
 
-``dlka.YOLO`` and ``dlka.deform_dwconv2d`` are imported when they are first used: ``import dlka`` alone needs neither
-torch nor ultralytics.
+``dlka.YOLO``, ``dlka.deform_dwconv2d`` and ``dlka.watch`` are imported when they are first used: ``import dlka`` alone
+needs neither torch nor ultralytics.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlka.models.yolo import YOLO
     from dlka.ops import deform_dwconv2d
+    from dlka.watching import watch
 
 __version__ = "0.1.0"
-__all__ = ["YOLO", "__version__", "deform_dwconv2d"]
+__all__ = ["YOLO", "__version__", "deform_dwconv2d", "watch"]
 
-_HOMES = {"YOLO": "dlka.models.yolo", "deform_dwconv2d": "dlka.ops"}
+_HOMES = {"YOLO": "dlka.models.yolo", "deform_dwconv2d": "dlka.ops", "watch": "dlka.watching"}
 
 
 def __getattr__(name: str) -> Any:

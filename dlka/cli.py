@@ -144,6 +144,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="FILE", help="(default: the model's name with the format's suffix)")
     sub.add_argument("--internals", action="store_true", help="offsets and gates as further outputs")
 
+    sub = command("replay", run.replay, "make a figure again from its recipe, and say whether it is the same")
+    sub.add_argument("recipe", metavar="RECIPE.json")
+    sub.add_argument("--image", metavar="FILE", help="the picture, where the recipe does not bring it")
+    sub.add_argument("--out", metavar="DIR", help="gets figure.npz, .svg, .pdf, .png, .txt and .recipe.json")
+
     sub = command("serve", run.serve, "start the page")
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     sub.add_argument("--port", type=int, default=7860, help="(default: %(default)s)")

@@ -188,6 +188,18 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
+def replay(args: argparse.Namespace) -> int:
+    from dlka.ui.replay import replay as run
+    from dlka.ui.replay import write
+
+    made = run(args.recipe, args.image)
+    print(made.figure.caption)
+    print("\n".join(made.told))
+    if args.out:
+        print(f"Written: {', '.join(map(str, write(made, args.out)))}.")
+    return 0 if made.same else 1
+
+
 def serve(args: argparse.Namespace) -> int:
     from dlka.ui.app import serve as run
 

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "bench_commands": {"jobs", "ui", "printing"},
     "printing": set(),
     "__main__": {"cli"},
-    "": {"models", "ops"},
+    "watching": {"types", "inference", "render", "stage_stats"},
+    "": {"models", "ops", "watching"},
 }
 # Library -> the only places that may import it.
 ONLY_IN = {

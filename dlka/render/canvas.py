@@ -9,11 +9,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -113,12 +116,31 @@ class Paper:
         """The same pixels as a PNG file."""
         return png(self.to_array())
 
-    def to_svg(self) -> bytes:
-        """An SVG file: photographs as pixels; points, arrows and text as vectors."""
+    def to_svg(self, caption: str = "") -> bytes:
+        """An SVG file: photographs as pixels; points, arrows and text as vectors. caption: its description (desc)."""
         out = io.BytesIO()
-        title = self.legend[0] if self.legend else "dlka"
-        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Title": title})
+        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Title": self._title})
+        described = f"</title>\n <desc>{escape(caption)}</desc>".encode()
+        return out.getvalue().replace(b"</title>", described, 1) if caption else out.getvalue()
+
+    def to_pdf(self, caption: str = "") -> bytes:
+        """A PDF file of one page, like to_svg. caption: the document's subject."""
+        out = io.BytesIO()
+        told = {"Title": self._title, "Subject": caption, "CreationDate": None}
+        FigureCanvasPdf(self.figure).print_pdf(out, metadata=told)
         return out.getvalue()
+
+    def save(self, path: str | Path, caption: str = "") -> None:
+        """Write it to a file that ends in .png, .svg or .pdf. Raises ValueError for another ending."""
+        path = Path(path)
+        writers = {".png": self.to_png, ".svg": lambda: self.to_svg(caption), ".pdf": lambda: self.to_pdf(caption)}
+        if path.suffix.lower() not in writers:
+            raise ValueError(f"{path.name}: expected a name that ends in {', '.join(writers)}")
+        path.write_bytes(writers[path.suffix.lower()]())
+
+    @property
+    def _title(self) -> str:
+        return self.legend[0] if self.legend else "dlka"
 
 
 class Canvas(Paper):

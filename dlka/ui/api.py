@@ -15,6 +15,7 @@ from dlka.render import cell_at, grid_points, sample_points
 from dlka.ui import files, pictures, tables
 from dlka.ui.models import partner
 from dlka.ui.session import Look, Refused, Settings, look
+from dlka.ui.source import source_of
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
@@ -24,7 +25,7 @@ DEFAULT = Settings()
 def add() -> None:
     """Register the endpoints on the Blocks that is being built."""
     for function in (compare, stages, offset_overlay, attention_overlay, probe):
-        gr.api(_sentences(function), api_name=function.__name__, concurrency_id="models", concurrency_limit=1)
+        gr.api(sentences(function), api_name=function.__name__, concurrency_id="models", concurrency_limit=1)
 
 
 def compare(
@@ -120,10 +121,10 @@ def _look(image: Any, **settings: Any) -> Look:
     asked = Settings(**settings)
     if not settings.get("baseline"):
         asked = replace(asked, baseline=partner(asked.dlka, DEFAULT.baseline))
-    return look(read_image(image["path"]), asked)
+    return look(read_image(image["path"]), asked, source_of(image["path"]))
 
 
-def _sentences(function: Any) -> Any:
+def sentences(function: Any) -> Any:
     """The same endpoint, whose refusals reach the caller as one sentence."""
 
     @functools.wraps(function)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 
 from dlka.images import read_image
 from dlka.ui import (
+    address,
+    address_link,
     api,
     controls,
     files,
@@ -27,11 +32,13 @@ from dlka.ui import (
     tab_offsets,
     tab_probe,
     tab_what_if,
+    tools,
     words,
 )
 from dlka.ui.examples import examples
 from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.shared import Shared
+from dlka.ui.source import source_of
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
@@ -65,14 +72,18 @@ THEME = gr.themes.Base(
 
 def first_picture() -> np.ndarray:
     """The first example, RGB [H, W, 3] uint8."""
-    return read_image(next(iter(examples().values())))
+    return read_image(_first_file())
+
+
+def _first_file() -> Path:
+    return next(iter(examples().values()))
 
 
 def first_look() -> Look:
     """What the page opens with: the first example, compared by models that are ready from then on."""
     image = first_picture()
     session.warm_up(image, Settings())
-    return session.look(image, Settings())
+    return session.look(image, Settings(), source_of(_first_file()))
 
 
 def build_app(first: Look) -> gr.Blocks:
@@ -86,25 +97,46 @@ def build_app(first: Look) -> gr.Blocks:
         key = gr.State(first.key, time_to_live=7200)
         point = gr.State(pictures.default_point(first), time_to_live=7200)
         opened = gr.State(TABS[0].NAME, time_to_live=7200)
-        shared = Shared(key, point, opened)
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
+                link = address_link.build(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
                 tabs = [(tab, tab.build(first)) for tab in TABS]
+        for tab in row.children:
+            tab.id = tab.label  # so that an address can open it
+        shared = Shared(key, point, opened, link)
+        offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
-        shown = [key, point, *(tab[n] for module, tab in tabs for n in module.SHOWN)]
-        inputs = [key, *(asked[n] for n in ASKED), *(tab[n] for module, tab in tabs for n in module.GIVEN)]
+        shown = [key, point, link, *(tab[n] for module, tab in tabs for n in module.SHOWN)]
+        given = [tab[n] for module, tab in tabs for n in module.GIVEN]
+        inputs = [key, *(asked[n] for n in ASKED), *given]
 
-        def run_both(shown_key: str, *given: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+        def run_both(shown_key: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
             """Run both models on the picture and redraw every tab, unless that is what they show."""
-            look = told(_look, *given[: len(ASKED)], progress=progress)
+            look = told(_look, *values[: len(ASKED)], progress=progress)
             if look.key == shown_key:  # a control that the page itself has moved asks once more
                 return [gr.skip() for _ in shown]
             progress(0.8, "Drawing")
-            middle, own = pictures.default_point(look), iter(given[len(ASKED) :])
-            drawings = [PAINTERS.submit(tab.values, look, middle, *islice(own, len(tab.GIVEN))) for tab in TABS]
-            return [look.key, middle, *(value for drawing in drawings for value in drawing.result())]
+            return _shown(look, pictures.default_point(look), address.encode(look), values[len(ASKED) :])
+
+        def restore(query: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+            """Show what the address asks for that the page was opened with."""
+            wanted = address.decode(query, [tab.NAME for tab in TABS])
+            file, settings = examples()[wanted.example], wanted.settings
+            look = told(_look, str(file), *(getattr(settings, n) for n in (*SIDES, *SETTINGS)), progress=progress)
+            wanted, stage, point = address.place(look, wanted)
+            if wanted.wrong:
+                gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)
+            own = [stage if stage and c is offsets["stage"] else v for c, v in zip(given, values)]
+            tab = wanted.tab or TABS[0].NAME
+            place = address.encode_place(wanted.stage, wanted.cell)
+            parts = "&".join((address.encode(look), place, urlencode({"tab": tab})))
+            drawn = _shown(look, point or pictures.default_point(look), parts, own)
+            classes = gr.update(choices=list(look.names.values()), value=list(settings.classes))
+            controls = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
+            lines = model_words.lines(settings.dlka, settings.baseline)
+            return [str(file), wanted.example, *controls, lines, gr.Tabs(selected=tab), tab, *drawn]
 
         run: dict[str, Any] = {
             "fn": run_both,
@@ -128,8 +160,19 @@ def build_app(first: Look) -> gr.Blocks:
         for module, tab in tabs:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed.
-        row.select(_name, outputs=opened, api_visibility="private", show_progress="hidden")
+        row.select(_name, outputs=[opened, link], api_visibility="private", show_progress="hidden")
+        restored = [asked["image"], asked["example"], *(asked[n] for n in (*SIDES, *SETTINGS)), lines, row, opened]
+        link.submit(
+            restore,
+            [link, *given],
+            [*restored, *shown],
+            api_visibility="private",
+            concurrency_id="models",
+            concurrency_limit=1,
+        )
         api.add()
+        if tools.available():
+            tools.add()
     for page in PAGES:
         with app.route(page.NAME, page.PATH):
             gr.Navbar(main_page_name=MAIN)
@@ -137,9 +180,16 @@ def build_app(first: Look) -> gr.Blocks:
     return app
 
 
-def _name(event: gr.SelectData) -> str:
-    """The name of the tab that was opened."""
-    return event.value
+def _name(event: gr.SelectData) -> tuple[str, str]:
+    """The name of the tab that was opened, and the same for the address."""
+    return event.value, urlencode({"tab": event.value})
+
+
+def _shown(look: Look, point: tuple[float, float], parts: str, given: Sequence[Any]) -> list[Any]:
+    """Values of all that is shown. point: where to look first; parts: for the address; given: what all tabs asked."""
+    own = iter(given)
+    drawings = [PAINTERS.submit(tab.values, look, point, *islice(own, len(tab.GIVEN))) for tab in TABS]
+    return [look.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
 
 
 def _look(
@@ -157,7 +207,8 @@ def _look(
         raise Refused("There is no picture yet: drop one, paste one, or choose an example.")
     pixels = read_image(image)
     progress(0.3, "Both models look")
-    return session.look(pixels, Settings(dlka, baseline, confidence, iou, int(size), tuple(classes), strength))
+    settings = Settings(dlka, baseline, confidence, iou, int(size), tuple(classes), strength)
+    return session.look(pixels, settings, source_of(image))
 
 
 def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
@@ -180,8 +231,12 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         state_session_capacity=200,
         enable_monitoring=False,
         footer_links=["api"],
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         quiet=not block,
         ssr_mode=False,
+        mcp_server=tools.available(),
     )
+    tools.keep(app)
+    if block:
+        app.block_thread()
     return app

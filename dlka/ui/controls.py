@@ -9,11 +9,9 @@ from dlka.models.catalog import cards
 from dlka.ui import model_words
 from dlka.ui.examples import examples
 from dlka.ui.inputs import picture_input
-from dlka.ui.models import baseline_models, dlka_models, partner
+from dlka.ui.models import SIZES, baseline_models, dlka_models, partner
 from dlka.ui.session import Look
 from dlka.ui.toolkit import gr
-
-SIZES = (320, 416, 512, 640, 960, 1280)
 
 
 def build(first: Look) -> dict[str, Any]:

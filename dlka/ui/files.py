@@ -9,11 +9,13 @@ import tempfile
 import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dlka import render
-from dlka.ui import tables
+from dlka.ui import figure_recipe, pictures, tables
+from dlka.ui.figures import figure
 from dlka.ui.session import Look
 
 KEPT = 300  # files; the page has fetched a picture long before as many newer ones were made
@@ -61,21 +63,25 @@ def picture(paper: render.Paper | np.ndarray, name: str = "picture.png", kept: b
     return write(render.png(paper) if isinstance(paper, np.ndarray) else paper.to_png(), name, kept)
 
 
-def downloads(look: Look, overlay: render.Paper) -> list[str]:
-    """Everything about a look: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, pictures."""
-    pairs = render.draw_difference(
-        look.image, look.dlka.detections, look.baseline.detections, look.comparison, look.names
-    )
-    return [
+def downloads(look: Look) -> list[str]:
+    """Everything about a look: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, two figures.
+
+    Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
+    """
+    made = [
         write(_csv(tables.OBJECT_COLUMNS, tables.object_rows(look)), "objects.csv"),
         write(_csv(tables.STAGE_COLUMNS, tables.stage_rows(look)), "stages.csv"),
         write(tables.report_text(look).encode(), "report.json"),
         write(_arrays(look), "offsets-and-gates.npz"),
-        picture(pairs, "difference.png"),
-        write(pairs.to_svg(), "difference.svg"),
-        picture(overlay, "overlay.png"),
-        write(overlay.to_svg(), "overlay.svg"),
     ]
+    shown: list[tuple[str, dict[str, Any]]] = [("difference", {})]
+    if look.stage_labels:
+        shown.append(("offsets", pictures.summary_overlay(look)))
+    for kind, arguments in shown:
+        drawn = figure(look, kind, arguments)
+        recipe = figure_recipe.recipe_of(look, kind, arguments, drawn)
+        made += [write(data, f"{kind}.{form}") for form, data in figure_recipe.files(drawn, recipe).items()]
+    return made
 
 
 def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
@@ -87,7 +93,4 @@ def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
 def _arrays(look: Look) -> bytes:
     """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
     arrays = {f"offset/{c.stage.name}": c.offset for c in look.dlka.captures}
-    arrays |= {f"gate/{g.block}": g.values for g in look.dlka.gates}
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-    return out.getvalue()
+    return figure_recipe.npz(arrays | {f"gate/{g.block}": g.values for g in look.dlka.gates})

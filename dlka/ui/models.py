@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlka.models.catalog import CONTROL, cards, control_of
 
 SIZE = 640  # pixels: the input size that the page opens with, at which cards give their figures unless they say so
+SIZES = (320, 416, 512, 640, 960, 1280)  # that the page offers
 
 
 def dlka_models() -> list[str]:

@@ -19,15 +19,18 @@ SCALES = ("All stages", "This stage")
 REDUCTIONS = (*render.REDUCTIONS, "channel")
 
 
+def boxes(look: Look, side: str) -> Canvas:
+    """All boxes of one model in its accent. side: "dlka" or "baseline"."""
+    if side == "dlka":
+        found, colour, title = look.dlka, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
+    else:
+        found, colour, title = look.baseline, palette.BASELINE, f"Baseline: {look.settings.baseline}"
+    return render.draw_boxes(look.image, found.detections, look.names, colour, title)
+
+
 def both_boxes(look: Look) -> tuple[np.ndarray, np.ndarray]:
     """(baseline, D-LKA) pictures of equal size with all boxes in each model's accent."""
-    left = render.draw_boxes(
-        look.image, look.baseline.detections, look.names, palette.BASELINE, f"Baseline: {look.settings.baseline}"
-    )
-    right = render.draw_boxes(
-        look.image, look.dlka.detections, look.names, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
-    )
-    first, second = render.same_size(left.to_array(), right.to_array())
+    first, second = render.same_size(*(boxes(look, side).to_array() for side in ("baseline", "dlka")))
     return first, second
 
 
@@ -50,8 +53,13 @@ def difference(look: Look) -> Canvas:
 
 def crops(look: Look) -> Paper | None:
     """Close-ups of the small objects that only one model found; None where there are none."""
-    found = render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    found = crops_of(look)
     return render.contact_sheet(look.image, found) if found else None
+
+
+def crops_of(look: Look) -> list[render.Crop]:
+    """The small objects that only one model found, smallest first."""
+    return render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
 
 
 def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
@@ -86,11 +94,10 @@ def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Can
     return canvas
 
 
-def summary_overlay(look: Look) -> Canvas:
-    """The picture that stands for a look among its downloads: the first stage's offsets, or the difference."""
-    if not look.stage_labels:
-        return difference(look)
-    return offset_overlay(look, look.stage_labels[0], OVERLAYS[0], 0, 0.7, SCALES[0])
+def summary_overlay(look: Look) -> dict[str, Any]:
+    """Of which offsets a picture stands for a look among its downloads: arguments of a figure of kind "offsets"."""
+    overlay = {"overlay": OVERLAYS[0], "tap": 0, "opacity": 0.7, "scale": SCALES[0], "x": None, "y": None}
+    return {"stage": look.stage_labels[0], **overlay}
 
 
 def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 
 from dlka import palette, render
-from dlka.render.legend import kernel
 from dlka.types import Capture
 from dlka.ui import files
-from dlka.ui.session import Look, stage_label
+from dlka.ui.session import Look, place_label, stage_label
 
 LEVELS = 32767  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768
@@ -69,7 +68,7 @@ def _geometry(capture: Capture, look: Look) -> dict[str, Any]:
     label = stage_label(capture, look.dlka.captures)
     return {
         "label": label,
-        "place": label.replace(f" {kernel(stage)}", ""),
+        "place": place_label(label, capture),
         "block": stage.block,
         "stride": stage.stride,
         "kernel": stage.kernel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -17,11 +17,14 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.models.catalog import DEFAULT
 from dlka.models.weights import Card
 from dlka.render import Canvas
+from dlka.render.legend import kernel
 from dlka.stage_stats import StageStats, all_stage_stats
 from dlka.types import Capture, Comparison, Gate
 from dlka.ui.model_words import why_not
 from dlka.ui.models import SIZE, baseline_models, dlka_models
+from dlka.ui.source import Source
 
+COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
 KEPT = 16  # looks that stay in memory, about 20 MB each
 
 
@@ -44,7 +47,10 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Two models on one picture: everything the page draws comes from here, and no model runs again."""
+    """Two models on one picture: everything the page draws comes from here, and no model runs again.
+
+    source: the file that the picture came from, where it is known.
+    """
 
     key: str
     image: np.ndarray
@@ -55,6 +61,7 @@ class Look:
     comparison: Comparison
     cards: tuple[Card, Card]
     tap_weights: dict[str, np.ndarray]
+    source: Source | None = None
 
     @cached_property
     def stats(self) -> list[StageStats]:
@@ -87,6 +94,18 @@ class Look:
         raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r}.")
 
     @property
+    def views(self) -> dict[str, list[Capture]]:
+        """Everything that can be read at a cell: every stage by its label, and the two stages of a block composed."""
+        found: dict[str, list[Capture]] = {}
+        before = None
+        for label, capture in zip(self.stage_labels, self.dlka.captures):
+            found[label] = [capture]
+            if before is not None and before.stage.block == capture.stage.block:
+                found[f"{place_label(label, capture)} {COMPOSED}"] = [before, capture]
+            before = capture
+        return found
+
+    @property
     def gate_labels(self) -> list[str]:
         """Labels of all D-LKA blocks: the level, and the place where a level has two."""
         levels = [g.level for g in self.dlka.gates]
@@ -100,6 +119,11 @@ def stage_label(capture: Capture, captures: tuple[Capture, ...]) -> str:
     return label if twins == 1 else f"{label} {_place(capture.stage.block)}"
 
 
+def place_label(label: str, capture: Capture) -> str:
+    """A stage's label without its kernel, "P3" or "P3 neck": what names the block that it belongs to."""
+    return label.replace(f" {kernel(capture.stage)}", "")
+
+
 def _place(block: str) -> str:
     return "head" if ".cv3." in block else "neck"
 
@@ -108,10 +132,11 @@ _kept: OrderedDict[str, Look] = OrderedDict()
 _lock = threading.Lock()
 
 
-def look(image: np.ndarray, settings: Settings) -> Look:
+def look(image: np.ndarray, settings: Settings, source: Source | None = None) -> Look:
     """Run both models on a picture [H, W, 3] uint8, or take the kept result of the same question.
 
-    Raises Refused, WeightsRefused or PredictionFailed, each one sentence.
+    source: the file that the picture came from; of two with the same pixels the last one counts. Raises Refused,
+    WeightsRefused or PredictionFailed, each one sentence.
     """
     digest = hashlib.sha256(image.tobytes())
     digest.update(repr((image.shape, settings)).encode())
@@ -119,6 +144,8 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     with _lock:
         if key in _kept:
             _kept.move_to_end(key)
+            if source is not None and source != _kept[key].source:
+                _kept[key] = replace(_kept[key], source=source)
             return _kept[key]
     for side, value, known in (
         ("D-LKA model", settings.dlka, dlka_models()),
@@ -136,7 +163,8 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
     pairs = compare(dlka.detections, baseline.detections)
-    result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card), left.tap_weights)
+    cards, weights = (left_card, right_card), left.tap_weights
+    result = Look(key, image, settings, left.names, dlka, baseline, pairs, cards, weights, source)
     with _lock:
         _kept[key] = result
         while len(_kept) > KEPT:

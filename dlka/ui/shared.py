@@ -12,11 +12,13 @@ from dlka.ui.toolkit import gr
 @dataclass(frozen=True)
 class Shared:
     """gr.States. key: of the look that is shown; point: (x, y) of the chosen point, pixels of the picture; opened: the
-    name of the tab that is seen."""
+    name of the tab that is seen. address: takes parts of a query string into the browser's address, see ui/address.py.
+    """
 
     key: gr.State
     point: gr.State
     opened: gr.State
+    address: gr.HTML
 
 
 def when_seen(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import files, pictures, words
+from dlka.ui import figure_row, files, pictures, tables, words
+from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
 from dlka.ui.told import told
@@ -13,7 +14,7 @@ from dlka.ui.toolkit import gr
 OPACITY = 0.65
 NAME = "Attention"
 GIVEN = ("block", "reduction", "channel", "opacity")
-SHOWN = ("block", "picture", "channel")
+SHOWN = ("block", "picture", "channel", "numbers", "figures")
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def build(first: Look) -> dict[str, Any]:
             elem_classes="drawing",
             buttons=["download", "fullscreen"],
         )
+        figures = figure_row.build(first, _figures(block, reduction, 0, OPACITY))
         with gr.Row():
             channel = gr.Slider(
                 0,
@@ -41,8 +43,18 @@ def build(first: Look) -> dict[str, Any]:
                 info="used with the reduction 'channel'",
             )
             opacity = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
+        with gr.Accordion("The same as a table", open=False):
+            numbers = gr.HTML(_numbers(first, reduction, 0), elem_id="attention-numbers")
         gr.Markdown(words.ATTENTION, elem_classes="quiet")
-    return {"block": blocks, "picture": picture, "channel": channel, "reduction": reductions, "opacity": opacity}
+    return {
+        "block": blocks,
+        "picture": picture,
+        "channel": channel,
+        "reduction": reductions,
+        "opacity": opacity,
+        "numbers": numbers,
+        "figures": figures,
+    }
 
 
 def values(
@@ -51,7 +63,7 @@ def values(
     """Updates of what SHOWN names."""
     labels = look.gate_labels
     if not labels:
-        return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0)]
+        return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0), "", "[]"]
     block = block if block in labels else labels[0]
     last = len(look.gate(block).values) - 1
     channel = min(channel, last)
@@ -59,6 +71,8 @@ def values(
         gr.update(choices=labels, value=block),
         _draw(look, block, reduction, channel, opacity),
         gr.update(maximum=last, value=channel),
+        _numbers(look, reduction, channel),
+        figure_row.value(look, _figures(block, reduction, channel, opacity)),
     ]
 
 
@@ -77,3 +91,12 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
 def _draw(look: Look, *settings: Any) -> str:
     return files.picture(told(pictures.gate_overlay, look, *settings), "attention.png")
+
+
+def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[Shown]:
+    shown = {"block": block, "reduction": reduction, "channel": channel, "opacity": opacity}
+    return [Shown("Attention map", "attention", shown, ("attention-picture", 0))]
+
+
+def _numbers(look: Look, reduction: str, channel: int) -> str:
+    return tables.table(tables.GATE_COLUMNS, tables.gate_rows(look, reduction, channel))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import files, pictures, tables, words
+from dlka.ui import figure_row, files, pictures, tables, words
+from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
 from dlka.ui.told import told
@@ -12,7 +13,7 @@ from dlka.ui.toolkit import gr
 
 NAME = "Compare"
 GIVEN = ("view",)
-SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects")
+SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def build(first: Look) -> dict[str, Any]:
             buttons=["download", "fullscreen"],
         )
         none = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
+        figures = figure_row.build(first, _figures(first, pictures.VIEWS[0]))
         timing = gr.HTML(tables.timings(first))
         with gr.Accordion("All objects", open=False):
             objects = gr.HTML(_objects(first))
@@ -60,6 +62,7 @@ def build(first: Look) -> dict[str, Any]:
         "none": none,
         "timing": timing,
         "objects": objects,
+        "figures": figures,
     }
 
 
@@ -74,6 +77,7 @@ def values(look: Look, point: tuple[float, float], view: str) -> list[Any]:
         gr.update(visible=sheet is None),
         tables.timings(look),
         _objects(look),
+        figure_row.value(look, _figures(look, view)),
     ]
 
 
@@ -81,10 +85,15 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
     def change(key: str, view: str) -> list[Any]:
-        return _view(told(recall, key), view)
+        look = told(recall, key)
+        return [*_view(look, view), figure_row.value(look, _figures(look, view))]
 
     tab["view"].input(
-        change, [shared.key, tab["view"]], [tab["swipe"], tab["flat"]], api_visibility="private", show_progress="hidden"
+        change,
+        [shared.key, tab["view"]],
+        [tab["swipe"], tab["flat"], tab["figures"]],
+        api_visibility="private",
+        show_progress="hidden",
     )
 
 
@@ -97,6 +106,19 @@ def _view(look: Look, view: str) -> list[Any]:
     else:
         flat = files.picture(pictures.beside(*pictures.both_boxes(look)), "side-by-side.png")
     return [gr.update(visible=False), gr.update(value=flat, visible=True)]
+
+
+def _figures(look: Look, view: str) -> list[Shown]:
+    """All figures of the tab, and which image each is in; what the view shows stands first."""
+    images: dict[str, list[Any]] = {"Swipe": [("swipe", 0), ("swipe", 1)], "Side by side": [("flat", 0), ("flat", 0)]}
+    left, right = images.get(view, [None, None])
+    sides = [
+        Shown("D-LKA's boxes", "boxes", {"side": "dlka"}, right),
+        Shown("Baseline's boxes", "boxes", {"side": "baseline"}, left),
+    ]
+    pairs = Shown("Difference", "difference", {}, ("flat", 0) if view == "Difference" else None)
+    small = [Shown("Small objects", "crops", {}, ("crops", 0))] if pictures.crops_of(look) else []
+    return [pairs, *sides, *small] if view == "Difference" else [*sides, pairs, *small]
 
 
 def _halves(look: Look) -> tuple[str, str]:

@@ -20,7 +20,7 @@ def build(first: Look) -> dict[str, Any]:
     badges, stages, cost, _ = values(first, pictures.default_point(first))
     with gr.Tab(NAME):
         shown: dict[str, Any] = {"badges": gr.HTML(badges), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
-        make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG", size="sm")
+        make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
         shown["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
     return shown | {"make": make}
@@ -40,7 +40,6 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Compressing all offsets takes longer than a look: only on demand."""
 
     def make(key: str) -> Any:
-        look = told(recall, key)
-        return gr.update(value=files.downloads(look, pictures.summary_overlay(look)), visible=True)
+        return gr.update(value=files.downloads(told(recall, key)), visible=True)
 
     tab["make"].click(make, shared.key, tab["files"], api_visibility="private")

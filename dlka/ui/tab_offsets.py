@@ -1,11 +1,16 @@
-"""The tab of the offset field: one overlay at a time, and where all stages read for a chosen cell."""
+"""The tab of the offset field: one overlay at a time, and where all stages read for a chosen cell.
+
+A cell is chosen by a click on the picture, or by its row and column; the same numbers stand in a table.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import files, pictures, tables, words
-from dlka.ui.session import Look, recall
+from dlka import render
+from dlka.ui import address, figure_row, files, pictures, tables, words
+from dlka.ui.figure_row import Shown
+from dlka.ui.session import Look, recall, whole
 from dlka.ui.shared import Shared
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
@@ -13,14 +18,18 @@ from dlka.ui.toolkit import gr
 OPACITY = 0.7
 NAME = "Offsets"
 GIVEN = ("stage", "kind", "opacity", "scale")
-SHOWN = ("stage", "tap", "picture", "samples", "about")
+SHOWN = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
+OVERLAY = ("stage", "kind", "tap", "opacity", "scale")
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+Point = tuple[float, float]
 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     stage, middle = first.stage_labels[0], pictures.default_point(first)
     kind, scale = pictures.OVERLAYS[0], pictures.SCALES[1]
+    overlay = (stage, kind, 0, OPACITY, scale)
+    cell = _cell(first, stage, middle)
     with gr.Tab(NAME):
         with gr.Row():
             stages = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)
@@ -28,7 +37,7 @@ def build(first: Look) -> dict[str, Any]:
         about = gr.Markdown(tables.about_stage(first, stage), elem_classes="quiet")
         with gr.Row():
             picture = gr.Image(
-                _overlay(first, middle, stage, kind, 0, OPACITY, scale),
+                _overlay(first, middle, *overlay),
                 label="Click to choose a cell",
                 interactive=False,
                 elem_id="offset-picture",
@@ -45,7 +54,10 @@ def build(first: Look) -> dict[str, Any]:
                 buttons=["download", "fullscreen"],
                 min_width=320,
             )
+        figures = figure_row.build(first, _figures(middle, *overlay))
         with gr.Row():
+            row = gr.Number(cell[0], precision=0, label="Row of the cell", info="from 0, arrow keys", min_width=120)
+            column = gr.Number(cell[1], precision=0, label="Column of the cell", info="or click", min_width=120)
             tap = gr.Slider(
                 0, first.capture(stage).stage.taps, 0, step=1, label="Tap", info="0: mean of all; else one, row by row"
             )
@@ -53,6 +65,8 @@ def build(first: Look) -> dict[str, Any]:
             scales = gr.Radio(
                 pictures.SCALES, value=scale, label="Colour scale", info="shared by all stages, or this stage's own"
             )
+        with gr.Accordion("The same as tables", open=False):
+            numbers = gr.HTML(_numbers(first, stage, middle), elem_id="offset-numbers")
         gr.Markdown(words.OFFSETS, elem_classes="quiet")
     return {
         "stage": stages,
@@ -63,10 +77,14 @@ def build(first: Look) -> dict[str, Any]:
         "kind": kinds,
         "opacity": opacity,
         "scale": scales,
+        "row": row,
+        "column": column,
+        "numbers": numbers,
+        "figures": figures,
     }
 
 
-def values(look: Look, point: tuple[float, float], stage: str | None, *overlay: Any) -> list[Any]:
+def values(look: Look, point: Point, stage: str | None, *overlay: Any) -> list[Any]:
     """Updates of what SHOWN names, after a new look.
 
     overlay: kind, opacity and scale as they stand; the tap goes back to the mean.
@@ -74,52 +92,118 @@ def values(look: Look, point: tuple[float, float], stage: str | None, *overlay: 
     labels = look.stage_labels
     if not labels:
         blank = gr.update(value=None)
-        return [gr.update(choices=[], value=None), gr.update(value=0), blank, blank, words.NO_STAGES]
+        return [
+            gr.update(choices=[], value=None),
+            gr.update(value=0),
+            *[blank] * 2,
+            words.NO_STAGES,
+            *[blank] * 3,
+            "[]",
+        ]
     stage = stage if stage in labels else labels[0]
     kind, opacity, scale = overlay
+    shown = (stage, kind, 0, opacity, scale)
     return [
         gr.update(choices=labels, value=stage),
         gr.update(maximum=look.capture(stage).stage.taps, value=0),
-        _overlay(look, point, stage, kind, 0, opacity, scale),
+        _overlay(look, point, *shown),
         _samples(look, point),
         tables.about_stage(look, stage),
+        *_cell(look, stage, point),
+        _numbers(look, stage, point),
+        figure_row.value(look, _figures(point, *shown)),
     ]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
-    overlay = [tab[n] for n in ("stage", "kind", "tap", "opacity", "scale")]
+    overlay = [tab[n] for n in OVERLAY]
 
-    def redraw(key: str, point: tuple[float, float], *overlay: Any) -> str | None:
-        return _overlay(told(recall, key), point, *overlay) if overlay[0] else None
+    def redraw(key: str, point: Point, *overlay: Any) -> list[Any]:
+        if not overlay[0]:
+            return [None, "[]"]
+        look = told(recall, key)
+        return [_overlay(look, point, *overlay), figure_row.value(look, _figures(point, *overlay))]
 
-    def choose_stage(key: str, point: tuple[float, float], stage: str, kind: str, tap: int, *rest: Any) -> list[Any]:
+    def choose_stage(key: str, point: Point, stage: str, kind: str, tap: int, *rest: Any) -> list[Any]:
         look = told(recall, key)
         taps = look.capture(stage).stage.taps
-        tap = tap if tap <= taps else 0
-        picture = _overlay(look, point, stage, kind, tap, *rest)
-        return [gr.update(maximum=taps, value=tap), picture, tables.about_stage(look, stage)]
+        shown = (stage, kind, tap if tap <= taps else 0, *rest)
+        return [
+            gr.update(maximum=taps, value=shown[2]),
+            tables.about_stage(look, stage),
+            *_cell(look, stage, point),
+            *_chosen(look, point, *shown),
+        ]
 
     def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> list[Any]:
         look = told(recall, key)
         clicked = look.frame.pixel_of(*event.index)
         if clicked is None or not overlay[0]:  # on the legend, or a model without stages
-            return [gr.skip(), gr.skip(), gr.skip()]
-        return [clicked, _overlay(look, clicked, *overlay), _samples(look, clicked)]
+            return [gr.skip()] * 8
+        return [clicked, _samples(look, clicked), *_cell(look, overlay[0], clicked), *_chosen(look, clicked, *overlay)]
 
+    def choose_cell(key: str, row: int | None, column: int | None, *overlay: Any) -> list[Any]:
+        if row is None or column is None or not overlay[0]:  # while a number is typed
+            return [gr.skip()] * 6
+        look = told(recall, key)
+        centres = render.cell_centres(look.capture(overlay[0]), look.dlka.letterbox)
+        given = zip((row, column), ("Row", "Column"), centres.shape)
+        x, y = centres[tuple(told(whole, str(number), what, 0, count - 1) for number, what, count in given)]
+        return [(float(x), float(y)), _samples(look, (x, y)), *_chosen(look, (float(x), float(y)), *overlay)]
+
+    chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
+    cell = [tab["row"], tab["column"]]
     tab["stage"].input(
-        choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["picture"], tab["about"]], **QUIET
+        choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["about"], *cell, *chosen], **QUIET
     )
     for name in ("kind", "scale", "tap", "opacity"):
-        tab[name].input(
-            redraw, [shared.key, shared.point, *overlay], tab["picture"], trigger_mode="always_last", **QUIET
-        )
-    tab["picture"].select(choose_point, [shared.key, *overlay], [shared.point, tab["picture"], tab["samples"]], **QUIET)
+        shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
+        tab[name].input(redraw, shown, drawn, trigger_mode="always_last", **QUIET)
+    point = [shared.point, tab["samples"]]
+    tab["picture"].select(choose_point, [shared.key, *overlay], [*point, *cell, *chosen], **QUIET)
+    for number in cell:
+        number.input(choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], trigger_mode="always_last", **QUIET)
 
 
-def _overlay(look: Look, point: tuple[float, float], *overlay: Any) -> str:
+def _chosen(look: Look, point: Point, *overlay: Any) -> list[Any]:
+    """What a stage and a point that were chosen bring: picture, figures, tables, address."""
+    stage = overlay[0]
+    return [
+        _overlay(look, point, *overlay),
+        figure_row.value(look, _figures(point, *overlay)),
+        _numbers(look, stage, point),
+        address.encode_place(stage, _cell(look, stage, point)),
+    ]
+
+
+def _cell(look: Look, stage: str, point: Point) -> tuple[int, int]:
+    return render.cell_at(point, look.capture(stage), look.dlka.letterbox)
+
+
+def _overlay(look: Look, point: Point, *overlay: Any) -> str:
     return files.picture(told(pictures.marked_overlay, look, point, *overlay), "offsets.png")
 
 
-def _samples(look: Look, point: tuple[float, float]) -> str:
+def _samples(look: Look, point: Point) -> str:
     return files.picture(pictures.sample_panels(look, point), "samples.png")
+
+
+def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[Shown]:
+    x, y = map(float, point)
+    overlay = {"stage": stage, "overlay": kind, "tap": tap, "opacity": opacity, "scale": scale, "x": x, "y": y}
+    return [
+        Shown("Offset field", "offsets", overlay, ("offset-picture", 0)),
+        Shown("Samples of every stage", "samples", {"x": x, "y": y}, ("sample-panels", 0)),
+    ]
+
+
+def _numbers(look: Look, stage: str, point: Point) -> str:
+    """The stage's row of numbers, then every tap of the chosen cell."""
+    row, column = _cell(look, stage, point)
+    rows = [row for row in tables.stage_rows(look) if row[0] == stage]
+    return (
+        tables.table(tables.STAGE_COLUMNS, rows)
+        + f"<p>{stage}, cell (row {row}, column {column}): every tap, in pixels of the picture.</p>"
+        + tables.table(tables.TAP_COLUMNS, tables.tap_rows(look, stage, point))
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dlka.ui import pictures, words
+from dlka.ui import figure_row, pictures, words
 from dlka.ui.field_card import field_card
 from dlka.ui.probe_data import probe_value
 from dlka.ui.session import Look
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).with_name("probe")
 NAME = "Probe"
 GIVEN = ()
 SHOWN = ("probe",)
-SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js")  # one after the other, as one function
+SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -25,9 +25,9 @@ def build(first: Look) -> dict[str, Any]:
     with gr.Tab(NAME):
         probe = gr.HTML(
             probe_value(first, pictures.default_point(first), kept=True),
-            html_template=_read("probe.html"),
-            js_on_load="\n".join(map(_read, SCRIPTS)),
-            server_functions=[add_up, see_field],
+            html_template=_read("probe.html").replace("<!-- take -->", figure_row.HTML),
+            js_on_load="\n".join((figure_row.SHARED, *map(_read, SCRIPTS))),
+            server_functions=[add_up, see_field, figure_row.take_figure],
             elem_id="probe",
         )
         gr.Markdown(words.PROBE, elem_classes="quiet", elem_id="probe-help")

@@ -8,15 +8,18 @@ from functools import lru_cache
 from typing import Any
 
 import dlka
-from dlka import palette
+from dlka import palette, render
 from dlka.compare import rows, summary
 from dlka.inference.predictor import load_predictor
+from dlka.ops.sampling import split_offset
 from dlka.types import KINDS, SIZES
 from dlka.ui.session import Look
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
 CARD = ("placement", "offsets", "scale", "data", "licence", "seed", "versions", "metrics")  # told in a report
+TAP_COLUMNS = ["tap (row, column)", "regular x, y px", "reads x, y px", "dy, dx cells", "outside", "weight"]
+GATE_COLUMNS = ["block", "map", "shown", "least", "mean", "most", "cells below 0"]
 TILE = 32  # pixels; the models' largest stride
 STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside", "health"]
 
@@ -108,6 +111,39 @@ def about_stage(look: Look, label: str) -> str:
         f"map {stats.cells[1]} x {stats.cells[0]} cells of {stage.stride} input px, {stage.channels} channels. "
         f"Offsets here: mean {stats.mean:.2f} cells ({stats.mean_px:.1f} px), 95 % under {stats.p95:.2f} cells."
     )
+
+
+def tap_rows(look: Look, label: str, point: tuple[float, float]) -> list[list[Any]]:
+    """One row per tap of the cell of a stage at a point (x, y, pixels of the picture), under TAP_COLUMNS."""
+    capture = look.capture(label)
+    reads = render.reads_at([capture], point, look.dlka.letterbox)
+    dy, dx = split_offset(capture.offset[:, reads.cell[0], reads.cell[1], None])
+    shares = look.tap_weights[capture.stage.name] / max(float(look.tap_weights[capture.stage.name].max()), 1e-12)
+    return [
+        [
+            f"{tap + 1} ({tap // capture.stage.kernel[1] + 1}, {tap % capture.stage.kernel[1] + 1})",
+            f"{reads.regular[tap, 0]:.1f}, {reads.regular[tap, 1]:.1f}",
+            f"{reads.samples[tap, 0]:.1f}, {reads.samples[tap, 1]:.1f}",
+            f"{float(dy[tap, 0]):+.3f}, {float(dx[tap, 0]):+.3f}",
+            "outside, reads zero" if reads.zero[tap] else "",
+            f"{shares[tap]:.2f}",
+        ]
+        for tap in range(capture.stage.taps)
+    ]
+
+
+def gate_rows(look: Look, reduction: str, channel: int) -> list[list[Any]]:
+    """One row per D-LKA block under GATE_COLUMNS, of the attention map that is shown."""
+    table = []
+    for label in look.gate_labels:
+        values = look.gate(label).values
+        number = min(channel, len(values) - 1) if reduction == "channel" else None
+        reduced = render.reduce_gate(values, reduction, number)
+        low, mean, high = (f"{float(v):.3f}" for v in (reduced.min(), reduced.mean(), reduced.max()))
+        of = f"channel {number}" if number is not None else f"{reduction} of {len(values)} channels"
+        size = f"{reduced.shape[1]} x {reduced.shape[0]}"
+        table.append([label, size, of, low, mean, high, f"{float((reduced < 0).mean()):.0%}"])
+    return table
 
 
 def cost_rows(look: Look) -> list[list[Any]]:

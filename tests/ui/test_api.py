@@ -27,7 +27,8 @@ def bus():
 
 def test_endpoints_are_named_and_typed(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/compare", "/stages", "/offset_overlay", "/attention_overlay", "/probe"}
+    tools = {"/compare_image", "/list_stages", "/probe_cell"}  # where assistants are served
+    assert set(endpoints) - tools == {"/compare", "/stages", "/offset_overlay", "/attention_overlay", "/probe"}
     types = {p["parameter_name"]: p["python_type"]["type"] for p in endpoints["/offset_overlay"]["parameters"]}
     assert types["image"] == "filepath"
     assert types["tap"] == "int"

@@ -92,7 +92,7 @@ def test_shared_scale_is_the_same_for_all_stages(look):
 
 
 def test_downloads(look):
-    paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(look, pictures.summary_overlay(look))}
+    paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(look)}
     with open(paths["report.json"]) as file:
         report = json.load(file)
     assert len(report["stages"]) == 6

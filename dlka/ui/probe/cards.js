@@ -26,5 +26,3 @@ function askCards() {
 
 for (const name of ["probe-sum", "probe-field"]) part(name).addEventListener("toggle", askCards);
 for (const name of ["probe-channel", "probe-tap"]) part(name).addEventListener("change", askCards);
-watch("value", () => load(JSON.parse(props.value)));
-load(JSON.parse(props.value));

@@ -31,10 +31,28 @@ async function load(data) {
   Object.assign(state, { data, image, offsets: new Int16Array(offsets), point: data.point, pinned: false });
   state.views = viewsOf(data);
   state.chosen = Math.min(state.chosen, state.views.length - 1);
+  readAddress();
   buildPanels();
   part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
   redraw();
   askCards();
+}
+
+// The address names the view and the cell that were chosen last: also those that the page was opened with.
+function readAddress() {
+  const asked = new URLSearchParams(location.search), view = state.views.findIndex((v) => v.label === asked.get("stage"));
+  if (view < 0) return;
+  state.chosen = view;
+  const { stage } = state.views[view], cell = (asked.get("cell") ?? "").match(/^(\d+),(\d+)$/)?.slice(1).map(Number);
+  if (!cell || cell.some((c, axis) => c >= stage.size[axis])) return;
+  Object.assign(state, { point: cellCentre(state.data.letterbox, stage, cell), pinned: true });
+}
+
+// A cell that is not held moves with the pointer and is not in the address.
+function tellAddress() {
+  const { stage, label } = state.views[state.chosen];
+  const cell = state.pinned ? cellAt(state.data.letterbox, stage, state.point).join(",") : "";
+  document.dispatchEvent(new CustomEvent("dlka-address", { detail: new URLSearchParams({ stage: label, cell }) }));
 }
 
 function buildPanels() {
@@ -63,6 +81,7 @@ function buildPanels() {
 function choose(view) {
   state.chosen = view;
   redraw();
+  tellAddress();
   askCards();
 }
 
@@ -159,8 +178,10 @@ function pointOf(event) {
 }
 
 function move(point, pinned) {
+  const held = pinned || state.pinned;
   Object.assign(state, { point, pinned });
   redraw();
+  if (held) tellAddress();
   if (pinned) askCards();
 }
 

@@ -1,0 +1,181 @@
+"""The page's address: what its query string says about the comparison that is shown, and what can be read from one.
+
+    ?example=Bus stop&model=head&baseline=control&strength=1&tab=Probe&stage=P3 composed&cell=37,29
+
+A readable query string and nothing on the server, so that a link lives as long as the page. Other settings stand in it
+where they are not the page's own; a visitor's own picture cannot. An address is a stranger's text and is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from dlka import render
+from dlka.models.catalog import cards
+from dlka.ui.examples import examples
+from dlka.ui.models import SIZES, baseline_models, dlka_models, partner
+from dlka.ui.session import Look, Settings
+
+LONGEST = 4000  # characters
+NAMES = {"dlka": "model"}  # settings whose name in the address is another one
+KEYS = ("example", *(NAMES.get(f.name, f.name) for f in fields(Settings)), "tab", "stage", "cell")
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address asks for, with defaults for what it does not say or says wrongly.
+
+    stage: label of a stage or of a composed view; cell: (row, column) on its map; both are checked by `place`.
+    wrong: what is wrong with the address, in a few words each.
+    """
+
+    example: str
+    settings: Settings
+    tab: str | None = None
+    stage: str | None = None
+    cell: Cell | None = None
+    wrong: tuple[str, ...] = ()
+
+
+def encode(look: Look) -> str:
+    """The query string of a comparison; what has no value is to leave the address, as the cell of another one."""
+    default = Settings()
+    parts = {"example": look.source.example if look.source else None}
+    for field in fields(Settings):
+        value = getattr(look.settings, field.name)
+        stands = field.name in ("dlka", "baseline", "strength") or value != getattr(default, field.name)
+        parts[NAMES.get(field.name, field.name)] = _text(value) if stands else None
+    return urlencode({key: value or "" for key, value in parts.items()} | {"cell": ""})
+
+
+def encode_place(stage: str | None, cell: Cell | None) -> str:
+    """The part of a query string that names a stage and a cell (row, column) of it."""
+    return urlencode({"stage": stage or "", "cell": f"{cell[0]},{cell[1]}" if cell else ""})
+
+
+def decode(query: str, tabs: Sequence[str]) -> Asked:
+    """What a query string asks for. tabs: the names of the page's tabs. Nothing in it is an error: see Asked.wrong."""
+    wrong: list[str] = []
+    first = next(iter(examples()))
+    given = _given(query, wrong)
+
+    def take(key: str, read: Callable[[str], Any], default: Any) -> Any:
+        """The value of a key, or the default where it is missing or cannot be read."""
+        if key not in given:
+            return default
+        try:
+            return read(given[key])
+        except ValueError as error:
+            wrong.append(f"{key} {given[key]!r:.60}{error}")
+            return default
+
+    default = Settings()
+    dlka = take("model", _one_of(dlka_models()), default.dlka)
+    fitting = partner(dlka, default.baseline)
+    baseline = take("baseline", _one_of(baseline_models()), fitting)
+    known = cards()
+    if known[dlka].names != known[baseline].names:
+        wrong.append(f"baseline {baseline!r}, which knows other classes than {dlka}")
+        baseline = fitting
+    settings = Settings(
+        dlka=dlka,
+        baseline=baseline,
+        confidence=take("confidence", _number(0.01, 0.95), default.confidence),
+        iou=take("iou", _number(0.1, 0.95), default.iou),
+        size=take("size", lambda text: int(_one_of(list(map(str, SIZES)))(text)), default.size),
+        classes=take("classes", _some_of(list(known[dlka].names.values())), default.classes),
+        strength=take("strength", _number(0, 2), default.strength),
+    )
+    return Asked(
+        example=take("example", _one_of(list(examples())), first),
+        settings=settings,
+        tab=take("tab", _one_of(tabs), None),
+        stage=given.get("stage"),
+        cell=take("cell", _cell, None),
+        wrong=tuple(wrong),
+    )
+
+
+def place(look: Look, asked: Asked) -> tuple[Asked, str | None, tuple[float, float] | None]:
+    """What a finished look makes of the stage and the cell that were asked for.
+
+    Returns the same with only what there is, the deform stage (the last one of a composed view), and the centre of
+    the cell as (x, y) in pixels of the picture; None where nothing fitting was asked for.
+    """
+    wrong = list(asked.wrong)
+    if asked.stage is None:
+        unnamed = (*wrong, "a cell without its stage") if asked.cell else tuple(wrong)
+        return replace(asked, cell=None, wrong=unnamed), None, None
+    if asked.stage not in look.views:
+        wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(look.views) or 'none in this model'})")
+        return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None, None
+    capture = look.views[asked.stage][-1]
+    stage = next(label for label, known in zip(look.stage_labels, look.dlka.captures) if known is capture)
+    if asked.cell is None:
+        return asked, stage, None
+    rows, columns = capture.offset.shape[1:]
+    if not (asked.cell[0] < rows and asked.cell[1] < columns):
+        wrong.append(f"cell {asked.cell[0]},{asked.cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
+        return replace(asked, cell=None, wrong=tuple(wrong)), stage, None
+    x, y = render.cell_centres(capture, look.dlka.letterbox)[asked.cell]
+    return asked, stage, (float(x), float(y))
+
+
+def complaint(asked: Asked) -> str:
+    """One sentence on what is wrong with an address; empty where nothing is."""
+    if not asked.wrong:
+        return ""
+    return f"The page shows its own choice where the address names what is not here: {'; '.join(asked.wrong)}."
+
+
+def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
+    try:
+        if len(query) > LONGEST:
+            raise ValueError
+        found = parse_qs(query.removeprefix("?"), max_num_fields=60)
+    except ValueError:
+        wrong.append(f"more than {LONGEST} characters or 60 values")
+        return {}
+    return {key: values[-1] for key, values in found.items() if key in KEYS}
+
+
+def _text(value: object) -> str:
+    return "|".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            few = known if len(known) <= 10 else [*known[:8], "..."]
+            raise ValueError(f" (there are {', '.join(few)})")
+        return text
+
+    return read
+
+
+def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    return lambda text: tuple(map(_one_of(known), dict.fromkeys(text.split("|"))))
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ValueError(f" (a number from {low:g} to {high:g})")
+        return value
+
+    return read
+
+
+def _cell(text: str) -> Cell:
+    parts = text.split(",")
+    if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and len(p) < 6 for p in parts):
+        raise ValueError(" (row,column, from 0)")
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,182 @@
+"""A figure's recipe: everything that makes the same figure again, and the sums that show whether it is the same.
+
+A recipe is JSON: the figure's kind and arguments, picture, weights, settings, versions and device, and the SHA-256 of
+every array behind the figure as numpy's .npy bytes. A small picture of a visitor is inside it, without loss.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import platform
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import dlka
+from dlka import render
+from dlka.images import read_image
+from dlka.inference.arithmetic import arithmetic
+from dlka.models.catalog import find
+from dlka.ui.examples import examples
+from dlka.ui.figures import Figure
+from dlka.ui.session import Look, Refused, Settings
+from dlka.ui.source import Source, sha256_of, source_of
+
+FORMAT = "dlka-recipe-1"
+LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only the sums
+MOST = 16 * 2**20  # bytes of a recipe that is read
+PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
+PARTS = {
+    "figure": dict,
+    "caption": str,
+    "picture": dict,
+    "weights": dict,
+    "settings": dict,
+    "arrays": dict,
+    "versions": dict,
+    "device": str,
+    "arithmetic": dict,
+}
+
+
+def recipe_of(look: Look, kind: str, arguments: dict[str, Any], made: Figure) -> dict[str, Any]:
+    """The recipe of a figure that was drawn from a look, JSON-ready."""
+    settings = look.settings
+    return {
+        "format": FORMAT,
+        "figure": {"kind": kind, "arguments": arguments},
+        "caption": made.caption,
+        "picture": _picture(look),
+        "weights": {side: weights(getattr(settings, side)) for side in ("dlka", "baseline")},
+        "settings": asdict(settings),
+        "arrays": sums(made.arrays),
+        "versions": versions(),
+        "device": look.dlka.device,
+        "arithmetic": arithmetic(),
+    }
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """A recipe from a file. Raises Refused for what is none, and OSError for a file that cannot be read."""
+    if (size := Path(path).stat().st_size) > MOST:
+        raise Refused(f"{Path(path).name}: expected a recipe of at most {MOST >> 20} MB, got {size >> 20} MB.")
+    try:
+        recipe = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError):
+        recipe = None
+    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
+        raise Refused(f"{Path(path).name}: expected a recipe of a figure (JSON of format {FORMAT}).")
+    for part, kind in PARTS.items():
+        if not isinstance(recipe.get(part), kind):
+            raise Refused(f"{Path(path).name}: its part {part!r} is missing or damaged.")
+    kind, arguments = (recipe["figure"].get(name) for name in ("kind", "arguments"))
+    if not isinstance(kind, str) or not isinstance(arguments, dict):
+        raise Refused(f"{Path(path).name}: its part 'figure' is missing or damaged.")
+    return recipe
+
+
+def settings_of(recipe: dict[str, Any]) -> Settings:
+    """The settings of a recipe. Raises Refused where they are not those of a comparison."""
+    given, wanted = recipe["settings"], asdict(Settings())
+    for field in fields(Settings):
+        value = given.get(field.name)
+        kinds = (int, float) if isinstance(wanted[field.name], float) else list if field.name == "classes" else None
+        if isinstance(value, bool) or not isinstance(value, kinds or type(wanted[field.name])):
+            raise Refused(f"Recipe: its setting {field.name!r} is missing or damaged.")
+    return Settings(**{f.name: given[f.name] for f in fields(Settings)} | {"classes": tuple(given["classes"])})
+
+
+def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
+    """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
+
+    Raises Refused where there is none of the three, and whatever read_image raises.
+    """
+    told = recipe["picture"]
+    if file is None and told.get("example") in examples():
+        file = examples()[told["example"]]
+    if file is not None:
+        return read_image(file), source_of(file)
+    if isinstance(told.get("png"), str):
+        try:
+            data = base64.b64decode(told["png"], validate=True)
+        except ValueError:
+            raise Refused("Recipe: the picture inside it is damaged; give the picture with --image FILE.") from None
+        return read_image(data), Source(str(told.get("file", "")), str(told.get("sha256", "")))
+    raise Refused("Recipe: its picture is not inside it and no example; give the picture with --image FILE.")
+
+
+def sums(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Shape, type and SHA-256 of every array, the last of its .npy bytes."""
+    return {
+        name: {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": hashlib.sha256(npy(array)).hexdigest()}
+        for name, array in arrays.items()
+    }
+
+
+def npy(array: np.ndarray) -> bytes:
+    """An array as numpy's .npy file, in C order: the same bytes wherever it comes from."""
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+    return out.getvalue()
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as one .npz file; "/" in a name stays."""
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def pixels_sha256(image: np.ndarray) -> str:
+    """The SHA-256 of a decoded picture [H, W, 3] uint8: of its .npy bytes, so that its size counts."""
+    return hashlib.sha256(npy(image)).hexdigest()
+
+
+def weights(model: str) -> dict[str, str]:
+    """A model's id and the SHA-256 of its weights file."""
+    return {"id": model, "sha256": sha256_of(find(model))}
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this package and of what computes and draws."""
+    found = {"python": platform.python_version(), "dlka": dlka.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+def _picture(look: Look) -> dict[str, Any]:
+    height, width = look.image.shape[:2]
+    told: dict[str, Any] = {"height": height, "width": width, "pixels_sha256": pixels_sha256(look.image)}
+    if look.source is not None:
+        told |= {"file": look.source.name, "sha256": look.source.sha256, "example": look.source.example}
+    if not told.get("example"):
+        data = cv2.imencode(".png", look.image[..., ::-1])[1].tobytes()
+        if len(data) <= LARGEST:
+            told["png"] = base64.b64encode(data).decode()
+    return told
+
+
+def files(made: Figure, recipe: dict[str, Any]) -> dict[str, bytes]:
+    """Everything about a figure by the ending of its file: drawing (svg, pdf, png), numbers, caption, recipe."""
+    return {form: write(made, recipe) for form, write in WRITERS.items()}
+
+
+WRITERS: dict[str, Any] = {
+    "svg": lambda made, recipe: made.paper.to_svg(made.caption),
+    "pdf": lambda made, recipe: made.paper.to_pdf(made.caption),
+    "png": lambda made, recipe: render.png(made.paper.to_array()),
+    "npz": lambda made, recipe: npz(made.arrays),
+    "txt": lambda made, recipe: f"{made.caption}\n".encode(),
+    "recipe.json": lambda made, recipe: json.dumps(recipe, indent=1).encode(),
+}

@@ -1,0 +1,63 @@
+"""The row below a tab's pictures: their captions, which are alternative texts too, and buttons that hand them out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlka.inference.predictor import PredictionFailed
+from dlka.ui import files
+from dlka.ui.captions import caption
+from dlka.ui.figure_recipe import WRITERS, recipe_of
+from dlka.ui.figures import figure
+from dlka.ui.session import Look, Refused, recall
+from dlka.ui.toolkit import gr
+
+FOLDER = Path(__file__).with_name("take")
+HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.html", "take.js"))
+
+
+class Shown(NamedTuple):
+    """A figure that a tab shows: its name among those of the tab, its kind and arguments as in ui/figures.py.
+
+    image: where it stands, as the elem_id of a component and the number of the image in it; None where it is not seen.
+    """
+
+    name: str
+    kind: str
+    arguments: dict[str, Any]
+    image: tuple[str, int] | None = None
+
+
+def build(look: Look, shown: list[Shown]) -> gr.HTML:
+    """The component, with the figures of a first look."""
+    script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
+    return gr.HTML(value(look, shown), html_template=HTML, js_on_load=script, server_functions=[take_figure])
+
+
+def value(look: Look, shown: list[Shown]) -> str:
+    """The component's value: everything of the figures as JSON; for no figure the row is not seen."""
+    return json.dumps([s._asdict() | {"key": look.key, "caption": caption(look, s.kind, s.arguments)} for s in shown])
+
+
+def take_figure(asked: dict[str, Any]) -> dict[str, str]:
+    """Make one file of a figure for the page's script.
+
+    asked: key of the look, kind and arguments of the figure, form (one of WRITERS). Returns file (its address), its
+    name, and told, a sentence; that alone where nothing could be made.
+    """
+    try:
+        form = asked.get("form")
+        if form not in WRITERS:
+            raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
+        kind, arguments = asked.get("kind"), asked.get("arguments")
+        if not isinstance(kind, str) or not isinstance(arguments, dict):
+            raise Refused("Figure: expected a kind and its arguments.")
+        look = recall(str(asked.get("key")))
+        made = figure(look, kind, arguments)
+        data = WRITERS[form](made, recipe_of(look, kind, arguments, made))
+    except (ValueError, PredictionFailed) as error:
+        return {"told": str(error)}
+    name = f"{kind.replace(' ', '-')}.{form}"
+    return {"file": files.address(files.write(data, name)), "name": name, "told": f"{name} is ready."}

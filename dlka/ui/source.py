@@ -1,0 +1,36 @@
+"""Where a picture comes from: the file's name and bytes, and the example that it is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dlka.ui.examples import examples
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture's file: its name, the SHA-256 of its bytes, and its label where it is one of the examples."""
+
+    name: str
+    sha256: str
+    example: str | None = None
+
+
+def source_of(path: str | Path) -> Source:
+    """What a picture's file is, whatever it is called: an example is known by its bytes."""
+    digest = sha256_of(path)
+    return Source(Path(path).name, digest, _labels().get(digest))
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _labels() -> dict[str, str]:
+    """SHA-256 of every example's file -> its label."""
+    return {sha256_of(path): label for label, path in examples().items()}

@@ -1,0 +1,162 @@
+"""Three tools for assistants that speak MCP, where gradio's extra for it is installed: pip install "gradio[mcp]".
+
+gradio makes a tool of every endpoint; here only those of this file are tools. What a tool returns is JSON as text, and
+a picture where there is one to see. The docstrings are what an assistant reads; gradio takes "Args:" out of them.
+"""
+
+# No "from __future__ import annotations": gradio reads how many outputs there are from the real annotation.
+
+import functools
+import json
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from dlka.images import read_image
+from dlka.ui import files, tables
+from dlka.ui.api import DEFAULT, sentences
+from dlka.ui.examples import examples
+from dlka.ui.figures import Figure, figure
+from dlka.ui.models import partner
+from dlka.ui.session import Look, Refused, Settings, look
+from dlka.ui.source import source_of
+from dlka.ui.toolkit import gr
+
+
+def available() -> bool:
+    """Whether the package mcp is there."""
+    return find_spec("mcp") is not None
+
+
+def add() -> None:
+    """Register the tools as endpoints on the Blocks that is being built.
+
+    Past the queue, as gradio makes one text of all that a tool returns through it; so they have a limit of their own.
+    """
+    for function in TOOLS:
+        gr.api(sentences(_limited(function)), api_name=function.__name__, queue=False)
+
+
+def keep(app: gr.Blocks) -> None:
+    """Let a launched page offer these tools and no other endpoint as one."""
+    names = {f"/{function.__name__}" for function in TOOLS}
+    if app.mcp_server_obj is not None:
+        known = app.mcp_server_obj.tool_to_endpoint
+        app.mcp_server_obj.tool_to_endpoint = {tool: name for tool, name in known.items() if name in names}
+
+
+def compare_image(
+    image: gr.FileData = None,  # type: ignore[assignment]
+    example: str = "",
+    model: str = DEFAULT.dlka,
+    baseline: str = "",
+    strength: float = DEFAULT.strength,
+    confidence: float = DEFAULT.confidence,
+) -> tuple[str, gr.FileData]:
+    """Compare YOLOv8 with deformable large kernel attention (D-LKA) and stock YOLOv8 on one picture: objects that both
+    found, or only one of them, with boxes in pixels, scores and sizes, as JSON; and a picture of the difference.
+
+    Args:
+        image: the picture; leave it out to take an example
+        example: label of an example picture, for example "Bus stop"; used where there is no image
+        model: id of the D-LKA model: head, neck or residual
+        baseline: id of the stock model; empty for the control that fits the model
+        strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
+        confidence: least score of a box, 0.01 to 0.95
+    """
+    seen = _look(image, example, model, strength, baseline=baseline, confidence=confidence)
+    made = figure(seen, "difference", {})
+    return _json(tables.report(seen) | {"caption": made.caption}), _picture(made)
+
+
+def list_stages(
+    image: gr.FileData = None,  # type: ignore[assignment]
+    example: str = "",
+    model: str = DEFAULT.dlka,
+    strength: float = DEFAULT.strength,
+) -> str:
+    """List the deformable stages of a D-LKA model with the size of their maps and how far they move their taps on a
+    picture, in cells and in pixels, as JSON. A stage's label is what probe_cell takes.
+
+    Args:
+        image: the picture; leave it out to take an example
+        example: label of an example picture, for example "Bus stop"; used where there is no image
+        model: id of the D-LKA model: head, neck or residual
+        strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
+    """
+    seen = _look(image, example, model, strength)
+    stages = zip(seen.stage_labels, seen.dlka.captures, seen.stats)
+    views = [view for view in seen.views if view not in seen.stage_labels]
+    told = [
+        {"stage": label, "kernel": c.stage.kernel, "dilation": c.stage.dilation, **stats.as_dict()}
+        for label, c, stats in stages
+    ]
+    return _json({"stages": told, "composed_views": views})
+
+
+def probe_cell(
+    stage: str,
+    row: int,
+    column: int,
+    image: gr.FileData = None,  # type: ignore[assignment]
+    example: str = "",
+    model: str = DEFAULT.dlka,
+    strength: float = DEFAULT.strength,
+) -> tuple[str, gr.FileData]:
+    """Say where one cell of a deformable stage reads in a picture: regular grid and samples as (x, y) in pixels of the
+    picture, offsets as dy, dx in cells, which reads fall outside the map, as JSON; and a picture of it.
+
+    Args:
+        stage: label as list_stages gives it, for example "P3 7x7 d3", or a composed view such as "P3 composed"
+        row: row of the cell on the stage's map, from 0
+        column: column of the cell on the stage's map, from 0
+        image: the picture; leave it out to take an example
+        example: label of an example picture, for example "Bus stop"; used where there is no image
+        model: id of the D-LKA model: head, neck or residual
+        strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
+    """
+    made = figure(_look(image, example, model, strength), "reads", {"view": stage, "row": row, "column": column})
+    return _json({"caption": made.caption} | made.arrays), _picture(made)
+
+
+AT_A_TIME = 4
+_ROOM = threading.BoundedSemaphore(AT_A_TIME)
+TOOLS = (compare_image, list_stages, probe_cell)
+
+
+def _limited(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same tool, which refuses to be the one too many at a time."""
+
+    @functools.wraps(function)
+    def tool(*arguments: Any, **named: Any) -> Any:
+        if not _ROOM.acquire(blocking=False):
+            raise Refused(f"{AT_A_TIME} questions are being answered already: ask again in a moment.")
+        try:
+            return function(*arguments, **named)
+        finally:
+            _ROOM.release()
+
+    return tool
+
+
+def _look(
+    image: Any, example: str, model: str, strength: float, baseline: str = "", confidence: float = DEFAULT.confidence
+) -> Look:
+    label = example or next(iter(examples()))
+    if image is None and label not in examples():
+        raise Refused(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
+    file = examples()[label] if image is None else image["path"]
+    fitting = baseline or partner(model, DEFAULT.baseline)
+    settings = Settings(dlka=model, baseline=fitting, strength=strength, confidence=confidence)
+    return look(read_image(file), settings, source_of(file))
+
+
+def _picture(made: Figure) -> gr.FileData:
+    return gr.FileData(path=files.picture(made.paper))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, default=lambda v: v.tolist() if isinstance(v, np.ndarray | np.generic) else str(v))

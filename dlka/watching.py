@@ -1,0 +1,141 @@
+"""``dlka.watch``: captures and pictures of the deformable convolutions in anybody's model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlka import render
+from dlka.inference.letterbox import Letterbox
+from dlka.inference.watch import Calls, DeformCall, watch_calls
+from dlka.render import Canvas
+from dlka.stage_stats import stage_stats
+from dlka.types import Capture, Stage
+
+# Kind of an overlay -> how it is drawn; those with a scale take it from the capture alone.
+OVERLAYS: dict[str, Callable[..., Canvas]] = {
+    "magnitude": render.offset_magnitude,
+    "arrows": render.offset_arrows,
+    "flow": render.offset_flow,
+}
+
+
+@contextmanager
+def watch(model: Any, picture: int = 0) -> Iterator[Seen]:
+    """See where the deformable convolutions of any ``torch.nn.Module`` look.
+
+    Every ``torchvision.ops.DeformConv2d`` (with masks and offset groups) and every DeformConv of this package is
+    watched while the model runs inside the context; hooks are removed afterwards. In five lines:
+
+        with dlka.watch(model) as seen:
+            model(x)  # [N, 3, h, w]
+        print(seen.rows())
+        seen.draw(image).save("offsets.png")  # image: RGB [H, W, 3] uint8, stretched to h x w for the model
+        seen.draw(image, cell=(20, 30)).save("samples.svg")
+
+    picture: which of the batch. Raises ValueError for a model without such layers.
+    """
+    with watch_calls(model, picture) as calls:
+        yield Seen(calls)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in the last forward pass; layers are numbered in the order they ran, one for each offset group.
+
+    The stride of a layer is the model's input over the map that it samples, rounded; a capture has the vertical one.
+    Where the model does not take a tensor [N, C, h, w], the picture's own size stands for its input's.
+    """
+
+    calls: Calls
+
+    @property
+    def captures(self) -> list[Capture]:
+        """The offset fields [2K, H, W] in cells, with kernel, dilation, padding, step and stride of their layers."""
+        return [self._capture(call, self._size(call.sampled)) for call in self.calls.calls]
+
+    @property
+    def masks(self) -> list[np.ndarray | None]:
+        """[K, H, W] float32 each, the factors on the reads (DCNv2); None where a layer has none."""
+        return [call.mask for call in self.calls.calls]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Numbers of every layer: name, group, stride, lengths of its offsets in cells, share outside, mean mask."""
+        rows = []
+        for number, (call, capture) in enumerate(zip(self.calls.calls, self.captures)):
+            size = self._size(call.sampled)
+            stats = stage_stats(capture, self._letterbox(call, capture, size, size))
+            row = {"layer": number, "name": call.name, "group": call.group, "kernel": call.kernel}
+            row |= {"stride": self._strides(call, size)}
+            row |= {n: getattr(stats, n) for n in ("cells", "mean", "p95", "maximum", "outside")}
+            rows.append(row | {"mask": None if call.mask is None else float(call.mask.mean())})
+        return rows
+
+    def draw(
+        self, image: np.ndarray, layer: int = 0, cell: tuple[int, int] | None = None, kind: str = "magnitude"
+    ) -> Canvas:
+        """A picture of one layer: without a cell its offset field, with a cell (row, column) where that cell reads.
+
+        image: RGB [H, W, 3] uint8, of any size; kind of the field's overlay: magnitude, arrows, flow or density.
+        Raises ValueError for a layer, a cell or a kind that is not there.
+        """
+        if not 0 <= layer < len(self.calls.calls):
+            ran = len(self.calls.calls)
+            raise ValueError(f"layer: expected one of the {ran} that ran inside the context, from 0, got {layer}")
+        call = self.calls.calls[layer]
+        original = image.shape[0], image.shape[1]
+        size = self._size(original)
+        strides = self._strides(call, size)
+        if strides[0] != strides[1]:
+            raise ValueError(
+                f"{call.name}: expected a map with one stride to draw it, got {strides} (vertical, horizontal)"
+            )
+        capture = self._capture(call, size)
+        letterbox = self._letterbox(call, capture, size, original)
+        if cell is not None:
+            centres = render.cell_centres(capture, letterbox)
+            if not (0 <= cell[0] < centres.shape[0] and 0 <= cell[1] < centres.shape[1]):
+                raise ValueError(f"cell: expected (row, column) on a map of {centres.shape[:2]}, got {cell}")
+            x, y = map(float, centres[cell])
+            return render.draw_samples(image, [capture], letterbox, (x, y))
+        if kind == "density":
+            return render.density_overlay(image, capture, letterbox)
+        if kind not in OVERLAYS:
+            raise ValueError(f"kind: expected one of {', '.join(OVERLAYS)} or density, got {kind!r}")
+        scale = render.field_scale([capture], of_magnitude=kind == "magnitude")
+        return OVERLAYS[kind](image, capture, letterbox, scale)
+
+    def _size(self, otherwise: tuple[int, int]) -> tuple[int, int]:
+        return self.calls.size or otherwise
+
+    @staticmethod
+    def _strides(call: DeformCall, size: tuple[int, int]) -> tuple[int, int]:
+        """Input pixels per cell of the sampled map, (vertical, horizontal)."""
+        down, across = (max(1, round(n / cells)) for n, cells in zip(size, call.sampled))
+        return down, across
+
+    def _capture(self, call: DeformCall, size: tuple[int, int]) -> Capture:
+        stride = self._strides(call, size)[0]
+        level = f"P{stride.bit_length() - 1}" if stride & (stride - 1) == 0 else f"stride {stride}"
+        stage = Stage(
+            name=f"{call.name}.{call.group}",
+            block=call.name,
+            level=level,
+            stride=stride,
+            kernel=call.kernel,
+            dilation=call.dilation,
+            padding=call.padding,
+            channels=call.channels,
+            step=call.step,
+        )
+        return Capture(stage, call.offset)
+
+    @staticmethod
+    def _letterbox(call: DeformCall, capture: Capture, size: tuple[int, int], original: tuple[int, int]) -> Letterbox:
+        """A picture stretched to the model's input; as much padding as the map's cells cover beyond it."""
+        rows, columns = (n * capture.stage.stride for n in call.sampled)
+        return Letterbox(original, size, (rows, columns), 0, 0)

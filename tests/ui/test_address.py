@@ -1,0 +1,93 @@
+"""What an address says and what is read from one, without a page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dlka import render
+from dlka.images import read_image
+from dlka.ui import address, session
+from dlka.ui.examples import examples
+from dlka.ui.session import Settings
+from dlka.ui.source import source_of
+
+TABS = ("Compare", "Probe", "Offsets")
+
+
+@pytest.fixture(scope="module")
+def look():
+    file = examples()["Two people"]
+    settings = Settings(dlka="residual", size=320, strength=0.5, classes=("person", "tie"))
+    return session.look(read_image(file), settings, source_of(file))
+
+
+def test_what_is_written_is_read(look):
+    query = f"?{address.encode(look)}&{address.encode_place('P4 composed', (3, 4))}&tab=Probe"
+    asked = address.decode(query, TABS)
+    assert (asked.example, asked.settings, asked.tab) == ("Two people", look.settings, "Probe")
+    assert (asked.stage, asked.cell, asked.wrong) == ("P4 composed", (3, 4), ())
+
+
+def test_an_empty_address_is_the_page_as_it_opens():
+    asked = address.decode("", TABS)
+    assert (asked.settings, asked.example, asked.wrong) == (Settings(), next(iter(examples())), ())
+    assert address.complaint(asked) == ""
+
+
+def test_an_own_picture_is_not_in_the_address(look, tmp_path):
+    own = session.look(np.zeros((64, 64, 3), np.uint8), Settings(size=64))
+    assert "example=&" in address.encode(own)
+    copy = tmp_path / "renamed.jpg"
+    copy.write_bytes(examples()["Two people"].read_bytes())
+    assert source_of(copy).example == "Two people", "an example is known by its bytes"
+
+
+def test_the_cell_of_an_address_is_the_cell_that_is_looked_at(look):
+    asked = replace(address.decode("", TABS), stage="P4 composed", cell=(3, 4))
+    found, stage, point = address.place(look, asked)
+    assert (found.wrong, stage) == ((), "P4 7x7 d3")
+    assert render.cell_at(point, look.capture(stage), look.dlka.letterbox) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("example=Nope", "example 'Nope' (there are Bus stop"),
+        ("model=../../etc/passwd", "model '../../etc/passwd' (there are head"),
+        ("model=control", "model 'control'"),
+        ("model=hit-uav-head&baseline=control", "baseline 'control', which knows other classes than hit-uav-head"),
+        ("strength=9", "strength '9' (a number from 0 to 2)"),
+        ("strength=nan", "strength 'nan'"),
+        ("size=33", "size '33' (there are 320"),
+        ("classes=person|dragon", "classes 'person|dragon'"),
+        ("tab=<b>", "tab '<b>'"),
+        ("cell=1", "cell '1' (row,column, from 0)"),
+        ("cell=-1,2", "cell '-1,2'"),
+        ("cell=٣,٤", "cell"),
+        ("&".join(["a=1"] * 99), "more than 4000 characters or 60 values"),
+        ("x" * 5000, "more than 4000 characters"),
+    ],
+)
+def test_what_is_wrong_is_told_and_the_default_stands(query, says):
+    asked = address.decode(query, TABS)
+    assert says in address.complaint(asked)
+    assert asked.settings.strength == 1
+    assert asked.tab is None
+    assert asked.cell is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "cell", "says", "kept"),
+    [
+        ("P9", (0, 0), "stage 'P9' (there are P3 5x5", (None, None)),
+        ("P3 5x5", (999, 1), "cell 999,1 (rows to", ("P3 5x5", None)),
+        (None, (1, 1), "a cell without its stage", (None, None)),
+    ],
+)
+def test_a_place_that_is_not_there_is_told(look, stage, cell, says, kept):
+    found, _, point = address.place(look, replace(address.decode("", TABS), stage=stage, cell=cell))
+    assert says in address.complaint(found)
+    assert (found.stage, found.cell, point) == (*kept, None)

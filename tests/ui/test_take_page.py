@@ -1,0 +1,211 @@
+"""Taking the page along in a real browser: its address, its figures, their texts; and all of it by keyboard."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
+
+import pytest
+from page_tabs import open_tab
+
+from dlka.images import read_image
+from dlka.render import cell_at
+from dlka.ui import captions, figures, pictures, session
+from dlka.ui.app import first_picture
+from dlka.ui.examples import examples
+from dlka.ui.figure_recipe import sums
+from dlka.ui.session import Settings
+from dlka.ui.source import source_of
+
+
+@pytest.fixture
+def opened(browser, server):
+    """A function that opens the page with a query string, at whatever its address asks for."""
+    contexts = []
+
+    def visit(query):
+        contexts.append(browser.new_context(viewport={"width": 1440, "height": 1200}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{server}?{query}")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def address(page):
+    return {key: values[-1] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def wait_for_address(page, **wanted):
+    """Until the address says so; a value of None: until it does not say anything there."""
+    page.wait_for_function(
+        """wanted => { const now = new URLSearchParams(location.search);
+        return Object.entries(wanted).every(([key, value]) => now.get(key) === value) }""",
+        arg=wanted,
+    )
+
+
+def wait_for_alt(page, image, text):
+    page.wait_for_function(
+        "([image, text]) => document.querySelector(image)?.alt.includes(text)", arg=[f"{image} img", text]
+    )
+
+
+def look(example, **settings):
+    file = examples()[example]
+    return session.look(read_image(file), Settings(**settings), source_of(file))
+
+
+def test_a_link_shows_what_it_was_copied_from(opened):
+    page = opened("example=Two+people&model=residual&strength=0.5&tab=Probe&stage=P4+7x7+d3&cell=10,20")
+    page.get_by_text("P4 7x7 d3, cell (row, column) 10, 20: taps moved").wait_for()
+    page.wait_for_function("() => document.querySelector('#strength input[type=number]').value === '0.5'")
+    assert page.get_by_label("or an example").input_value() == "Two people"
+    assert page.get_by_label("D-LKA model").input_value().startswith("residual")
+    wanted = look("Two people", dlka="residual", strength=0.5)
+    reads = captions.reads(wanted, "P4 7x7 d3", 10, 20)
+    moved = float(reads.split("moved by ")[1].split(" cells")[0])
+    said = page.locator("#probe-told").inner_text()
+    assert float(said.split("moved by ")[1].split(" cells")[0]) == pytest.approx(moved, abs=0.006)
+    assert "pinned" in said
+    open_tab(page, "Offsets")
+    wait_for_alt(page, "#offset-picture", "P4 7x7 d3, cell (row 10, column 20): 49 taps moved")
+    wait_for_address(page, tab="Offsets", stage="P4 7x7 d3", cell="10,20", baseline="control")
+
+
+def test_the_address_follows_what_is_explored(page):
+    assert urlsplit(page.url).query == "", "a page that nobody has touched keeps its plain address"
+    open_tab(page, "Probe")
+    picture = page.locator(".probe-picture")
+    page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
+    page.get_by_role("button", name="P5 composed").click()
+    picture.focus()
+    picture.press("ArrowDown")
+    page.wait_for_function("() => document.querySelector('#probe-told').textContent.includes('pinned')")
+    cell = picture.evaluate("c => c.drawn.cell.join()")
+    wait_for_address(page, tab="Probe", stage="P5 composed", cell=cell, example="Bus stop", model="head", strength="1")
+    picture.press("Escape")
+    wait_for_address(page, stage="P5 composed", cell=None)
+    page.locator("#strength input[type=range]").focus()
+    page.keyboard.press("Home")
+    wait_for_address(page, strength="0", cell=None)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("Copied.").wait_for()
+    assert page.evaluate("() => navigator.clipboard.readText()") == page.url
+
+
+def test_an_own_picture_leaves_the_address_and_a_line_says_so(page):
+    page.get_by_label("Remove Image").click()
+    file = {"name": "mine.png", "mimeType": "image/png", "buffer": png_of(first_picture()[::3, ::3].copy())}
+    page.locator("#picture input[type=file]").set_input_files([file])
+    page.get_by_text("Your own picture cannot be in the address").wait_for()
+    wait_for_address(page, example=None, model="head")
+    page.get_by_label("or an example").click()
+    page.get_by_role("option", name="Cheetah").click()
+    wait_for_address(page, example="Cheetah")
+    assert not page.get_by_text("Your own picture cannot be in the address").is_visible()
+
+
+def png_of(image):
+    from dlka.render import png
+
+    return png(image)
+
+
+def test_an_address_that_does_not_fit_is_one_sentence(opened):
+    page = opened("example=Nope&model=zzz&strength=9&stage=P3+5x5&cell=999,1&tab=%3Cimg%20src=x%3E")
+    page.locator(".toast-body").wait_for()
+    text = page.locator(".toast-body").inner_text()
+    for part in ("example 'Nope'", "model 'zzz'", "strength '9'", "cell 999,1", "tab '<img src=x>'"):
+        assert part in text
+    assert text.count("The page shows its own choice where the address names what is not here") == 1
+    wait_for_address(page, example="Bus stop", model="head", strength="1", cell=None, tab="Compare")
+    assert page.locator("#swipe img").count() == 2
+
+
+def test_offsets_by_keyboard_alone(page):
+    """Tab to the tabs, the space bar for a stage, an arrow for a cell, Enter for the tables and for a figure."""
+    page.locator("#swipe img").first.wait_for()
+    press_until(page, "Tab", lambda: focused(page, "e => e.role === 'tab'"))
+    press_until(page, "Tab", lambda: focused(page, "e => e.textContent.trim() === 'Offsets'"))
+    page.keyboard.press("Enter")
+    page.locator("#offset-picture img").wait_for()
+    press_until(page, "Tab", lambda: focused(page, "e => e.type === 'radio' && e.value === 'P3 7x7 d3'"))
+    assert focused(page, "e => getComputedStyle(e).outlineStyle === 'solid'"), "what has the focus is seen"
+    page.keyboard.press("Space")
+    wait_for_alt(page, "#offset-picture", "Magnitude of the offsets of P3 7x7 d3")
+    press_until(page, "Tab", lambda: focused(page, "e => e.dataset.form === 'svg'"))
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert ElementTree.parse(download.value.path()).getroot().tag.endswith("svg")
+    row = page.get_by_label("Row of the cell")
+    press_until(page, "Tab", lambda: row.evaluate("e => e === document.activeElement"))
+    first = int(row.input_value())
+    page.keyboard.press("ArrowUp")
+    wait_for_alt(page, "#offset-picture", f"P3 7x7 d3, cell (row {first + 1}, column")
+    wait_for_alt(page, "#sample-panels", f"P3 7x7 d3, cell (row {first + 1}, column")
+    tables = page.get_by_role("button", name="The same as tables")
+    press_until(page, "Tab", lambda: tables.evaluate("e => e === document.activeElement"))
+    page.keyboard.press("Enter")
+    page.get_by_text(f"P3 7x7 d3, cell (row {first + 1}, column").last.wait_for()
+    assert page.locator("#offset-numbers table").last.locator("tbody tr").count() == 49
+
+
+def focused(page, test):
+    return page.evaluate(f"() => !!document.activeElement && ({test})(document.activeElement)")
+
+
+def press_until(page, key, there):
+    """Press a key until the focus is there."""
+    for _ in range(60):
+        if there():
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"{key} does not lead there")
+
+
+def test_every_picture_has_a_text_with_its_numbers(page):
+    shown = look("Bus stop")
+    x, y = pictures.default_point(shown)
+    assert page.locator("#swipe img").nth(0).get_attribute("alt") == captions.boxes(shown, "baseline")
+    assert page.locator("#swipe img").nth(1).get_attribute("alt") == captions.boxes(shown, "dlka")
+    page.get_by_label("Difference").check()
+    wait_for_alt(page, "#flat", captions.difference(shown))
+    page.get_by_label("Side by side").check()
+    wait_for_alt(page, "#flat", captions.boxes(shown, "baseline"))
+    open_tab(page, "Offsets")
+    row, column = cell_at((x, y), shown.capture("P3 5x5"), shown.dlka.letterbox)
+    wait_for_alt(page, "#offset-picture", f"P3 5x5, cell (row {row}, column {column}): 25 taps moved by")
+    wait_for_alt(page, "#sample-panels", captions.samples(shown, x, y))
+    open_tab(page, "Attention")
+    wait_for_alt(page, "#attention-picture", captions.attention(shown, "P3", "mean", 0, 0.65))
+    page.get_by_label("P5", exact=True).check()
+    wait_for_alt(page, "#attention-picture", captions.attention(shown, "P5", "mean", 0, 0.65))
+    page.get_by_role("button", name="The same as a table").click()
+    rows = page.locator("#attention-numbers tbody tr")
+    assert rows.count() == 3
+    values = shown.gate("P5").values.mean(axis=0)
+    assert [float(t) for t in rows.nth(2).locator("td").all_inner_texts()[3:6]] == pytest.approx(
+        [values.min(), values.mean(), values.max()], abs=0.001
+    )
+
+
+def test_the_recipe_of_the_page_is_that_of_its_figure(page):
+    open_tab(page, "Probe")
+    page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
+    page.locator(".probe-picture").focus()
+    page.keyboard.press("Enter")
+    row, column = page.locator(".probe-picture").evaluate("c => c.drawn.cell")
+    with page.expect_download() as download:
+        page.locator(".probe").get_by_role("button", name="Recipe").click()
+    assert download.value.suggested_filename == "reads.recipe.json"
+    with open(download.value.path()) as file:
+        recipe = json.load(file)
+    arguments = {"view": "P3 5x5", "row": row, "column": column}
+    assert recipe["figure"] == {"kind": "reads", "arguments": arguments}
+    assert recipe["arrays"] == sums(figures.figure(look("Bus stop"), "reads", arguments).arrays)
