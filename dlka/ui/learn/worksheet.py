@@ -1,0 +1,5 @@
+"""The printable worksheet."""
+
+
+def worksheet(answers: bool) -> str:
+    return ""
