@@ -11,7 +11,7 @@ for (let row = -1; row <= 4; row++) {
     const square = { x: column - 0.48, y: row - 0.48, width: 0.96, height: 0.96, class: inside ? "corners-cell" : "corners-outside" };
     const cell = add(sheet, "rect", square);
     if (inside) cell.style.fillOpacity = 0.08 + 0.07 * value;
-    add(sheet, "text", { x: column, y: row - 0.24, class: inside ? "corners-value" : "corners-value outside" }, `${value}`);
+    add(sheet, "text", { x: column - 0.3, y: row - 0.16, class: inside ? "corners-value" : "corners-value outside" }, `${value}`);
   }
 }
 const marks = add(sheet, "g");

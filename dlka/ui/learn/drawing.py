@@ -21,8 +21,8 @@ PREFIX = "data:image/png;base64,"
 def offsets_of(drawing: str) -> dict[str, Any]:
     """The first deform stage (P3, 5x5) of the shipped model on a drawing, one sheet pixel as one input pixel.
 
-    drawing: a PNG of SHEET x SHEET px as a data address. offsets: base64 of little-endian int16 [40, 40, 50], interleaved
-    dy, dx; times unit: cells. weights: [25] mean of |weight| over channels, with the sum 1. Raises Refused, ImageRefused.
+    drawing: a PNG of SHEET x SHEET px as a data address. offsets: base64 of little-endian int16 [40, 40, 50], dy and dx
+    interleaved; times unit: cells. weights: [25] mean of |weight| over channels, with the sum 1. Raises ValueError.
     """
     if not drawing.startswith(PREFIX) or len(drawing) > LARGEST:
         raise Refused("Drawing: expected a PNG of the sheet, and not a larger file.")

@@ -59,7 +59,7 @@ def _letterboxed() -> str:
 def gate_maps(channel: str) -> dict[str, Any]:
     """The step on the gate: maps of the first block on the first example.
 
-    channel: from 0; "mean" for the mean over channels; "" for the channel that passes most through its gate.
+    channel: from 0; "mean" for the mean over channels; "" for the channel whose gate has both signs most evenly.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. Raises Refused.
     """
     seen = street()
@@ -70,7 +70,9 @@ def gate_maps(channel: str) -> dict[str, Any]:
     if channel == "mean":
         maps, shown = stack.mean(1), None
     else:
-        shown = whole(channel, "Channel", 0, channels - 1) if channel else int(np.abs(product).mean((1, 2)).argmax())
+        negative = (values.gate < 0).mean((1, 2))
+        evenly = int(np.minimum(negative, 1 - negative).argmax())
+        shown = whole(channel, "Channel", 0, channels - 1) if channel else evenly
         maps = stack[:, shown]
     return {
         "picture": _letterboxed(),
@@ -118,7 +120,7 @@ def small_object() -> dict[str, Any] | None:
         "name": seen.names[int(detections.classes[found[0]])],
         "width": round(float(width)),
         "height": round(float(height)),
-        "inner": "×".join(str(round(float(v))) for v in inner),
+        "inner": " x ".join(str(round(float(v))) for v in inner),
         "count": len(found),
         "rows": rows,
     }

@@ -70,7 +70,7 @@ def play_html() -> str:
 
 def play_script() -> str:
     """Its scripts."""
-    names = ("common.js", "bilinear.js", "../probe/geometry.js", "play_sheet.js", "play_kernel.js", "play.js")
+    names = ("common.js", "bilinear.js", "play_sheet.js", "play_kernel.js", "play.js")
     return "\n".join(map(read, names))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (× and − are meant, in formulas)
 """Every word of the page "Learn" and of its worksheet. Another language is another dictionary with the same keys.
 
 One dictionary per piece. HTML is allowed; {name} is filled in where the sentence is used. A line here is a line of the
@@ -16,7 +17,7 @@ PAGE = {
     "playground": "Playground",
     "next": "Next: {title}",
     "back": "Back: {title}",
-    "to_playground": "That was the lesson. The playground is in the tab above: draw something, and move the taps by hand.",
+    "to_playground": "That was the lesson. Next: the tab *Playground*. Draw something, and move the taps by hand.",
     "teacher": "Teacher's mode: no answers on this page",
     "worksheet": "Printable worksheet",
     "making": "The worksheet is being made ...",
@@ -29,9 +30,9 @@ PAGE = {
 
 TAPS = {
     "title": "Taps and dilation",
-    "text": """<p>A convolution makes each number of its output from a few places of its input map. These places are its
-<b>taps</b>. A k×k kernel has k² of them; in a depthwise convolution, the kind used here, every channel has one weight for
-each tap.</p>
+    "text": """<p>A convolution makes each number of its output from a few places of its input map. These places
+are its <b>taps</b>. A k×k kernel has k² of them; in a depthwise convolution, the kind used here,
+every channel has one weight for each tap.</p>
 <p><b>Dilation</b> d sets neighbouring taps d cells apart. The reach grows, the number of weights does not:</p>
 <p class="learn-formula">reach = (k − 1) · d + 1</p>
 <p>What lies between the taps is not read at all. Move both sliders and watch how much is skipped.</p>""",
@@ -42,26 +43,28 @@ each tap.</p>
         "{k}×{k}, dilation {d}: {taps} taps, so {taps} weights per channel; reach ({k} − 1) · {d} + 1 = {reach} cells "
         "each way; {skipped} of the {area} cells in that square are not read."
     ),
-    "question": """Two 3×3 convolutions, each with dilation 2, follow one another. How wide is the square that one output
-cell sees, and how many cells in it does it really see? Which of them does its right-hand neighbour see, too?""",
-    "answer": """<p>Each reaches 5 cells, both together 5 + (3 − 1) · 2 = 9. But steps of 0 or ±2, taken twice, always end an
-even number of cells away: 5×5 = 25 of the 81 cells are seen. The neighbour's 25 cells lie one column further, between
-those: the two have <b>none</b> in common. Cells side by side are made from different inputs, an effect called gridding.
-So dilation alone does not make a good large kernel: something has to fill the gaps.</p>""",
+    "question": """Two 3×3 convolutions, each with dilation 2, follow one another. How wide is the square that one
+output cell sees, and how many cells in it does it really see? Which of them does its right-hand
+neighbour see, too?""",
+    "answer": """<p>Each reaches 5 cells, both together 5 + (3 − 1) · 2 = 9. But steps of 0 or ±2, taken twice,
+always end an even number of cells away: 5×5 = 25 of the 81 cells are seen. The neighbour's 25 cells
+lie one column further, between those: the two have <b>none</b> in common. Cells side by side are
+made from different inputs, an effect called gridding. So dilation alone does not make a good large
+kernel: something has to fill the gaps.</p>""",
 }
 
 STACK = {
     "title": "A large kernel from two small ones",
-    "text": """<p>Large kernel attention (LKA) takes three convolutions: 5×5 depthwise, then 7×7 depthwise with dilation
-3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output, and that cell has already read
-5×5 cells:</p>
+    "text": """<p>Large kernel attention (LKA) takes three convolutions: 5×5 depthwise, then 7×7 depthwise with
+dilation 3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output,
+and that cell has already read 5×5 cells:</p>
 <p class="learn-formula">reach = 5 + (7 − 1) · 3 = 23</p>
-<p>The windows start 3 cells apart and are 5 wide, so they overlap by two: <b>no gap</b>. A plain 23×23 kernel has 529
-weights per channel; this pair has 25 + 49 = <b>74</b>. Its 49 · 25 = 1225 paths lead to 529 cells, to some of them more than
-once: that is the colour.</p>
-<p class="quiet">The LKA paper counts the other way round: for a K×K kernel it takes (2d − 1)×(2d − 1), then ⌈K/d⌉×⌈K/d⌉
-with dilation d, then 1×1. K = 21 and d = 3 give 5×5 and 7×7; the two reach 23.</p>""",
-    "caption": "Number of paths from one output cell to each input cell. The outlined window belongs to the chosen tap.",
+<p>The windows start 3 cells apart and are 5 wide, so they overlap by two: <b>no gap</b>. A plain 23×23 kernel has
+529 weights per channel; this pair has 25 + 49 = <b>74</b>. Its 49 · 25 = 1225 paths lead to 529 cells, to some of
+them more than once: that is the colour.</p>
+<p class="quiet">The LKA paper counts the other way round: for a K×K kernel it takes (2d − 1)×(2d − 1), then
+⌈K/d⌉×⌈K/d⌉ with dilation d, then 1×1. K = 21 and d = 3 give 5×5 and 7×7; the two reach 23.</p>""",
+    "caption": "Number of paths from one output cell to each input cell. The outlined window is the chosen tap's.",
     "grid": "Paths to each input cell; arrow keys choose a tap of the second kernel",
     "first": "First kernel",
     "dilation": "Dilation of the 7×7",
@@ -79,26 +82,28 @@ with dilation d, then 1×1. K = 21 and d = 3 give 5×5 and 7×7; the two reach 2
     "cells": "cells",
     "question": """Set the dilation to 6: where are the gaps, and which is the largest dilation without any? Back at 3:
 can this pair make <em>every</em> 23×23 kernel, if only its 74 weights are chosen well?""",
-    "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most. Then windows
-touch; at 3 they overlap.</p>
-<p>No. All 49 windows carry the <b>same</b> 5×5 pattern, each multiplied by one number: the composed kernel is the sum of 49
-shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) span a small part of 529
-dimensions. It can be a wide, smooth or periodic kernel, but it cannot draw unrelated detail in every corner. What it
-reads is far more flexible than how it weighs.</p>""",
+    "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most. Then
+windows touch; at 3 they overlap.</p>
+<p>No. All 49 windows carry the <b>same</b> 5×5 pattern, each multiplied by one number: the composed kernel is the
+sum of 49 shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) span a small
+part of 529 dimensions. It can be a wide, smooth or periodic kernel, but it cannot draw unrelated detail in every
+corner. What it reads is far more flexible than how it weighs.</p>""",
 }
 
 OFFSETS = {
     "title": "Offsets",
-    "text": """<p>D-LKA keeps taps and weights, and lets every tap <b>move</b>. A small convolution, the offset net, looks at
-the same map and gives each cell two numbers per tap, (dy, dx) in cells: 50 channels for 25 taps, 98 for 49. Tap k of
-cell p then reads at</p>
+    "text": """<p>D-LKA keeps taps and weights, and lets every tap <b>move</b>. A small convolution, the offset
+net, looks at the same map and gives each cell two numbers per tap, (dy, dx) in cells: 50 channels
+for 25 taps, 98 for 49. Tap k of cell p then reads at</p>
 <p class="learn-formula">p + g<sub>k</sub> + (dy, dx)<sub>k</sub></p>
-<p>where g<sub>k</sub> is its place in the regular grid. All channels share these places. The weights are the same for every
-picture; <em>where</em> they are applied is computed anew for each picture and each cell.</p>
-<p>On the right is the model that ships with this project. Click another cell, choose another stage.</p>
-<p class="quiet">The slider multiplies the offsets of the stage shown, and nothing else. The slider <em>Deformation</em>
-of the first page runs the whole network again.</p>""",
-    "caption": "Regular grid (rings), samples (dots) and the way from one to the other. Left: the picture; right: close up.",
+<p>where g<sub>k</sub> is its place in the regular grid. All channels share these places. The weights are the same
+for every picture; <em>where</em> they are applied is computed anew for each picture and each cell.</p>
+<p>The picture shows the model that ships with this project. Click another cell, choose another stage.</p>
+<p class="quiet">The slider multiplies the offsets of the stage shown, and nothing else. The slider
+<em>Deformation</em> of the first page runs the whole network again.</p>""",
+    "caption": (
+        "Regular grid (rings), samples (dots) and the way from one to the other. First the whole picture, then a close-up."
+    ),
     "picture": "The picture; arrow keys move the chosen cell",
     "close": "Close-up of the chosen cell's taps",
     "stage": "Stage",
@@ -112,25 +117,28 @@ of the first page runs the whole network again.</p>""",
     "dot": "sample, coloured by tap weight: 0",
     "one": "1",
     "cross": "outside the map, reads zero",
-    "question": """Suppose all 25 taps of a cell have the same offset, (0, +2). What does the kernel read now? And if that were
-so at <em>every</em> cell of <em>every</em> picture, would a deformable convolution be needed?""",
-    "answer": """<p>The same 5×5 window, two cells further right: moved, but not deformed. If it is so everywhere, a plain
-convolution with its taps moved by two columns does exactly the same. Offsets that differ from <b>tap to tap</b> change the
-kernel's shape; only offsets that differ from <b>cell to cell</b> and picture to picture adapt to what is seen. So a long
-arrow proves nothing: on the first page the tab <em>Numbers</em> tells how much offsets <em>vary</em>.</p>""",
+    "question": """Suppose all 25 taps of a cell have the same offset, (0, +2). What does the kernel read now? And if
+that were so at <em>every</em> cell of <em>every</em> picture, would a deformable convolution be
+needed?""",
+    "answer": """<p>The same 5×5 window, two cells further right: moved, but not deformed. If it is so everywhere, a
+plain convolution with its taps moved by two columns does exactly the same. Offsets that differ from
+<b>tap to tap</b> change the kernel's shape; only offsets that differ from <b>cell to cell</b> and
+picture to picture adapt to what is seen. So a long arrow proves nothing: on the first page the tab
+<em>Numbers</em> tells how much offsets <em>vary</em>.</p>""",
 }
 
 CORNERS = {
     "title": "Bilinear reading",
-    "text": """<p>A moved tap lies between cells. It reads a mixture of the four around it. With y = y₀ + f<sub>y</sub> and
-x = x₀ + f<sub>x</sub>, y₀ and x₀ whole numbers:</p>
-<p class="learn-formula">(1 − f<sub>y</sub>)(1 − f<sub>x</sub>) · v(y₀, x₀) + (1 − f<sub>y</sub>) f<sub>x</sub> · v(y₀, x₀ + 1)<br>
+    "text": """<p>A moved tap lies between cells. It reads a mixture of the four around it. With y = y₀ +
+f<sub>y</sub> and x = x₀ + f<sub>x</sub>, y₀ and x₀ whole numbers:</p>
+<p class="learn-formula">(1 − f<sub>y</sub>)(1 − f<sub>x</sub>) · v(y₀, x₀) + (1 − f<sub>y</sub>) f<sub>x</sub> ·
+v(y₀, x₀ + 1)<br>
 + f<sub>y</sub> (1 − f<sub>x</sub>) · v(y₀ + 1, x₀) + f<sub>y</sub> f<sub>x</sub> · v(y₀ + 1, x₀ + 1)</p>
-<p>The four shares add up to 1. The value follows the point without a jump, so there is a slope to learn from: this is how
-training moves offsets.</p>
-<p><b>Border.</b> Cells outside the map count as 0. Within one cell beyond the outermost centres the value fades; at or
-beyond −1, and at or beyond H or W, it is 0.</p>""",
-    "caption": "A map of 4×4 cells (values made up, easy to add). Drag the point; dashed cells are outside and count 0.",
+<p>The four shares add up to 1. The value follows the point without a jump, so there is a slope to learn from: this
+is how training moves offsets.</p>
+<p><b>Border.</b> Cells outside the map count as 0. Within one cell beyond the outermost centres the value fades; at
+or beyond −1, and at or beyond H or W, it is 0.</p>""",
+    "caption": "A map of 4×4 cells (values made up, easy to add). Drag the point. Dashed cells: outside, count 0.",
     "point": "The point that reads; arrow keys move it by 0.1 cell, with Shift by 1",
     "neighbour": "cell (row, column)",
     "value": "value",
@@ -142,23 +150,28 @@ beyond −1, and at or beyond H or W, it is 0.</p>""",
     "far": "At row {y}, column {x}: 0, as the point is at or beyond −1 or 4.",
     "question": """A tap lies where its four neighbours have the same value. In which direction does training push its
 offset? And what does a tap know of an object that is three cells away?""",
-    "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and that along x
-likewise: where neighbours are equal it is zero, whatever the loss wants. A tap feels only the four cells around it. It
-does not see what is three cells away, unless the map itself has carried a trace of it there: feature maps have, as every
-cell has looked at its surroundings in the layers before. (At the place of a cell itself the slope is not even unique: it
-differs to the left and to the right.)</p>""",
+    "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and that
+along x likewise: where neighbours are equal it is zero, whatever the loss wants. A tap feels only
+the four cells around it. It does not see what is three cells away, unless the map itself has
+carried a trace of it there: feature maps have, as every cell has looked at its surroundings in the
+layers before. (At the place of a cell itself the slope is not even unique: it differs to the left
+and to the right.)</p>""",
 }
 
 GATE = {
     "title": "The gate",
-    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b> that multiplies
-what they have read:</p>
+    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b> that
+multiplies what they have read:</p>
 <p class="learn-formula">u = GELU(proj₁(x))<br>gate = conv₁ₓ₁(7×7 d3(5×5(u)))<br>output = x + proj₂(gate · u)</p>
-<p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign and
-size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the input x is
-<b>added</b>.</p>
-<p>On the right: the block of level P3 in the shipped model, on a real picture. Go over the maps.</p>""",
-    "caption": "From left to right: the picture, what is multiplied (u), the gate, and their product.",
+<p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign
+and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the
+input x is <b>added</b>.</p>
+<p>The maps belong to the block of level P3 in the shipped model, on a real picture. Go over them.</p>""",
+    "caption": (
+        "The picture, what is multiplied (u), the gate, and their product, in one channel or as means. A colour bar ends "
+        "at the 99th percentile of absolute values; what is beyond has the end colour. At first the channel is shown "
+        "whose gate has both signs most evenly."
+    ),
     "show": "Show",
     "channel": "channel",
     "mean": "mean over all {channels} channels",
@@ -168,7 +181,7 @@ size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 
     "gate": "gate",
     "product": "gate · u",
     "maps": "Maps of the block; arrow keys move the chosen cell",
-    "scale": "blue −{top}, white 0, red +{top}; beyond that the end colour",
+    "scale": "from −{top}, blue, to +{top}, red",
     "told": "Cell (row {row}, column {column}), channel {channel}: {gated} × {gate} = {product}.",
     "told_mean": (
         "Cell (row {row}, column {column}), means over channels: u {gated}, gate {gate}, gate · u {product}. A mean of "
@@ -176,26 +189,27 @@ size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 
     ),
     "residual": "proj₂ of all channels' products adds {added} to the input {input}: {output}.",
     "residual_mean": "On average over channels, proj₂ adds {added} to the input {input}: {output}.",
-    "question": """At a cell the gate is 0 in every channel. Is the cell lost to the layers behind? And if u = 0.5 meets a gate
-of −0.8 in one channel, does the block's output go down by 0.4 in that channel?""",
-    "answer": """<p>Nothing is lost: the block is residual. Where all products are 0 it adds only the bias of proj₂, and x goes
-through. (Close all gates and the block does next to nothing. That is also how it starts in training here: proj₂ at zero
-makes it the identity.)</p>
-<p>No. The product is −0.4, but then proj₂ mixes all channels: each output channel gets a weighted sum of <em>all</em>
-products. Which way an output goes cannot be told from one channel's gate.</p>""",
+    "question": """At a cell the gate is 0 in every channel. Is the cell lost to the layers behind? And if u = 0.5
+meets a gate of −0.8 in one channel, does the block's output go down by 0.4 in that channel?""",
+    "answer": """<p>Nothing is lost: the block is residual. Where all products are 0 it adds only the bias of proj₂,
+and x goes through. (Close all gates and the block does next to nothing. That is also how it starts
+in training here: proj₂ at zero makes it the identity.)</p>
+<p>No. The product is −0.4, but then proj₂ mixes all channels: each output channel gets a weighted sum of
+<em>all</em> products. Which way an output goes cannot be told from one channel's gate.</p>""",
 }
 
 LEVELS = {
     "title": "Small objects in YOLO",
-    "text": """<p>YOLOv8 finds objects on three levels: P3, P4 and P5, where one cell is 8, 16 and 32 input pixels. A kernel
-is equally large <em>in cells</em> on all of them. An object is not:</p>
+    "text": """<p>YOLOv8 finds objects on three levels: P3, P4 and P5, where one cell is 8, 16 and 32 input pixels.
+A kernel is equally large <em>in cells</em> on all of them. An object is not:</p>
 <p class="learn-formula">n px = n/8 cells on P3 = n/16 on P4 = n/32 on P5</p>
-<p>So most regular taps fall beside a small object and read its surroundings. Offsets <em>can</em> bring taps onto it. Below
-the sliders is what the shipped model really does on a picture with small copies of a street: on some stages more samples lie
-on the object than the regular grid has there, on others fewer.</p>
-<p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over pictures,
-D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On the drone pictures a gain of 0.8 AP,
-which is often claimed, lies outside the measured intervals. “Does it help?” in the project's README has the figures.</p>""",
+<p>So most regular taps fall beside a small object and read its surroundings. Offsets <em>can</em> bring taps onto
+it. Under the sliders stands what the shipped model really does in a picture with small copies of a street: in most
+stages <em>fewer</em> samples lie on the object than the regular grid has there.</p>
+<p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over
+pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On the drone pictures a
+gain of 0.8 AP, which is often claimed, lies outside the measured intervals. “Does it help?” in the project's README
+has the figures.</p>""",
     "caption": "An object of n px (orange) under the taps of one cell, on the three levels. Windows of 21×21 cells.",
     "size": "Object, n px",
     "kernel": "Kernel",
@@ -206,11 +220,14 @@ which is often claimed, lies outside the measured intervals. “Does it help?”
     "small": "taps of 5×5 on it",
     "large": "taps of 7×7 d3 on it",
     "panel": "{level}: {n} px = {cells} cells",
-    "alt": "{level}, one cell is {stride} px: the object is {cells} cells wide; {hits} of {taps} taps of the {kernel} lie on it",
+    "alt": (
+        "{level}, one cell is {stride} px: the object is {cells} cells wide; {hits} of {taps} taps of the {kernel} lie "
+        "on it"
+    ),
     "told": "An object of {n} px, a cell's centre in its middle: {list} regular taps of the {kernel} lie on it.",
     "real": "The same in the shipped model",
     "real_text": (
-        "The smallest object that the model found: {name}, {width}×{height} px of the picture, {inner} px of the input. "
+        "The smallest object that was found: {name}, {width} x {height} px of the picture, {inner} px of the input. "
         "For the cell nearest to its middle, how many taps lie in its box; in brackets the mean over all {count} small "
         "and medium objects (under 96² px) that were found."
     ),
@@ -219,19 +236,20 @@ which is often claimed, lies outside the measured intervals. “Does it help?”
     "regular": "regular taps",
     "learned": "learned samples",
     "see": "Show {stage} on the picture",
-    "question": """An object is 12 px wide. How many taps of the two stages on P3 can lie on it when a cell's centre is in its
-middle? What would have to happen for more of them to come, and would that be enough to detect it better?""",
-    "answer": """<p>12/8 = 1.5 cells: from −0.75 to +0.75 around the middle. One tap of 25 and one of 49; all others read
-surroundings (which may help, too: context tells what a small blob is).</p>
-<p>Taps right beside it could be pulled in: they feel its edge through their four neighbours. Taps further off have no
-slope towards it (step 4), unless the layers before have spread its trace. And more samples on an object are not more
-detections: what counts is what weights and gate make of them. Here the measurements say: no gain. If you think it is
-otherwise on your pictures, measure it with a control that was trained alike, and with more than one seed.</p>""",
+    "question": """An object is 12 px wide. How many taps of the two stages on P3 can lie on it when a cell's centre is
+in its middle? What would have to happen for more of them to come, and would that be enough to
+detect it better?""",
+    "answer": """<p>12/8 = 1.5 cells: from −0.75 to +0.75 around the middle. One tap of 25 and one of 49; all others
+read surroundings (which may help, too: context tells what a small blob is).</p>
+<p>Taps right beside it could be pulled in: they feel its edge through their four neighbours. Taps further off have
+no slope towards it (step 4), unless the layers before have spread its trace. And more samples on an object are not
+more detections: what counts is what weights and gate make of them. Here the measurements say: no gain. If you think
+it is otherwise on your pictures, measure it with a control that was trained alike, and with more than one seed.</p>""",
 }
 
 PLAY = {
-    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps of a 5×5
-kernel: what do they read, next to the regular grid and to the trained model's samples?</p>""",
+    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps
+of a 5×5 kernel: what do they read, next to the regular grid and to the trained model's samples?</p>""",
     "draw": "1. Draw",
     "tool": "Tool",
     "dot": "Dot",
@@ -246,7 +264,7 @@ kernel: what do they read, next to the regular grid and to the trained model's s
     "preset_lines": "Lines, 2 to 24 px",
     "clear": "Clear",
     "sheet": (
-        "The sheet. Arrow keys move the chosen cell, or, with a pen as tool, the pen; Enter or Space puts it down and up"
+        "The sheet. Arrow keys move the pen or, with that tool, the chosen cell; Enter or Space puts the pen down and up"
     ),
     "pen": "Pen at ({x}, {y}) px, {state}.",
     "down": "down",
@@ -273,12 +291,13 @@ kernel: what do they read, next to the regular grid and to the trained model's s
     "ring": "regular",
     "own": "yours: drag them",
     "model": "trained",
-    "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px, one pixel of the
-sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells. <b>Blue</b> samples are where the P3 5×5 stage
-of the trained model reads for the chosen cell: real offsets, computed for your drawing. But the trained stage reads
-<em>80 channels of features</em>, not ink. What all three kernels read <em>here</em> is a stand-in that you can follow: the
-share of ink in each cell of 8×8 px, 0 white to 1 black, between cells bilinearly, outside the map 0. The model was trained on
-photographs; nobody taught it to follow ink.</p>""",
+    "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px,
+one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells.
+<b>Blue</b> samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real
+offsets, computed for your drawing. But the trained stage reads <em>80 channels of features</em>,
+not ink. What all three kernels read <em>here</em> is a stand-in that you can follow: the share of
+ink in each cell of 8×8 px, 0 white to 1 black, between cells bilinearly, outside the map 0. The
+model was trained on photographs; nobody taught it to follow ink.</p>""",
 }
 
 SHEET = {
