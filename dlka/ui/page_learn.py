@@ -52,16 +52,20 @@ def _lesson() -> None:
                     elem_id=f"step-{step}",
                 )
                 with gr.Row(elem_classes="learn-turn"):
-                    for to, word in ((i - 1, "back"), (i + 1, "next")):
-                        if 0 <= to < len(titles):
-                            kind = "primary" if word == "next" else "secondary"
-                            button = gr.Button(PAGE[word].format(title=titles[to]), variant=kind)
-                            button.click(
-                                lambda to=to: gr.Walkthrough(selected=to),
-                                outputs=lesson,
-                                queue=False,
-                                show_progress="hidden",
-                                api_visibility="private",
-                            )
-                    if i + 1 == len(titles):
+                    if i:
+                        _turn(gr.Button(PAGE["back"].format(title=titles[i - 1])), lesson, i - 1)
+                    if i + 1 < len(titles):
+                        _turn(gr.Button(PAGE["next"].format(title=titles[i + 1]), variant="primary"), lesson, i + 1)
+                    else:
                         gr.Markdown(PAGE["to_playground"])
+
+
+def _turn(button: gr.Button, lesson: gr.Walkthrough, step: int) -> None:
+    """A press goes to a step. Gradio's own row of steps only leads back."""
+    button.click(
+        lambda: gr.Walkthrough(selected=step),
+        outputs=lesson,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )

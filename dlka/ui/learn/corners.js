@@ -1,7 +1,7 @@
 // Step 4: a point between four cells.
 
-const map = { values: [0, 1, 2, 1, 2, 8, 6, 0, 1, 6, 9, 3, 0, 2, 4, 1], height: 4, width: 4 };
-const at = { y: 1.25, x: 2.5 };
+const map = { values: given.map, height: 4, width: 4 };
+const at = { y: given.point[0], x: given.point[1] };
 const sheet = part("corners-map");
 
 for (let row = -1; row <= 4; row++) {

@@ -59,7 +59,8 @@ def _letterboxed() -> str:
 def gate_maps(channel: str) -> dict[str, Any]:
     """The step on the gate: maps of the first block on the first example.
 
-    channel: from 0; "mean" for the mean over channels; "" for the channel whose gate has both signs most evenly.
+    channel: from 0; "mean" for the mean over channels; "" for a channel with large products of
+    both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. Raises Refused.
     """
     seen = street()
@@ -70,9 +71,9 @@ def gate_maps(channel: str) -> dict[str, Any]:
     if channel == "mean":
         maps, shown = stack.mean(1), None
     else:
-        negative = (values.gate < 0).mean((1, 2))
-        evenly = int(np.minimum(negative, 1 - negative).argmax())
-        shown = whole(channel, "Channel", 0, channels - 1) if channel else evenly
+        signs = np.minimum((product < 0).mean((1, 2)), (product > 0).mean((1, 2)))
+        first = int((signs * np.abs(product).mean((1, 2))).argmax())
+        shown = whole(channel, "Channel", 0, channels - 1) if channel else first
         maps = stack[:, shown]
     return {
         "picture": _letterboxed(),
@@ -105,13 +106,15 @@ def small_object() -> dict[str, Any] | None:
     found, detections = small_boxes(seen), seen.dlka.detections
     if not len(found):
         return None
-    rows = []
+    rows: list[list[Any]] = []
+    fewer = 0
     for label, capture in zip(seen.stage_labels, seen.dlka.captures):
         counts = []
         for box in detections.boxes[found]:
             reads = reads_at([capture], middle(box), seen.dlka.letterbox)
             counts.append((on_box(reads.regular, box), on_box(reads.samples, box)))
         means = np.mean(counts, axis=0)
+        fewer += bool(means[1] < means[0])
         rows.append([label, *counts[0], *(f"{mean:.1f}" for mean in means)])
     box = detections.boxes[found[0]]
     width, height = box[2:] - box[:2]
@@ -122,6 +125,8 @@ def small_object() -> dict[str, Any] | None:
         "height": round(float(height)),
         "inner": " x ".join(str(round(float(v))) for v in inner),
         "count": len(found),
+        "fewer": fewer,
+        "stages": len(rows),
         "rows": rows,
     }
 

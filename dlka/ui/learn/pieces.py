@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from string import Template
+from typing import Any
 
+from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT
 from dlka.ui.learn.words import PAGE, PLAY, STEPS
 
 FOLDER = Path(__file__).parent
-PROBE = FOLDER.parent / "probe"
 READ_ONLY = ("title", "text", "caption", "question", "answer")  # words that no script needs; least of all the answer
 SCRIPTS = {
     "taps": ("taps.js",),
@@ -26,9 +27,9 @@ def read(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def filled(name: str, **words: str) -> str:
+def filled(file: str, **words: str) -> str:
     """An HTML file with its $words filled in; a word that is missing is a KeyError."""
-    return Template(read(name)).substitute(words)
+    return Template(read(file)).substitute(words)
 
 
 def step_html(step: str) -> str:
@@ -45,7 +46,8 @@ def step_script(step: str) -> str:
 def step_value(step: str) -> str:
     """JSON for a step's script: its name and the words that it fills in."""
     words = {key: text for key, text in STEPS[step].items() if key not in READ_ONLY}
-    return _value(words, step=step)
+    example = {"map": EXAMPLE_MAP.ravel().tolist(), "point": EXAMPLE_POINT} if step == "corners" else {}
+    return _value(words, step=step, **example)
 
 
 def bar_html() -> str:
@@ -79,6 +81,6 @@ def play_value() -> str:
     return _value(PLAY)
 
 
-def _value(words: dict[str, str], **more: str) -> str:
+def _value(words: dict[str, str], **more: Any) -> str:
     shared = {key: PAGE[key] for key in ("answer", "failed", "waiting")}
     return json.dumps({"words": {**shared, **words}, **more})

@@ -24,7 +24,7 @@ function draw() {
   );
   const learned = part("play-weights").value === "mean_abs" && play.field;
   const weights = learned ? play.field.weights : GRID.map(() => 1 / TAPS);
-  drawSheet([["#5b616b", [play.cell], 3.5], ["#0072b2", places.trained ?? [], 2], ["#d55e00", places.hand, 2]]);
+  drawSheet([["#5b616b", [play.cell], 3.5], ["#d55e00", places.trained ?? [], 2], ["#009e73", places.hand, 2]]);
   drawWindow(play.map, play.cell);
   drawTaps(play.hand, trained);
   const sums = Object.fromEntries(Object.keys(tiles).map((which) => [which, drawTile(which, reads[which], weights)]));

@@ -102,7 +102,7 @@ for every picture; <em>where</em> they are applied is computed anew for each pic
 <p class="quiet">The slider multiplies the offsets of the stage shown, and nothing else. The slider
 <em>Deformation</em> of the first page runs the whole network again.</p>""",
     "caption": (
-        "Regular grid (rings), samples (dots) and the way from one to the other. First the whole picture, then a close-up."
+        "Regular grid (rings), samples (dots) and the way from one to the other. The whole picture, then a close-up."
     ),
     "picture": "The picture; arrow keys move the chosen cell",
     "close": "Close-up of the chosen cell's taps",
@@ -168,9 +168,9 @@ and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂
 input x is <b>added</b>.</p>
 <p>The maps belong to the block of level P3 in the shipped model, on a real picture. Go over them.</p>""",
     "caption": (
-        "The picture, what is multiplied (u), the gate, and their product, in one channel or as means. A colour bar ends "
-        "at the 99th percentile of absolute values; what is beyond has the end colour. At first the channel is shown "
-        "whose gate has both signs most evenly."
+        "The picture, what is multiplied (u), the gate, and their product, in one channel or as means. A bar ends "
+        "at the 99th percentile of absolute values; what is beyond has the end colour. The channel shown at first has "
+        "large products of both signs."
     ),
     "show": "Show",
     "channel": "channel",
@@ -204,12 +204,12 @@ LEVELS = {
 A kernel is equally large <em>in cells</em> on all of them. An object is not:</p>
 <p class="learn-formula">n px = n/8 cells on P3 = n/16 on P4 = n/32 on P5</p>
 <p>So most regular taps fall beside a small object and read its surroundings. Offsets <em>can</em> bring taps onto
-it. Under the sliders stands what the shipped model really does in a picture with small copies of a street: in most
-stages <em>fewer</em> samples lie on the object than the regular grid has there.</p>
+it, or away from it. Under the sliders stands what the shipped model really does in a picture with small copies of a
+street.</p>
 <p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over
-pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On the drone pictures a
-gain of 0.8 AP, which is often claimed, lies outside the measured intervals. “Does it help?” in the project's README
-has the figures.</p>""",
+pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On drone pictures a gain
+of 0.8 AP, which is often claimed, lies outside the measured intervals of the two placements that start as stock
+YOLOv8n (residual and head). “Does it help?” in the project's README has the figures.</p>""",
     "caption": "An object of n px (orange) under the taps of one cell, on the three levels. Windows of 21×21 cells.",
     "size": "Object, n px",
     "kernel": "Kernel",
@@ -229,7 +229,8 @@ has the figures.</p>""",
     "real_text": (
         "The smallest object that was found: {name}, {width} x {height} px of the picture, {inner} px of the input. "
         "For the cell nearest to its middle, how many taps lie in its box; in brackets the mean over all {count} small "
-        "and medium objects (under 96² px) that were found."
+        "and medium objects (under 96² px) that were found. On average, fewer samples than regular taps lie on an "
+        "object in {fewer} of {stages} stages."
     ),
     "none": "The model found no small or medium object in this picture.",
     "stage": "stage",
@@ -264,7 +265,7 @@ of a 5×5 kernel: what do they read, next to the regular grid and to the trained
     "preset_lines": "Lines, 2 to 24 px",
     "clear": "Clear",
     "sheet": (
-        "The sheet. Arrow keys move the pen or, with that tool, the chosen cell; Enter or Space puts the pen down and up"
+        "The sheet. Arrow keys move the pen or, with that tool, the chosen cell; Enter or Space puts it down or up"
     ),
     "pen": "Pen at ({x}, {y}) px, {state}.",
     "down": "down",
@@ -293,7 +294,7 @@ of a 5×5 kernel: what do they read, next to the regular grid and to the trained
     "model": "trained",
     "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px,
 one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells.
-<b>Blue</b> samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real
+<b>Orange</b> samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real
 offsets, computed for your drawing. But the trained stage reads <em>80 channels of features</em>,
 not ink. What all three kernels read <em>here</em> is a stand-in that you can follow: the share of
 ink in each cell of 8×8 px, 0 white to 1 black, between cells bilinearly, outside the map 0. The
