@@ -85,8 +85,8 @@ can this pair make <em>every</em> 23×23 kernel, if only its 74 weights are chos
     "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most. Then
 windows touch; at 3 they overlap.</p>
 <p>No. All 49 windows carry the <b>same</b> 5×5 pattern, each multiplied by one number: the composed kernel is the
-sum of 49 shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) span a small
-part of 529 dimensions. It can be a wide, smooth or periodic kernel, but it cannot draw unrelated detail in every
+sum of 49 shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) can only
+describe a thin slice of a space of 529 dimensions: wide, smooth or periodic kernels, but no unrelated detail in every
 corner. What it reads is far more flexible than how it weighs.</p>""",
 }
 
@@ -160,8 +160,8 @@ and to the right.)</p>""",
 
 GATE = {
     "title": "The gate",
-    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b> that
-multiplies what they have read:</p>
+    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b>
+that multiplies the very map that the first stage has read, u:</p>
 <p class="learn-formula">u = GELU(proj₁(x))<br>gate = conv₁ₓ₁(7×7 d3(5×5(u)))<br>output = x + proj₂(gate · u)</p>
 <p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign
 and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the
@@ -192,8 +192,8 @@ input x is <b>added</b>.</p>
     "question": """At a cell the gate is 0 in every channel. Is the cell lost to the layers behind? And if u = 0.5
 meets a gate of −0.8 in one channel, does the block's output go down by 0.4 in that channel?""",
     "answer": """<p>Nothing is lost: the block is residual. Where all products are 0 it adds only the bias of proj₂,
-and x goes through. (Close all gates and the block does next to nothing. That is also how it starts
-in training here: proj₂ at zero makes it the identity.)</p>
+and x goes through.
+(Blocks that are added to a finished network start in training as the identity: with proj₂ at zero.)</p>
 <p>No. The product is −0.4, but then proj₂ mixes all channels: each output channel gets a weighted sum of
 <em>all</em> products. Which way an output goes cannot be told from one channel's gate.</p>""",
 }
