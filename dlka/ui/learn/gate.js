@@ -1,16 +1,18 @@
 // Step 5: what is multiplied, the gate, and the product, of one block on a real picture.
 
 const KINDS = ["gated", "gate", "product"]; // and then what is added, and the input
-const block = { data: null, cell: [0, 0], frame: 0 };
+const block = { data: null, cell: [0, 0], frame: 0, turn: 0 };
 const shown = part("gate-show"), channel = part("gate-channel");
 
 async function openGate(asked) {
+  const turn = ++block.turn;
   part("gate-told").textContent = say("waiting");
   const data = await ask(server.see_gate({ channel: asked }), part("gate-told"));
   if (!data) return;
   const image = new Image();
   image.src = data.picture;
   await image.decode().catch(() => null);
+  if (turn !== block.turn) return; // another channel was asked for in between
   const bytes = Uint8Array.from(atob(data.maps), (letter) => letter.charCodeAt(0));
   const values = new Float32Array(bytes.buffer), area = data.size[0] * data.size[1];
   const maps = Array.from({ length: 5 }, (_, i) => values.subarray(i * area, (i + 1) * area));

@@ -23,7 +23,7 @@ function hitsOf([kernel, dilation], side) {
 function drawLevels() {
   const n = Number(part("levels-size").value), name = part("levels-kernel").value, [kernel, dilation] = KERNELS[name];
   const rows = LEVELS.map(([level, stride], i) => {
-    const side = n / stride, cells = Number(side.toFixed(2)), half = side / 2;
+    const side = n / stride, cells = Number(side.toFixed(3)), half = side / 2;
     const whole = side < 1 ? 0 : (2 * Math.floor((side - 1) / 2) + 1) ** 2;
     const counts = Object.values(KERNELS).map((k) => hitsOf(k, side));
     const hits = hitsOf(KERNELS[name], side), { title, svg, object, taps } = panels[i];

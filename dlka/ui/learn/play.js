@@ -121,6 +121,7 @@ for (const type of ["pointerup", "pointercancel"]) {
 
 function followPen(x, y) {
   [pen.x, pen.y] = [x, y];
+  if (pen.from) play.field = null; // it belongs to what was drawn before
   play.map = inkMap();
   redraw();
 }
