@@ -71,8 +71,8 @@ def gate_maps(channel: str) -> dict[str, Any]:
     if channel == "mean":
         maps, shown = stack.mean(1), None
     else:
-        signs = np.minimum((product < 0).mean((1, 2)), (product > 0).mean((1, 2)))
-        first = int((signs * np.abs(product).mean((1, 2))).argmax())
+        up, down = product.clip(min=0).mean((1, 2)), -product.clip(max=0).mean((1, 2))
+        first = int(np.minimum(up, down).argmax())
         shown = whole(channel, "Channel", 0, channels - 1) if channel else first
         maps = stack[:, shown]
     return {
