@@ -27,6 +27,7 @@ def build() -> None:
                 html_template=pieces.bar_html(),
                 js_on_load=pieces.bar_script(),
                 server_functions=[answers.make_worksheet],
+                elem_classes="learn",
             )
             _lesson()
         with gr.Tab(PAGE["playground"]):
@@ -36,6 +37,7 @@ def build() -> None:
                 js_on_load=pieces.play_script(),
                 server_functions=[answers.see_drawing],
                 elem_id="play",
+                elem_classes="learn",
             )
 
 
@@ -50,6 +52,7 @@ def _lesson() -> None:
                     js_on_load=pieces.step_script(step),
                     server_functions=[answers.tell_answer, *SERVER.get(step, [])],
                     elem_id=f"step-{step}",
+                    elem_classes="learn",
                 )
                 with gr.Row(elem_classes="learn-turn"):
                     if i:
