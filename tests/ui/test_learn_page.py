@@ -22,6 +22,10 @@ from dlka.ui.session import block_values
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;
   return places.trained && map.reduce((a, b) => a + b) > before + 0.1 }"""
+# What reaches beyond the window's right edge, and is not in a box of its own that scrolls.
+TOO_WIDE = """() => [...document.querySelectorAll('.learn *, .learn-turn *')]
+  .filter(e => e.getClientRects().length && !e.closest('.learn-wide table, svg svg, svg *')
+    && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
 TITLES = [words["title"] for words in STEPS.values()]
 
 
@@ -340,8 +344,10 @@ def test_on_a_phone_everything_fits_and_a_finger_drags(browser, server):
     for step in STEPS:
         go(page, step)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, step
+        assert page.evaluate(TOO_WIDE) == []
     sent = open_playground(page)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(TOO_WIDE) == []
     kernel = page.locator(".play-kernel")
     kernel.scroll_into_view_if_needed()
     box = kernel.bounding_box()

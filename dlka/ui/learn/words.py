@@ -150,8 +150,8 @@ or beyond −1, and at or beyond H or W, it is 0.</p>""",
     "far": "At row {y}, column {x}: 0, as the point is at or beyond −1 or 4.",
     "question": """A tap lies where its four neighbours have the same value, in every channel. In which
 direction does training push its offset? And what does a tap know of an object that is three cells away?""",
-    "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and that along x
-likewise; an offset gets the sum over channels. Where neighbours are equal it is zero, whatever the loss wants. A tap
+    "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and
+that along x likewise; an offset gets the sum over channels. Where neighbours are equal it is zero, whatever the loss wants. A tap
 feels only the four cells around it. It does not see what is three cells away, unless the map itself has carried a
 trace of it there: feature maps have, as every cell has looked at its surroundings in the layers before. (At the
 place of a cell itself the slope is not even unique: it differs to the left and to the right.)</p>""",
@@ -248,8 +248,8 @@ it is otherwise on your pictures, measure it with a control that was trained ali
 }
 
 PLAY = {
-    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps of a 5×5 kernel:
-what do they read, next to the regular grid and to the trained model's samples? Try to read more ink than the trained
+    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps of a 5×5
+kernel: what do they read, next to the regular grid and to the trained model's samples? Try to read more ink than the trained
 model does. Would a detector of curves have to do the same?</p>""",
     "draw": "1. Draw",
     "tool": "Tool",
