@@ -30,9 +30,9 @@ PAGE = {
 
 TAPS = {
     "title": "Taps and dilation",
-    "text": """<p>A convolution makes each number of its output from a few places of its input map. These places
-are its <b>taps</b>. A k×k kernel has k² of them; in a depthwise convolution, the kind used here,
-every channel has one weight for each tap.</p>
+    "text": """<p>A convolution makes each number of its output from a few places of its input map. These places are
+its <b>taps</b>. A k×k kernel has k² of them; in a depthwise convolution, the kind used here, every channel has one
+weight for each tap.</p>
 <p><b>Dilation</b> d sets neighbouring taps d cells apart. The reach grows, the number of weights does not:</p>
 <p class="learn-formula">reach = (k − 1) · d + 1</p>
 <p>What lies between the taps is not read at all. Move both sliders and watch how much is skipped.</p>""",
@@ -44,20 +44,18 @@ every channel has one weight for each tap.</p>
         "each way; {skipped} of the {area} cells in that square are not read."
     ),
     "question": """Two 3×3 convolutions, each with dilation 2, follow one another. How wide is the square that one
-output cell sees, and how many cells in it does it really see? Which of them does its right-hand
-neighbour see, too?""",
+output cell sees, and how many cells in it does it really see? Which of them does its right-hand neighbour see, too?""",
     "answer": """<p>Each reaches 5 cells, both together 5 + (3 − 1) · 2 = 9. But steps of 0 or ±2, taken twice,
-always end an even number of cells away: 5×5 = 25 of the 81 cells are seen. The neighbour's 25 cells
-lie one column further, between those: the two have <b>none</b> in common. Cells side by side are
-made from different inputs, an effect called gridding. So dilation alone does not make a good large
-kernel: something has to fill the gaps.</p>""",
+always end an even number of cells away: 5×5 = 25 of the 81 cells are seen. The neighbour's 25 cells lie one column
+further, between those: the two have <b>none</b> in common. Cells side by side are made from different inputs, an
+effect called gridding. So dilation alone does not make a good large kernel: something has to fill the gaps.</p>""",
 }
 
 STACK = {
     "title": "A large kernel from two small ones",
     "text": """<p>Large kernel attention (LKA) takes three convolutions: 5×5 depthwise, then 7×7 depthwise with
-dilation 3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output,
-and that cell has already read 5×5 cells:</p>
+dilation 3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output, and that cell
+has already read 5×5 cells:</p>
 <p class="learn-formula">reach = 5 + (7 − 1) · 3 = 23</p>
 <p>The windows start 3 cells apart and are 5 wide, so they overlap by two: <b>no gap</b>. A plain 23×23 kernel has
 529 weights per channel; this pair has 25 + 49 = <b>74</b>. Its 49 · 25 = 1225 paths lead to 529 cells, to some of
@@ -80,21 +78,21 @@ them more than once: that is the colour.</p>
     ),
     "paths": "paths to a cell",
     "cells": "cells",
-    "question": """Set the dilation to 6: where are the gaps, and which is the largest dilation without any? Back at 3:
-can this pair make <em>every</em> 23×23 kernel, if only its 74 weights are chosen well?""",
-    "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most. Then
-windows touch; at 3 they overlap.</p>
+    "question": """Set the dilation to 6: where are the gaps, and which is the largest dilation without any? Back at
+3: can this pair make <em>every</em> 23×23 kernel, if only its 74 weights are chosen well?""",
+    "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most.
+Then windows touch; at 3 they overlap.</p>
 <p>No. All 49 windows carry the <b>same</b> 5×5 pattern, each multiplied by one number: the composed kernel is the
 sum of 49 shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) can only
-describe a thin slice of a space of 529 dimensions: wide, smooth or periodic kernels, but no unrelated detail in every
-corner. What it reads is far more flexible than how it weighs.</p>""",
+describe a thin slice of a space of 529 dimensions: wide, smooth or periodic kernels, but no unrelated detail in
+every corner. What it reads is far more flexible than how it weighs.</p>""",
 }
 
 OFFSETS = {
     "title": "Offsets",
-    "text": """<p>D-LKA keeps taps and weights, and lets every tap <b>move</b>. A small convolution, the offset
-net, looks at the same map and gives each cell two numbers per tap, (dy, dx) in cells: 50 channels
-for 25 taps, 98 for 49. Tap k of cell p then reads at</p>
+    "text": """<p>D-LKA keeps taps and weights, and lets every tap <b>move</b>. A small convolution, the offset net,
+looks at the same map and gives each cell two numbers per tap, (dy, dx) in cells: 50 channels for 25 taps, 98 for
+49. Tap k of cell p then reads at</p>
 <p class="learn-formula">p + g<sub>k</sub> + (dy, dx)<sub>k</sub></p>
 <p>where g<sub>k</sub> is its place in the regular grid. All channels share these places. The weights are the same
 for every picture; <em>where</em> they are applied is computed anew for each picture and each cell.</p>
@@ -117,14 +115,13 @@ for every picture; <em>where</em> they are applied is computed anew for each pic
     "dot": "sample, coloured by tap weight: 0",
     "one": "1",
     "cross": "outside the map, reads zero",
-    "question": """Suppose all 25 taps of a cell have the same offset, (0, +2). What does the kernel read now? And if
-that were so at <em>every</em> cell of <em>every</em> picture, would a deformable convolution be
-needed?""",
+    "question": """Suppose all 25 taps of a cell have the same offset, (0, +2). What does the kernel read now? And
+if that were so at <em>every</em> cell of <em>every</em> picture, would a deformable convolution be needed?""",
     "answer": """<p>The same 5×5 window, two cells further right: moved, but not deformed. If it is so everywhere, a
-plain convolution with its taps moved by two columns does exactly the same. Offsets that differ from
-<b>tap to tap</b> change the kernel's shape; only offsets that differ from <b>cell to cell</b> and
-picture to picture adapt to what is seen. So a long arrow proves nothing: on the first page the tab
-<em>Numbers</em> tells how much offsets <em>vary</em>.</p>""",
+plain convolution with its taps moved by two columns does exactly the same. Offsets that differ from <b>tap to
+tap</b> change the kernel's shape; only offsets that differ from <b>cell to cell</b> and picture to picture adapt to
+what is seen. So a long arrow proves nothing: on the first page the tab <em>Numbers</em> tells how much offsets
+<em>vary</em>.</p>""",
 }
 
 CORNERS = {
@@ -132,8 +129,8 @@ CORNERS = {
     "text": """<p>A moved tap lies between cells. It reads a mixture of the four around it. With y = y₀ +
 f<sub>y</sub> and x = x₀ + f<sub>x</sub>, y₀ and x₀ whole numbers:</p>
 <p class="learn-formula">(1 − f<sub>y</sub>)(1 − f<sub>x</sub>) · v(y₀, x₀) + (1 − f<sub>y</sub>) f<sub>x</sub> ·
-v(y₀, x₀ + 1)<br>
-+ f<sub>y</sub> (1 − f<sub>x</sub>) · v(y₀ + 1, x₀) + f<sub>y</sub> f<sub>x</sub> · v(y₀ + 1, x₀ + 1)</p>
+v(y₀, x₀ + 1)<br> + f<sub>y</sub> (1 − f<sub>x</sub>) · v(y₀ + 1, x₀) + f<sub>y</sub> f<sub>x</sub> · v(y₀ + 1, x₀ +
+1)</p>
 <p>The four shares add up to 1. The value follows the point without a jump, so there is a slope to learn from: this
 is how training moves offsets.</p>
 <p><b>Border.</b> Cells outside the map count as 0. Within one cell beyond the outermost centres the value fades; at
@@ -148,19 +145,20 @@ or beyond −1, and at or beyond H or W, it is 0.</p>""",
     "sum": "what is read",
     "told": "At row {y}, column {x}: {read}.",
     "far": "At row {y}, column {x}: 0, as the point is at or beyond −1 or 4.",
-    "question": """A tap lies where its four neighbours have the same value, in every channel. In which
-direction does training push its offset? And what does a tap know of an object that is three cells away?""",
+    "question": """A tap lies where its four neighbours have the same value, in every channel. In which direction
+does training push its offset? And what does a tap know of an object that is three cells away?""",
     "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and
-that along x likewise; an offset gets the sum over channels. Where neighbours are equal it is zero, whatever the loss wants. A tap
-feels only the four cells around it. It does not see what is three cells away, unless the map itself has carried a
-trace of it there: feature maps have, as every cell has looked at its surroundings in the layers before. (At the
-place of a cell itself the slope is not even unique: it differs to the left and to the right.)</p>""",
+that along x likewise; an offset gets the sum over channels. Where neighbours are equal it is zero, whatever the
+loss wants. A tap feels only the four cells around it. It does not see what is three cells away, unless the map
+itself has carried a trace of it there: feature maps have, as every cell has looked at its surroundings in the
+layers before. (At the place of a cell itself the slope is not even unique: it differs to the left and to the
+right.)</p>""",
 }
 
 GATE = {
     "title": "The gate",
-    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b>
-that multiplies the very map that the first stage has read, u:</p>
+    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b> that
+multiplies the very map that the first stage has read, u:</p>
 <p class="learn-formula">u = GELU(proj₁(x))<br>gate = conv₁ₓ₁(7×7 d3(5×5(u)))<br>output = x + proj₂(gate · u)</p>
 <p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign
 and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the
@@ -191,8 +189,8 @@ input x is <b>added</b>.</p>
     "question": """At a cell the gate is 0 in every channel. Is the cell lost to the layers behind? And if u = 0.5
 meets a gate of −0.8 in one channel, does the block's output go down by 0.4 in that channel?""",
     "answer": """<p>Nothing is lost: the block is residual. Where all products are 0 it adds only the bias of proj₂,
-and x goes through.
-(Blocks that are added to a finished network start in training as the identity: with proj₂ at zero.)</p>
+and x goes through. (Blocks that are added to a finished network start in training as the identity: with proj₂ at
+zero.)</p>
 <p>No. The product is −0.4, but then proj₂ mixes all channels: each output channel gets a weighted sum of
 <em>all</em> products. Which way an output goes cannot be told from one channel's gate.</p>""",
 }
@@ -206,9 +204,9 @@ A kernel is equally large <em>in cells</em> on all of them. An object is not:</p
 it, or away from it. Under the sliders stands what the shipped model really does in a picture with small copies of a
 street.</p>
 <p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over
-pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On drone pictures a gain
-of 0.8 AP, which is often claimed, lies outside the measured intervals of the two placements that start as stock
-YOLOv8n (residual and head). “Does it help?” in the project's README has the figures.</p>""",
+pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On drone pictures a
+gain of 0.8 AP, which is often claimed, lies outside the measured intervals of the two placements that start as
+stock YOLOv8n (residual and head). “Does it help?” in the project's README has the figures.</p>""",
     "caption": "An object of n px (orange) under the taps of one cell, on the three levels. Windows of 21×21 cells.",
     "size": "Object, n px",
     "kernel": "Kernel",
@@ -236,9 +234,8 @@ YOLOv8n (residual and head). “Does it help?” in the project's README has the
     "regular": "regular taps",
     "learned": "learned samples",
     "see": "Show {stage} on the picture",
-    "question": """An object is 12 px wide. How many taps of the two stages on P3 can lie on it when a cell's centre is
-in its middle? What would have to happen for more of them to come, and would that be enough to
-detect it better?""",
+    "question": """An object is 12 px wide. How many taps of the two stages on P3 can lie on it when a cell's centre
+is in its middle? What would have to happen for more of them to come, and would that be enough to detect it better?""",
     "answer": """<p>12/8 = 1.5 cells: from −0.75 to +0.75 around the middle. One tap of 25 and one of 49; all others
 read surroundings (which may help, too: context tells what a small blob is).</p>
 <p>Taps right beside it could be pulled in: they feel its edge through their four neighbours. Taps further off have
@@ -248,9 +245,9 @@ it is otherwise on your pictures, measure it with a control that was trained ali
 }
 
 PLAY = {
-    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps of a 5×5
-kernel: what do they read, next to the regular grid and to the trained model's samples? Try to read more ink than the trained
-model does. Would a detector of curves have to do the same?</p>""",
+    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps
+of a 5×5 kernel: what do they read, next to the regular grid and to the trained model's samples? Try to read more
+ink than the trained model does. Would a detector of curves have to do the same?</p>""",
     "draw": "1. Draw",
     "tool": "Tool",
     "dot": "Dot",
@@ -293,12 +290,12 @@ model does. Would a detector of curves have to do the same?</p>""",
     "own": "yours: drag them",
     "model": "trained",
     "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px,
-one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells.
-<b>Orange</b> samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real
-offsets, computed for your drawing. But the trained stage reads <em>80 channels of features</em>,
-not ink. What all three kernels read <em>here</em> is a stand-in that you can follow: the share of
-ink in each cell of 8×8 px, 0 white to 1 black, between cells bilinearly, outside the map 0. The
-model was trained on photographs; nobody taught it to follow ink.</p>""",
+one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells. <b>Orange</b>
+samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real offsets, computed for your
+drawing. But the trained stage reads <em>80 channels of features</em>, not ink. What all three kernels read
+<em>here</em> is a stand-in that you can follow: the share of ink in each cell of 8×8 px, 0 white to 1 black,
+between cells bilinearly, outside the map 0. The model was trained on photographs; nobody taught it to follow
+ink.</p>""",
 }
 
 SHEET = {
