@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dlka.ui.learn.example import street
 from dlka.ui.learn.figures import FIGURES
@@ -13,6 +14,7 @@ from dlka.ui.learn.words import PAGE, SHEET, STEPS
 LINES = 6  # to write on, below each question
 
 
+@lru_cache(maxsize=2)
 def worksheet(answers: bool) -> str:
     """HTML with a picture, a question and room to write for each step; with answers, on sheets of their own."""
     key = f'<section class="answers"><h1>{SHEET["answers"]}</h1>{"".join(_answers())}</section>' if answers else ""
