@@ -343,6 +343,10 @@ def test_on_a_phone_everything_fits_and_a_finger_drags(browser, server):
     page = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     for step in STEPS:
         go(page, step)
+        if step != next(iter(STEPS)):  # after a turn, reader and focus are at the beginning
+            page.wait_for_function("() => document.activeElement.matches('.learn-step h3')")
+            assert page.evaluate("() => document.activeElement.textContent") == STEPS[step]["title"]
+            assert 0 <= page.evaluate("() => document.activeElement.getBoundingClientRect().top") < 400
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, step
         assert page.evaluate(TOO_WIDE) == []
     sent = open_playground(page)

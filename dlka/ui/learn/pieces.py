@@ -56,8 +56,8 @@ def bar_html() -> str:
 
 
 def bar_script() -> str:
-    """Its script."""
-    return "\n".join(map(read, ("common.js", "bar.js")))
+    """Its scripts."""
+    return "\n".join(map(read, ("common.js", "bar.js", "turn.js")))
 
 
 def bar_value() -> str:
