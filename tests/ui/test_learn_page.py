@@ -146,6 +146,10 @@ def test_a_point_between_cells_reads_what_python_reads(learn):
         assert state["read"] == pytest.approx(read_bilinear(EXAMPLE_MAP, state["y"], state["x"]), abs=1e-9)
         shown = float(learn.locator(".corners-rows tr").last.locator("td").last.inner_text())
         assert shown == pytest.approx(state["read"], abs=5e-4)
+        y, x, step = state["y"], state["x"], 1e-6
+        for word, further in (("down", (y + step, x)), ("right", (y, x + step))):
+            slope = (read_bilinear(EXAMPLE_MAP, *further) - read_bilinear(EXAMPLE_MAP, y, x)) / step
+            assert float(state[word]) == pytest.approx(slope, abs=6e-3)
         return state
 
     before = check()

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from dlka import palette
 from dlka.images import read_image
-from dlka.render import draw_samples, reads_at
+from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
 from dlka.ui.examples import examples
 from dlka.ui.probe_data import probe_value
 from dlka.ui.session import Look, Settings, block_values, look, whole
 
+COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins
 
 
@@ -59,9 +61,9 @@ def _letterboxed() -> str:
 def gate_maps(channel: str) -> dict[str, Any]:
     """The step on the gate: maps of the first block on the first example.
 
-    channel: from 0; "mean" for the mean over channels; "" for a channel with large products of
-    both signs.
-    maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. Raises Refused.
+    channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
+    maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
+    lowest to its highest value, with zero in the middle. Raises Refused.
     """
     seen = street()
     values = block_values(seen.key, seen.dlka.gates[0].block)
@@ -80,6 +82,7 @@ def gate_maps(channel: str) -> dict[str, Any]:
         "size": maps.shape[1:],
         "channels": channels,
         "channel": shown,
+        "colours": colour_table(palette.GATE_MAP)[np.linspace(0, 255, COLOURS).astype(int)].tolist(),
         "maps": base64.b64encode(maps.astype("<f4").tobytes()).decode(),
     }
 
@@ -139,6 +142,6 @@ def small_picture(label: str) -> dict[str, str]:
     box = seen.dlka.detections.boxes[small_boxes(seen)[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
-    for colour, width in (("#14171A", 2.2), ("#FFFFFF", 1.1)):
+    for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
         paper.axes.plot(*corners, color=colour, linewidth=width * paper.line, zorder=5)
     return {"picture": files.address(files.picture(paper, kept=True)), "alt": paper.legend_text}

@@ -22,6 +22,8 @@ async function openGate(asked) {
   part("gate-number").textContent = say("number", { last: data.channels - 1 });
   channel.max = data.channels - 1;
   if (data.channel !== null) channel.value = data.channel;
+  const stops = data.colours.map((colour) => `rgb(${colour.join(" ")})`).join(", ");
+  for (const bar of element.querySelectorAll(".gate-bar")) bar.style.background = `linear-gradient(to right, ${stops})`;
   redrawGate();
 }
 
@@ -31,11 +33,10 @@ function topOf(map) {
   return sorted[Math.floor(0.99 * (sorted.length - 1))] || 1;
 }
 
-// Blue, white, red, as matplotlib's RdBu_r at -1, 0 and 1, with two steps between.
-const COLOURS = [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]];
+// The colour of a share of the scale, -1 to 1.
 function colourOf(share) {
-  const place = (clamp(share, -1, 1) + 1) * 2, low = Math.min(Math.floor(place), 3);
-  return COLOURS[low].map((v, i) => v + (place - low) * (COLOURS[low + 1][i] - v));
+  const { colours } = block.data;
+  return colours[Math.round(((clamp(share, -1, 1) + 1) / 2) * (colours.length - 1))];
 }
 
 function redrawGate() {

@@ -6,7 +6,8 @@ const HALF = 10; // cells on either side of the middle one
 
 const panels = LEVELS.map(() => {
   const figure = document.createElement("figure"), title = document.createElement("figcaption");
-  const svg = add(figure, "svg", { viewBox: `${-HALF - 0.6} ${-HALF - 0.6} ${2 * HALF + 1.2} ${2 * HALF + 1.2}`, role: "img", class: "learn-grid" });
+  const [from, side] = [-HALF - 0.6, 2 * HALF + 1.2];
+  const svg = add(figure, "svg", { viewBox: `${from} ${from} ${side} ${side}`, role: "img", class: "learn-grid" });
   const cells = add(svg, "g", { transform: `translate(${-HALF} ${-HALF})` });
   addCells(cells, 2 * HALF + 1, 2 * HALF + 1);
   figure.append(title);
@@ -29,7 +30,8 @@ function drawLevels() {
     const hits = hitsOf(KERNELS[name], side), { title, svg, object, taps } = panels[i];
     title.textContent = say("panel", { level, n, cells });
     svg.setAttribute("aria-label", say("alt", { level, stride, cells, hits, taps: kernel * kernel, kernel: name }));
-    for (const [key, value] of Object.entries({ x: -half, y: -half, width: side, height: side })) object.setAttribute(key, value);
+    const square = { x: -half, y: -half, width: side, height: side };
+    for (const [key, value] of Object.entries(square)) object.setAttribute(key, value);
     taps.replaceChildren();
     for (let t = 0; t < kernel * kernel; t++) {
       const [cy, cx] = [Math.floor(t / kernel), t % kernel].map((v) => (v - (kernel - 1) / 2) * dilation);
@@ -52,7 +54,8 @@ async function openReal() {
     return;
   }
   part("levels-real").textContent = say("real_text", real);
-  fill(part("levels-stages"), real.rows.map(([label, regular, learned, means, meant]) => [label, `${regular} (${means})`, `${learned} (${meant})`]));
+  const counted = ([label, regular, learned, means, meant]) => [label, `${regular} (${means})`, `${learned} (${meant})`];
+  fill(part("levels-stages"), real.rows.map(counted));
   for (const [i, line] of [...part("levels-stages").children].entries()) {
     const button = document.createElement("button");
     button.type = "button";

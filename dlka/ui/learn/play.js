@@ -1,6 +1,8 @@
 // The playground: sheet, kernel and readings belong together.
 
 const play = { map: null, cell: [20, 20], hand: GRID.map(() => [0, 0]), field: null, chosen: -1, frame: 0, seen: false };
+const style = getComputedStyle(part("play"));
+const MARK = { trained: style.getPropertyValue("--trained"), hand: style.getPropertyValue("--hand") };
 let asking = false, again = false;
 
 // The trained stage's offsets of the chosen cell, or null.
@@ -24,7 +26,7 @@ function draw() {
   );
   const learned = part("play-weights").value === "mean_abs" && play.field;
   const weights = learned ? play.field.weights : GRID.map(() => 1 / TAPS);
-  drawSheet([["#5b616b", [play.cell], 3.5], ["#d55e00", places.trained ?? [], 2], ["#009e73", places.hand, 2]]);
+  drawSheet([["#5b616b", [play.cell], 3.5], [MARK.trained, places.trained ?? [], 2], [MARK.hand, places.hand, 2]]);
   drawWindow(play.map, play.cell);
   drawTaps(play.hand, trained);
   const sums = Object.fromEntries(Object.keys(tiles).map((which) => [which, drawTile(which, reads[which], weights)]));
@@ -75,7 +77,9 @@ async function pictureOf(canvas) {
 function chooseTool(tool) {
   pen.tool = tool;
   if (pen.from) penUp();
-  for (const button of element.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  for (const button of element.querySelectorAll("[data-tool]")) {
+    button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  }
   redraw();
 }
 
@@ -150,7 +154,8 @@ for (const type of ["focus", "blur"]) sheet.addEventListener(type, redraw);
 
 // The taps by pointer and by keys.
 function moveTap(tap, dy, dx) {
-  play.hand[tap] = [dy, dx].map((v, axis) => clamp(Math.round(1000 * v) / 1000, -WINDOW - GRID[tap][axis], WINDOW - GRID[tap][axis]));
+  const within = (v, place) => clamp(Math.round(1000 * v) / 1000, -WINDOW - place, WINDOW - place);
+  play.hand[tap] = [within(dy, GRID[tap][0]), within(dx, GRID[tap][1])];
   redraw();
 }
 kernel.addEventListener("pointerdown", (event) => {

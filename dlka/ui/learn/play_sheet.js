@@ -89,7 +89,7 @@ function drawSheet(marks) {
     }
   }
   if (pen.tool === "cell" || document.activeElement !== sheet) return;
-  view.strokeStyle = "#0072b2";
+  view.strokeStyle = "#5b616b";
   view.lineWidth = 1.5;
   view.beginPath();
   view.arc(pen.x, pen.y, Math.max(widthOf() / 2, 1.5), 0, 2 * Math.PI);

@@ -135,8 +135,13 @@ v(y₀, x₀ + 1)<br> + f<sub>y</sub> (1 − f<sub>x</sub>) · v(y₀ + 1, x₀)
 is how training moves offsets.</p>
 <p><b>Border.</b> Cells outside the map count as 0. Within one cell beyond the outermost centres the value fades; at
 or beyond −1, and at or beyond H or W, it is 0.</p>""",
-    "caption": "A map of 4×4 cells (values made up, easy to add). Drag the point. Dashed cells: outside, count 0.",
+    "caption": (
+        "A map of 4×4 cells (values made up, easy to add). Drag the point. Dashed cells are outside and count 0. The "
+        "curve: what is read along the point's row."
+    ),
     "point": "The point that reads; arrow keys move it by 0.1 cell, with Shift by 1",
+    "profile": "What is read along the point's row, from column −1.6 to 4.6",
+    "slope": "Slope there, per cell: {down} downwards, {right} to the right.",
     "neighbour": "cell (row, column)",
     "value": "value",
     "share": "share",
