@@ -116,6 +116,18 @@ def test_offsets_of_a_drawing_are_the_models(curve):
     assert np.array(answer["weights"]) == pytest.approx(wanted / wanted.sum(), rel=1e-5)
 
 
+def test_what_the_words_say_of_the_shipped_model_is_so():
+    """Its name, its channels, and what the project's measurements say: words that nothing computes."""
+    predictor, _ = load_predictor(DEFAULT)
+    capture = predictor.predict(np.zeros((64, 64, 3), np.uint8), size=64).captures[0]
+    assert f"<code>{DEFAULT}</code>" in words.PLAY["help"]
+    assert f"{capture.stage.channels} channels of features" in words.PLAY["help"]
+    readme = (Path(pieces.FOLDER).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "a gain of 0.8 AP, which is often claimed" in " ".join(words.LEVELS["text"].split())
+    assert "a gain of 0.8 AP, which is often claimed" in " ".join(readme.split())
+    assert "Does it help?" in readme
+
+
 @pytest.mark.parametrize(
     ("sent", "told"),
     [
