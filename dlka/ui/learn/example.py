@@ -15,7 +15,7 @@ from dlka.types import MEDIUM_AREA
 from dlka.ui import files
 from dlka.ui.examples import examples
 from dlka.ui.probe_data import probe_value
-from dlka.ui.session import Look, Settings, block_values, look, whole
+from dlka.ui.session import Look, Refused, Settings, block_values, look, whole
 
 COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins
@@ -139,7 +139,10 @@ def small_picture(label: str) -> dict[str, str]:
     """Where a stage reads for the smallest object: address and description of a picture. Raises Refused."""
     seen = crowd()
     capture = seen.capture(label)
-    box = seen.dlka.detections.boxes[small_boxes(seen)[0]]
+    found = small_boxes(seen)
+    if not len(found):
+        raise Refused("There is no small or medium object in this picture.")
+    box = seen.dlka.detections.boxes[found[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
     for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
