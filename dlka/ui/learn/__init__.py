@@ -1,0 +1,1 @@
+"""The page "Learn": a lesson of six steps, and a playground."""

@@ -1,0 +1,50 @@
+"""The shipped model looks at a drawing from the playground."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import lru_cache
+from typing import Any
+
+from dlka.images import read_image
+from dlka.inference.predictor import load_predictor
+from dlka.models.catalog import DEFAULT
+from dlka.ui.learn.reading import SHEET
+from dlka.ui.probe_data import quantised
+from dlka.ui.session import Refused
+
+LARGEST = 400_000  # characters; a sheet full of strokes takes some thousands
+PREFIX = "data:image/png;base64,"
+
+
+def offsets_of(drawing: str) -> dict[str, Any]:
+    """The first deform stage (P3, 5x5) of the shipped model on a drawing, one sheet pixel as one input pixel.
+
+    drawing: a PNG of SHEET x SHEET px as a data address. offsets: base64 of little-endian int16 [40, 40, 50], dy and dx
+    interleaved; times unit: cells. weights: [25] mean of |weight| over channels, with the sum 1. Raises ValueError.
+    """
+    if not drawing.startswith(PREFIX) or len(drawing) > LARGEST:
+        raise Refused("Drawing: expected a PNG of the sheet, and not a larger file.")
+    try:
+        data = base64.b64decode(drawing.removeprefix(PREFIX), validate=True)
+    except binascii.Error:
+        raise Refused("Drawing: what the page sent is no PNG.") from None
+    return _seen(data)
+
+
+@lru_cache(maxsize=32)
+def _seen(data: bytes) -> dict[str, Any]:
+    image = read_image(data)
+    if image.shape != (SHEET, SHEET, 3):
+        raise Refused(f"Drawing: expected {SHEET} x {SHEET} px, got {image.shape[1]} x {image.shape[0]}.")
+    predictor, _ = load_predictor(DEFAULT)
+    capture = predictor.predict(image, size=SHEET).captures[0]
+    levels, unit = quantised(capture)
+    stage, weights = capture.stage, predictor.tap_weights[capture.stage.name]
+    return {
+        "offsets": base64.b64encode(levels.tobytes()).decode(),
+        "unit": unit,
+        "label": stage.label,
+        "weights": (weights.astype(float) / float(weights.sum())).tolist(),
+    }

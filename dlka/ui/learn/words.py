@@ -1,0 +1,323 @@
+# ruff: noqa: RUF001 (× and − are meant, in formulas)
+"""Every word of the page "Learn" and of its worksheet. Another language is another dictionary with the same keys.
+
+One dictionary per piece. HTML is allowed; {name} is filled in where the sentence is used. A line here is a line of the
+source only. Answers are sent to a browser only when somebody asks for one.
+"""
+
+from __future__ import annotations
+
+PAGE = {
+    "title": "How a deformable kernel learns where to look",
+    "lead": (
+        "Six steps from plain taps to a detector of small objects, for those who know what a convolution is. Every "
+        "picture can be touched; numbers come from real code and from the model that ships with this project."
+    ),
+    "lesson": "Lesson",
+    "playground": "Playground",
+    "next": "Next: {title}",
+    "back": "Back: {title}",
+    "to_playground": "That was the lesson. Next: the tab *Playground*. Draw something, and move the taps by hand.",
+    "teacher": "Teacher's mode: no answers on this page",
+    "worksheet": "Printable worksheet",
+    "making": "The worksheet is being made ...",
+    "made": "The worksheet has been downloaded: open it and print it.",
+    "failed": "The server did not answer: try again, or reload the page.",
+    "question": "Question",
+    "answer": "Show the answer",
+    "waiting": "The model looks ...",
+}
+
+TAPS = {
+    "title": "Taps and dilation",
+    "text": """<p>A convolution makes each number of its output from a few places of its input map. These places are
+its <b>taps</b>. A k×k kernel has k² of them; in a depthwise convolution, the kind used here, every channel has one
+weight for each tap.</p>
+<p><b>Dilation</b> d sets neighbouring taps d cells apart. The reach grows, the number of weights does not:</p>
+<p class="learn-formula">reach = (k − 1) · d + 1</p>
+<p>What lies between the taps is not read at all. Move both sliders and watch how much is skipped.</p>""",
+    "caption": "Which cells of the input map one output cell (in the middle) reads.",
+    "kernel": "Kernel size k",
+    "dilation": "Dilation d",
+    "told": (
+        "{k}×{k}, dilation {d}: {taps} taps, so {taps} weights per channel; reach ({k} − 1) · {d} + 1 = {reach} cells "
+        "each way; {skipped} of the {area} cells in that square are not read."
+    ),
+    "question": """Two 3×3 convolutions, each with dilation 2, follow one another. How wide is the square that one
+output cell sees, and how many cells in it does it really see? Which of them does its right-hand neighbour see, too?""",
+    "answer": """<p>Each reaches 5 cells, both together 5 + (3 − 1) · 2 = 9. But steps of 0 or ±2, taken twice,
+always end an even number of cells away: 5×5 = 25 of the 81 cells are seen. The neighbour's 25 cells lie one column
+further, between those: the two have <b>none</b> in common. Cells side by side are made from different inputs, an
+effect called gridding. So dilation alone does not make a good large kernel: something has to fill the gaps.</p>""",
+}
+
+STACK = {
+    "title": "A large kernel from two small ones",
+    "text": """<p>Large kernel attention (LKA) takes three convolutions: 5×5 depthwise, then 7×7 depthwise with
+dilation 3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output, and that cell
+has already read 5×5 cells:</p>
+<p class="learn-formula">reach = 5 + (7 − 1) · 3 = 23</p>
+<p>The windows start 3 cells apart and are 5 wide, so they overlap by two: <b>no gap</b>. A plain 23×23 kernel has
+529 weights per channel; this pair has 25 + 49 = <b>74</b>. Its 49 · 25 = 1225 paths lead to 529 cells, to some of
+them more than once: that is the colour.</p>
+<p class="quiet">The LKA paper counts the other way round: for a K×K kernel it takes (2d − 1)×(2d − 1), then
+⌈K/d⌉×⌈K/d⌉ with dilation d, then 1×1. K = 21 and d = 3 give 5×5 and 7×7; the two reach 23.</p>""",
+    "caption": "Number of paths from one output cell to each input cell. The outlined window is the chosen tap's.",
+    "grid": "Paths to each input cell; arrow keys choose a tap of the second kernel",
+    "first": "First kernel",
+    "dilation": "Dilation of the 7×7",
+    "told": (
+        "{a}×{a}, then 7×7 with dilation {d}: reach {a} + (7 − 1) · {d} = {reach} cells; {weights} weights per channel "
+        "instead of {area}; {paths} paths; {gaps}."
+    ),
+    "no_gap": "no cell is left out",
+    "gap": "{gaps} of {area} cells are never read, as dilation {d} is more than the first kernel's {a}",
+    "tap": (
+        "Tap in row {row}, column {column} of the 7×7 reads {dy} rows and {dx} columns from the middle; through it the "
+        "{a}×{a} cells in the outline are read."
+    ),
+    "paths": "paths to a cell",
+    "cells": "cells",
+    "question": """Set the dilation to 6: where are the gaps, and which is the largest dilation without any? Back at
+3: can this pair make <em>every</em> 23×23 kernel, if only its 74 weights are chosen well?""",
+    "answer": """<p>Without gaps as long as the dilation is not larger than the first kernel is wide: 5 at most.
+Then windows touch; at 3 they overlap.</p>
+<p>No. All 49 windows carry the <b>same</b> 5×5 pattern, each multiplied by one number: the composed kernel is the
+sum of 49 shifted copies. 74 numbers (73 that count: a factor can move from one kernel to the other) can only
+describe a thin slice of a space of 529 dimensions: wide, smooth or periodic kernels, but no unrelated detail in
+every corner. What it reads is far more flexible than how it weighs.</p>""",
+}
+
+OFFSETS = {
+    "title": "Offsets",
+    "text": """<p>D-LKA keeps taps and weights, and lets every tap <b>move</b>. A small convolution, the offset net,
+looks at the same map and gives each cell two numbers per tap, (dy, dx) in cells: 50 channels for 25 taps, 98 for
+49. Tap k of cell p then reads at</p>
+<p class="learn-formula">p + g<sub>k</sub> + (dy, dx)<sub>k</sub></p>
+<p>where g<sub>k</sub> is its place in the regular grid. All channels share these places. The weights are the same
+for every picture; <em>where</em> they are applied is computed anew for each picture and each cell.</p>
+<p>The picture shows the model that ships with this project. Click another cell, choose another stage.</p>
+<p class="quiet">The slider multiplies the offsets of the stage shown, and nothing else. The slider
+<em>Deformation</em> of the first page runs the whole network again.</p>""",
+    "caption": (
+        "Regular grid (rings), samples (dots) and the way from one to the other. The whole picture, then a close-up."
+    ),
+    "picture": "The picture; arrow keys move the chosen cell",
+    "close": "Close-up of the chosen cell's taps",
+    "stage": "Stage",
+    "strength": "Offsets times",
+    "told": (
+        "{label}, cell (row {row}, column {column}), offsets × {strength}: taps are moved by {mean} cells on average "
+        "({pixels} px of this picture), at most by {most}; {zero} of {taps} samples lie outside the map and read zero."
+    ),
+    "tap": "First tap: regular ({gy}, {gx}) + {strength} × ({dy}, {dx}) = ({y}, {x}), row and column in cells.",
+    "ring": "regular grid",
+    "dot": "sample, coloured by tap weight: 0",
+    "one": "1",
+    "cross": "outside the map, reads zero",
+    "question": """Suppose all 25 taps of a cell have the same offset, (0, +2). What does the kernel read now? And
+if that were so at <em>every</em> cell of <em>every</em> picture, would a deformable convolution be needed?""",
+    "answer": """<p>The same 5×5 window, two cells further right: moved, but not deformed. If it is so everywhere, a
+plain convolution with its taps moved by two columns does exactly the same. Offsets that differ from <b>tap to
+tap</b> change the kernel's shape; only offsets that differ from <b>cell to cell</b> and picture to picture adapt to
+what is seen. So a long arrow proves nothing: on the first page the tab <em>Numbers</em> tells how much offsets
+<em>vary</em>.</p>""",
+}
+
+CORNERS = {
+    "title": "Bilinear reading",
+    "text": """<p>A moved tap lies between cells. It reads a mixture of the four around it. With y = y₀ +
+f<sub>y</sub> and x = x₀ + f<sub>x</sub>, y₀ and x₀ whole numbers:</p>
+<p class="learn-formula">(1 − f<sub>y</sub>)(1 − f<sub>x</sub>) · v(y₀, x₀) + (1 − f<sub>y</sub>) f<sub>x</sub> ·
+v(y₀, x₀ + 1)<br> + f<sub>y</sub> (1 − f<sub>x</sub>) · v(y₀ + 1, x₀) + f<sub>y</sub> f<sub>x</sub> · v(y₀ + 1, x₀ +
+1)</p>
+<p>The four shares add up to 1. The value follows the point without a jump, so there is a slope to learn from: this
+is how training moves offsets.</p>
+<p><b>Border.</b> Cells outside the map count as 0. Within one cell beyond the outermost centres the value fades; at
+or beyond −1, and at or beyond H or W, it is 0.</p>""",
+    "caption": (
+        "A map of 4×4 cells (values made up, easy to add). Drag the point. Dashed cells are outside and count 0. The "
+        "curve: what is read along the point's row."
+    ),
+    "point": "The point that reads; arrow keys move it by 0.1 cell, with Shift by 1",
+    "profile": "What is read along the point's row, from column −1.6 to 4.6",
+    "slope": "Slope there, per cell: {down} downwards, {right} to the right.",
+    "neighbour": "cell (row, column)",
+    "value": "value",
+    "share": "share",
+    "product": "share × value",
+    "outside": "0 (outside)",
+    "sum": "what is read",
+    "told": "At row {y}, column {x}: {read}.",
+    "far": "At row {y}, column {x}: 0, as the point is at or beyond −1 or 4.",
+    "question": """A tap lies where its four neighbours have the same value, in every channel. In which direction
+does training push its offset? And what does a tap know of an object that is three cells away?""",
+    "answer": """<p>In none. The slope along y is (1 − f<sub>x</sub>)(v₁₀ − v₀₀) + f<sub>x</sub>(v₁₁ − v₀₁), and
+that along x likewise; an offset gets the sum over channels. Where neighbours are equal it is zero, whatever the
+loss wants. A tap feels only the four cells around it. It does not see what is three cells away, unless the map
+itself has carried a trace of it there: feature maps have, as every cell has looked at its surroundings in the
+layers before. (At the place of a cell itself the slope is not even unique: it differs to the left and to the
+right.)</p>""",
+}
+
+GATE = {
+    "title": "The gate",
+    "text": """<p>What the two stages and the 1×1 make is not the block's output. It is a <b>gate</b> that
+multiplies the very map that the first stage has read, u:</p>
+<p class="learn-formula">u = GELU(proj₁(x))<br>gate = conv₁ₓ₁(7×7 d3(5×5(u)))<br>output = x + proj₂(gate · u)</p>
+<p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign
+and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the
+input x is <b>added</b>.</p>
+<p>The maps belong to the block of level P3 in the shipped model, on a real picture. Go over them.</p>""",
+    "caption": (
+        "The picture, what is multiplied (u), the gate, and their product, in one channel or as means. A bar ends "
+        "at the 99th percentile of absolute values; what is beyond has the end colour. The channel shown at first has "
+        "large products of both signs."
+    ),
+    "show": "Show",
+    "channel": "channel",
+    "mean": "mean over all {channels} channels",
+    "number": "Channel (0 to {last})",
+    "picture": "picture",
+    "gated": "u, what is multiplied",
+    "gate": "gate",
+    "product": "gate · u",
+    "maps": "Maps of the block; arrow keys move the chosen cell",
+    "scale": "from −{top}, blue, to +{top}, red",
+    "told": "Cell (row {row}, column {column}), channel {channel}: {gated} × {gate} = {product}.",
+    "told_mean": (
+        "Cell (row {row}, column {column}), means over channels: u {gated}, gate {gate}, gate · u {product}. A mean of "
+        "products is not the product of the means: {gated} × {gate} would be {wrong}."
+    ),
+    "residual": "proj₂ of all channels' products adds {added} to the input {input}: {output}.",
+    "residual_mean": "On average over channels, proj₂ adds {added} to the input {input}: {output}.",
+    "question": """At a cell the gate is 0 in every channel. Is the cell lost to the layers behind? And if u = 0.5
+meets a gate of −0.8 in one channel, does the block's output go down by 0.4 in that channel?""",
+    "answer": """<p>Nothing is lost: the block is residual. Where all products are 0 it adds only the bias of proj₂,
+and x goes through. (Blocks that are added to a finished network start in training as the identity: with proj₂ at
+zero.)</p>
+<p>No. The product is −0.4, but then proj₂ mixes all channels: each output channel gets a weighted sum of
+<em>all</em> products. Which way an output goes cannot be told from one channel's gate.</p>""",
+}
+
+LEVELS = {
+    "title": "Small objects in YOLO",
+    "text": """<p>YOLOv8 finds objects on three levels: P3, P4 and P5, where one cell is 8, 16 and 32 input pixels.
+A kernel is equally large <em>in cells</em> on all of them. An object is not:</p>
+<p class="learn-formula">n px = n/8 cells on P3 = n/16 on P4 = n/32 on P5</p>
+<p>So most regular taps fall beside a small object and read its surroundings. Offsets <em>can</em> bring taps onto
+it, or away from it. Under the sliders stands what the shipped model really does in a picture with small copies of a
+street.</p>
+<p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over
+pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On drone pictures a
+gain of 0.8 AP, which is often claimed, lies outside the measured intervals of the two placements that start as
+stock YOLOv8n (residual and head). “Does it help?” in the project's README has the figures.</p>""",
+    "caption": "An object of n px (orange) under the taps of one cell, on the three levels. Windows of 21×21 cells.",
+    "size": "Object, n px",
+    "kernel": "Kernel",
+    "level": "level",
+    "stride": "cell",
+    "wide": "object's side, cells",
+    "whole": "cells wholly on it",
+    "small": "taps of 5×5 on it",
+    "large": "taps of 7×7 d3 on it",
+    "panel": "{level}: {n} px = {cells} cells",
+    "alt": (
+        "{level}, one cell is {stride} px: the object is {cells} cells wide; {hits} of {taps} taps of the {kernel} lie "
+        "on it"
+    ),
+    "told": "An object of {n} px, a cell's centre in its middle: {list} regular taps of the {kernel} lie on it.",
+    "real": "The same in the shipped model",
+    "real_text": (
+        "The smallest object that was found: {name}, {width} x {height} px of the picture, {inner} px of the input. "
+        "For the cell nearest to its middle, how many taps lie in its box; in brackets the mean over all {count} small "
+        "and medium objects (under 96² px) that were found. On average, fewer samples than regular taps lie on an "
+        "object in {fewer} of {stages} stages."
+    ),
+    "none": "The model found no small or medium object in this picture.",
+    "stage": "stage",
+    "regular": "regular taps",
+    "learned": "learned samples",
+    "see": "Show {stage} on the picture",
+    "question": """An object is 12 px wide. How many taps of the two stages on P3 can lie on it when a cell's centre
+is in its middle? What would have to happen for more of them to come, and would that be enough to detect it better?""",
+    "answer": """<p>12/8 = 1.5 cells: from −0.75 to +0.75 around the middle. One tap of 25 and one of 49; all others
+read surroundings (which may help, too: context tells what a small blob is).</p>
+<p>Taps right beside it could be pulled in: they feel its edge through their four neighbours. Taps further off have
+no slope towards it (step 4), unless the layers before have spread its trace. And more samples on an object are not
+more detections: what counts is what weights and gate make of them. Here the measurements say: no gain. If you think
+it is otherwise on your pictures, measure it with a control that was trained alike, and with more than one seed.</p>""",
+}
+
+PLAY = {
+    "text": """<p>Draw with a pen of 2 to 40 px on a sheet of 320×320 px, and choose a cell. Then drag the 25 taps
+of a 5×5 kernel: what do they read, next to the regular grid and to the trained model's samples? Try to read more
+ink than the trained model does. Would a detector of curves have to do the same?</p>""",
+    "draw": "1. Draw",
+    "tool": "Tool",
+    "dot": "Dot",
+    "line": "Line",
+    "curve": "Curve",
+    "eraser": "Eraser",
+    "cell": "Choose the cell",
+    "width": "Width, px",
+    "preset": "Example",
+    "preset_curve": "Curve",
+    "preset_dots": "Dots, 4 to 40 px",
+    "preset_lines": "Lines, 2 to 24 px",
+    "clear": "Clear",
+    "sheet": (
+        "The sheet. Arrow keys move the pen or, with that tool, the chosen cell; Enter or Space puts it down or up"
+    ),
+    "pen": "Pen at ({x}, {y}) px, {state}.",
+    "down": "down",
+    "up": "up",
+    "drag": "2. Drag the taps",
+    "regular_kernel": "Regular",
+    "trained_kernel": "As trained",
+    "kernel": "The map around the chosen cell, with the 25 taps",
+    "tap": "Tap {tap}, row {y}, column {x}, reads {read}; arrow keys move it by 0.1 cell, with Shift by 1",
+    "reads": "3. What each reads",
+    "weights": "Weights",
+    "equal": "equal: 1/25 each",
+    "mean_abs": "the trained stage's mean |weight|, sum 1",
+    "regular": "regular",
+    "hand": "by hand",
+    "trained": "trained",
+    "sum": "weighted sum {sum}",
+    "tile": "{which}: 25 readings from {low} to {high}, weighted sum {sum}",
+    "told": (
+        "Cell (row {row}, column {column}). Weighted sums: regular {regular}, by hand {hand}, trained {trained}. The "
+        "trained taps are moved by {moved} cells on average here, yours by {own}."
+    ),
+    "no_trained": "The trained model has not answered yet.",
+    "ring": "regular",
+    "own": "yours: drag them",
+    "model": "trained",
+    "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px,
+one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells. <b>Orange</b>
+samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real offsets, computed for your
+drawing. But the trained stage reads <em>80 channels of features</em>, not ink. What all three kernels read
+<em>here</em> is a stand-in that you can follow: the share of ink in each cell of 8×8 px, 0 white to 1 black,
+between cells bilinearly, outside the map 0. The model was trained on photographs; nobody taught it to follow
+ink.</p>""",
+}
+
+SHEET = {
+    "title": "Worksheet: how a deformable kernel learns where to look",
+    "name": "Name",
+    "date": "Date",
+    "answers": "Answers",
+    "foot": "Made by dlka. Pictures and numbers come from its code and its shipped model.",
+    "figure_taps": "7×7, dilation 3: the 49 cells that one output cell reads, in a square of 19×19.",
+    "figure_stack": "5×5, then 7×7 with dilation 3: paths from one output cell to each of the 23×23 cells (1, 2 or 4).",
+    "figure_offsets": "Where one cell of the shipped model's stage {stage} reads on a real picture.",
+    "figure_corners": (
+        "Read the map at row 1.25, column 2.5. Which four cells count, with which shares, and what is the sum?"
+    ),
+    "figure_gate": "The gate of the shipped model's P3 block, mean over channels: red positive, blue negative.",
+    "figure_levels": "An object of 24 px (orange) under the regular taps of the 7×7 d3, on P3, P4 and P5.",
+    "sum_corners": "The sum of the picture: {sum}",
+}
+
+STEPS = {"taps": TAPS, "stack": STACK, "offsets": OFFSETS, "corners": CORNERS, "gate": GATE, "levels": LEVELS}

@@ -1,0 +1,371 @@
+# ruff: noqa: RUF001 (× and − are the page's)
+"""The page "Learn" in a real browser: six steps and the playground by mouse, keys and fingers; numbers are Python's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from dlka.images import read_image
+from dlka.inference.predictor import load_predictor
+from dlka.models.catalog import DEFAULT
+from dlka.ops.sampling import sampling_locations
+from dlka.ui.learn import example, kernels
+from dlka.ui.learn.reading import EXAMPLE_MAP, ink_map, read_bilinear
+from dlka.ui.learn.words import PAGE, STEPS
+from dlka.ui.session import block_values
+
+# More ink than before is on the sheet, and the model has seen it.
+ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;
+  return places.trained && map.reduce((a, b) => a + b) > before + 0.1 }"""
+# What reaches beyond the window's right edge, and is not in a box of its own that scrolls.
+TOO_WIDE = """() => [...document.querySelectorAll('.learn *, .learn-turn *')]
+  .filter(e => e.getClientRects().length && !e.closest('.learn-wide table, svg svg, svg *')
+    && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+TITLES = [words["title"] for words in STEPS.values()]
+
+
+def opened(browser, server, query="", **window):
+    """The page in a window of its own, loaded; requests to anybody else are kept in page.strangers."""
+    page = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, **window}).new_page()
+    page.set_default_timeout(60_000)
+    page.strangers, page.errors = [], []
+    local = (server.rstrip("/"), "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(f"{server}learn{query}")
+    page.wait_for_selector(".learn-step:visible")
+    return page
+
+
+@pytest.fixture(scope="module")
+def learn(browser, server):
+    """One page for tests that each go to their own step."""
+    page = opened(browser, server)
+    yield page
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def title(page):
+    return page.locator(".learn-step:visible h3").inner_text()
+
+
+def go(page, step):
+    """To a step, by its name, with the keyboard."""
+    if not page.locator(".learn-step:visible").count():
+        page.get_by_role("tab", name=PAGE["lesson"]).click()
+        page.locator(".learn-step:visible").wait_for()
+    wanted = list(STEPS).index(step)
+    while (here := TITLES.index(title(page))) != wanted:
+        there = TITLES[here + (1 if wanted > here else -1)]
+        word = PAGE["next" if wanted > here else "back"].format(title=there)
+        page.get_by_role("button", name=word).press("Enter")
+        page.locator(".learn-step:visible h3").get_by_text(there, exact=True).wait_for()
+
+
+def told(page, place, text):
+    page.locator(f".{place}").get_by_text(text).wait_for()
+
+
+def frame(page):
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_taps_follow_the_sliders(learn):
+    go(learn, "taps")
+    learn.locator(".taps-kernel").press("End")
+    learn.locator(".taps-dilation").press("End")
+    told(learn, "taps-told", "7×7, dilation 4: 49 taps, so 49 weights per channel; reach (7 − 1) · 4 + 1 = 25 cells")
+    assert learn.locator(".taps-grid .tap").count() == 49
+    learn.locator(".taps-kernel").press("Home")
+    told(learn, "taps-told", "1×1, dilation 4: 1 taps")
+    assert learn.locator(".taps-grid .tap").count() == 1
+
+
+def test_paths_are_counted_as_in_python(learn):
+    go(learn, "stack")
+    grid = learn.locator(".stack-grid")
+    assert np.array_equal(grid.evaluate("g => g.counts"), kernels.path_counts().ravel())
+    told(learn, "stack-told", "reach 5 + (7 − 1) · 3 = 23 cells; 74 weights per channel instead of 529; 1225 paths")
+    rows = learn.locator(".stack-counts tr").all_inner_texts()
+    assert [[int(n) for n in row.split()] for row in rows] == [[1, 121], [2, 264], [4, 144]]
+    for key in ["ArrowUp"] * 7 + ["ArrowLeft"] * 7 + ["ArrowDown"]:
+        grid.press(key)
+    told(learn, "stack-tap", "Tap in row 2, column 1 of the 7×7 reads -6 rows and -9 columns from the middle")
+    box = grid.bounding_box()
+    learn.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told(learn, "stack-tap", "Tap in row 4, column 4 of the 7×7 reads 0 rows and 0 columns from the middle")
+    learn.locator(".stack-dilation").press("End")
+    told(learn, "stack-told", "cells are never read, as dilation 6 is more than the first kernel's 5")
+    assert np.array_equal(grid.evaluate("g => g.counts"), kernels.path_counts(5, 7, 6).ravel())
+    learn.locator(".stack-dilation").press("Home")
+
+
+def test_offsets_are_the_models_times_the_slider(learn):
+    go(learn, "offsets")
+    learn.wait_for_function("() => document.querySelector('.offsets-picture').told")
+    picture, seen = learn.locator(".offsets-picture"), example.street()
+    first = picture.evaluate("c => c.told.cell")
+    picture.press("ArrowDown")
+    picture.press("ArrowLeft")
+    learn.locator(".offsets-stage").select_option("P3 7x7 d3")
+    learn.locator(".offsets-strength").press("End")
+    frame(learn)
+    state = picture.evaluate("c => c.told")
+    assert state["cell"] == [first[0] + 1, first[1] - 1]
+    capture = seen.capture(state["stage"])
+    assert state["stage"] == "P3 7x7 d3"
+    assert state["factor"] == 2
+    stage = capture.stage
+    wanted = sampling_locations(2 * capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
+    row, column = state["cell"]
+    assert np.abs(np.reshape(state["samples"], (-1, 2)) - wanted[:, :, row, column]).max() < 1e-3
+    told(learn, "offsets-told", f"P3 7x7 d3, cell (row {row}, column {column}), offsets × 2.00")
+    learn.locator(".offsets-strength").press("Home")
+    frame(learn)
+    mirrored = sampling_locations(-capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
+    samples = np.reshape(picture.evaluate("c => c.told.samples"), (-1, 2))
+    assert np.abs(samples - mirrored[:, :, row, column]).max() < 1e-3
+    canvas = picture.bounding_box()
+    learn.mouse.click(canvas["x"] + 0.5 * canvas["width"], canvas["y"] + 0.1 * canvas["height"])
+    frame(learn)
+    assert picture.evaluate("c => c.told.cell[0]") == pytest.approx(0.1 * capture.offset.shape[1], abs=1)
+
+
+def test_a_point_between_cells_reads_what_python_reads(learn):
+    go(learn, "corners")
+    sheet, point = learn.locator(".corners-map"), learn.locator(".corners-point")
+
+    def check():
+        state = sheet.evaluate("s => s.told")
+        assert state["read"] == pytest.approx(read_bilinear(EXAMPLE_MAP, state["y"], state["x"]), abs=1e-9)
+        shown = float(learn.locator(".corners-rows tr").last.locator("td").last.inner_text())
+        assert shown == pytest.approx(state["read"], abs=5e-4)
+        y, x, step = state["y"], state["x"], 1e-6
+        for word, further in (("down", (y + step, x)), ("right", (y, x + step))):
+            slope = (read_bilinear(EXAMPLE_MAP, *further) - read_bilinear(EXAMPLE_MAP, y, x)) / step
+            assert float(state[word]) == pytest.approx(slope, abs=6e-3)
+        return state
+
+    before = check()
+    point.press("ArrowDown")
+    point.press("Shift+ArrowLeft")
+    after = check()
+    assert [after["y"], after["x"]] == pytest.approx([before["y"] + 0.1, before["x"] - 1])
+    for _ in range(5):
+        point.press("Shift+ArrowUp")
+    assert check()["read"] == 0
+    told(learn, "corners-told", "0, as the point is at or beyond −1 or 4.")
+    sheet.scroll_into_view_if_needed()
+    box = sheet.bounding_box()
+    at = [box["x"] + 0.5 * box["width"], box["y"] + 0.55 * box["height"]]
+    learn.mouse.move(*at)
+    learn.mouse.down()
+    learn.mouse.move(at[0] + 0.2 * box["width"], at[1] - 0.1 * box["height"])
+    learn.mouse.up()
+    state = check()
+    assert [state["y"], state["x"]] == pytest.approx([-1.6 + 0.45 * 6.2, -1.6 + 0.7 * 6.2], abs=0.05)
+
+
+def test_gate_times_input_is_the_product_of_the_network(learn):
+    go(learn, "gate")
+    channel = learn.locator(".gate-channel")
+    channel.fill("7")
+    channel.press("Enter")
+    told(learn, "gate-told", "channel 7:")
+    learn.locator(".gate-maps").press("ArrowUp")
+    frame(learn)
+    seen = example.street()
+    values = block_values(seen.key, seen.dlka.gates[0].block)
+    text = learn.locator(".gate-told").inner_text()
+    row, column = (int(n) for n in re.search(r"row (\d+), column (\d+)", text).groups())
+    assert row == values.gate.shape[1] // 2 - 1
+    figures = [float(n) for n in re.findall(r"-?\d+\.\d{3}", text)]
+    wanted = [v[7, row, column] for v in (values.gated, values.gate, values.gated * values.gate)]
+    assert figures == pytest.approx(wanted, abs=6e-4)
+    added = [float(n) for n in re.findall(r"-?\d+\.\d{3}", learn.locator(".gate-residual").inner_text())]
+    put_in, out = values.input[7, row, column], values.output[7, row, column]
+    assert added == pytest.approx([out - put_in, put_in, out], abs=6e-4)
+    learn.locator(".gate-show").select_option("mean")
+    told(learn, "gate-told", "means over channels")
+    mean = float(re.search(r"gate (-?\d+\.\d{3}),", learn.locator(".gate-told").inner_text()).group(1))
+    assert mean == pytest.approx(values.gate[:, row, column].mean(), abs=6e-4)
+
+
+def test_small_objects_on_three_levels(learn):
+    go(learn, "levels")
+    size = learn.locator(".levels-size")
+    size.press("Home")
+    for _ in range(8):
+        size.press("ArrowRight")
+    told(learn, "levels-told", "An object of 12 px")
+    rows = [row.split("\t") for row in learn.locator(".levels-rows tr").all_inner_texts()]
+    for row, stride in zip(rows, (8, 16, 32)):
+        assert float(row[2]) == pytest.approx(12 / stride, abs=0.005)
+        assert [int(row[4]), int(row[5])] == [kernels.hits(5, 1, 12 / stride), kernels.hits(7, 3, 12 / stride)]
+    size.press("End")
+    rows = [row.split("\t") for row in learn.locator(".levels-rows tr").all_inner_texts()]
+    assert [int(row[5]) for row in rows] == [kernels.hits(7, 3, 96 / stride) for stride in (8, 16, 32)]
+    learn.locator(".levels-stages tr").nth(5).wait_for()
+    real = [row.split("\t") for row in learn.locator(".levels-stages tr").all_inner_texts()]
+    wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.small_object()["rows"]]
+    assert [[cell.strip() for cell in row] for row in real] == wanted
+    learn.get_by_role("button", name="P4 5x5").press("Enter")
+    learn.wait_for_function("() => document.querySelector('.levels-small').alt.includes('P4')")
+    assert learn.locator(".levels-small").evaluate("i => i.decode().then(() => i.naturalWidth)") > 300
+
+
+def test_an_answer_comes_when_it_is_asked_for(learn):
+    go(learn, "taps")
+    assert "gridding" not in learn.content()
+    learn.locator(".learn-step:visible summary").press("Enter")
+    learn.locator(".learn-answer").get_by_text("an effect called gridding").wait_for()
+
+
+def test_in_teachers_mode_there_is_no_answer_on_the_page(browser, server):
+    page = opened(browser, server, "?teacher=1")
+    assert page.locator(".learn-teacher").is_checked()
+    for step in STEPS:
+        go(page, step)
+        assert page.locator("details").count() == 0
+        text = page.content()
+        assert PAGE["answer"] not in page.locator("body").inner_text()
+        for words in STEPS.values():
+            assert words["answer"][3:60] not in text
+    page.locator(".learn-teacher").press("Space")  # and back
+    page.locator(".learn-step:visible summary").wait_for()
+    assert "teacher" not in page.url
+    page.locator(".learn-step:visible summary").press("Enter")
+    page.locator(".learn-answer").get_by_text("from −0.75 to +0.75").wait_for()
+    page.locator(".learn-teacher").press("Space")
+    assert page.url.endswith("?teacher=1")
+    assert page.locator("details").count() == 0
+    with page.expect_download() as waiting:
+        page.locator(".learn-print").press("Enter")
+    sheet = waiting.value.path().read_text(encoding="utf-8")
+    assert all((words["question"] in sheet) and (words["answer"] not in sheet) for words in STEPS.values())
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def open_playground(page):
+    """Open it; returns what it sends to the server, a list that grows."""
+    sent = []
+    page.on("request", lambda r: sent.append(r.post_data) if "component_server" in r.url else None)
+    page.get_by_role("tab", name=PAGE["playground"]).click()
+    page.wait_for_function("() => document.querySelector('.play-kernel').told?.places.trained")
+    return sent
+
+
+def check_playground(page, sent):
+    """Readings, map and trained places are Python's, for the drawing that was sent last."""
+    state = page.locator(".play-kernel").evaluate("k => k.told")
+    drawing = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", json.dumps(json.loads(sent[-1])))[-1]
+    image = read_image(base64.b64decode(drawing))
+    ink = ink_map(image)
+    assert np.abs(np.reshape(state["map"], ink.shape) - ink).max() < 1e-9
+    for which in ("regular", "hand", "trained"):
+        wanted = [read_bilinear(ink, y, x) for y, x in state["places"][which]]
+        assert np.abs(np.array(state["reads"][which]) - wanted).max() < 1e-6
+    capture = load_predictor(DEFAULT)[0].predict(image, size=320).captures[0]
+    stage, (row, column) = capture.stage, state["cell"]
+    places = sampling_locations(capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
+    assert np.abs(np.array(state["places"]["trained"]) - places[:, :, row, column]).max() < 1e-3
+    return state
+
+
+def test_taps_of_the_playground_by_mouse_and_keys(learn):
+    sent = open_playground(learn)
+    state = check_playground(learn, sent)
+    assert state["places"]["hand"] == state["places"]["regular"]
+    tap = learn.locator(".play-tap").nth(12)
+    box = tap.bounding_box()
+    at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    cell = learn.locator(".play-kernel").bounding_box()["width"] / 13
+    learn.mouse.move(*at)
+    learn.mouse.down()
+    learn.mouse.move(at[0] + 1.5 * cell, at[1] - 3 * cell, steps=4)
+    learn.mouse.up()
+    frame(learn)
+    y, x = check_playground(learn, sent)["places"]["hand"][12]
+    assert [y, x] == pytest.approx([20 - 3, 20 + 1.5], abs=0.1)
+    learn.keyboard.press("ArrowDown")  # the tap that was dragged has the focus
+    learn.keyboard.press("Shift+ArrowRight")
+    frame(learn)
+    moved = check_playground(learn, sent)
+    assert moved["places"]["hand"][12] == pytest.approx([y + 0.1, x + 1], abs=1e-6)
+    read = read_bilinear(np.reshape(moved["map"], (40, 40)), *moved["places"]["hand"][12])
+    assert f"reads {read:.3f}"[:9] in tap.get_attribute("aria-label")
+    learn.get_by_role("button", name="As trained").press("Enter")
+    frame(learn)
+    state = check_playground(learn, sent)
+    assert np.allclose(state["places"]["hand"], state["places"]["trained"], atol=1e-3)
+    learn.locator(".play-weights").select_option("mean_abs")
+    frame(learn)
+    state = check_playground(learn, sent)
+    assert sum(state["weights"]) == pytest.approx(1)
+    sums = re.findall(r"\d\.\d{3}", learn.locator(".play-told").inner_text())
+    wanted = [np.dot(state["weights"], state["reads"][which]) for which in ("regular", "hand", "trained")]
+    assert [float(s) for s in sums] == pytest.approx(wanted, abs=6e-4)
+
+
+def test_the_sheet_is_drawn_on_by_mouse_and_by_keys(learn):
+    sent = open_playground(learn)
+    learn.get_by_role("button", name="Clear").press("Enter")
+    learn.wait_for_function("() => document.querySelector('.play-kernel').told.map.every(v => v === 0)")
+    learn.get_by_role("button", name="Dot", exact=True).press("Enter")
+    learn.locator(".play-width").press("End")
+    sheet = learn.locator(".play-sheet")
+    sheet.scroll_into_view_if_needed()
+    box = sheet.bounding_box()
+    learn.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    learn.wait_for_function(ASKED, arg=0)
+    state = check_playground(learn, sent)
+    assert sum(state["map"]) * 64 == pytest.approx(np.pi * 20**2, rel=0.01)  # a dot of 40 px
+    learn.get_by_role("button", name="Line", exact=True).press("Enter")
+    learn.locator(".play-width").press("Home")
+    for key in ["ArrowUp"] * 3 + ["Enter"] + ["Shift+ArrowUp"] * 5 + ["Enter"]:
+        sheet.press(key)
+    told(learn, "play-pen", "px, up.")
+    learn.wait_for_function(ASKED, arg=sum(state["map"]))
+    grown = check_playground(learn, sent)
+    more = (sum(grown["map"]) - sum(state["map"])) * 64
+    assert 2 * 60 < more < 2 * 85  # a line of 80 px, 2 px wide, that begins in the dot
+    learn.get_by_role("button", name="Choose the cell").press("Enter")
+    for key in ("ArrowUp", "ArrowLeft", "ArrowLeft"):
+        sheet.press(key)
+    frame(learn)
+    assert check_playground(learn, sent)["cell"] == [19, 18]
+
+
+def test_on_a_phone_everything_fits_and_a_finger_drags(browser, server):
+    page = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for step in STEPS:
+        go(page, step)
+        if step != next(iter(STEPS)):  # after a turn, reader and focus are at the beginning
+            page.wait_for_function("() => document.activeElement.matches('.learn-step h3')")
+            assert page.evaluate("() => document.activeElement.textContent") == STEPS[step]["title"]
+            assert 0 <= page.evaluate("() => document.activeElement.getBoundingClientRect().top") < 400
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, step
+        assert page.evaluate(TOO_WIDE) == []
+    sent = open_playground(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(TOO_WIDE) == []
+    kernel = page.locator(".play-kernel")
+    kernel.scroll_into_view_if_needed()
+    box = kernel.bounding_box()
+    cell = box["width"] / 13
+    at = {"x": box["x"] + 6.5 * cell, "y": box["y"] + 6.5 * cell}
+    touch = page.context.new_cdp_session(page)
+    for kind, dx in (("touchStart", 0), ("touchMove", 1), ("touchMove", 2.5), ("touchEnd", None)):
+        points = [] if dx is None else [{"x": at["x"] + dx * cell, "y": at["y"]}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    frame(page)
+    assert check_playground(page, sent)["places"]["hand"][12] == pytest.approx([20, 22.5], abs=0.15)
+    assert page.strangers == page.errors == []
+    page.context.close()
