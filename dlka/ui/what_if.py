@@ -1,0 +1,133 @@
+"""What a D-LKA model finds when its offsets or gates are changed, as plain functions that know nothing of gradio.
+
+"Learned" is always the model as it was trained, every offset times 1, whatever deformation the look was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from dlka.compare import ONLY_BASELINE, compare
+from dlka.images import read_image
+from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
+from dlka.inference.predictor import load_predictor
+from dlka.types import Comparison, Detections
+from dlka.ui.session import Look, Refused, class_ids, recall
+
+LOW, HIGH = -1.0, 2.0  # of the strength
+# What the page calls the kinds of an intervention.
+KINDS = {"The model's own": LEARNED, "Shuffled": SHUFFLED, "Another picture's": GIVEN, "Gate off": GATE_OFF}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to the model; by default nothing.
+
+    kind      one of KINDS' values, as Intervention tells them
+    strength  LOW..HIGH, factor on every offset; means nothing where the gate is off
+    stages    labels of the deform stages that it is done to; empty for all. A gate is off for its whole block
+    seed      of the shuffling, from 0
+    other     path of the picture whose offsets are used, for the kind "given"
+    """
+
+    kind: str = LEARNED
+    strength: float = 1.0
+    stages: tuple[str, ...] = ()
+    seed: int = 0
+    other: str = ""
+
+
+AS_LEARNED = Change()
+RIGID = Change(strength=0.0)  # the large kernel with the same weights on its regular grid
+
+
+def asked(
+    look: Look, kind: str, strength: float, stages: Sequence[str], seed: float | None, other: str | None
+) -> Change:
+    """The change that the page's controls ask for, without what means nothing for its kind. Raises Refused."""
+    labels = look.stage_labels
+    some = tuple(label for label in labels if label in stages)
+    where = () if len(some) == len(labels) else some
+    if kind == GATE_OFF:
+        return Change(GATE_OFF, stages=where)
+    if kind == SHUFFLED:
+        if seed is None or seed < 0 or seed != int(seed):
+            raise Refused(f"Seed: expected a whole number from 0; got {'nothing' if seed is None else f'{seed:g}'}.")
+        return Change(SHUFFLED, strength, where, seed=int(seed))
+    if kind == GIVEN:
+        return Change(GIVEN, strength, where, other=other or "")
+    return AS_LEARNED if strength == 1 else Change(kind, strength, where)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The learned model and the changed one on the same picture.
+
+    pairs  changed against learned: of its kinds "only D-LKA" is changed only, "only baseline" learned only, and a
+           score change is changed minus learned
+    lost   index into learned of every box that nothing overlaps once all offsets are zero: only with deformation
+    """
+
+    change: Change
+    learned: Detections
+    changed: Detections
+    pairs: Comparison
+    lost: frozenset[int]
+
+
+def what_if(look: Look, change: Change) -> WhatIf:
+    """Run the look's D-LKA model once more with a change done to it. Raises Refused or PredictionFailed."""
+    learned, changed = detections(look, AS_LEARNED), detections(look, change)
+    rigid = compare(detections(look, RIGID), learned)
+    lost = frozenset(p.baseline for p in rigid.pairs if p.kind == ONLY_BASELINE and p.baseline is not None)
+    return WhatIf(change, learned, changed, compare(changed, learned), lost)
+
+
+def detections(look: Look, change: Change) -> Detections:
+    """What the look's D-LKA model finds with a change done to it, with the look's own settings; kept in memory."""
+    if change == AS_LEARNED and look.settings.strength == 1:
+        return look.dlka.detections
+    if not LOW <= change.strength <= HIGH:
+        raise Refused(f"Strength: expected {LOW:g} to {HIGH:g}; got {change.strength:g}.")
+    return _detections(look.key, change)
+
+
+@lru_cache(maxsize=128)
+def _detections(key: str, change: Change) -> Detections:
+    look = recall(key)
+    settings = look.settings
+    return (
+        load_predictor(settings.dlka)[0]
+        .predict(
+            look.image,
+            confidence=settings.confidence,
+            iou=settings.iou,
+            size=settings.size,
+            classes=class_ids(settings.classes, look.names),
+            intervention=_intervention(look, change),
+        )
+        .detections
+    )
+
+
+def _intervention(look: Look, change: Change) -> Intervention:
+    where = tuple(look.capture(label).stage.name for label in change.stages) or None
+    if change.kind == GATE_OFF:
+        return Intervention(GATE_OFF, where=where)
+    if change.kind != GIVEN:
+        return Intervention(change.kind, change.strength, where, change.seed)
+    if not change.other:
+        raise Refused("There is no other picture yet: drop one, or choose an example.")
+    fields = offsets_of(look.settings.dlka, look.settings.size, change.other)
+    return Intervention(GIVEN, change.strength, where, fields=fields)
+
+
+@lru_cache(maxsize=4)
+def offsets_of(model: str, size: int, picture: str) -> Mapping[str, np.ndarray]:
+    """The offset fields [2K, H, W] that a model predicts for a picture file, by the names of its stages."""
+    seen = load_predictor(model)[0].predict(read_image(picture), size=size)
+    return {capture.stage.name: capture.offset for capture in seen.captures}
