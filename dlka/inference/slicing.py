@@ -33,7 +33,7 @@ class Sliced:
 
     detections  boxes in pixels of the whole picture; levels and cells are those of the slice that fired
     slices      [M, 4] int64, x1 y1 x2 y2 of every slice in pixels of the picture, row by row
-    fired       [N] int64, for every detection the slice that its box comes from
+    fired       [N] int64, for every detection the slice that its box comes from; of merged ones the best score's
     """
 
     detections: Detections
@@ -49,8 +49,9 @@ def slices_per_side(image_size: tuple[int, int], input_size: int) -> int:
 def look_in_slices(look: Callable[[np.ndarray], Detections], image: np.ndarray, per_side: int) -> Sliced:
     """Look at per_side x per_side overlapping slices of a picture [H, W, 3] uint8.
 
-    look: a part of the picture -> boxes in pixels of that part. Where slices overlap, the better box of two that are
-    one object stays. An object larger than a slice may come in pieces.
+    look: a part of the picture -> boxes in pixels of that part. Boxes of a class that overlap by MERGED become the one
+    box around them, with the mean of their scores weighted by area: so a person cut by a slice's edge is whole again.
+    An object larger than a slice may come in pieces.
     """
     height, width = image.shape[:2]
     slices: list[tuple[int, int, int, int]] = []
@@ -68,7 +69,7 @@ def look_in_slices(look: Callable[[np.ndarray], Detections], image: np.ndarray, 
         one,
         slice_wh=(across, down),
         overlap_wh=(int(OVERLAP * across), int(OVERLAP * down)),
-        overlap_filter=supervision.OverlapFilter.NON_MAX_SUPPRESSION,
+        overlap_filter=supervision.OverlapFilter.NON_MAX_MERGE,
         overlap_metric=supervision.OverlapMetric.IOS,
         iou_threshold=MERGED,
     )

@@ -69,9 +69,7 @@ def draw_change(
             draw_marks(canvas.axes, points, NEEDS_DEFORMATION, 1.5 * canvas.font, canvas.line)
         entries.append(legend.Entry(f"only with deformation {len(marked)}", NEEDS_DEFORMATION))
     legend.key(canvas, entries)
-    legend.note(
-        canvas, f"Signed numbers: how a score moved, {sides.after} minus {sides.before}; under {TOLD:g} not written."
-    )
+    legend.note(canvas, f"Signed numbers: change of a score, {sides.after} minus {sides.before}, from {TOLD:g} on.")
     return close(canvas, missing)
 
 

@@ -38,45 +38,54 @@ PRESETS: dict[str, tuple[str, float]] = {
 def build(first: Look) -> dict[str, Any]:
     """The tab's components. They are drawn when the tab is opened, as that runs a model."""
     with gr.Tab(NAME):
-        tab: dict[str, Any] = {}
-        with gr.Row(elem_classes="what-if-presets"):
-            tab["presets"] = {name: gr.Button(name, size="sm") for name in PRESETS}
         with gr.Row():
-            tab["kind"] = gr.Radio(list(KINDS.items()), value=kinds.LEARNED, label="Offsets")
-            tab["strength"] = gr.Slider(
-                LOW,
-                HIGH,
-                1,
-                step=0.1,
-                label="Strength",
-                info="-1 mirrored, 0 off, 1 as they are, 2 twice the offsets",
-                elem_id="what-if-strength",
-            )
-        tab["seed"] = gr.Number(
-            0, precision=0, minimum=0, label="Seed", info="another number shuffles again", visible=False
-        )
-        with gr.Row(visible=False) as donor:
-            tab["donor"] = donor
-            known = list(examples())
-            tab["example"] = gr.Dropdown(known, value=known[1 % len(known)], label="Offsets of", filterable=False)
-            tab["other"] = picture_input(label="or of your own picture", sources=["upload", "clipboard"], height=160)
-        tab["stages"] = gr.CheckboxGroup(first.stage_labels, label="Stages", info="none ticked: all of them")
-        tab["headline"] = gr.HTML()
-        tab["view"] = gr.Radio(VIEWS, value=VIEWS[0], label="View", show_label=False)
-        tab["flat"] = gr.HTML(elem_id="what-if-picture")
-        tab["swipe"] = gr.ImageSlider(
-            visible=False,
-            label="Left: learned. Right: changed. Drag the handle.",
-            interactive=False,
-            elem_id="what-if-swipe",
-            max_height=900,
-            elem_classes="drawing",
-        )
+            with gr.Column(scale=2, min_width=280):
+                tab = _controls(first)
+                gr.Markdown(words.WHAT_IF, elem_classes="quiet")
+            with gr.Column(scale=3, min_width=320):
+                tab["headline"] = gr.HTML(elem_id="what-if-headline")
+                tab["view"] = gr.Radio(VIEWS, value=VIEWS[0], label="View", show_label=False)
+                tab["flat"] = gr.HTML(elem_id="what-if-picture")
+                tab["swipe"] = gr.ImageSlider(
+                    visible=False,
+                    label="Left: learned. Right: changed. Drag the handle.",
+                    interactive=False,
+                    elem_id="what-if-swipe",
+                    max_height=700,
+                    elem_classes="drawing",
+                )
         with gr.Accordion("All objects", open=False):
             tab["objects"] = gr.HTML(elem_id="what-if-objects")
         tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
         tab["apart"] = gr.HTML(elem_id="four-ways")
-        gr.Markdown(words.WHAT_IF, elem_classes="quiet")
+        gr.Markdown(words.FOUR_WAYS, elem_classes="quiet")
+    return tab
+
+
+def _controls(first: Look) -> dict[str, Any]:
+    """What the visitor changes."""
+    tab: dict[str, Any] = {}
+    with gr.Row(elem_classes="what-if-presets"):
+        tab["presets"] = {name: gr.Button(name, size="sm") for name in PRESETS}
+    tab["kind"] = gr.Radio(list(KINDS.items()), value=kinds.LEARNED, label="Offsets")
+    tab["strength"] = gr.Slider(
+        LOW,
+        HIGH,
+        1,
+        step=0.1,
+        label="Strength",
+        info="-1 mirrored, 0 off, 1 as they are, 2 twice the offsets",
+        elem_id="what-if-strength",
+    )
+    tab["seed"] = gr.Number(
+        0, precision=0, minimum=0, label="Seed", info="another number shuffles again", visible=False
+    )
+    with gr.Group(visible=False) as donor:
+        tab["donor"] = donor
+        known = list(examples())
+        tab["example"] = gr.Dropdown(known, value=known[1 % len(known)], label="Offsets of", filterable=False)
+        tab["other"] = picture_input(label="or of your own picture", sources=["upload", "clipboard"], height=160)
+    tab["stages"] = gr.CheckboxGroup(first.stage_labels, label="Stages", info="none ticked: all of them")
     return tab
 
 
@@ -108,7 +117,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
         button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
     tab["kind"].change(
-        _controls,
+        _meant,
         tab["kind"],
         [tab["strength"], tab["seed"], tab["donor"]],
         api_visibility="private",
@@ -120,7 +129,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     )
 
 
-def _controls(kind: str) -> list[Any]:
+def _meant(kind: str) -> list[Any]:
     """Only the controls that mean something for a kind are seen."""
     return [
         gr.update(visible=kind != kinds.GATE_OFF),

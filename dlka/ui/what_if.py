@@ -69,7 +69,7 @@ class WhatIf:
 
     pairs  changed against learned: of its kinds "only D-LKA" is changed only, "only baseline" learned only, and a
            score change is changed minus learned
-    lost   index into learned of every box that nothing overlaps once all offsets are zero: only with deformation
+    lost   index into learned of every box that has no partner once all offsets are zero: found only with deformation
     """
 
     change: Change
