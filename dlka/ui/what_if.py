@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from dlka.compare import ONLY_BASELINE, compare
+from dlka.compare import box_iou, compare
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import load_predictor
@@ -19,6 +19,8 @@ from dlka.types import Comparison, Detections
 from dlka.ui.session import Look, Refused, class_ids, recall
 
 LOW, HIGH = -1.0, 2.0  # of the strength
+FLOOR = 0.01  # least score of what is kept, so that a box that fell under the look's confidence still has one
+SAME_PLACE = 0.5  # least IoU, as where two sets of boxes are compared
 # What the page calls the kinds of an intervention.
 KINDS = {"The model's own": LEARNED, "Shuffled": SHUFFLED, "Another picture's": GIVEN, "Gate off": GATE_OFF}
 
@@ -69,7 +71,9 @@ class WhatIf:
 
     pairs  changed against learned: of its kinds "only D-LKA" is changed only, "only baseline" learned only, and a
            score change is changed minus learned
-    lost   index into learned of every box that has no partner once all offsets are zero: found only with deformation
+    lost     index into learned of every box that has no partner once all offsets are zero: only with deformation
+    at_zero  [N] float32, score of each learned box's partner with all offsets at zero; of a lost box that of the best
+             box of its class in its place that is under the look's confidence, NaN where there is none
     """
 
     change: Change
@@ -77,14 +81,26 @@ class WhatIf:
     changed: Detections
     pairs: Comparison
     lost: frozenset[int]
+    at_zero: np.ndarray
 
 
 def what_if(look: Look, change: Change) -> WhatIf:
     """Run the look's D-LKA model once more with a change done to it. Raises Refused or PredictionFailed."""
-    learned, changed = detections(look, AS_LEARNED), detections(look, change)
-    rigid = compare(detections(look, RIGID), learned)
-    lost = frozenset(p.baseline for p in rigid.pairs if p.kind == ONLY_BASELINE and p.baseline is not None)
-    return WhatIf(change, learned, changed, compare(changed, learned), lost)
+    learned, changed, rigid = (detections(look, c) for c in (AS_LEARNED, change, RIGID))
+    at_zero = np.full(len(learned), np.nan, np.float32)
+    lost = []
+    for pair in compare(rigid, learned).pairs:
+        if pair.baseline is not None and pair.dlka is not None:
+            at_zero[pair.baseline] = rigid.scores[pair.dlka]
+        elif pair.baseline is not None:
+            lost.append(pair.baseline)
+    faint = _faint(look.key, RIGID)
+    there = box_iou(learned.boxes, faint.boxes) >= SAME_PLACE
+    there &= (learned.classes[:, None] == faint.classes) & (faint.scores < look.settings.confidence)
+    for index in lost:
+        if there[index].any():
+            at_zero[index] = faint.scores[there[index]].max()
+    return WhatIf(change, learned, changed, compare(changed, learned), frozenset(lost), at_zero)
 
 
 def detections(look: Look, change: Change) -> Detections:
@@ -93,25 +109,26 @@ def detections(look: Look, change: Change) -> Detections:
         return look.dlka.detections
     if not LOW <= change.strength <= HIGH:
         raise Refused(f"Strength: expected {LOW:g} to {HIGH:g}; got {change.strength:g}.")
-    return _detections(look.key, change)
+    faint = _faint(look.key, change)
+    n = int(
+        (faint.scores > look.settings.confidence).sum()
+    )  # they come best first, and no worse box displaces a better
+    return Detections(faint.boxes[:n], faint.scores[:n], faint.classes[:n], faint.levels[:n], faint.cells[:n])
 
 
 @lru_cache(maxsize=128)
-def _detections(key: str, change: Change) -> Detections:
+def _faint(key: str, change: Change) -> Detections:
+    """Everything that a changed model finds down to the score FLOOR, or to the look's confidence if that is less."""
     look = recall(key)
-    settings = look.settings
-    return (
-        load_predictor(settings.dlka)[0]
-        .predict(
-            look.image,
-            confidence=settings.confidence,
-            iou=settings.iou,
-            size=settings.size,
-            classes=class_ids(settings.classes, look.names),
-            intervention=_intervention(look, change),
-        )
-        .detections
-    )
+    settings, predictor = look.settings, load_predictor(look.settings.dlka)[0]
+    return predictor.predict(
+        look.image,
+        confidence=min(FLOOR, settings.confidence),
+        iou=settings.iou,
+        size=settings.size,
+        classes=class_ids(settings.classes, look.names),
+        intervention=_intervention(look, change),
+    ).detections
 
 
 def _intervention(look: Look, change: Change) -> Intervention:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
+import numpy as np
+
 from dlka.compare import BOTH, CHANGED, ONLY_BASELINE, ONLY_DLKA, rows
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED
 from dlka.types import Pair
@@ -12,7 +14,8 @@ from dlka.ui import words
 from dlka.ui.session import Look
 from dlka.ui.what_if import AS_LEARNED, Change, WhatIf
 
-COLUMNS = ["size", "area px", "object", "learned score", "changed score", "change", "has it", "only with deformation"]
+COLUMNS = ["size", "area px", "object", "learned score", "changed score", "change", "has it", "all at zero"]
+LOST = "\u2605"  # as it is drawn
 HAS_IT = {BOTH: "both", CHANGED: "both, as another class", ONLY_DLKA: "only changed", ONLY_BASELINE: "only learned"}
 
 
@@ -54,7 +57,7 @@ def headline(look: Look, seen: WhatIf) -> str:
             said.append(f"Biggest change of a score: {_moved(look, seen, max(kept, key=_size))}.")
     if seen.learned.scores.size and look.stage_labels:
         said.append(f"With all offsets at zero, {len(seen.lost) or 'none'} of the {len(seen.learned)} learned boxes ")
-        said[-1] += "vanish (&#9733;)." if seen.lost else "vanishes."
+        said[-1] += f"vanish ({LOST})." if seen.lost else "vanishes."
     note = ""
     if look.settings.strength != 1:
         note = (
@@ -81,7 +84,13 @@ def object_rows(look: Look, seen: WhatIf) -> list[list[object]]:
     out: list[list[object]] = []
     for pair, row in zip(seen.pairs.pairs, rows(seen.pairs, seen.changed, seen.learned, look.names)):
         scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("baseline_score", "dlka_score")]
-        mark = "yes" if pair.baseline in seen.lost else "no" if pair.baseline is not None else "-"
+        at_zero = "-" if pair.baseline is None else _at_zero(seen, pair.baseline)
         sizes = [row["size"], round(row["area"]), row["class"]]
-        out.append([*sizes, *scores, f"{row['score_change']:+.2f}", HAS_IT[row["kind"]], mark])
+        out.append([*sizes, *scores, f"{row['score_change']:+.2f}", HAS_IT[row["kind"]], at_zero])
     return out
+
+
+def _at_zero(seen: WhatIf, index: int) -> str:
+    """The score of a learned box with all offsets at zero, and whether it is lost then."""
+    score = seen.at_zero[index]
+    return ("nothing there" if np.isnan(score) else f"{score:.2f}") + (f" {LOST}" if index in seen.lost else "")

@@ -22,8 +22,8 @@ with offsets at zero a deformable convolution is the large kernel on its regular
 as one would be another model; none is shipped.) **Mirrored** turns every offset round. **Shuffled** gives each cell
 the offsets of another cell of the same map: as much deformation, but not where it belongs. **Another picture's**
 freezes the offsets that the model predicts elsewhere. **Gate off** takes the whole block away. &#9733; marks a
-learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; often its score was near the
-least confidence anyway: see *All objects*."""
+learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its
+place then, under the least confidence, stands in *All objects*."""
 
 FOUR_WAYS = """Each panel is compared with the one that it differs from in one thing. 2 has the same weights as 3, which
 learned together with their offsets: it shows the large kernel without them, not what a rigid model would have learned.

@@ -16,7 +16,7 @@ from dlka.ui import four_ways, session, tab_what_if, words
 from dlka.ui.examples import examples
 from dlka.ui.session import Settings
 from dlka.ui.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
-from dlka.ui.what_if_words import COLUMNS, headline, object_rows, title
+from dlka.ui.what_if_words import LOST, headline, object_rows, title
 
 OTHER = str(examples()["Two people"])
 
@@ -60,7 +60,8 @@ def test_offsets_at_zero_are_the_rigid_model_with_the_same_weights(crowd):
 
 
 def test_marks_are_the_boxes_that_are_lost_at_zero():
-    look = session.look(read_image(OTHER), Settings(dlka="neck"))
+    image = read_image(examples()["Dots and curves, 4 to 64 px"])
+    look = session.look(image, Settings(dlka="neck", confidence=0.1))
     learned, rigid = detections(look, AS_LEARNED), detections(look, RIGID)
     kept = (box_iou(learned.boxes, rigid.boxes) >= 0.5) & (learned.classes[:, None] == rigid.classes[None])
     expected = set(np.flatnonzero(~kept.any(axis=1)).tolist())
@@ -68,9 +69,20 @@ def test_marks_are_the_boxes_that_are_lost_at_zero():
     for change in (RIGID, Change(strength=2.0), Change(GATE_OFF)):
         result = what_if(look, change)
         assert result.lost == expected, "whatever the change is, they are about offsets at zero"
-        marked = [row for row in object_rows(look, result) if row[COLUMNS.index("only with deformation")] == "yes"]
-        assert len(marked) == len(expected)
+        assert sum(str(row[-1]).endswith(LOST) for row in object_rows(look, result)) == len(expected)
     assert f"{len(expected)} of the {len(learned)} learned boxes vanish" in headline(look, what_if(look, RIGID))
+
+
+def test_scores_at_zero(crowd):
+    result = what_if(crowd, Change(GATE_OFF))
+    lost = np.isin(np.arange(len(result.learned)), sorted(result.lost))
+    left = result.at_zero[lost]
+    assert (left[~np.isnan(left)] < crowd.settings.confidence).all()
+    assert (result.at_zero[~lost] > crowd.settings.confidence).all()
+    off = what_if(crowd, RIGID)
+    for pair in off.pairs.pairs:
+        if pair.kind == "both":
+            assert off.at_zero[pair.baseline] == off.changed.scores[pair.dlka]
 
 
 def test_of_two_boxes_on_one_place_the_one_without_partner_is_lost(crowd):
@@ -109,7 +121,7 @@ def test_offsets_of_another_picture(crowd):
 def test_the_same_question_runs_no_model_again(crowd, monkeypatch):
     first = what_if(crowd, RIGID)
     monkeypatch.setattr("dlka.ui.what_if.load_predictor", None)
-    assert what_if(crowd, RIGID).changed is first.changed
+    assert same(what_if(crowd, RIGID).changed, first.changed)
 
 
 def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
