@@ -41,7 +41,6 @@ def build(first: Look) -> dict[str, Any]:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 tab = _controls(first)
-                gr.Markdown(words.WHAT_IF, elem_classes="quiet")
             with gr.Column(scale=3, min_width=320):
                 tab["headline"] = gr.HTML(elem_id="what-if-headline")
                 tab["view"] = gr.Radio(VIEWS, value=VIEWS[0], label="View", show_label=False)
@@ -56,6 +55,7 @@ def build(first: Look) -> dict[str, Any]:
                 )
         with gr.Accordion("All objects", open=False):
             tab["objects"] = gr.HTML(elem_id="what-if-objects")
+        gr.Markdown(words.WHAT_IF, elem_classes="quiet")
         tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
         tab["apart"] = gr.HTML(elem_id="four-ways")
         gr.Markdown(words.FOUR_WAYS, elem_classes="quiet")
@@ -77,9 +77,8 @@ def _controls(first: Look) -> dict[str, Any]:
         info="-1 mirrored, 0 off, 1 as they are, 2 twice the offsets",
         elem_id="what-if-strength",
     )
-    tab["seed"] = gr.Number(
-        0, precision=0, minimum=0, label="Seed", info="another number shuffles again", visible=False
-    )
+    tab["seed"] = gr.State(0)
+    tab["again"] = gr.Button("Shuffle again", size="sm", visible=False)
     with gr.Group(visible=False) as donor:
         tab["donor"] = donor
         known = list(examples())
@@ -106,7 +105,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         "concurrency_limit": 1,
     }
     when_seen(shared, NAME, _draw, settings, seen)
-    for name in SETTINGS:
+    for name in ("kind", "strength", "stages", "example", "other", "view"):
         event = tab[name].input if name in ("kind", "strength", "stages", "view") else tab[name].change
         event(_draw, [shared.key, *settings], seen, **live)
     for name, button in tab["presets"].items():
@@ -116,10 +115,15 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
             return [kind, strength, *_draw(key, kind, strength, *rest)]
 
         button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
+
+    def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> list[Any]:
+        return [seed + 1, *_draw(key, kind, strength, stages, seed + 1, *rest)]
+
+    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **live)
     tab["kind"].change(
         _meant,
         tab["kind"],
-        [tab["strength"], tab["seed"], tab["donor"]],
+        [tab["strength"], tab["again"], tab["donor"]],
         api_visibility="private",
         show_progress="hidden",
         queue=False,
@@ -142,7 +146,7 @@ def _draw(
     kind: str,
     strength: float,
     stages: list[str],
-    seed: float | None,
+    seed: int,
     example: str,
     other: str | None,
     view: str,
@@ -174,8 +178,8 @@ def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
         both = f'<div class="four-ways">{described(left, "learned.png")}{described(right, "changed.png")}</div>'
         return [gr.update(value=both, visible=True), gr.update(visible=False)]
     halves = render.same_size(left.to_array(), right.to_array())
-    files_ = (files.picture(halves[0], "learned.png"), files.picture(halves[1], "changed.png"))
-    return [gr.update(visible=False), gr.update(value=files_, visible=True)]
+    swiped = files.picture(halves[0], "learned.png"), files.picture(halves[1], "changed.png")
+    return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
 
 
 def _apart(key: str) -> str:

@@ -47,21 +47,17 @@ AS_LEARNED = Change()
 RIGID = Change(strength=0.0)  # the large kernel with the same weights on its regular grid
 
 
-def asked(
-    look: Look, kind: str, strength: float, stages: Sequence[str], seed: float | None, other: str | None
-) -> Change:
-    """The change that the page's controls ask for, without what means nothing for its kind. Raises Refused."""
+def asked(look: Look, kind: str, strength: float, stages: Sequence[str], seed: int, other: str) -> Change:
+    """The change that the page's controls ask for, without what means nothing for its kind."""
     labels = look.stage_labels
     some = tuple(label for label in labels if label in stages)
     where = () if len(some) == len(labels) else some
     if kind == GATE_OFF:
         return Change(GATE_OFF, stages=where)
     if kind == SHUFFLED:
-        if seed is None or seed < 0 or seed != int(seed):
-            raise Refused(f"Seed: expected a whole number from 0; got {'nothing' if seed is None else f'{seed:g}'}.")
-        return Change(SHUFFLED, strength, where, seed=int(seed))
+        return Change(SHUFFLED, strength, where, seed=seed)
     if kind == GIVEN:
-        return Change(GIVEN, strength, where, other=other or "")
+        return Change(GIVEN, strength, where, other=other)
     return AS_LEARNED if strength == 1 else Change(kind, strength, where)
 
 

@@ -11,6 +11,7 @@ from dlka.compare import BOTH, CHANGED, ONLY_BASELINE, ONLY_DLKA, rows
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED
 from dlka.types import Pair
 from dlka.ui import words
+from dlka.ui.examples import examples
 from dlka.ui.session import Look
 from dlka.ui.what_if import AS_LEARNED, Change, WhatIf
 
@@ -27,10 +28,11 @@ def title(change: Change, look: Look) -> str:
         return f"Gate off in {', '.join(blocks)}" if where else "Gate off"
     if change.strength == 0:
         return f"Offsets at zero, the rigid large kernel{where}"
+    pictures = {str(path): label for label, path in examples().items()}
     source = {
         LEARNED: "The model's own offsets",
         SHUFFLED: f"Shuffled offsets (seed {change.seed})",
-        GIVEN: f"Offsets of {Path(change.other).stem}",
+        GIVEN: f"Offsets of {pictures.get(change.other, Path(change.other).stem)}",
     }[change.kind]
     return f"{source} x {change.strength:g}{where}"
 
@@ -54,7 +56,7 @@ def headline(look: Look, seen: WhatIf) -> str:
         said.append(f'<b style="color:var(--what-if)">Only changed: {only_changed}</b>.')
         kept = [pair for pair in pairs.pairs if pair.kind in (BOTH, CHANGED)]
         if kept:
-            said.append(f"Biggest change of a score: {_moved(look, seen, max(kept, key=_size))}.")
+            said.append(_moved(look, seen, max(kept, key=lambda pair: abs(pair.score_change))))
     if seen.learned.scores.size and look.stage_labels:
         said.append(f"With all offsets at zero, {len(seen.lost) or 'none'} of the {len(seen.learned)} learned boxes ")
         said[-1] += f"vanish ({LOST})." if seen.lost else "vanishes."
@@ -67,16 +69,15 @@ def headline(look: Look, seen: WhatIf) -> str:
     return f'<div class="headline"><p>{" ".join(said)}</p>{note}</div>'
 
 
-def _size(pair: Pair) -> float:
-    return abs(pair.score_change)
-
-
 def _moved(look: Look, seen: WhatIf, pair: Pair) -> str:
+    """The score that moved most, of the boxes that stayed."""
+    if abs(pair.score_change) < 0.005:
+        return "No score moved by 0.01."
     assert pair.baseline is not None
     assert pair.dlka is not None
     name = html.escape(look.names[int(seen.learned.classes[pair.baseline])])
     before, after = seen.learned.scores[pair.baseline], seen.changed.scores[pair.dlka]
-    return f"{name} {before:.2f} to {after:.2f}"
+    return f"Biggest change of a score: {name} {before:.3f} to {after:.3f}."
 
 
 def object_rows(look: Look, seen: WhatIf) -> list[list[object]]:
