@@ -44,6 +44,7 @@ ONLY_IN = {
     "ultralytics": ("models", "jobs"),
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
+    "supervision": ("inference/slicing.py",),
     "onnx": ("jobs/export_onnx.py",),
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),

@@ -2,6 +2,7 @@
 
 from dlka.render.boxes import draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Paper, png
+from dlka.render.change import Sides, draw_change, draw_sliced
 from dlka.render.density import density_overlay, outside_share, sample_density
 from dlka.render.fields import field_scale, magnitude, mean_offset
 from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
@@ -29,6 +30,7 @@ __all__ = [
     "Canvas",
     "Crop",
     "Paper",
+    "Sides",
     "View",
     "cell_at",
     "cell_centres",
@@ -40,9 +42,11 @@ __all__ = [
     "density_overlay",
     "disagreements",
     "draw_boxes",
+    "draw_change",
     "draw_difference",
     "draw_samples",
     "draw_samples_grid",
+    "draw_sliced",
     "field_scale",
     "gate_overlay",
     "gate_scale",

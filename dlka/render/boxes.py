@@ -92,11 +92,13 @@ def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
     return sum(p is None for p in places)
 
 
-def _size_counts(counts: Sequence[int]) -> str:
+def size_counts(counts: Sequence[int]) -> str:
+    """Counts in the order of SIZES as a legend says them."""
     return ", ".join(f"{size} {n}" for size, n in zip(SIZES, counts))
 
 
-def _close(canvas: Canvas, missing: int) -> Canvas:
+def close(canvas: Canvas, missing: int) -> Canvas:
+    """The last rows of a legend about boxes; missing: labels that found no place."""
     legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
@@ -117,9 +119,9 @@ def draw_boxes(
     legend.title(canvas, title)
     sizes = [size_of(float(a)) for a in detections.areas]
     n = len(sizes)
-    text = f"{n} {'box' if n == 1 else 'boxes'}: {_size_counts([sizes.count(s) for s in SIZES])}"
+    text = f"{n} {'box' if n == 1 else 'boxes'}: {size_counts([sizes.count(s) for s in SIZES])}"
     legend.key(canvas, [legend.Entry(text if n else "no box found", colour=colour)])
-    return _close(canvas, missing)
+    return close(canvas, missing)
 
 
 def pair_outline(pair: Pair, dlka: Detections, baseline: Detections, names: Names) -> Outline:
@@ -157,7 +159,7 @@ def draw_difference(
         canvas,
         [
             legend.Entry(
-                f"{kind} {comparison.count(kind)} ({_size_counts([comparison.count(kind, s) for s in SIZES])})",
+                f"{kind} {comparison.count(kind)} ({size_counts([comparison.count(kind, s) for s in SIZES])})",
                 colour=palette.KIND_COLOURS[kind],
                 line=palette.KIND_LINES[kind],
                 thin=kind == "both",
@@ -165,4 +167,4 @@ def draw_difference(
             for kind in KINDS
         ],
     )
-    return _close(canvas, missing)
+    return close(canvas, missing)

@@ -158,7 +158,7 @@ def look(image: np.ndarray, settings: Settings, source: Source | None = None) ->
     (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
     if left.names != right.names:
         raise Refused(why_not(settings.dlka, settings.baseline))
-    ids = _class_ids(settings.classes, left.names)
+    ids = class_ids(settings.classes, left.names)
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
@@ -220,7 +220,8 @@ def whole(text: str, what: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
+def class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
+    """The ids of class names, None for all of them. Raises Refused for a name that the models do not know."""
     known = {name: i for i, name in names.items()}
     unknown = [c for c in classes if c not in known]
     if unknown:

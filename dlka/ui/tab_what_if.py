@@ -1,31 +1,193 @@
-"""The tab "What if"."""
+"""The tab of counterfactuals: the D-LKA model once more with its offsets or gates changed, live."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui.session import Look
-from dlka.ui.shared import Shared
+from dlka import palette, render
+from dlka.inference import interventions as kinds
+from dlka.ui import files, four_ways, tables, words
+from dlka.ui.described import described
+from dlka.ui.examples import examples
+from dlka.ui.inputs import picture_input
+from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared, when_seen
+from dlka.ui.told import told
 from dlka.ui.toolkit import gr
+from dlka.ui.what_if import HIGH, KINDS, LOW, WhatIf, asked, what_if
+from dlka.ui.what_if_words import COLUMNS, headline, object_rows, title
 
 NAME = "What if"
-GIVEN: tuple[str, ...] = ()
-SHOWN: tuple[str, ...] = ()
+GIVEN = ("stages",)
+SHOWN = ("stages", "apart")
+VIEWS = ("Difference", "Swipe", "Side by side")
+SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
+SEEN = ("headline", "flat", "swipe", "objects")
+# What a button puts the controls to: kind, strength.
+PRESETS: dict[str, tuple[str, float]] = {
+    "As learned": (kinds.LEARNED, 1.0),
+    "Off": (kinds.LEARNED, 0.0),
+    "Twice": (kinds.LEARNED, 2.0),
+    "Mirrored": (kinds.LEARNED, -1.0),
+    "Shuffled": (kinds.SHUFFLED, 1.0),
+    "Another picture's": (kinds.GIVEN, 1.0),
+    "Gate off": (kinds.GATE_OFF, 1.0),
+}
 
 
 def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+    """The tab's components. They are drawn when the tab is opened, as that runs a model."""
     with gr.Tab(NAME):
-        gr.Markdown(
-            "What happens when offsets are changed: scaled, off, shuffled, taken from another picture, gates off."
-        )
-    return {}
+        with gr.Row():
+            with gr.Column(scale=2, min_width=280):
+                tab = _controls(first)
+            with gr.Column(scale=3, min_width=320):
+                tab["headline"] = gr.HTML(elem_id="what-if-headline")
+                tab["view"] = gr.Radio(VIEWS, value=VIEWS[0], label="View", show_label=False)
+                tab["flat"] = gr.HTML(elem_id="what-if-picture")
+                tab["swipe"] = gr.ImageSlider(
+                    visible=False,
+                    label="Left: learned. Right: changed. Drag the handle.",
+                    interactive=False,
+                    elem_id="what-if-swipe",
+                    max_height=700,
+                    elem_classes="drawing",
+                )
+        with gr.Accordion("All objects", open=False):
+            tab["objects"] = gr.HTML(elem_id="what-if-objects")
+        gr.Markdown(words.WHAT_IF, elem_classes="quiet")
+        tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
+        tab["apart"] = gr.HTML(elem_id="four-ways")
+        gr.Markdown(words.FOUR_WAYS, elem_classes="quiet")
+    return tab
 
 
-def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names, after a new look."""
-    return []
+def _controls(first: Look) -> dict[str, Any]:
+    """What the visitor changes."""
+    tab: dict[str, Any] = {}
+    with gr.Row(elem_classes="what-if-presets"):
+        tab["presets"] = {name: gr.Button(name, size="sm") for name in PRESETS}
+    tab["kind"] = gr.Radio(list(KINDS.items()), value=kinds.LEARNED, label="Offsets")
+    tab["strength"] = gr.Slider(
+        LOW,
+        HIGH,
+        1,
+        step=0.1,
+        label="Strength",
+        info="-1 mirrored, 0 off, 1 as they are, 2 twice the offsets",
+        elem_id="what-if-strength",
+    )
+    tab["seed"] = gr.State(0)
+    tab["again"] = gr.Button("Shuffle again", size="sm", visible=False)
+    with gr.Group(visible=False) as donor:
+        tab["donor"] = donor
+        known = list(examples())
+        tab["example"] = gr.Dropdown(known, value=known[1 % len(known)], label="Offsets of", filterable=False)
+        tab["other"] = picture_input(label="or of your own picture", sources=["upload", "clipboard"], height=160)
+    tab["stages"] = gr.CheckboxGroup(first.stage_labels, label="Stages", info="none ticked: all of them")
+    return tab
+
+
+def values(look: Look, point: tuple[float, float], stages: list[str]) -> list[Any]:
+    """Updates of what SHOWN names, after a new look: ticks stay where the model has these stages."""
+    labels = look.stage_labels
+    return [gr.update(choices=labels, value=[label for label in labels if label in stages]), ""]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
-    """What the tab's own controls do."""
+    """Every control runs the model once more, unless it did the same before."""
+    settings, seen = [tab[name] for name in SETTINGS], [tab[name] for name in SEEN]
+    live: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+        "concurrency_id": "models",
+        "concurrency_limit": 1,
+    }
+    when_seen(shared, NAME, _draw, settings, seen)
+    for name in ("kind", "strength", "stages", "example", "other", "view"):
+        event = tab[name].input if name in ("kind", "strength", "stages", "view") else tab[name].change
+        event(_draw, [shared.key, *settings], seen, **live)
+    for name, button in tab["presets"].items():
+        kind, strength = PRESETS[name]
+
+        def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> list[Any]:
+            return [kind, strength, *_draw(key, kind, strength, *rest)]
+
+        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
+
+    def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> list[Any]:
+        return [seed + 1, *_draw(key, kind, strength, stages, seed + 1, *rest)]
+
+    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **live)
+    tab["kind"].change(
+        _meant,
+        tab["kind"],
+        [tab["strength"], tab["again"], tab["donor"]],
+        api_visibility="private",
+        show_progress="hidden",
+        queue=False,
+    )
+    tab["ask"].click(
+        _apart, shared.key, tab["apart"], api_visibility="private", concurrency_id="models", concurrency_limit=1
+    )
+
+
+def _meant(kind: str) -> list[Any]:
+    """Only the controls that mean something for a kind are seen."""
+    return [
+        gr.update(visible=kind != kinds.GATE_OFF),
+        *(gr.update(visible=kind == k) for k in (kinds.SHUFFLED, kinds.GIVEN)),
+    ]
+
+
+def _draw(
+    key: str,
+    kind: str,
+    strength: float,
+    stages: list[str],
+    seed: int,
+    example: str,
+    other: str | None,
+    view: str,
+) -> list[Any]:
+    """What SEEN names."""
+    look = told(recall, key)
+    change = told(asked, look, kind, strength, stages, seed, other or str(examples()[example]))
+    seen = told(what_if, look, change)
+    return [headline(look, seen), *_view(look, seen, view), tables.table(COLUMNS, object_rows(look, seen))]
+
+
+def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
+    """The flat picture and the swipe slider; one of them is seen."""
+    what = title(seen.change, look)
+    if view == "Difference":
+        drawn = render.draw_change(
+            look.image,
+            seen.learned,
+            seen.changed,
+            seen.pairs,
+            look.names,
+            f"{look.settings.dlka}. {what}",
+            lost=seen.lost,
+        )
+        return [gr.update(value=described(drawn, "what-if.png"), visible=True), gr.update(visible=False)]
+    left = render.draw_boxes(look.image, seen.learned, look.names, palette.DLKA, f"Learned: {look.settings.dlka}")
+    right = render.draw_boxes(look.image, seen.changed, look.names, palette.WHAT_IF, f"Changed. {what}")
+    if view == "Side by side":
+        both = f'<div class="four-ways">{described(left, "learned.png")}{described(right, "changed.png")}</div>'
+        return [gr.update(value=both, visible=True), gr.update(visible=False)]
+    halves = render.same_size(left.to_array(), right.to_array())
+    swiped = files.picture(halves[0], "learned.png"), files.picture(halves[1], "changed.png")
+    return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
+
+
+def _apart(key: str) -> str:
+    """The four ways as HTML: sentence, table, pictures."""
+    look, ways = told(recall, key), told(four_ways.four_ways, key)
+    drawn = "".join(
+        described(canvas, f"{name.replace(' ', '-')}.png")
+        for name, canvas in zip(four_ways.NAMES, four_ways.drawings(look, ways))
+    )
+    table = tables.table(four_ways.COLUMNS, four_ways.rows(ways))
+    return f'<p class="four-told">{four_ways.sentence(ways)}</p>{table}<div class="four-ways">{drawn}</div>'

@@ -16,6 +16,20 @@ mean of |weight| over channels, as a share of the stage's largest. **Composed** 
 Click to hold a cell, click again to let go; press a panel to see its stage on the picture. Keys: arrows go from cell to
 cell, Enter holds, Escape lets go."""
 
+WHAT_IF = """**How to read this.** *Learned* is the D-LKA model as it was trained; *changed* is the same model, same
+weights, same picture, with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**:
+with offsets at zero a deformable convolution is the large kernel on its regular grid. (A rigid model that was trained
+as one would be another model; none is shipped.) **Mirrored** turns every offset round. **Shuffled** gives each cell
+the offsets of another cell of the same map: as much deformation, but not where it belongs. **Another picture's**
+freezes the offsets that the model predicts elsewhere. **Gate off** takes the whole block away. &#9733; marks a
+learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its
+place then, under the least confidence, stands in *All objects*."""
+
+FOUR_WAYS = """Each panel is compared with the one that it differs from in one thing. 2 has the same weights as 3, which
+learned together with their offsets: it shows the large kernel without them, not what a rigid model would have learned.
+4 sees every slice at the input size of the whole picture, so that objects get more pixels; large ones may come in
+pieces."""
+
 OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
 its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
 P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:

@@ -1,0 +1,145 @@
+"""What changes between two looks at one picture: boxes that come and go, and scores that move."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.patheffects import withStroke
+
+from dlka import palette
+from dlka.render import legend
+from dlka.render.boxes import Names, Outline, close, corners, draw_outlines, size_counts
+from dlka.render.canvas import Canvas
+from dlka.render.marks import Mark, draw_marks
+from dlka.types import KINDS, SIZES, Comparison, Detections, Pair
+
+TOLD = 0.05  # least change of a score that is written beside a box that stayed
+NEEDS_DEFORMATION = Mark(palette.ONLY_DEFORMED, shape="*")
+
+
+class Sides(NamedTuple):
+    """How the two looks are called, and the colours of the boxes that only one of them has."""
+
+    before: str
+    after: str
+    before_colour: str
+    after_colour: str
+
+    def entry(self, kind: str) -> legend.Entry:
+        """How a kind of pair, of after against before, is called and drawn."""
+        return {
+            "both": legend.Entry("both", colour=palette.KIND_COLOURS["both"], thin=True),
+            "class changed": legend.Entry("another class", colour=palette.CHANGED, line="-."),
+            "only D-LKA": legend.Entry(f"only {self.after}", colour=self.after_colour),
+            "only baseline": legend.Entry(f"only {self.before}", colour=self.before_colour, line="--"),
+        }[kind]
+
+
+LEARNED_CHANGED = Sides("learned", "changed", palette.DLKA, palette.WHAT_IF)
+
+
+def draw_change(
+    image: np.ndarray,
+    before: Detections,
+    after: Detections,
+    pairs: Comparison,
+    names: Names,
+    title: str,
+    sides: Sides = LEARNED_CHANGED,
+    lost: Collection[int] | None = None,
+    width: int = 960,
+) -> Canvas:
+    """Boxes that come or go in strong lines; those that stay thin and grey, with the change of a score that moved.
+
+    pairs: `after` compared against `before`, so that "only D-LKA" is only after; lost: index into `before` of the boxes
+    to mark as found only with deformation, None where the picture is not about that.
+    """
+    canvas = Canvas(image, width)
+    outlines = [_outline(pair, before, after, names, sides) for pair in pairs.pairs]
+    missing = draw_outlines(canvas, outlines)
+    legend.title(canvas, title)
+    entries = _entries(pairs, sides)
+    if lost is not None:
+        marked = [o.box for o, pair in zip(outlines, pairs.pairs) if pair.baseline in lost]
+        if marked:
+            points = np.array(marked, np.float64)[:, [2, 1]] - 0.5  # upper right corners
+            draw_marks(canvas.axes, points, NEEDS_DEFORMATION, 1.5 * canvas.font, canvas.line)
+        entries.append(legend.Entry(f"only with deformation {len(marked)}", NEEDS_DEFORMATION))
+    legend.key(canvas, entries)
+    legend.note(canvas, f"Signed numbers: change of a score, {sides.after} minus {sides.before}, from {TOLD:g} on.")
+    return close(canvas, missing)
+
+
+def draw_sliced(
+    image: np.ndarray,
+    before: Detections,
+    after: Detections,
+    pairs: Comparison,
+    names: Names,
+    title: str,
+    sides: Sides,
+    slices: np.ndarray,
+    fired: np.ndarray,
+    width: int = 960,
+) -> Canvas:
+    """The same for a look in slices: their grid is drawn, and every box after says which slice it comes from.
+
+    slices [M, 4], x1 y1 x2 y2 in pixels of the picture; fired [N], for every box after its slice's index.
+    """
+    canvas = Canvas(image, width)
+    _draw_grid(canvas, slices)
+    outlines = []
+    for pair in pairs.pairs:
+        outline = _outline(pair, before, after, names, sides)
+        if pair.dlka is not None:
+            text = "" if pair.kind == "both" else f"{outline.label} "
+            outline = outline._replace(label=f"{text}#{fired[pair.dlka] + 1}")
+        outlines.append(outline)
+    missing = draw_outlines(canvas, outlines)
+    legend.title(canvas, title)
+    grid = legend.Entry(f"{len(slices)} slices, #1 to #{len(slices)}", colour=palette.MUTED, line=":")
+    legend.key(canvas, [*_entries(pairs, sides), grid])
+    legend.note(canvas, "The number at a box is the slice that fired.")
+    return close(canvas, missing)
+
+
+def _entries(pairs: Comparison, sides: Sides) -> list[legend.Entry]:
+    """A key with the counts of every kind, in all and by size."""
+    out = []
+    for kind in KINDS:
+        entry, sizes = sides.entry(kind), size_counts([pairs.count(kind, size) for size in SIZES])
+        out.append(entry._replace(text=f"{entry.text} {pairs.count(kind)} ({sizes})"))
+    return out
+
+
+def _outline(pair: Pair, before: Detections, after: Detections, names: Names, sides: Sides) -> Outline:
+    """One object: its box after where there is one, else the one before."""
+    found, index = (after, pair.dlka) if pair.dlka is not None else (before, pair.baseline)
+    assert index is not None
+    look, name = sides.entry(pair.kind), names[int(found.classes[index])]
+    if pair.kind == "both":
+        label = f"{pair.score_change:+.2f}" if abs(pair.score_change) >= TOLD else ""
+    elif pair.kind == "class changed":
+        assert pair.baseline is not None
+        label = f"{name}, {sides.before} {names[int(before.classes[pair.baseline])]}"
+    else:
+        label = f"{name} {found.scores[index]:.2f}"
+    return Outline(found.boxes[index], label, look.colour, look.line, look.thin)
+
+
+def _draw_grid(canvas: Canvas, slices: Sequence[np.ndarray] | np.ndarray) -> None:
+    """Outlines of overlapping slices, light over dark dots, and each one's number in its middle."""
+    paths = corners(np.asarray(slices, np.float64))
+    for colour, line, width in ((palette.RIM, "-", 0.5), (palette.PAPER, ":", 1.0)):
+        canvas.axes.add_collection(
+            LineCollection(paths, colors=colour, linestyles=line, linewidths=width * canvas.line, alpha=0.8, zorder=1.5)
+        )
+    for number, (x1, y1, x2, y2) in enumerate(slices, 1):
+        text = canvas.axes.text(
+            (x1 + x2) / 2, (y1 + y2) / 2, f"#{number}", fontsize=1.6 * canvas.font, color=palette.PAPER, alpha=0.75
+        )
+        text.set(ha="center", va="center", weight="bold", zorder=1.6)
+        text.set_path_effects([withStroke(linewidth=canvas.line, foreground=palette.RIM, alpha=0.75)])

@@ -1,0 +1,115 @@
+"""One picture seen four ways, so that large kernel, deformation and resolution are told apart. Plain functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from dlka import palette
+from dlka.compare import ONLY_BASELINE, ONLY_DLKA, compare
+from dlka.inference.predictor import load_predictor
+from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
+from dlka.types import SIZES, Comparison, Detections, size_of
+from dlka.ui.session import Look, class_ids, recall
+from dlka.ui.what_if import AS_LEARNED, RIGID, detections
+
+COLUMNS = ["seen by", "boxes", "S", "M", "L", "new", "gone", "against"]
+BASELINE, RIGID_LKA, DEFORMED, SLICED = NAMES = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
+COLOURS = dict(zip(NAMES, (palette.BASELINE, palette.WHAT_IF, palette.DLKA, palette.SLICED)))
+# What tells one way from another: (what it is, the way with it, the way without it).
+EFFECTS = (
+    ("Large kernel", RIGID_LKA, BASELINE),
+    ("Deformation", DEFORMED, RIGID_LKA),
+    ("Resolution", SLICED, BASELINE),
+)
+
+
+@dataclass(frozen=True)
+class FourWays:
+    """found: name of a way -> its boxes; slices [M, 4] and fired [N]: of the sliced one, as in inference.slicing."""
+
+    found: dict[str, Detections]
+    slices: np.ndarray
+    fired: np.ndarray
+
+    def effect(self, with_it: str, without: str) -> Comparison:
+        """Boxes of one way against those of another: "only D-LKA" are new, "only baseline" are gone."""
+        return compare(self.found[with_it], self.found[without])
+
+
+@lru_cache(maxsize=8)
+def four_ways(key: str) -> FourWays:
+    """A look's picture seen in the four NAMES. Raises Refused."""
+    # Imported late, as the library that cuts slices takes half a second.
+    from dlka.inference.slicing import look_in_slices, slices_per_side
+
+    look = recall(key)
+    settings, predictor = look.settings, load_predictor(look.settings.baseline)[0]
+    ids = class_ids(settings.classes, look.names)
+
+    def one(part: np.ndarray) -> Detections:
+        return predictor.predict(
+            part, confidence=settings.confidence, iou=settings.iou, size=settings.size, classes=ids
+        ).detections
+
+    parts = slices_per_side((look.image.shape[0], look.image.shape[1]), settings.size)
+    sliced = look_in_slices(one, look.image, parts)
+    found = (look.baseline.detections, detections(look, RIGID), detections(look, AS_LEARNED), sliced.detections)
+    return FourWays(dict(zip(NAMES, found)), sliced.slices, sliced.fired)
+
+
+def drawings(look: Look, ways: FourWays) -> list[Canvas]:
+    """A picture each, in the order of NAMES; from the second on as the difference to what the effect starts from."""
+    first = draw_boxes(
+        look.image, ways.found[BASELINE], look.names, COLOURS[BASELINE], f"1. Baseline: {look.settings.baseline}"
+    )
+    out = [first]
+    titles = (
+        f"2. Rigid LKA: {look.settings.dlka} with offsets at zero, against 1",
+        f"3. D-LKA: {look.settings.dlka} as learned, against 2",
+        f"4. The baseline in {len(ways.slices)} slices, against 1",
+    )
+    for title, (_, after, before) in zip(titles, EFFECTS):
+        pairs = ways.effect(after, before)
+        sides = Sides(before, after, COLOURS[before], COLOURS[after])
+        given = (look.image, ways.found[before], ways.found[after], pairs, look.names, title, sides)
+        out.append(draw_sliced(*given, ways.slices, ways.fired) if after == SLICED else draw_change(*given))
+    return out
+
+
+def rows(ways: FourWays) -> list[list[object]]:
+    """One row a way, under COLUMNS."""
+    start = {with_it: without for _, with_it, without in EFFECTS}
+    out: list[list[object]] = []
+    for number, name in enumerate(NAMES, 1):
+        sizes = [size_of(float(area)) for area in ways.found[name].areas]
+        row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
+        if name in start:
+            pairs = ways.effect(name, start[name])
+            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), start[name]]
+        else:
+            row += ["-", "-", "-"]
+        out.append(row)
+    return out
+
+
+def sentence(ways: FourWays) -> str:
+    """What each of the three brings and costs here, in boxes."""
+    if not any(len(found) for found in ways.found.values()):
+        return "None of the four found anything at this confidence. Lower it, or choose another picture."
+    parts = []
+    for what, with_it, without in EFFECTS:
+        pairs = ways.effect(with_it, without)
+        numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
+        counted = [f"{_boxes(pairs, ONLY_DLKA)} new", f"{_boxes(pairs, ONLY_BASELINE)} gone"]
+        change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
+        parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
+    return " ".join(parts)
+
+
+def _boxes(pairs: Comparison, kind: str) -> str:
+    """How many boxes are of a kind, and how many of them are small."""
+    small = pairs.count(kind, "S")
+    return f"{pairs.count(kind)} ({small} small)" if small else str(pairs.count(kind))
