@@ -54,14 +54,18 @@ def fates(before: Detections, after: Detections, moved: np.ndarray, size: tuple[
     )
     # The same pairing as between two models; "D-LKA" stands for before here, "baseline" for after.
     pairs = compare(mapped, after).pairs
-    both = {kind: [(int(here[p.dlka]), p.baseline) for p in pairs if p.kind == kind] for kind in (BOTH, CHANGED)}
+
+    def paired(kind: str) -> tuple[tuple[int, int], ...]:
+        ends = [(p.dlka, p.baseline) for p in pairs if p.kind == kind]
+        return tuple((int(here[i]), j) for i, j in ends if i is not None and j is not None)
+
     return Fates(
         expected=expected,
-        kept=tuple(both[BOTH]),
-        renamed=tuple(both[CHANGED]),
+        kept=paired(BOTH),
+        renamed=paired(CHANGED),
         lost=tuple(int(here[p.dlka]) for p in pairs if p.kind == ONLY_DLKA),
         gone=tuple(int(i) for i in np.flatnonzero(~seen)),
-        new=tuple(p.baseline for p in pairs if p.kind == ONLY_BASELINE),
+        new=tuple(p.baseline for p in pairs if p.kind == ONLY_BASELINE and p.baseline is not None),
     )
 
 

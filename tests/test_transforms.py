@@ -106,7 +106,8 @@ def test_a_turned_box_is_the_hull_of_its_ellipse():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"shrink": 0}, {"shrink": 1.2}, {"brightness": -1}, {"rotate": 181}, {"blur": -1}, {"right": float("nan")}]
+    "wrong",
+    [{"shrink": 0}, {"shrink": 1.2}, {"brightness": -1}, {"rotate": 181}, {"blur": -1}, {"right": float("nan")}],
 )
 def test_values_out_of_range_are_refused(wrong):
     name = next(iter(wrong))

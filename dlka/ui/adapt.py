@@ -1,0 +1,261 @@
+"""The look at a changed picture, without gradio: what became of every object, in words, pictures and numbers."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlka import palette, render
+from dlka.fates import Fates, best_score, expected_boxes, fates
+from dlka.render import Canvas, Paper, Seen, before_after
+from dlka.transforms import Change, apply, map_points
+from dlka.types import Detections
+from dlka.ui import session, tables
+from dlka.ui.session import Look, Refused
+
+OVERLAP = 0.5  # IoU from which a box counts as the object again
+OBJECT_COLUMNS = ["model", "object", "size px", "score before", "score after", "what became of it"]
+SAMPLE_COLUMNS = ["samples", "before", "after", "after / before"]
+PRESETS = {
+    "As it is": Change(),
+    "Half size": Change(shrink=0.5),
+    "Quarter turn": Change(rotate=90),
+    "Blur": Change(blur=4),
+    "Dusk": Change(brightness=0.25),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """An object of the unchanged picture: box [4] at pixel edges (D-LKA's where it has one), class, scores of both."""
+
+    box: np.ndarray
+    class_id: int
+    name: str
+    scores: tuple[float, float]
+
+    @property
+    def side(self) -> float:
+        """Square root of the box area, px of the picture."""
+        return float(np.sqrt((self.box[2:] - self.box[:2]).prod()))
+
+    @property
+    def point(self) -> tuple[float, float]:
+        """(x, y): middle of the box, at pixel centres."""
+        x, y = (self.box[:2] + self.box[2:]) / 2 - 0.5
+        return float(x), float(y)
+
+
+def targets(look: Look) -> list[Target]:
+    """What can be followed: everything that either model found, smallest first."""
+    found = []
+    for pair in look.comparison.pairs:
+        of, i = (look.dlka, pair.dlka) if pair.dlka is not None else (look.baseline, pair.baseline)
+        box, class_id = of.detections.boxes[i].astype(np.float64), int(of.detections.classes[i])
+        sides = look.dlka.detections, look.baseline.detections
+        dlka, baseline = (best_score(side, box, class_id, OVERLAP) for side in sides)
+        found.append(Target(box, class_id, look.names[class_id], (dlka, baseline)))
+    return found
+
+
+def labels(found: list[Target]) -> list[str]:
+    """What the targets are called in a list, with size and scores."""
+    return [
+        f"{i}. {t.name}, {t.side:.0f} px, D-LKA {_score(t.scores[0])}, baseline {_score(t.scores[1])}"
+        for i, t in enumerate(found, start=1)
+    ]
+
+
+def nearest(found: list[Target], point: tuple[float, float]) -> int | None:
+    """The target whose middle is nearest to a point (x, y); None where there is none."""
+    away = [np.hypot(t.point[0] - point[0], t.point[1] - point[1]) for t in found]
+    return int(np.argmin(away)) if away else None
+
+
+def target(look: Look, number: int | None) -> Target | None:
+    """The target of this number, None for no object. Raises Refused for a number that the picture does not have."""
+    if number is None:
+        return None
+    found = targets(look)
+    if not 0 <= number < len(found):
+        raise Refused(f"Object: expected 1 to {len(found)} for this picture; got {number + 1}.")
+    return found[number]
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """Two looks, at the picture as it is and changed, and what became of one object.
+
+    moved: the matrix of the change; point_before, point (x, y): the chosen place in both; box: where the target must
+    be, clipped to the picture; inside: whether it is still on the picture; dlka, baseline: fates of all objects.
+    """
+
+    before: Look
+    after: Look
+    moved: np.ndarray
+    change: Change
+    target: Target | None
+    point_before: tuple[float, float]
+    point: tuple[float, float]
+    box: np.ndarray | None
+    inside: bool
+    dlka: Fates
+    baseline: Fates
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """(D-LKA, baseline): best score of the target's class at its new place, 0 for none."""
+        if self.target is None or self.box is None or not self.inside:
+            return 0.0, 0.0
+        sides = self.after.dlka.detections, self.after.baseline.detections
+        dlka, baseline = (best_score(side, self.box, self.target.class_id, OVERLAP) for side in sides)
+        return dlka, baseline
+
+
+def follow(look: Look, change: Change, number: int | None, point: tuple[float, float]) -> Followed:
+    """Let both models look at the changed picture; point (x, y): what is followed where there is no object."""
+    image, moved = apply(look.image, change)
+    after = session.look(image, look.settings)
+    size = (image.shape[0], image.shape[1])
+    chosen = target(look, number)
+    place = point if chosen is None else chosen.point
+    x, y = (float(v) for v in map_points(np.array(place), moved))
+    box, inside = None, 0 <= x < size[1] and 0 <= y < size[0]
+    if chosen is not None:
+        boxes, seen = expected_boxes(chosen.box[None], moved, size)
+        box, inside = boxes[0], inside and bool(seen[0])
+    left, right = (
+        fates(getattr(look, side).detections, getattr(after, side).detections, moved, size)
+        for side in ("dlka", "baseline")
+    )
+    return Followed(look, after, moved, change, chosen, place, (x, y), box, inside, left, right)
+
+
+def told_change(change: Change) -> str:
+    """What was done, in words."""
+    parts = []
+    if change.shrink < 1:
+        parts.append(f"{change.shrink:g} x the size")
+    if change.rotate:
+        parts.append(f"turned by {abs(change.rotate):g}°{'' if change.rotate > 0 else ' to the left'}")
+    if change.right:
+        parts.append(f"{abs(change.right):g} % {'right' if change.right > 0 else 'left'}")
+    if change.down:
+        parts.append(f"{abs(change.down):g} % {'down' if change.down > 0 else 'up'}")
+    if change.blur:
+        parts.append(f"blurred by {change.blur:g} px")
+    if change.brightness < 1:
+        parts.append(f"{change.brightness:g} x the brightness")
+    return ", ".join(parts) or "as it is"
+
+
+def headline(seen: Followed) -> str:
+    """One sentence a model, and one on the object that is followed."""
+    parts = [
+        _sentence("D-LKA", "dlka", seen.dlka, len(seen.before.dlka.detections)),
+        _sentence("baseline", "baseline", seen.baseline, len(seen.before.baseline.detections)),
+    ]
+    if seen.target is None:
+        parts.append("There is no object to follow: neither model found one in the picture as it is.")
+    elif not seen.inside:
+        parts.append(f"The {html.escape(seen.target.name)} has left the picture.")
+    else:
+        old, new = seen.target.scores, seen.scores
+        parts.append(
+            f"Score of the {html.escape(seen.target.name)}: D-LKA {_score(old[0])} → <b>{_score(new[0])}</b>, "
+            f"baseline {_score(old[1])} → <b>{_score(new[1])}</b>."
+        )
+    return f'<div class="headline"><p>{" ".join(parts)}</p></div>'
+
+
+def _sentence(name: str, side: str, fate: Fates, count: int) -> str:
+    more = [f"loses {len(fate.lost)}", f"finds {len(fate.new)} new"]
+    if fate.renamed:
+        more.insert(0, f"renames {len(fate.renamed)}")
+    if fate.gone:
+        more.append(f"{len(fate.gone)} left the picture")
+    keeps = f"keeps {len(fate.kept)} of {count}" if count else "had found nothing"
+    return f'<b style="color:var(--{side})">{name} {keeps}</b>, {", ".join(more)}.'
+
+
+def _score(score: float) -> str:
+    return f"{score:.2f}" if score else "none"
+
+
+def boxes(seen: Followed) -> tuple[Canvas, Canvas]:
+    """(baseline, D-LKA): the changed picture with each model's boxes, and dotted what it lost."""
+
+    def draw(found: Detections, old: Detections, fate: Fates, colour: str, title: str) -> Canvas:
+        lost = [(fate.expected[i], int(old.classes[i])) for i in fate.lost]
+        chosen = seen.box if seen.inside else None
+        return render.draw_followed(
+            seen.after.image, found, seen.after.names, colour, title, new=set(fate.new), lost=lost, chosen=chosen
+        )
+
+    before, after, how = seen.before, seen.after, told_change(seen.change)
+    return (
+        draw(
+            after.baseline.detections,
+            before.baseline.detections,
+            seen.baseline,
+            palette.BASELINE,
+            f"Baseline: {after.settings.baseline}, {how}",
+        ),
+        draw(
+            after.dlka.detections,
+            before.dlka.detections,
+            seen.dlka,
+            palette.DLKA,
+            f"D-LKA: {after.settings.dlka}, {how}",
+        ),
+    )
+
+
+def _sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
+    def side(look: Look, point: tuple[float, float], box: np.ndarray | None) -> Seen:
+        return Seen(look.image, look.capture(stage), look.dlka.letterbox, point, box)
+
+    old = None if seen.target is None else seen.target.box
+    return side(seen.before, seen.point_before, old), side(seen.after, seen.point, seen.box)
+
+
+def samples(seen: Followed, stage: str) -> Paper | None:
+    """Where a stage reads at the chosen place, before and after; None once that place has left the picture."""
+    return render.draw_before_after(*_sides(seen, stage)) if seen.inside else None
+
+
+def sample_table(seen: Followed, stage: str) -> str:
+    """The same in numbers."""
+    before, after = _sides(seen, stage)
+    rows: list[list[Any]] = []
+    for name, (old, new) in before_after.numbers(before, after if seen.inside else None):
+        if old is None:  # there is no object, only a place
+            continue
+        share = name.startswith("samples on")
+        texts = ["-" if v is None else f"{v:.0%}" if share else f"{v:.3g}" for v in (old, new)]
+        rows.append([name, *texts, f"{new / old:.2f}" if new is not None and old else "-"])
+    return tables.table(SAMPLE_COLUMNS, rows)
+
+
+def object_table(seen: Followed) -> str:
+    """What became of every object of either model; sizes are those of the picture as it is, of new ones as found."""
+    rows: list[list[str]] = []
+    for name, side, fate in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
+        before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
+        known: list[tuple[int, int | None, str]] = [(i, j, "kept") for i, j in fate.kept] + [
+            (i, j, "renamed") for i, j in fate.renamed
+        ]
+        known += [(i, None, "lost") for i in fate.lost] + [(i, None, "left the picture") for i in fate.gone]
+        for i, j, what in sorted(known, key=lambda row: before.areas[row[0]]):
+            new = "-" if j is None else f"{after.scores[j]:.2f}"
+            label = seen.before.names[int(before.classes[i])]
+            if j is not None and what == "renamed":
+                label += f" → {seen.before.names[int(after.classes[j])]}"
+            rows.append([name, label, f"{before.areas[i] ** 0.5:.0f}", f"{before.scores[i]:.2f}", new, what])
+        for j in fate.new:
+            label, side_px = seen.before.names[int(after.classes[j])], after.areas[j] ** 0.5
+            rows.append([name, label, f"{side_px:.0f}", "-", f"{after.scores[j]:.2f}", "new"])
+    return tables.table(OBJECT_COLUMNS, rows)
