@@ -77,7 +77,9 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shown = gr.State((), time_to_live=7200)
     asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
 
-    def change(key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str, *given: float) -> Any:
+    def change(
+        key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str | None, *given: float
+    ) -> Any:
         now = (key, number, stage, given)
         if now == last:
             return [gr.skip() for _ in (shown, *seen)]
@@ -143,7 +145,7 @@ def _follow(look: Look, point: tuple[float, float], number: int | None, given: t
 
 
 def _image(paper: Paper, name: str) -> str:
-    """A drawing with its legend as the text for those who do not see it; sized, so that nothing jumps while it loads."""
+    """A drawing, and its legend for those who do not see it; sized, so that nothing jumps while it loads."""
     source, alt = files.address(files.picture(paper, name)), html.escape(paper.legend_text.replace("\n", ". "))
     return (
         f'<img src="{source}" alt="{alt}" width="{paper.width}" height="{paper.picture_height + paper.strip_height}">'
