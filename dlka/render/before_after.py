@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -83,25 +82,25 @@ def draw_before_after(before: Seen, after: Seen, width: int = 960) -> Paper:
     return paper
 
 
-def numbers(before: Seen, after: Seen | None) -> list[tuple[str, Sequence[float | None]]]:
+def numbers(before: Seen, after: Seen | None) -> list[tuple[str, tuple[float | None, float | None]]]:
     """What the close-ups show, in figures: name -> (before, after); after is None where the object is not seen.
 
-    Lengths in px of the picture; spread: root mean square distance of the samples from their middle.
+    Lengths in px of the picture; spread: root mean square distance of the samples from their middle. The last one
+    only where there is an object.
     """
 
     def of(side: Seen | None) -> list[float | None]:
         if side is None:
-            return [None] * 5
+            return [None] * 4
         reads = reads_at([side.capture], side.point, side.letterbox)
-        size = None if side.box is None else float(np.sqrt((side.box[2:] - side.box[:2]).prod()))
         on = None if side.box is None else share_on(reads.samples, side.box)
-        return [size, moved(reads), spread(reads.samples), spread(reads.samples) / spread(reads.regular), on]
+        return [moved(reads), spread(reads.samples), spread(reads.samples) / spread(reads.regular), on]
 
     names = (
-        "size of the object, px",
         "taps moved by, px",
         "samples spread by, px",
         "times the regular grid's spread",
-        "samples on the object",
+        "samples in the box of the object",
     )
-    return list(zip(names, zip(of(before), of(after))))
+    told = list(zip(names, zip(of(before), of(after))))
+    return told if before.box is not None else told[:-1]

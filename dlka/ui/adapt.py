@@ -154,7 +154,8 @@ def told_change(change: Change) -> str:
 
 def headline(seen: Followed) -> str:
     """One sentence a model, and one on the object that is followed."""
-    parts = [
+    parts = ["Nothing is changed yet: press a preset or move a slider."] if seen.change == Change() else []
+    parts += [
         _sentence("D-LKA", "dlka", seen.dlka, len(seen.before.dlka.detections)),
         _sentence("baseline", "baseline", seen.baseline, len(seen.before.baseline.detections)),
     ]
@@ -231,10 +232,12 @@ def sample_table(seen: Followed, stage: str) -> str:
     """The same in numbers."""
     before, after = _sides(seen, stage)
     rows: list[list[Any]] = []
-    for name, (old, new) in before_after.numbers(before, after if seen.inside else None):
-        if old is None:  # there is no object, only a place
-            continue
-        share = name.startswith("samples on")
+    told = before_after.numbers(before, after if seen.inside else None)
+    if seen.target is not None:
+        side = seen.target.side  # not that of the upright box around it, which grows as it turns
+        told.insert(0, ("size of the object, px", (side, side * seen.change.shrink)))
+    for name, (old, new) in told:
+        share = name.startswith("samples in")
         texts = ["-" if v is None else f"{v:.0%}" if share else f"{v:.3g}" for v in (old, new)]
         rows.append([name, *texts, f"{new / old:.2f}" if new is not None and old else "-"])
     return tables.table(SAMPLE_COLUMNS, rows)
@@ -245,9 +248,9 @@ def object_table(seen: Followed) -> str:
     rows: list[list[str]] = []
     for name, side, fate in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
         before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
-        known: list[tuple[int, int | None, str]] = [(i, j, "kept") for i, j in fate.kept] + [
-            (i, j, "renamed") for i, j in fate.renamed
-        ]
+        known: list[tuple[int, int | None, str]] = []
+        known += [(i, j, "kept") for i, j in fate.kept]
+        known += [(i, j, "renamed") for i, j in fate.renamed]
         known += [(i, None, "lost") for i in fate.lost] + [(i, None, "left the picture") for i in fate.gone]
         for i, j, what in sorted(known, key=lambda row: before.areas[row[0]]):
             new = "-" if j is None else f"{after.scores[j]:.2f}"

@@ -44,14 +44,20 @@ def factors(side: float) -> np.ndarray:
     return np.geomspace(1, LEAST / side, STEPS)
 
 
-def measure(look: Look, number: int | None) -> Iterator[Step]:
-    """One step after the other, largest first. The looks are not kept.
+def chosen(look: Look, number: int | None) -> Target:
+    """The object that a curve is about; number: which of adapt.targets(look).
 
-    number: which of adapt.targets(look). Raises Refused where there is no such object, or it is too small.
+    Raises Refused where there is none, or it is too small.
     """
-    chosen = target(look, number)
-    if chosen is None:
+    found = target(look, number)
+    if found is None:
         raise Refused("There is no object to follow: neither model found one in the picture as it is.")
+    factors(found.side)
+    return found
+
+
+def measure(look: Look, chosen: Target) -> Iterator[Step]:
+    """One step after the other, largest first. The looks are not kept."""
     settings = look.settings
     models = (
         (settings.dlka, Intervention(strength=settings.strength)),

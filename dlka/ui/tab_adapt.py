@@ -49,13 +49,16 @@ def build(first: Look) -> dict[str, Any]:
         with gr.Accordion("What became of every object", open=False):
             tab["objects"] = gr.HTML()
         tab["stage"] = gr.Dropdown([], label="Deform stage to follow", filterable=False)
-        tab["samples"] = gr.HTML(elem_id="adapt-samples")
-        tab["numbers"] = gr.HTML()
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                tab["samples"] = gr.HTML(elem_id="adapt-samples")
+            with gr.Column(scale=2, min_width=320):
+                tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
         gr.Markdown(words.ADAPT, elem_classes="quiet")
         gr.Markdown("### Score against size")
         with gr.Row():
             tab["measure"] = gr.Button("Measure the curve", variant="primary", min_width=140)
-            tab["cancel"] = gr.Button("Cancel", min_width=100)
+            tab["cancel"] = gr.Button("Cancel", min_width=100, interactive=False)
         tab["told"] = gr.HTML(elem_id="adapt-told")
         tab["chart"] = gr.HTML(elem_id="adapt-curve")
         with gr.Accordion("The curve in numbers", open=False):
@@ -79,7 +82,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
     def change(
         key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str | None, *given: float
-    ) -> Any:
+    ) -> list[Any]:
         now = (key, number, stage, given)
         if now == last:
             return [gr.skip() for _ in (shown, *seen)]
@@ -118,9 +121,14 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         button.click(press, asked, [*sliders, shown, *seen], **LOOKS)
     # Not among "models": others' comparisons need not wait for a whole curve. The predictors take turns anyway.
     run = tab["measure"].click(
-        _curve, [shared.key, tab["target"]], curve, concurrency_limit=1, show_progress_on=tab["told"], **QUIET
+        _curve,
+        [shared.key, tab["target"]],
+        [*curve, tab["cancel"]],
+        concurrency_limit=1,
+        show_progress_on=tab["told"],
+        **QUIET,
     )
-    tab["cancel"].click(None, cancels=run, api_visibility="private")
+    tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET)
     shared.key.change(None, cancels=run, api_visibility="private")
 
 
@@ -152,14 +160,17 @@ def _image(paper: Paper, name: str) -> str:
     )
 
 
-def _curve(key: str, number: int | None) -> Iterator[list[str]]:
-    """The curve as it grows; what was measured stays when it is cancelled."""
+def _curve(key: str, number: int | None) -> Iterator[list[Any]]:
+    """Values of CURVE and the Cancel button, as the curve grows; what was measured stays when it is cancelled."""
     look = told(recall, key)
-    walk, steps = adapt_curve.measure(look, number), []
+    chosen = told(adapt_curve.chosen, look, number)
+    walk = adapt_curve.measure(look, chosen)
+    steps: list[adapt_curve.Step] = []
+    yield [adapt_curve.told(look, steps), "", "", gr.update(interactive=True)]
     while (step := told(next, walk, None)) is not None:
         steps.append(step)
-        chosen = adapt.targets(look)[number or 0]
         alt = adapt_curve.described(look, chosen, steps)
         svg = base64.b64encode(chart_svg(adapt_curve.chart(look, chosen, steps), alt)).decode()
-        chart = f'<img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}">'
-        yield [adapt_curve.told(look, steps), f'<div class="adapt-one">{chart}</div>', adapt_curve.table(steps)]
+        chart = f'<div class="adapt-one"><img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}"></div>'
+        going = len(steps) < adapt_curve.STEPS
+        yield [adapt_curve.told(look, steps), chart, adapt_curve.table(steps), gr.update(interactive=going)]
