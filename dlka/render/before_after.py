@@ -99,7 +99,7 @@ def numbers(before: Seen, after: Seen | None) -> list[tuple[str, tuple[float | N
     names = (
         "taps moved by, px",
         "samples spread by, px",
-        "times the regular grid's spread",
+        "zoom: spread over the regular grid's",
         "samples in the box of the object",
     )
     told = list(zip(names, zip(of(before), of(after))))

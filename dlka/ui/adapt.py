@@ -18,7 +18,7 @@ from dlka.ui.session import Look, Refused
 
 OVERLAP = 0.5  # IoU from which a box counts as the object again
 OBJECT_COLUMNS = ["model", "object", "size px", "score before", "score after", "what became of it"]
-SAMPLE_COLUMNS = ["samples", "before", "after", "after / before"]
+SAMPLE_COLUMNS = ["samples", "before", "after", "ratio"]
 PRESETS = {
     "As it is": Change(),
     "Half size": Change(shrink=0.5),
@@ -157,7 +157,7 @@ def headline(seen: Followed) -> str:
     parts = ["Nothing is changed yet: press a preset or move a slider."] if seen.change == Change() else []
     parts += [
         _sentence("D-LKA", "dlka", seen.dlka, len(seen.before.dlka.detections)),
-        _sentence("baseline", "baseline", seen.baseline, len(seen.before.baseline.detections)),
+        _sentence("Baseline", "baseline", seen.baseline, len(seen.before.baseline.detections)),
     ]
     if seen.target is None:
         parts.append("There is no object to follow: neither model found one in the picture as it is.")
@@ -166,10 +166,11 @@ def headline(seen: Followed) -> str:
     else:
         old, new = seen.target.scores, seen.scores
         parts.append(
-            f"Score of the {html.escape(seen.target.name)}: D-LKA {_score(old[0])} → <b>{_score(new[0])}</b>, "
-            f"baseline {_score(old[1])} → <b>{_score(new[1])}</b>."
+            f"Score of the {html.escape(seen.target.name)}: "
+            f"<span>D-LKA {_score(old[0])} → <b>{_score(new[0])}</b>,</span> "
+            f"<span>baseline {_score(old[1])} → <b>{_score(new[1])}</b>.</span>"
         )
-    return f'<div class="headline"><p>{" ".join(parts)}</p></div>'
+    return f'<div class="headline adapt-headline"><p>{" ".join(parts)}</p></div>'
 
 
 def _sentence(name: str, side: str, fate: Fates, count: int) -> str:

@@ -125,7 +125,6 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         [shared.key, tab["target"]],
         [*curve, tab["cancel"]],
         concurrency_limit=1,
-        show_progress_on=tab["told"],
         **QUIET,
     )
     tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET)
