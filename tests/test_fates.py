@@ -25,14 +25,14 @@ def test_nothing_changed_keeps_everything():
 
 
 def test_every_fate():
-    """Shifted right by 40 px: the third object leaves, the second gets another name, the first is lost, one is new."""
+    """Shifted right by 40 px: the first object leaves, the third gets another name, the second is lost, one is new."""
     moved = matrix(Change(right=20), SIZE)
     after = detections([[140, 40, 180, 80, 0.6, 7], [10, 60, 30, 90, 0.5, 0]])
-    told = fates(detections(BEFORE), after, moved, SIZE)
+    told = fates(detections([BEFORE[2], BEFORE[0], BEFORE[1]]), after, moved, SIZE)
     assert told.kept == ()
-    assert told.renamed == ((1, 0),)
-    assert (told.lost, told.gone, told.new) == ((0,), (2,), (1,))
-    np.testing.assert_allclose(told.expected[0], [60, 20, 100, 60])
+    assert told.renamed == ((2, 0),)
+    assert (told.lost, told.gone, told.new) == ((1,), (0,), (1,))
+    np.testing.assert_allclose(told.expected[1], [60, 20, 100, 60])
 
 
 def test_an_object_at_the_edge_is_compared_with_what_is_left_of_it():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import islice, pairwise
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from render_builders import detections
 
 from dlka.fates import best_score
 from dlka.images import read_image
@@ -153,6 +155,25 @@ def test_a_curve_is_single_predictions(look):
         for model, score in (("head", step.dlka), ("control", step.baseline)):
             found = load_predictor(model)[0].predict(image, confidence=0.01, iou=0.7, size=320).detections
             assert best_score(found, map_boxes(chosen.box, moved), chosen.class_id, 0.3) == score
+
+
+def test_what_counts_as_the_object_on_a_curve(look, monkeypatch):
+    """A box that overlaps the object's place by 0.4 counts, one by 0.25 does not."""
+    chosen = adapt_curve.chosen(look, len(adapt.targets(look)) - 1)
+    height, width = look.image.shape[:2]
+
+    class Found:
+        def __init__(self, part):
+            self.part, self.factors = part, iter(adapt_curve.factors(chosen.side))
+
+        def predict(self, image, **settings):
+            x1, y1, x2, y2 = map_boxes(chosen.box, matrix(Change(shrink=next(self.factors)), (height, width)))
+            row = [x1, y1, x1 + self.part * (x2 - x1), y2, 0.7, chosen.class_id]
+            return SimpleNamespace(detections=detections([row]))
+
+    models = {look.settings.dlka: (Found(0.4), None), look.settings.baseline: (Found(0.25), None)}
+    monkeypatch.setattr(adapt_curve, "load_predictor", models.get)
+    assert {(round(s.dlka, 3), s.baseline) for s in adapt_curve.measure(look, chosen)} == {(0.7, 0.0)}
 
 
 def test_a_curve_that_is_cancelled_says_how_far_it_got(look):
