@@ -33,7 +33,7 @@ def wait_for_steps(page, least):
 
 
 def test_sliders_presets_and_objects(tab):
-    headline = tab.locator("#adapt-headline")
+    headline = tab.locator("#adapt-headline .headline")
     assert headline.inner_text().startswith("Nothing is changed yet")
     assert tab.locator("#adapt-samples img").count() == 1
 
