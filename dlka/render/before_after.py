@@ -40,6 +40,19 @@ def moved(reads: Reads) -> float:
     return float(np.hypot(*(reads.samples - reads.regular).T).mean())
 
 
+def zoom_and_rotation(reads: Reads) -> tuple[float, float]:
+    """How the samples are zoomed and turned as a whole, against the regular grid: factor, and degrees clockwise.
+
+    By the 2x2 matrix M that takes the grid to the samples with the least squares, both from their middle. Of
+    M z = a z + b conj(z), with x + iy for points, zoom is |a|, the mean of M's two principal stretches, and rotation is
+    arg(a), that of its polar decomposition.
+    """
+    grid, places = (points - points.mean(axis=0) for points in (reads.regular, reads.samples))
+    (xx, yx), (xy, yy) = np.linalg.lstsq(grid, places, rcond=None)[0]  # rows: where x and where y goes
+    turned = complex(xx + yy, yx - xy) / 2
+    return abs(turned), float(np.degrees(np.angle(turned)))
+
+
 def share_on(points: np.ndarray, box: np.ndarray) -> float:
     """Share 0..1 of points [n, 2] at pixel centres that lie in a box [4] at pixel edges."""
     edges = points + 0.5
@@ -91,15 +104,16 @@ def numbers(before: Seen, after: Seen | None) -> list[tuple[str, tuple[float | N
 
     def of(side: Seen | None) -> list[float | None]:
         if side is None:
-            return [None] * 4
+            return [None] * 5
         reads = reads_at([side.capture], side.point, side.letterbox)
         on = None if side.box is None else share_on(reads.samples, side.box)
-        return [moved(reads), spread(reads.samples), spread(reads.samples) / spread(reads.regular), on]
+        return [moved(reads), spread(reads.samples), *zoom_and_rotation(reads), on]
 
     names = (
         "taps moved by, px",
         "samples spread by, px",
-        "zoom: spread over the regular grid's",
+        "kernel zoomed, times",
+        "kernel turned by, °",
         "samples in the box of the object",
     )
     told = list(zip(names, zip(of(before), of(after))))

@@ -174,7 +174,8 @@ def headline(seen: Followed) -> str:
 
 
 def _sentence(name: str, side: str, fate: Fates, count: int) -> str:
-    more = [f"loses {len(fate.lost)}", f"finds {len(fate.new)} new"]
+    more = [f"loses {len(fate.lost)}"] if count else []
+    more.append(f"finds {len(fate.new)} new")
     if fate.renamed:
         more.insert(0, f"renames {len(fate.renamed)}")
     if fate.gone:
@@ -236,11 +237,12 @@ def sample_table(seen: Followed, stage: str) -> str:
     told = before_after.numbers(before, after if seen.inside else None)
     if seen.target is not None:
         side = seen.target.side  # not that of the upright box around it, which grows as it turns
-        told.insert(0, ("size of the object, px", (side, side * seen.change.shrink)))
+        turned = ("object turned by, °", (0.0, seen.change.rotate))
+        told = [("size of the object, px", (side, side * seen.change.shrink)), turned, *told]
     for name, (old, new) in told:
-        share = name.startswith("samples in")
-        texts = ["-" if v is None else f"{v:.0%}" if share else f"{v:.3g}" for v in (old, new)]
-        rows.append([name, *texts, f"{new / old:.2f}" if new is not None and old else "-"])
+        form = ".0%" if name.startswith("samples in") else "+.1f" if name.endswith("°") else ".2f"
+        texts = ["-" if v is None else f"{v:{form}}" for v in (old, new)]
+        rows.append([name, *texts, f"{new / old:.2f}" if new is not None and old and form == ".2f" else "-"])
     return tables.table(SAMPLE_COLUMNS, rows)
 
 

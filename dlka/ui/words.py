@@ -21,7 +21,8 @@ must be found again where the change has moved it: **kept** is a box of the same
 (IoU 0.5 or more). The place of a turned box is the hull of the ellipse inside it. Shrinking and turning leave the
 middle of the picture where it is; what nothing covers is grey, as around every picture that the models see. Brightness
 multiplies the stored colour values; the blur is in pixels of the changed picture. A kernel that followed the object
-would spread its samples less where the object is smaller: the table says whether it does."""
+would zoom and turn as it does, and the table says whether it does: **zoomed** and **turned** are those of the affine
+map that takes the regular grid to the samples best."""
 
 CURVE = """The picture is shrunk in 16 steps, until the object is 4 px large; the sliders do not count here. At every
 size both models look, and the best box of the object's class counts that overlaps its place by 0.3 or more, whatever
