@@ -10,7 +10,7 @@ from typing import Any
 from dlka.render import Paper
 from dlka.render.chart import chart_svg
 from dlka.transforms import Change
-from dlka.ui import adapt, adapt_curve, files, words
+from dlka.ui import adapt, adapt_curve, adapt_shown, files, words
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.told import told
@@ -136,15 +136,15 @@ def _drawn(
 ) -> list[Any]:
     """Values of SEEN for a changed picture; given: by SLIDERS."""
     seen = told(_follow, look, point, number, given)
-    pair = "".join(_image(canvas, f"{side}.png") for side, canvas in zip(("baseline", "dlka"), adapt.boxes(seen)))
-    shown = [adapt.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt.object_table(seen)]
+    pair = "".join(_image(canvas, f"{side}.png") for side, canvas in zip(("baseline", "dlka"), adapt_shown.boxes(seen)))
+    shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
     if stage is None:
         return [*shown, f"<p>{words.NO_STAGES}</p>", ""]
-    paper = told(adapt.samples, seen, stage)
+    paper = told(adapt_shown.samples, seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
     if paper is not None:
         samples = f'<div class="adapt-one">{_image(paper, "samples.png")}</div>'
-    return [*shown, samples, adapt.sample_table(seen, stage)]
+    return [*shown, samples, adapt_shown.sample_table(seen, stage)]
 
 
 def _follow(look: Look, point: tuple[float, float], number: int | None, given: tuple[float, ...]) -> adapt.Followed:

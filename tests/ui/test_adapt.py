@@ -17,7 +17,7 @@ from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.render import before_after
 from dlka.transforms import Change, apply, map_boxes, map_points, matrix
-from dlka.ui import adapt, adapt_curve, session, tab_adapt, words
+from dlka.ui import adapt, adapt_curve, adapt_shown, session, tab_adapt, words
 from dlka.ui.examples import examples
 from dlka.ui.session import Refused, Settings
 
@@ -35,7 +35,7 @@ def test_no_change_keeps_every_object_and_runs_no_model(look, monkeypatch):
     assert seen.after is look
     assert len(seen.dlka.kept) == len(look.dlka.detections) > 0
     assert seen.scores == seen.target.scores
-    assert "Nothing is changed yet" in adapt.headline(seen)
+    assert "Nothing is changed yet" in adapt_shown.headline(seen)
 
 
 def test_targets_are_what_both_found_smallest_first(look):
@@ -57,7 +57,7 @@ def test_the_chosen_place_goes_through_the_matrix(look):
     height, width = size
     hull = map_boxes(seen.target.box, matrix(change, size)).clip(0, [width, height, width, height])
     np.testing.assert_allclose(seen.box, hull)
-    samples = adapt._sides(seen, look.stage_labels[0])[1]
+    samples = adapt_shown._sides(seen, look.stage_labels[0])[1]
     assert samples.point == seen.point
     assert samples.image is seen.after.image is not look.image
 
@@ -67,12 +67,12 @@ def test_headline_and_table_count_the_same(look):
     fate, count = seen.dlka, len(look.dlka.detections)
     assert len(fate.kept) + len(fate.renamed) + len(fate.lost) + len(fate.gone) == count
     assert fate.lost, "at this size something must be lost, or this test sees nothing"
-    text, table = adapt.headline(seen), adapt.object_table(seen)
+    text, table = adapt_shown.headline(seen), adapt_shown.object_table(seen)
     assert f"D-LKA keeps {len(fate.kept)} of {count}" in text
     assert f"loses {len(fate.lost)}, finds {len(fate.new)} new" in text
     assert table.count("<td>lost</td>") == len(fate.lost) + len(seen.baseline.lost)
     assert table.count("<td>new</td>") == len(fate.new) + len(seen.baseline.new)
-    legends = [canvas.legend_text for canvas in adapt.boxes(seen)]
+    legends = [canvas.legend_text for canvas in adapt_shown.boxes(seen)]
     assert f"lost {len(fate.lost)}: where it must be" in legends[1]
     assert "0.3 x the size, 0.5 x the brightness" in legends[0]
 
@@ -83,16 +83,16 @@ def test_an_object_that_leaves_the_picture_is_told(look):
     seen = adapt.follow(look, Change(right=-50), left, (0, 0))
     assert not seen.inside
     assert seen.scores == (0, 0)
-    assert f"The {seen.target.name} has left the picture" in adapt.headline(seen)
-    assert adapt.samples(seen, look.stage_labels[0]) is None
-    assert "<td>-</td>" in adapt.sample_table(seen, look.stage_labels[0])
+    assert f"The {seen.target.name} has left the picture" in adapt_shown.headline(seen)
+    assert adapt_shown.samples(seen, look.stage_labels[0]) is None
+    assert "<td>-</td>" in adapt_shown.sample_table(seen, look.stage_labels[0])
 
 
 def test_numbers_of_samples_are_those_of_the_offsets(look):
     seen = adapt.follow(look, Change(shrink=0.5), 0, (0, 0))
     label = look.stage_labels[0]
-    side = adapt._sides(seen, label)[1]
-    told = dict(before_after.numbers(*adapt._sides(seen, label)))
+    side = adapt_shown._sides(seen, label)[1]
+    told = dict(before_after.numbers(*adapt_shown._sides(seen, label)))
     row, column = before_after.reads_at([side.capture], side.point, side.letterbox).cell
     dy, dx = side.capture.offset[0::2, row, column], side.capture.offset[1::2, row, column]
     px = side.capture.stage.stride / side.letterbox.scale_xy
@@ -105,7 +105,7 @@ def test_numbers_of_samples_are_those_of_the_offsets(look):
     assert inside == pytest.approx(2 / 3)
     side = seen.target.side
     assert f"<td>size of the object, px</td><td>{side:.2f}</td><td>{side / 2:.2f}</td><td>0.50</td>" in (
-        adapt.sample_table(seen, label)
+        adapt_shown.sample_table(seen, label)
     )
 
 
