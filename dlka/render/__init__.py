@@ -1,10 +1,12 @@
 """Pictures: arrays in, new figures out. Knows neither torch nor a model."""
 
+from dlka.render.before_after import Seen, draw_before_after
 from dlka.render.boxes import draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Paper, png
 from dlka.render.change import Sides, draw_change, draw_sliced
 from dlka.render.density import density_overlay, outside_share, sample_density
 from dlka.render.fields import field_scale, magnitude, mean_offset
+from dlka.render.followed import draw_followed
 from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
 from dlka.render.geometry import (
     cell_at,
@@ -30,6 +32,7 @@ __all__ = [
     "Canvas",
     "Crop",
     "Paper",
+    "Seen",
     "Sides",
     "View",
     "cell_at",
@@ -41,9 +44,11 @@ __all__ = [
     "crop_tile",
     "density_overlay",
     "disagreements",
+    "draw_before_after",
     "draw_boxes",
     "draw_change",
     "draw_difference",
+    "draw_followed",
     "draw_samples",
     "draw_samples_grid",
     "draw_sliced",

@@ -53,7 +53,7 @@ def mark_point(canvas: Canvas, point: Point) -> None:
     draw_marks(canvas.axes, np.array([point]), SAMPLE, 0.35 * canvas.font, canvas.line)
 
 
-def _key(paper: Paper, zeros: int | None, composed: bool) -> None:
+def sample_key(paper: Paper, zeros: int | None, composed: bool) -> None:
     entries = [
         legend.Entry("chosen cell", CELL),
         legend.Entry("regular grid", REGULAR._replace(hollow=not composed)),
@@ -115,7 +115,7 @@ def draw_samples(
     else:
         text = f"Reads of {where}: {reads.stage.taps} taps"
         legend.title(canvas, text, legend.stage_line(captures[0], letterbox))
-    _key(canvas, reads.zeros, reads.composed)
+    sample_key(canvas, reads.zeros, reads.composed)
     legend.note(canvas, _reach(reads))
     if not reads.composed:
         moved = np.hypot(*(reads.samples - reads.regular).T)
@@ -164,7 +164,7 @@ def draw_samples_grid(
             label = axes.text(*place, f"{level} {name}{missed}", fontsize=0.8 * paper.font, color=palette.INK, zorder=8)
             label.set(transform=axes.transAxes, va="top", bbox=plate)
     legend.title(paper, f"Where every deform stage reads for the point ({point[0]:.0f}, {point[1]:.0f})")
-    _key(paper, None if any(reads.zeros for row in rows for reads in row) else 0, composed=False)
+    sample_key(paper, None if any(reads.zeros for row in rows for reads in row) else 0, composed=False)
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")
     if any(row[-1].composed for row in rows):
         legend.note(paper, "Composed: every path of the second stage through the first, the block's true reach.")

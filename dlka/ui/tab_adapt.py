@@ -1,29 +1,175 @@
-"""The tab "Adapt"."""
+"""The tab in which the picture is changed: do boxes and samples follow, and down to which size is an object found?"""
 
 from __future__ import annotations
 
+import base64
+import html
+from collections.abc import Iterator
 from typing import Any
 
-from dlka.ui.session import Look
-from dlka.ui.shared import Shared
+from dlka.render import Paper
+from dlka.render.chart import chart_svg
+from dlka.transforms import Change
+from dlka.ui import adapt, adapt_curve, adapt_shown, files, words
+from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared, when_seen
+from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
 GIVEN: tuple[str, ...] = ()
 SHOWN: tuple[str, ...] = ()
+SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields of Change
+SEEN = ("headline", "boxes", "objects", "samples", "numbers")  # what shows a changed picture
+CURVE = ("told", "chart", "rows")  # what shows the curve
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+LOOKS: dict[str, Any] = {**QUIET, "concurrency_id": "models", "concurrency_limit": 1}
 
 
 def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+    """The tab's components; it is drawn when it is opened."""
     with gr.Tab(NAME):
-        gr.Markdown("Shrink, rotate, shift, blur or darken the picture, and watch samples and boxes follow.")
-    return {}
+        with gr.Row():
+            presets = [gr.Button(name, size="sm", min_width=90) for name in adapt.PRESETS]
+        with gr.Row():
+            tab: dict[str, Any] = {
+                "shrink": gr.Slider(
+                    0.1, 1, 1, step=0.01, label="Shrink", info="times the size", elem_id="adapt-shrink"
+                ),
+                "rotate": gr.Slider(-180, 180, 0, step=1, label="Rotate", info="degrees, clockwise"),
+                "blur": gr.Slider(0, 20, 0, step=0.5, label="Blur", info="sigma in px"),
+            }
+        with gr.Row():
+            tab["right"] = gr.Slider(-50, 50, 0, step=1, label="Shift right", info="% of the width")
+            tab["down"] = gr.Slider(-50, 50, 0, step=1, label="Shift down", info="% of the height")
+            tab["brightness"] = gr.Slider(0.1, 1, 1, step=0.01, label="Brightness", info="times every colour value")
+        tab["target"] = gr.Dropdown([], label="Object to follow", info="smallest first", filterable=False)
+        tab["headline"] = gr.HTML(elem_id="adapt-headline")
+        tab["boxes"] = gr.HTML(elem_id="adapt-boxes")
+        with gr.Accordion("What became of every object", open=False):
+            tab["objects"] = gr.HTML()
+        tab["stage"] = gr.Dropdown([], label="Deform stage to follow", filterable=False)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                tab["samples"] = gr.HTML(elem_id="adapt-samples")
+            with gr.Column(scale=2, min_width=320):
+                tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
+        gr.Markdown(words.ADAPT, elem_classes="quiet")
+        gr.Markdown("### Score against size")
+        with gr.Row():
+            tab["measure"] = gr.Button("Measure the curve", variant="primary", min_width=140)
+            tab["cancel"] = gr.Button("Cancel", min_width=100, interactive=False)
+        tab["told"] = gr.HTML(elem_id="adapt-told")
+        tab["chart"] = gr.HTML(elem_id="adapt-curve")
+        with gr.Accordion("The curve in numbers", open=False):
+            tab["rows"] = gr.HTML(elem_id="adapt-rows")
+        gr.Markdown(words.CURVE, elem_classes="quiet")
+    return tab | {"presets": presets}
 
 
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names, after a new look."""
+    """Nothing: the models would have to look at the changed picture, so the tab waits until it is seen."""
     return []
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
-    """What the tab's own controls do."""
+    """A control that changes the picture lets both models look again, unless they have seen it."""
+    sliders = [tab[name] for name in SLIDERS]
+    seen, curve = [tab[name] for name in SEEN], [tab[name] for name in CURVE]
+    # What is shown. Choices that the tab itself has set ask once more, and a choice by mouse asks twice.
+    shown = gr.State((), time_to_live=7200)
+    asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
+
+    def change(
+        key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str | None, *given: float
+    ) -> list[Any]:
+        now = (key, number, stage, given)
+        if now == last:
+            return [gr.skip() for _ in (shown, *seen)]
+        return [now, *_drawn(told(recall, key), point, number, stage, given)]
+
+    def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> list[Any]:
+        look = told(recall, key)
+        found, stages = adapt.targets(look), look.stage_labels
+        number = adapt.nearest(found, point)
+        stage = stage if stage in stages else next(iter(stages), None)
+        return [
+            gr.update(choices=[(label, i) for i, label in enumerate(adapt.labels(found))], value=number),
+            gr.update(choices=stages, value=stage),
+            (key, number, stage, given),
+            *_drawn(look, point, number, stage, given),
+            *("" for _ in curve),  # that of another picture
+        ]
+
+    when_seen(
+        shared,
+        NAME,
+        first,
+        [shared.point, tab["stage"], *sliders],
+        [tab["target"], tab["stage"], shown, *seen, *curve],
+    )
+    for slider in sliders:
+        slider.input(change, asked, [shown, *seen], trigger_mode="always_last", **LOOKS)
+    for choice in (tab["target"], tab["stage"]):
+        choice.change(change, asked, [shown, *seen], trigger_mode="always_last", **LOOKS)
+    for button, preset in zip(tab["presets"], adapt.PRESETS.values()):
+        given = [getattr(preset, name) for name in SLIDERS]
+
+        def press(*state: Any, given: list[float] = given) -> list[Any]:
+            return [*given, *change(*state[:5], *given)]
+
+        button.click(press, asked, [*sliders, shown, *seen], **LOOKS)
+    # Not among "models": others' comparisons need not wait for a whole curve. The predictors take turns anyway.
+    run = tab["measure"].click(
+        _curve,
+        [shared.key, tab["target"]],
+        [*curve, tab["cancel"]],
+        concurrency_limit=1,
+        **QUIET,
+    )
+    tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET)
+    shared.key.change(None, cancels=run, api_visibility="private")
+
+
+def _drawn(
+    look: Look, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
+) -> list[Any]:
+    """Values of SEEN for a changed picture; given: by SLIDERS."""
+    seen = told(_follow, look, point, number, given)
+    pair = "".join(_image(canvas, f"{side}.png") for side, canvas in zip(("baseline", "dlka"), adapt_shown.boxes(seen)))
+    shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
+    if stage is None:
+        return [*shown, f"<p>{words.NO_STAGES}</p>", ""]
+    paper = told(adapt_shown.samples, seen, stage)
+    samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
+    if paper is not None:
+        samples = f'<div class="adapt-one">{_image(paper, "samples.png")}</div>'
+    return [*shown, samples, adapt_shown.sample_table(seen, stage)]
+
+
+def _follow(look: Look, point: tuple[float, float], number: int | None, given: tuple[float, ...]) -> adapt.Followed:
+    return adapt.follow(look, Change(**dict(zip(SLIDERS, given))), number, point)
+
+
+def _image(paper: Paper, name: str) -> str:
+    """A drawing, and its legend for those who do not see it; sized, so that nothing jumps while it loads."""
+    source, alt = files.address(files.picture(paper, name)), html.escape(paper.legend_text.replace("\n", ". "))
+    return (
+        f'<img src="{source}" alt="{alt}" width="{paper.width}" height="{paper.picture_height + paper.strip_height}">'
+    )
+
+
+def _curve(key: str, number: int | None) -> Iterator[list[Any]]:
+    """Values of CURVE and the Cancel button, as the curve grows; what was measured stays when it is cancelled."""
+    look = told(recall, key)
+    chosen = told(adapt_curve.chosen, look, number)
+    walk = adapt_curve.measure(look, chosen)
+    steps: list[adapt_curve.Step] = []
+    yield [adapt_curve.told(look, steps), "", "", gr.update(interactive=True)]
+    while (step := told(next, walk, None)) is not None:
+        steps.append(step)
+        alt = adapt_curve.described(look, chosen, steps)
+        svg = base64.b64encode(chart_svg(adapt_curve.chart(look, chosen, steps), alt)).decode()
+        chart = f'<div class="adapt-one"><img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}"></div>'
+        going = len(steps) < adapt_curve.STEPS
+        yield [adapt_curve.told(look, steps), chart, adapt_curve.table(steps), gr.update(interactive=going)]

@@ -30,6 +30,18 @@ learned together with their offsets: it shows the large kernel without them, not
 4 sees every slice at the input size of the whole picture, so that objects get more pixels; large ones may come in
 pieces."""
 
+ADAPT = """**How to read this.** Both models look at the changed picture. What a model found in the picture as it is
+must be found again where the change has moved it: **kept** is a box of the same class that overlaps that place by half
+(IoU 0.5 or more). The place of a turned box is the hull of the ellipse inside it. Shrinking and turning leave the
+middle of the picture where it is; what nothing covers is grey, as around every picture that the models see. Brightness
+multiplies the stored colour values; the blur is in pixels of the changed picture. A kernel that followed the object
+would zoom and turn as it does, and the table says whether it does: **zoomed** and **turned** are those of the affine
+map that takes the regular grid to the samples best."""
+
+CURVE = """The picture is shrunk in 16 steps, until the object is 4 px large; the sliders do not count here. At every
+size both models look, and the best box of the object's class counts that overlaps its place by 0.3 or more, whatever
+its score: a box of 4 px that is off by one pixel both ways keeps no more than 0.4."""
+
 OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
 its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
 P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:
