@@ -12,7 +12,7 @@ from typing import Any
 from dlka.images import read_image
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
-from dlka.ui import files, pictures, tables
+from dlka.ui import figure_recipe, figures, files, pictures, tables
 from dlka.ui.models import partner
 from dlka.ui.session import Look, Refused, Settings, look
 from dlka.ui.source import source_of
@@ -24,7 +24,7 @@ DEFAULT = Settings()
 
 def add() -> None:
     """Register the endpoints on the Blocks that is being built."""
-    for function in (compare, stages, offset_overlay, attention_overlay, probe):
+    for function in (compare, stages, offset_overlay, attention_overlay, probe, figure):
         gr.api(sentences(function), api_name=function.__name__, concurrency_id="models", concurrency_limit=1)
 
 
@@ -114,6 +114,25 @@ def probe(
             }
         )
     return answer
+
+
+def figure(
+    image: gr.FileData,
+    kind: str,
+    arguments: dict[str, Any],
+    model: str = DEFAULT.dlka,
+    baseline: str = "",
+    size: int = DEFAULT.size,
+    strength: float = DEFAULT.strength,
+) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData, gr.FileData]:
+    """Any figure of the page: its recipe, for `python -m dlka replay`, and the figure as SVG, PDF, PNG and its numbers as
+    NPZ. kind and arguments: as in dlka/ui/figures.py and in every recipe.
+    """
+    result = _look(image, dlka=model, baseline=baseline, size=size, strength=strength)
+    made = figures.figure(result, kind, arguments)
+    recipe = figure_recipe.recipe_of(result, kind, arguments, made)
+    written = (files.write(figure_recipe.WRITERS[f](made, recipe), f"figure.{f}") for f in ("svg", "pdf", "png", "npz"))
+    return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]
 
 
 def _look(image: Any, **settings: Any) -> Look:

@@ -108,7 +108,8 @@ def build_app(first: Look) -> gr.Blocks:
         shared = Shared(key, point, opened, link)
         offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
-        shown = [key, point, link, *(tab[n] for module, tab in tabs for n in module.SHOWN)]
+        drawn = [tab[n] for module, tab in tabs for n in module.SHOWN]
+        shown = [key, point, link, *drawn]
         given = [tab[n] for module, tab in tabs for n in module.GIVEN]
         inputs = [key, *(asked[n] for n in ASKED), *given]
 
@@ -132,11 +133,11 @@ def build_app(first: Look) -> gr.Blocks:
             tab = wanted.tab or TABS[0].NAME
             place = address.encode_place(wanted.stage, wanted.cell)
             parts = "&".join((address.encode(look), place, urlencode({"tab": tab})))
-            drawn = _shown(look, point or pictures.default_point(look), parts, own)
+            shown_now = _shown(look, point or pictures.default_point(look), parts, own)
             classes = gr.update(choices=list(look.names.values()), value=list(settings.classes))
-            controls = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
+            settled = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
             lines = model_words.lines(settings.dlka, settings.baseline)
-            return [str(file), wanted.example, *controls, lines, gr.Tabs(selected=tab), tab, *drawn]
+            return [str(file), wanted.example, *settled, lines, gr.Tabs(selected=tab), tab, *shown_now]
 
         run: dict[str, Any] = {
             "fn": run_both,
@@ -145,6 +146,7 @@ def build_app(first: Look) -> gr.Blocks:
             "api_visibility": "private",
             "concurrency_id": "models",
             "concurrency_limit": 1,
+            "show_progress_on": drawn,
         }
         asked["go"].click(**run)
         for side in SIDES:
@@ -169,6 +171,7 @@ def build_app(first: Look) -> gr.Blocks:
             api_visibility="private",
             concurrency_id="models",
             concurrency_limit=1,
+            show_progress_on=drawn,
         )
         api.add()
         if tools.available():

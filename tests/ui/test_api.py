@@ -13,6 +13,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from dlka.ui.examples import examples
+from dlka.ui.figure_recipe import sums
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,14 @@ def bus():
 def test_endpoints_are_named_and_typed(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     tools = {"/compare_image", "/list_stages", "/probe_cell"}  # where assistants are served
-    assert set(endpoints) - tools == {"/compare", "/stages", "/offset_overlay", "/attention_overlay", "/probe"}
+    assert set(endpoints) - tools == {
+        "/compare",
+        "/stages",
+        "/offset_overlay",
+        "/attention_overlay",
+        "/probe",
+        "/figure",
+    }
     types = {p["parameter_name"]: p["python_type"]["type"] for p in endpoints["/offset_overlay"]["parameters"]}
     assert types["image"] == "filepath"
     assert types["tap"] == "int"
@@ -69,6 +77,19 @@ def test_probe_counts_taps(client, bus):
     assert answer[0]["cell"] == [37, 29]
 
 
+def test_a_figure_comes_with_its_recipe(client, bus):
+    arguments = {"view": "P4 5x5", "row": 8, "column": 7}
+    recipe, svg, pdf, png, npz = client.predict(bus, "reads", arguments, size=320, api_name="/figure")
+    assert recipe["figure"] == {"kind": "reads", "arguments": arguments}
+    assert recipe["picture"]["example"] == "Bus stop"
+    assert sums(dict(np.load(npz))) == recipe["arrays"]
+    with open(pdf, "rb") as file:
+        assert file.read(4) == b"%PDF"
+    with open(svg, encoding="utf-8") as file:
+        assert recipe["caption"] in file.read()
+    assert cv2.imread(png).shape[1] == 960
+
+
 @pytest.mark.parametrize(
     ("arguments", "endpoint", "says"),
     [
@@ -82,6 +103,7 @@ def test_probe_counts_taps(client, bus):
         ({"block": "P6"}, "/attention_overlay", "expected one of P3"),
         ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 79"),
         ({"x": 9000.0, "y": 1.0}, "/probe", "expected inside the picture"),
+        ({"kind": "boxes", "arguments": {"side": 3}}, "/figure", "expected side as str"),
     ],
 )
 def test_refusals_are_sentences(client, bus, arguments, endpoint, says):
