@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dlka.inference.block_values import BlockValues, watch_block
+from dlka.inference.box_gradients import BoxGradients, box_gradients
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import probe, tap_weights
@@ -175,6 +176,34 @@ class Predictor:
         with self._lock, intervene(self.model, intervention):
             return effective_receptive_field(self.model, x, block, cell)
 
+    def raw_output(
+        self, image: np.ndarray, *, size: int = 640, intervention: Intervention = AS_LEARNED
+    ) -> torch.Tensor:
+        """[1, 4 + classes, cells] before suppression, as models.decode.suppress takes it."""
+        x = self._input(image, size)
+        with (
+            self._lock,
+            torch.inference_mode(),
+            intervene(self.model, intervention),
+            precision(self.device, self.bfloat16),
+        ):
+            return self.model(x)[0].float()
+
+    def box_gradients(
+        self,
+        image: np.ndarray,
+        level: int,
+        cell: tuple[int, int],
+        number: int,
+        *,
+        size: int = 640,
+        intervention: Intervention = AS_LEARNED,
+    ) -> BoxGradients:
+        """What the class logit of one cell depends on (see dlka.inference.box_gradients). level: 3, 4, 5 for P3, ..."""
+        x = self._input(image, size)
+        with self._lock, intervene(self.model, intervention):
+            return box_gradients(self.model, x, level - self.levels[0], cell, number)
+
     def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
         return as_input(letterbox.apply(image)[None], self.device)
@@ -194,10 +223,15 @@ class Predictor:
         height, width = letterbox.original
         boxes = letterbox.boxes_back(rows[:, :4])
         boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
-        levels, cells = self._cells(index, letterbox.padded)
+        levels, cells = self.cells(index, letterbox.padded)
         return Detections(boxes, rows[:, 4].astype(np.float32), rows[:, 5].astype(np.int64), levels, cells)
 
-    def _cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def levels(self) -> list[int]:
+        """Pyramid levels of the head, finest first: 3 for P3."""
+        return [stride.bit_length() - 1 for stride in self.strides]
+
+    def cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Flat index over all levels, finest first and row-major, -> pyramid level [N] and (row, column) [N, 2]."""
         levels = np.zeros(len(index), np.int64)
         cells = np.zeros((len(index), 2), np.int64)
