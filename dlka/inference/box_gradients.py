@@ -30,9 +30,7 @@ class BoxGradients:
     reach: int
 
 
-def box_gradients(
-    model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int, int], number: int
-) -> BoxGradients:
+def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
     """LayerCAM and gradient receptive field of a class (its id) at one cell.
 
     x [1, 3, H, W]; level: place among the head's levels, from 0; cell: (row, column) on that level's map.
