@@ -117,7 +117,7 @@ def draw_box_samples(
             axes = paper.panel(image, view, j * (side + gap), i * (side + gap), side, side)
             outline(axes, box, colour, paper.line, line)
             _draw_reads(axes, samples, box, 0.75 * paper.line, side / (2 * half))
-            paper.caption(axes, f"{label}: {samples.share:.0%} inside, grid {samples.regular_share:.0%}")
+            paper.caption(axes, f"{label}: {samples.share:.0%}, grid {samples.regular_share:.0%}")
             zeros |= samples.reads.zeros > 0
     legend.title(paper, title)
     entries = [
@@ -130,7 +130,9 @@ def draw_box_samples(
         entries.append(legend.Entry("outside the map, reads zero", ZERO_READ))
     legend.key(paper, entries)
     legend.note(
-        paper, "Composed: every path of the second stage through the first. The panels of a row show one window."
+        paper,
+        "Shares are those of all reads that are inside the box. Composed: every path of the second stage through the "
+        "first. The panels of a row show one window.",
     )
     legend.finish(paper)
     return paper
@@ -140,8 +142,9 @@ def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, s
     """scale: sheet pixels per original pixel."""
     reads = samples.reads
     spacing = reads.per_cell * scale * (1 if reads.composed else min(reads.stage.dilation))
+    outside = OUTSIDE
     if reads.composed:  # 1225 paths
-        size = float(np.clip(0.16 * spacing, 1.4 * line, 3 * line))
+        size, outside = float(np.clip(0.16 * spacing, 2 * line, 3.5 * line)), OUTSIDE._replace(alpha=0.5)
     else:
         size = float(np.clip(0.3 * spacing, 2.2 * line, 5.5 * line))
         paths = np.stack([reads.regular, reads.samples], axis=1)
@@ -150,7 +153,7 @@ def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, s
     within = inside(reads.samples, box[None])
     for chosen, mark in (
         (reads.zero, ZERO_READ),
-        (~reads.zero & ~within, OUTSIDE),
+        (~reads.zero & ~within, outside),
         (~reads.zero & within, INSIDE),
     ):
         draw_marks(axes, reads.samples[chosen], mark, size, 0.7 * line)

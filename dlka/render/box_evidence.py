@@ -1,4 +1,4 @@
-"""What one box's class depends on: a map of values, not negative, over the picture, on a scale that two models share."""
+"""What one box's class depends on: a map of values over the picture, on a scale that two models share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlka.render.maps import check_scale, map_canvas, sequential
 from dlka.render.marks import CELL, draw_marks
 from dlka.render.picture import View
 
-LIVELY = 0.9  # share of a map's sum that a close-up shows at least
+LIVELY = 0.8  # share of a map's sum that a close-up shows at least
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlka.inference.letterbox import Letterbox
 from dlka.kernel_shape import KernelShape, kernel_shape, spread
+from dlka.ops.sampling import composed_locations
 from dlka.render.density import composed_counts
 from dlka.render.geometry import (
     Cell,
@@ -26,12 +27,18 @@ from dlka.types import Capture
 
 
 def inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """points [..., 2] (x, y) at pixel centres, boxes [n, 4] at pixel edges -> [...] bool: within any of the boxes."""
-    x, y = points[..., 0] + 0.5, points[..., 1] + 0.5
-    found = np.zeros(x.shape, bool)
-    for left, top, right, bottom in boxes:
-        found |= (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-    return found
+    """points [..., 2] (x, y) at pixel centres, boxes [n, 4] at pixel edges -> [...] bool: within any of the boxes.
+
+    The edges of all boxes cut the picture into strips both ways; where two strips cross all is inside, or nothing.
+    """
+    xs, ys = (np.unique(boxes[:, sides]).astype(np.float64) for sides in ([0, 2], [1, 3]))
+    covered = np.zeros((len(ys) + 1, len(xs) + 1), bool)  # strip i lies between edges i - 1 and i
+    for left, top, right, bottom in boxes.astype(np.float64):
+        down = slice(np.searchsorted(ys, top) + 1, np.searchsorted(ys, bottom) + 1)
+        across = slice(np.searchsorted(xs, left) + 1, np.searchsorted(xs, right) + 1)
+        covered[down, across] = True
+    row, column = (np.searchsorted(edges, points[..., i] + 0.5, side="right") for edges, i in ((ys, 1), (xs, 0)))
+    return covered[row, column]
 
 
 @dataclass(frozen=True)
@@ -95,3 +102,23 @@ def shares_inside(captures: Sequence[Capture], boxes: np.ndarray, letterbox: Let
             reads = last.offset[0].size * last.stage.taps * first.stage.taps  # those that leave the map, too
             shares.append(float((hit * weight).sum() / reads))
     return shares[0], shares[1]
+
+
+def cell_spreads(captures: Sequence[Capture], cells: np.ndarray, letterbox: Letterbox) -> tuple[np.ndarray, np.ndarray]:
+    """(learned [n], regular [n]): the spread in original pixels of the samples of many cells [n, 2], as in BoxSamples.
+
+    captures: one stage, or the two of a block in order.
+    """
+    first, last = captures[0], captures[-1]
+    found = []
+    for place in (locations, regular_locations):
+        outer, inner = place(last), None if first is last else place(first)
+        spreads = []
+        for row, column in cells:
+            reads = outer[:, :, row, column]
+            if inner is not None:
+                reads = composed_locations(reads, inner).reshape(-1, 2)
+                reads = reads[np.isfinite(reads).all(axis=1)]
+            spreads.append(spread(to_picture(reads, first.stage.stride, letterbox)))
+        found.append(np.array(spreads))
+    return found[0], found[1]

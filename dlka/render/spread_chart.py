@@ -63,12 +63,12 @@ def spread_chart(panels: Mapping[str, Sequence[SpreadPoint]]) -> Figure:
         axes.set_ylabel("spread, px", labelpad=2)
         axes.grid(color=palette.OUTSIDE, linewidth=0.6)
         axes.plot(wide, wide * EVEN, ":", color=palette.MUTED, linewidth=1.2, zorder=1)
-        for point in points:
-            axes.plot([point.side] * 2, [point.regular, point.learned], color=palette.MUTED, linewidth=0.5, zorder=1)
+        at, low, high = np.array([(p.side, p.regular, p.learned) for p in points]).T
+        axes.vlines(at, low, high, color=palette.MUTED, linewidth=0.5, zorder=1)
         for ours, style in STYLES.items():
             group = [p for p in points if p.ours == ours]
             axes.plot([p.side for p in group], [p.learned for p in group], zorder=3, **style)
-        axes.plot([p.side for p in points], [p.regular for p in points], zorder=2, **REGULAR_STYLE)
+        axes.plot(at, low, zorder=2, **REGULAR_STYLE)
     key(
         figure,
         each * len(panels) - 2,

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from dlka import render
 from dlka.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
-from dlka.render.box_samples import inside, shares_inside
+from dlka.render.box_samples import cell_spreads, inside, shares_inside
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.spread_chart import SpreadPoint, spread_chart
-from dlka.ui.box_figures import COLOURS, LINES, samples_of, side_of
-from dlka.ui.boxes import SIDES, fields, find, listed, prediction
+from dlka.ui.box_figures import COLOURS, LINES, side_of
+from dlka.ui.boxes import SIDES, fields, listed, prediction
 from dlka.ui.session import Look, Refused, recall
 
 SHAPES_COLUMNS = ["stage", "shift cells", "zoom", "rotation °", "shear", "rest cells"]
@@ -93,12 +93,15 @@ def boxes_rows(look: Look) -> list[list[Any]]:
 def spread_points(look: Look) -> dict[str, list[SpreadPoint]]:
     """Kind of stage, for example "7x7 d3" -> a point a box, with the samples of the box' cell on its own level."""
     panels: dict[str, list[SpreadPoint]] = {}
-    for _, name in listed(look):
-        trace = find(look, name)[0]
-        for label, s in samples_of(look, trace).items():
-            kind = label.partition(" ")[2]
-            point = SpreadPoint(side_of(trace.box), s.spread, s.regular_spread, trace.side == "dlka")
-            panels.setdefault(kind, []).append(point)
+    for label, captures in fields(look).items():
+        level, _, kind = label.partition(" ")
+        for side in SIDES:
+            found = prediction(look, side).detections
+            here = np.flatnonzero(found.levels == int(level[1:]))
+            spreads = cell_spreads(captures, found.cells[here], look.dlka.letterbox)
+            for box, learned, regular in zip(found.boxes[here], *spreads):
+                point = SpreadPoint(side_of(box), float(learned), float(regular), side == "dlka")
+                panels.setdefault(kind, []).append(point)
     return panels
 
 

@@ -158,18 +158,18 @@ def evidence(look: Look, traces: Sequence[Trace]) -> tuple[list[render.Canvas], 
     traces = sorted(traces, key=lambda t: list(SIDES).index(t.side))
     seen = [gradients(look.key, t.side, t.level, t.cell, t.number) for t in traces]
     kinds = (
-        ("LayerCAM", "logits", [g.cam for g in seen], [2**t.level for t in traces]),
-        ("Gradient on the picture", "logits", [g.field for g in seen], [BLOCK] * 2),
+        ("LayerCAM of", "before the head", [g.cam for g in seen], [2**t.level for t in traces]),
+        ("gradient of", "on the picture, sum of |gradient|", [g.field for g in seen], [BLOCK] * 2),
     )
     drawn = []
-    for kind, unit, maps, strides in kinds:
+    for kind, of_what, maps, strides in kinds:
         largest = max(float(values.max()) for values in maps) or 1.0
         edges = [box_evidence.lively_edges(v, s, look.dlka.letterbox) for v, s in zip(maps, strides)]
         view = box_cells.close_view([*(t.box for t in traces), *(e for e in edges if e is not None)], look.image)
         for trace, values, stride in zip(traces, maps, strides):
-            of = _evidence(look, trace, kind, values, stride)
+            of = _evidence(look, trace, kind, of_what, values, stride)
             letterbox = prediction(look, trace.side).letterbox
-            drawn.append(evidence_overlay(look.image, of, letterbox, largest, unit, view, width=720))
+            drawn.append(evidence_overlay(look.image, of, letterbox, largest, "logits", view, width=720))
     rows = [
         ["class", *(look.names[t.number] for t in traces)],
         ["cell", *(t.where if t.found else f"{t.where}, not found" for t in traces)],
@@ -183,7 +183,7 @@ def evidence(look: Look, traces: Sequence[Trace]) -> tuple[list[render.Canvas], 
     return drawn, rows
 
 
-def _evidence(look: Look, trace: Trace, kind: str, values: np.ndarray, stride: int) -> Evidence:
+def _evidence(look: Look, trace: Trace, kind: str, of_what: str, values: np.ndarray, stride: int) -> Evidence:
     cell = legend.number(pixels_per_cell(stride, prediction(look, trace.side).letterbox))
     owner = trace.side if trace.found else next(s for s in SIDES if s != trace.side)
     found = f"score {trace.score:.2f}" if trace.found else f"not found: its best cell here, score {trace.score:.2f}"
@@ -194,8 +194,8 @@ def _evidence(look: Look, trace: Trace, kind: str, values: np.ndarray, stride: i
         colour=COLOURS[owner],
         line=LINES[owner],
         centre=_centre(look, trace),
-        title=f"{EVIDENCE_COLUMNS[1 + list(SIDES).index(trace.side)]}: {kind} of {look.names[trace.number]}",
-        subtitle=f"{trace.where}, {found} · 1 square = {cell} px",
+        title=f"{EVIDENCE_COLUMNS[1 + list(SIDES).index(trace.side)]}: {kind} {look.names[trace.number]}",
+        subtitle=f"{trace.where}, {found} · {of_what} · 1 square = {cell} px",
     )
 
 
