@@ -73,7 +73,21 @@ def shapes_rows(look: Look) -> list[list[Any]]:
 
 def _range(values: np.ndarray, digits: int) -> str:
     low, high = np.percentile(values, (5, 95))
-    return f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    mean, low, high = (f"{round(float(v), digits) + 0.0:.{digits}f}" for v in (values.mean(), low, high))  # no "-0.0"
+    return f"{mean} ({low} to {high})"
+
+
+def pooled(look: Look) -> str:
+    """One sentence: the share of all samples of all stages that lies inside boxes, against the regular grids'."""
+    boxes, total = all_boxes(look), np.zeros(2)
+    reads = np.array([capture.offset.size for capture in look.dlka.captures], np.float64)
+    for count, capture in zip(reads, look.dlka.captures):
+        total += count * np.array(shares_inside([capture], boxes, look.dlka.letterbox))
+    learned, regular = total / reads.sum()
+    return (
+        f"Of all samples of all stages {learned:.2%} land inside a box of either model; of the regular grids' taps "
+        f"{regular:.2%} do: {100 * (learned - regular):+.2f} points."
+    )
 
 
 def boxes_rows(look: Look) -> list[list[Any]]:

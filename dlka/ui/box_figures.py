@@ -60,7 +60,9 @@ def _panel(look: Look, trace: Trace) -> box_cells.BoxCells:
     cells = np.concatenate([np.array([trace.cell]), trace.cells])
     strides = 2 ** np.concatenate([[trace.level], trace.levels])
     squares = cell_squares(cells, strides, seen.letterbox)
-    text = f"{SIDES[trace.side]}: {_object(look, trace)}" if trace.found else f"{SIDES[trace.side]}: not found"
+    text = (
+        f"{SIDES[trace.side]}: {_object(look, trace)}" if trace.found else f"{SIDES[trace.side]}: not found, best cell"
+    )
     owner = trace.side if trace.found else other
     return box_cells.BoxCells(text, COLOURS[owner], LINES[owner], trace.box, squares[0], squares[1:])
 
@@ -135,14 +137,19 @@ def shape_rows(seen: dict[str, BoxSamples]) -> list[list[Any]]:
     return [
         [
             label,
-            f"({s.shape.shift[0]:+.2f}, {s.shape.shift[1]:+.2f})",
+            f"({_signed(s.shape.shift[0], 2)}, {_signed(s.shape.shift[1], 2)})",
             f"{s.shape.zoom:.3f}",
-            f"{s.shape.rotation:+.1f}°",
+            f"{_signed(float(s.shape.rotation), 1)}°",
             f"{s.shape.shear:.3f}",
             f"{s.shape.rest:.2f}",
         ]
         for label, s in seen.items()
     ]
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, and without one where it is rounded to zero."""
+    return f"{value:+.{digits}f}" if round(float(value), digits) else f"{0:.{digits}f}"
 
 
 def side_of(box: np.ndarray) -> float:

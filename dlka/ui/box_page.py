@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
 from dlka import render
 from dlka.render.chart import chart_png
 from dlka.ui import box_field, box_figures, files, words
@@ -21,19 +19,17 @@ def cells_part(look: Look, traces: Sequence[Trace]) -> str:
     parts = [
         table(box_figures.BOX_COLUMNS, box_figures.box_rows(look, traces)),
         _notes(look, own, other),
-        '<div class="box-pair">',
         _figure(box_figures.cells_picture(look, traces), "box-cells.png"),
     ]
     seen = box_figures.samples_of(look, own)
     if seen:
         parts.append(_figure(box_figures.samples_picture(look, own, seen), "box-samples.png"))
-    parts.append("</div>")
     if seen:
         parts.append(table(box_figures.SAMPLE_COLUMNS, box_figures.sample_rows(own, seen)))
         parts.append(table(box_figures.SHAPE_COLUMNS, box_figures.shape_rows(seen)))
     cells = table(box_figures.CELL_COLUMNS, box_figures.cell_rows(own))
-    count = len(own.cells) + 1
-    parts.append(f"<details><summary>All {count} cells behind this box</summary>{cells}</details>")
+    behind = f"All {len(own.cells) + 1} cells" if len(own.cells) else "The one cell"
+    parts.append(f"<details><summary>{behind} behind this box</summary>{cells}</details>")
     return "".join(parts)
 
 
@@ -51,10 +47,12 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
         )
     if not other.found:
         same = (other.level, other.cell) == (own.level, own.cell)
+        limit = look.settings.confidence
+        under = f", under the confidence of {limit:g}" if other.score <= limit else ""
         told.append(
-            f"{SIDES[other.side][0].upper()}{SIDES[other.side][1:]} has no box of this object. What is shown of it is "
-            f"{'the same cell' if same else 'its best cell for the class'}, {other.where}, with a score of "
-            f"{other.score:.3f}."
+            f"The {SIDES[other.side]} model has no box of this object. Shown is "
+            f"{'the same cell' if same else 'its best cell for the class there'}, {other.where}, with a score of "
+            f"{other.score:.3f}{under}."
         )
     return "".join(f'<p class="quiet">{html.escape(sentence)}</p>' for sentence in told)
 
@@ -66,18 +64,26 @@ def evidence_part(look: Look, traces: Sequence[Trace]) -> str:
     return f'<div class="box-pair">{figures}</div>{table(box_figures.EVIDENCE_COLUMNS, rows)}'
 
 
-def field_part(look: Look) -> str:
-    """Tables and chart of the whole picture."""
+def tables_part(look: Look) -> str:
+    """What all samples and kernels of the picture come to, in and beside its boxes."""
     if not look.stage_labels:
         return ""
-    parts = [
-        table(box_field.BOXES_COLUMNS, box_field.boxes_rows(look)),
-        table(box_field.SHAPES_COLUMNS, box_field.shapes_rows(look)),
-    ]
+    return (
+        f"<p>{html.escape(box_field.pooled(look))}</p>"
+        + table(box_field.BOXES_COLUMNS, box_field.boxes_rows(look))
+        + table(box_field.SHAPES_COLUMNS, box_field.shapes_rows(look))
+    )
+
+
+def chart_part(look: Look) -> str:
+    """Spread against box size, over all boxes; empty without boxes or stages."""
     charted = box_field.chart(look)
-    if charted is not None:
-        parts.append(_chart(*charted))
-    return "".join(parts)
+    if charted is None:
+        return ""
+    figure, sentence = charted
+    path = files.write(chart_png(figure), "spread.png")
+    text = f"Spread of samples against box size: {sentence}"
+    return f'{_image(path, text)}<p class="quiet">{html.escape(text)}</p>'
 
 
 def condensation_part(look: Look, label: str | None) -> str:
@@ -89,13 +95,6 @@ def condensation_part(look: Look, label: str | None) -> str:
 
 def _figure(paper: render.Paper, name: str) -> str:
     return _image(files.picture(paper, name), paper.legend_text)
-
-
-def _chart(figure: Figure, told: str) -> str:
-    path = files.write(chart_png(figure), "spread.png")
-    return f'<div class="box-chart">{_image(path, f"Spread of samples against box size: {told}")}</div>' + (
-        f'<p class="quiet">{html.escape(told)}</p>'
-    )
 
 
 def _image(path: str, text: str) -> str:

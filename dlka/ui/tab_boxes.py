@@ -12,7 +12,7 @@ from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
 GIVEN: tuple[str, ...] = ()
-SHOWN = ("box", "picture", "cells", "evidence", "stage", "map", "field")
+SHOWN = ("box", "picture", "cells", "evidence", "stage", "map", "chart", "tables")
 MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "models", "concurrency_limit": 1}
 
 
@@ -20,9 +20,9 @@ def build(first: Look) -> dict[str, Any]:
     """The tab's components, empty: they are drawn when the tab is opened, as that makes both models look once more."""
     with gr.Tab(NAME):
         gr.Markdown(words.BOXES, elem_classes="quiet")
+        box = gr.Dropdown([], label="Box", info="smallest first; or click one on the picture", filterable=False)
         with gr.Row():
             with gr.Column(min_width=300):
-                box = gr.Dropdown([], label="Box", info="smallest first; or click a box", filterable=False)
                 picture = gr.Image(
                     label="Click to choose the smallest box there",
                     alt_text="All boxes of both models on the picture; the list of boxes says the same in words",
@@ -33,12 +33,17 @@ def build(first: Look) -> dict[str, Any]:
                 )
             with gr.Column(scale=2, min_width=300):
                 cells = gr.HTML(elem_id="box-cells")
+        gr.Markdown("## What its class depends on")
         evidence = gr.HTML(elem_id="box-evidence")
         gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
         gr.Markdown("## Where all samples land")
         stage = gr.Radio([], label="Deform stage, or both of a block composed")
-        map_ = gr.HTML(elem_id="box-map")
-        field = gr.HTML(elem_id="box-field")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=300):
+                map_ = gr.HTML(elem_id="box-map")
+            with gr.Column(scale=2, min_width=300):
+                chart = gr.HTML(elem_id="box-chart")
+        numbers = gr.HTML(elem_id="box-tables")
         gr.Markdown(words.CONDENSATION, elem_classes="quiet")
     return {
         "box": box,
@@ -47,13 +52,14 @@ def build(first: Look) -> dict[str, Any]:
         "evidence": evidence,
         "stage": stage,
         "map": map_,
-        "field": field,
+        "chart": chart,
+        "tables": numbers,
     }
 
 
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
     """Updates of what SHOWN names: nothing of the last look stays; what is new is drawn when the tab is seen."""
-    return [gr.update(choices=[], value=None), None, "", "", gr.update(choices=[], value=None), "", ""]
+    return [gr.update(choices=[], value=None), None, "", "", gr.update(choices=[], value=None), "", "", ""]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -65,7 +71,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         return told(_draw, key)
 
     def choose(key: str, name: str | None) -> list[Any]:
-        return told(_about, recall(key), name) if name else [gr.skip(), gr.skip()]
+        return told(_about, told(recall, key), name) if name else [gr.skip(), gr.skip()]
 
     def click(key: str, event: gr.SelectData) -> list[Any]:
         look = told(recall, key)
@@ -74,7 +80,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         return [name, *told(_about, look, name)] if name else [gr.skip(), gr.skip(), gr.skip()]
 
     def explain(key: str, name: str | None) -> str:
-        return told(_evidence, recall(key), name) if name else ""
+        return told(_evidence, told(recall, key), name) if name else ""
 
     def condense(key: str, label: str | None) -> str:
         return told(box_page.condensation_part, told(recall, key), label)
@@ -103,7 +109,8 @@ def _draw(key: str) -> list[Any]:
         evidence,
         gr.update(choices=stages, value=stage),
         box_page.condensation_part(look, stage),
-        box_page.field_part(look),
+        box_page.chart_part(look),
+        box_page.tables_part(look),
     ]
 
 

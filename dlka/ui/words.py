@@ -22,8 +22,9 @@ box's class depends on in both models."""
 
 BOX_EVIDENCE = """**How to read this.** *LayerCAM* (Jiang et al., 2021): where the map that enters the detection head
 speaks for the class of this one box, the sum over channels of positive gradient times activation. The class branch of
-stock YOLOv8 sees only 5 x 5 cells of that map. *Gradient*: how much each patch of 4 x 4 input pixels changes the class
-logit, the box's receptive field on this picture. Both models stand on one scale; colours go by the square root.
+stock YOLOv8 sees only 5 x 5 cells of that map; with D-LKA in the head it sees more. *Gradient*: how much each patch of
+4 x 4 input pixels changes the class logit, the box's receptive field on this picture. Both models stand on one scale;
+colours go by the square root.
 *Spread* is the root mean square distance of samples from their mean, *size* the square root of the box area. *Zoom,
 rotation* (clockwise) and *shear* (0 none, 1 flattened to a line) are those of the affine map that fits the moved taps
 best; *rest* is what it leaves."""
