@@ -34,6 +34,34 @@ class Candidates:
     overlap: np.ndarray
 
 
+@dataclass(frozen=True)
+class BoxOrigins:
+    """A model's answer to one picture before the suppression, and what the suppression made of it.
+
+    output      [4 + classes, cells] float32, boxes as centre and size in letterboxed pixels, scores in 0..1
+    levels      [cells] int64, 3 for P3, ...; places [cells, 2] int64, (row, column) on that level's map
+    candidates  those that went into the suppression
+    """
+
+    output: np.ndarray
+    levels: np.ndarray
+    places: np.ndarray
+    candidates: Candidates
+
+    def index(self, level: int, place: tuple[int, int]) -> int:
+        """The index of a cell over all levels. Raises ValueError for a cell that is not there."""
+        found = np.flatnonzero((self.levels == level) & (self.places == place).all(axis=1))
+        if not len(found):
+            raise ValueError(f"cell: expected one of the maps of this picture, got {place} on P{level}")
+        return int(found[0])
+
+    def merged(self, index: int) -> np.ndarray:
+        """[n] places in `candidates`, best first, of the boxes that the one of this cell won over."""
+        own = self.candidates.index == index
+        others = np.flatnonzero(np.isin(self.candidates.owner, self.candidates.owner[own]) & ~own)
+        return others[self.candidates.scores[others].argsort()[::-1]]
+
+
 def candidates(output: torch.Tensor, confidence: float, iou: float, classes: list[int] | None = None) -> Candidates:
     """Repeat the suppression of one picture and keep who won over whom; arguments as in `suppress`.
 
@@ -67,15 +95,15 @@ def corners(boxes: torch.Tensor) -> torch.Tensor:
     return torch.cat([boxes[:, :2] - half, boxes[:, :2] + half], dim=1)
 
 
-def best_cell(output: torch.Tensor, number: int, box: np.ndarray) -> tuple[int, float] | None:
+def best_cell(output: np.ndarray, number: int, box: np.ndarray) -> tuple[int, float] | None:
     """(index, IoU) of the cell that scores best for a class among those whose boxes overlap a box [4] by SAME or more.
 
-    output as in `suppress`, box x1 y1 x2 y2 in letterboxed pixels. None where there is no such cell.
+    output [4 + classes, cells] as in BoxOrigins, box x1 y1 x2 y2 in letterboxed pixels. None where there is no such
+    cell.
     """
-    target = torch.as_tensor(box, dtype=output.dtype, device=output.device)[None]
-    overlaps = box_iou(corners(output[0, :4].T), target)[:, 0]
-    fits = overlaps >= SAME
-    if not fits.any():
+    boxes = corners(torch.from_numpy(output[:4].T))
+    overlaps = box_iou(boxes, torch.as_tensor(box, dtype=boxes.dtype)[None])[:, 0].numpy()
+    if not (overlaps >= SAME).any():
         return None
-    index = int(torch.where(fits, output[0, 4 + number], -1).argmax())
+    index = int(np.where(overlaps >= SAME, output[4 + number], -1).argmax())
     return index, float(overlaps[index])

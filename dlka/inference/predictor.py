@@ -15,6 +15,7 @@ import torch
 
 from dlka.inference.block_values import BlockValues, watch_block
 from dlka.inference.box_gradients import BoxGradients, box_gradients
+from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import probe, tap_weights
@@ -176,10 +177,17 @@ class Predictor:
         with self._lock, intervene(self.model, intervention):
             return effective_receptive_field(self.model, x, block, cell)
 
-    def raw_output(
-        self, image: np.ndarray, *, size: int = 640, intervention: Intervention = AS_LEARNED
-    ) -> torch.Tensor:
-        """[1, 4 + classes, cells] before suppression, as models.decode.suppress takes it."""
+    def box_origins(
+        self,
+        image: np.ndarray,
+        *,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        size: int = 640,
+        classes: list[int] | None = None,
+        intervention: Intervention = AS_LEARNED,
+    ) -> BoxOrigins:
+        """Which cells the boxes come from that `predict` gives for the same arguments."""
         x = self._input(image, size)
         with (
             self._lock,
@@ -187,7 +195,10 @@ class Predictor:
             intervene(self.model, intervention),
             precision(self.device, self.bfloat16),
         ):
-            return self.model(x)[0].float()
+            output = self.model(x)[0].float()
+        levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
+        seen = candidates(output, confidence, iou, classes)
+        return BoxOrigins(output[0].cpu().numpy(), levels, places, seen)
 
     def box_gradients(
         self,
@@ -202,7 +213,7 @@ class Predictor:
         """What the class logit of one cell depends on (see dlka.inference.box_gradients). level: 3, 4, 5 for P3, ..."""
         x = self._input(image, size)
         with self._lock, intervene(self.model, intervention):
-            return box_gradients(self.model, x, level - self.levels[0], cell, number)
+            return box_gradients(self.model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
     def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
@@ -223,15 +234,10 @@ class Predictor:
         height, width = letterbox.original
         boxes = letterbox.boxes_back(rows[:, :4])
         boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
-        levels, cells = self.cells(index, letterbox.padded)
+        levels, cells = self._cells(index, letterbox.padded)
         return Detections(boxes, rows[:, 4].astype(np.float32), rows[:, 5].astype(np.int64), levels, cells)
 
-    @property
-    def levels(self) -> list[int]:
-        """Pyramid levels of the head, finest first: 3 for P3."""
-        return [stride.bit_length() - 1 for stride in self.strides]
-
-    def cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Flat index over all levels, finest first and row-major, -> pyramid level [N] and (row, column) [N, 2]."""
         levels = np.zeros(len(index), np.int64)
         cells = np.zeros((len(index), 2), np.int64)

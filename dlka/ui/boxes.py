@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from dlka.inference.box_gradients import BoxGradients
-from dlka.inference.box_origin import Candidates, best_cell, candidates
+from dlka.inference.box_origin import BoxOrigins, best_cell
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, Predictor, load_predictor
 from dlka.types import Capture
@@ -102,13 +101,18 @@ def changed(look: Look, side: str) -> Intervention:
 
 
 @lru_cache(maxsize=6)
-def _raw(key: str, side: str) -> tuple[torch.Tensor, Candidates]:
-    """A model's output before the suppression, and what the suppression made of it: the model looks once more."""
+def origins(key: str, side: str) -> BoxOrigins:
+    """Where the boxes of a look that was made before come from: the model looks once more. Raises Refused."""
     look = recall(key)
     ids = [i for i, name in look.names.items() if name in look.settings.classes] or None
-    predictor, settings = model(look, side), look.settings
-    output = predictor.raw_output(look.image, size=settings.size, intervention=changed(look, side))
-    return output, candidates(output, settings.confidence, settings.iou, ids)
+    return model(look, side).box_origins(
+        look.image,
+        confidence=look.settings.confidence,
+        iou=look.settings.iou,
+        size=look.settings.size,
+        classes=ids,
+        intervention=changed(look, side),
+    )
 
 
 @lru_cache(maxsize=32)
@@ -121,13 +125,10 @@ def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: in
 
 
 def _found(look: Look, side: str, index: int) -> Trace:
-    seen = prediction(look, side)
-    found, (_, origin) = seen.detections, _raw(look.key, side)
-    levels, cells = model(look, side).cells(origin.index, seen.letterbox.padded)
+    found, origin = prediction(look, side).detections, origins(look.key, side)
     level, cell = int(found.levels[index]), (int(found.cells[index, 0]), int(found.cells[index, 1]))
-    won = (levels == level) & (cells == cell).all(axis=1)
-    others = np.flatnonzero(np.isin(origin.owner, origin.owner[won]) & ~won)
-    others = others[origin.scores[others].argsort()[::-1]]
+    others = origin.merged(origin.index(level, cell))
+    behind = origin.candidates.index[others]
     return Trace(
         side=side,
         found=True,
@@ -137,34 +138,33 @@ def _found(look: Look, side: str, index: int) -> Trace:
         box=found.boxes[index],
         level=level,
         cell=cell,
-        levels=levels[others],
-        cells=cells[others],
-        scores=origin.scores[others],
-        overlaps=origin.overlap[others],
+        levels=origin.levels[behind],
+        cells=origin.places[behind],
+        scores=origin.candidates.scores[others],
+        overlaps=origin.candidates.overlap[others],
     )
 
 
 def _missed(look: Look, side: str, other: Trace) -> Trace:
     """How a model that has no box there answers to the other model's box."""
-    output, _ = _raw(look.key, side)
-    letterbox = prediction(look, side).letterbox
-    levels, cells = model(look, side).cells(np.arange(output.shape[-1]), letterbox.padded)
-    best = best_cell(output, other.number, letterbox.boxes_forward(other.box[None].astype(np.float64))[0])
-    same = np.flatnonzero((levels == other.level) & (cells == other.cell).all(axis=1))
-    index = best[0] if best else int(same[0])
+    origin, letterbox = origins(look.key, side), prediction(look, side).letterbox
+    box = letterbox.boxes_forward(other.box[None].astype(np.float64))[0]
+    best = best_cell(origin.output, other.number, box)
+    index = best[0] if best else origin.index(other.level, other.cell)
+    nothing = np.zeros(0, np.float32)
     return Trace(
         side=side,
         found=False,
         index=None,
         number=other.number,
-        score=float(output[0, 4 + other.number, index]),
+        score=float(origin.output[4 + other.number, index]),
         box=other.box,
-        level=int(levels[index]),
-        cell=(int(cells[index, 0]), int(cells[index, 1])),
-        levels=levels[:0],
-        cells=cells[:0],
-        scores=np.zeros(0, np.float32),
-        overlaps=np.zeros(0, np.float32),
+        level=int(origin.levels[index]),
+        cell=(int(origin.places[index, 0]), int(origin.places[index, 1])),
+        levels=origin.levels[:0],
+        cells=origin.places[:0],
+        scores=nothing,
+        overlaps=nothing,
     )
 
 

@@ -55,27 +55,23 @@ def test_layercam_of_a_network_that_can_be_worked_out_by_hand():
     assert box_gradients(Tiny(), -x, 0, (0, 1), 0).cam.max() == 0, "what speaks against the class is not shown"
 
 
-@pytest.mark.parametrize("placement", ["residual", "head", "control"])
+@pytest.mark.parametrize("placement", ["residual", "head"])
 def test_the_field_is_the_derivative_of_the_class_logit(placement):
     model = deforming(placement).double()
     x = picture().double()
     seen = box_gradients(model, x, LEVEL, CELL, NUMBER)
 
-    def logit(at):
+    def logits(at):
         with torch.no_grad():
-            scores = model(at)[1]["scores"].view(1, 3, -1)[..., : 8 * 12].view(3, 8, 12)
-        return float(scores[NUMBER, CELL[0], CELL[1]])
+            scores = model(at)[1]["scores"].view(len(at), 3, -1)[..., : 8 * 12].view(len(at), 3, 8, 12)
+        return scores[:, NUMBER, CELL[0], CELL[1]]
 
-    assert seen.logit == pytest.approx(logit(x))
+    assert seen.logit == pytest.approx(float(logits(x)[0]))
     row, column = np.unravel_index(seen.field.argmax(), seen.field.shape)
-    total = 0.0
-    for colour, y, x_ in np.ndindex(3, BLOCK, BLOCK):
-        sides = []
-        for step in (1e-6, -1e-6):
-            moved = x.clone()
-            moved[0, colour, row * BLOCK + y, column * BLOCK + x_] += step
-            sides.append(logit(moved))
-        total += abs(sides[0] - sides[1]) / 2e-6
+    steps = torch.zeros(3 * BLOCK * BLOCK, 3, 64, 96, dtype=torch.double)
+    for i, (colour, down, across) in enumerate(np.ndindex(3, BLOCK, BLOCK)):
+        steps[i, colour, row * BLOCK + down, column * BLOCK + across] = 1e-6
+    total = float((logits(x + steps) - logits(x - steps)).abs().sum()) / 2e-6
     assert seen.field[row, column] == pytest.approx(total, rel=2e-2)  # a derivative jumps where a read crosses a cell
     assert hooks(model) == 0
 

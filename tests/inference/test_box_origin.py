@@ -64,9 +64,9 @@ def test_no_candidate_and_too_many():
 
 
 def test_the_best_cell_for_a_class_among_those_that_overlap():
-    output = torch.zeros(1, 6, 4)
-    output[0, :4] = torch.tensor([[50, 50, 20, 20], [52, 50, 20, 20], [50, 50, 60, 60], [51, 50, 20, 20]]).T
-    output[0, 5] = torch.tensor([0.1, 0.3, 0.9, 0.2])  # the third scores best but its box is another one
+    output = np.zeros((6, 4), np.float32)
+    output[:4] = np.array([[50, 50, 20, 20], [52, 50, 20, 20], [50, 50, 60, 60], [51, 50, 20, 20]]).T
+    output[5] = [0.1, 0.3, 0.9, 0.2]  # the third scores best but its box is another one
     index, overlap = best_cell(output, 1, np.array([40, 40, 60, 60]))
     assert index == 1
     assert overlap == pytest.approx(18 / 22)
@@ -76,12 +76,17 @@ def test_the_best_cell_for_a_class_among_those_that_overlap():
 def test_detections_of_a_model_own_their_cells():
     predictor, _ = load_predictor("control")
     image = read_image(examples()["Two people"])
-    seen = predictor.predict(image, size=320).detections
-    found = candidates(predictor.raw_output(image, size=320), 0.25, 0.7)
-    levels, cells = predictor.cells(found.index, predictor.predict(image, size=320).letterbox.padded)
-    for i in range(len(seen)):
-        mine = found.owner == i
-        best = np.flatnonzero(mine)[found.scores[mine].argmax()]
-        assert found.scores[best] == pytest.approx(seen.scores[i], abs=1e-6)
-        assert (levels[best], *cells[best]) == (seen.levels[i], *seen.cells[i])
+    seen, origins = predictor.predict(image, size=320).detections, predictor.box_origins(image, size=320)
+    found = origins.candidates
     assert len(found.index) > len(seen)
+    behind = []
+    for i in range(len(seen)):
+        index = origins.index(int(seen.levels[i]), tuple(seen.cells[i]))
+        others = origins.merged(index)
+        assert origins.output[4 + seen.classes[i], index] == pytest.approx(seen.scores[i], abs=1e-6)
+        assert (found.scores[others] <= seen.scores[i] + 1e-6).all()
+        assert (found.owner[others] == i).all()
+        behind += [index, *found.index[others]]
+    assert sorted(behind) == sorted(found.index), "every candidate is behind one box"
+    with pytest.raises(ValueError, match=r"got \(99, 0\) on P3"):
+        origins.index(3, (99, 0))

@@ -85,7 +85,7 @@ def test_every_candidate_of_the_picture_is_behind_one_box(look):
             assert (np.diff(t.scores) <= 0).all()
             assert (t.scores <= t.score).all()
             assert (t.overlaps > look.settings.iou).all()
-        assert len(set(cells)) == len(cells) == len(boxes._raw(look.key, side)[1].index)
+        assert len(set(cells)) == len(cells) == len(boxes.origins(look.key, side).candidates.index)
         assert len(cells) > len(names)
 
 
