@@ -58,17 +58,17 @@ def test_layercam_of_a_network_that_can_be_worked_out_by_hand():
 @pytest.mark.parametrize("placement", ["residual", "head"])
 def test_the_field_is_the_derivative_of_the_class_logit(placement):
     model = deforming(placement).double()
-    x = picture().double()
+    x = picture(32, 64).double()
     seen = box_gradients(model, x, LEVEL, CELL, NUMBER)
 
     def logits(at):
         with torch.no_grad():
-            scores = model(at)[1]["scores"].view(len(at), 3, -1)[..., : 8 * 12].view(len(at), 3, 8, 12)
+            scores = model(at)[1]["scores"].view(len(at), 3, -1)[..., : 4 * 8].view(len(at), 3, 4, 8)
         return scores[:, NUMBER, CELL[0], CELL[1]]
 
     assert seen.logit == pytest.approx(float(logits(x)[0]))
     row, column = np.unravel_index(seen.field.argmax(), seen.field.shape)
-    steps = torch.zeros(3 * BLOCK * BLOCK, 3, 64, 96, dtype=torch.double)
+    steps = torch.zeros(3 * BLOCK * BLOCK, 3, 32, 64, dtype=torch.double)
     for i, (colour, down, across) in enumerate(np.ndindex(3, BLOCK, BLOCK)):
         steps[i, colour, row * BLOCK + down, column * BLOCK + across] = 1e-6
     total = float((logits(x + steps) - logits(x - steps)).abs().sum()) / 2e-6
