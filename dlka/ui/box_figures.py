@@ -21,7 +21,7 @@ from dlka.ui.session import Look
 COLOURS = {"dlka": palette.DLKA, "baseline": palette.BASELINE}
 LINES = {"dlka": palette.KIND_LINES[KINDS[2]], "baseline": palette.KIND_LINES[KINDS[3]]}
 BOX_COLUMNS = ["model", "object", "score", "size px", "winning cell", "merged cells"]
-CELL_COLUMNS = ["cell", "score", "IoU with the box", ""]
+CELL_COLUMNS = ["cell", "score", "IoU with the box", "role"]
 SAMPLE_COLUMNS = ["stage", "inside the box", "grid inside", "spread px", "grid px", "spread / size", "grid / size"]
 SHAPE_COLUMNS = ["stage", "shift (dy, dx) cells", "zoom", "rotation", "shear", "rest cells"]
 EVIDENCE_COLUMNS = ["what the class depends on", *(f"{title[0].upper()}{title[1:]}" for title in SIDES.values())]

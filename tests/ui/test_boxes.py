@@ -91,8 +91,9 @@ def test_every_candidate_of_the_picture_is_behind_one_box(look):
 
 def test_what_a_model_missed_is_traced_to_its_best_cell(look):
     """A box of the baseline alone: its D-LKA twin is taken away."""
-    pair = next(p for p in look.comparison.pairs if p.kind == "both")
-    found = look.dlka.detections
+    found, theirs = look.dlka.detections, look.baseline.detections
+    both = [p for p in look.comparison.pairs if p.kind == "both"]
+    pair = next(p for p in both if (found.cells[p.dlka] != theirs.cells[p.baseline]).any())
     left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
     less = replace(look.dlka, detections=left)
     alone = kept(replace(look, dlka=less, comparison=compare(left, look.baseline.detections)), f"{look.key} less")
