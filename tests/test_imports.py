@@ -13,7 +13,7 @@ BESIDE = {"types", "palette", "images"}
 OPS = BESIDE | {"ops"}
 MODELS = OPS | {"depthwise", "offset_nets", "layers", "models"}
 INFERENCE = MODELS | {"inference"}
-DRAWING = INFERENCE | {"compare", "render", "stage_stats", "transforms", "fates"}
+DRAWING = INFERENCE | {"compare", "fates", "kernel_shape", "render", "stage_stats", "transforms"}
 MAY_IMPORT = {
     "types": set(),
     "palette": set(),
@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "transforms": {"inference.letterbox"},
     "fates": {"types", "compare", "transforms"},
     "stage_stats": {"types", "ops.sampling", "inference.letterbox"},
-    "render": {"types", "palette", "render", "compare", "ops.sampling", "inference.letterbox"},
+    "kernel_shape": {"types", "ops.sampling"},
+    "render": {"types", "palette", "render", "compare", "kernel_shape", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
     "jobs": DRAWING | {"jobs"},
     "evidence": DRAWING | {"jobs", "evidence"},

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from dlka.inference.block_values import BlockValues, watch_block
+from dlka.inference.box_gradients import BoxGradients, box_gradients
+from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.probe import probe, tap_weights
@@ -174,6 +176,44 @@ class Predictor:
         x = self._input(image, size)
         with self._lock, intervene(self.model, intervention):
             return effective_receptive_field(self.model, x, block, cell)
+
+    def box_origins(
+        self,
+        image: np.ndarray,
+        *,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        size: int = 640,
+        classes: list[int] | None = None,
+        intervention: Intervention = AS_LEARNED,
+    ) -> BoxOrigins:
+        """Which cells the boxes come from that `predict` gives for the same arguments."""
+        x = self._input(image, size)
+        with (
+            self._lock,
+            torch.inference_mode(),
+            intervene(self.model, intervention),
+            precision(self.device, self.bfloat16),
+        ):
+            output = self.model(x)[0].float()
+        levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
+        seen = candidates(output, confidence, iou, classes)
+        return BoxOrigins(output[0].cpu().numpy(), levels, places, seen)
+
+    def box_gradients(
+        self,
+        image: np.ndarray,
+        level: int,
+        cell: tuple[int, int],
+        number: int,
+        *,
+        size: int = 640,
+        intervention: Intervention = AS_LEARNED,
+    ) -> BoxGradients:
+        """What the class logit of one cell depends on (see dlka.inference.box_gradients). level: 3, 4, 5 for P3, ..."""
+        x = self._input(image, size)
+        with self._lock, intervene(self.model, intervention):
+            return box_gradients(self.model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
     def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))

@@ -14,8 +14,8 @@ from dlka.layers import DeformableLKAAttention
 BLOCK = 4  # letterboxed pixels: gradients of single pixels are noise to the eye
 
 
-class _Reached(Exception):
-    """The block has given its output."""
+class Reached(Exception):
+    """The part of a model that is asked about has done its work; the rest of the pass is not needed."""
 
 
 def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cell: tuple[int, int]) -> np.ndarray:
@@ -32,13 +32,13 @@ def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cel
 
     def keep(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         outputs.append(output)
-        raise _Reached  # what follows is not needed, and decoding boxes keeps anchors without gradients
+        raise Reached  # what follows is not needed, and decoding boxes keeps anchors without gradients
 
     handle = blocks[block].register_forward_hook(keep)
     try:
         with torch.enable_grad():
             picture = x.detach().clone().requires_grad_(True)
-            with suppress(_Reached):
+            with suppress(Reached):
                 model(picture)
             height, width = outputs[0].shape[-2:]
             if not (0 <= cell[0] < height and 0 <= cell[1] < width):
@@ -46,6 +46,11 @@ def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cel
             (gradient,) = torch.autograd.grad(outputs[0][0, :, cell[0], cell[1]].sum(), picture)
     finally:
         handle.remove()
-    strength = gradient[0].abs().sum(0).cpu().numpy()
+    return patch_sums(gradient[0])
+
+
+def patch_sums(gradient: torch.Tensor) -> np.ndarray:
+    """[3, H, W] -> [H / BLOCK, W / BLOCK]: absolute values, summed over colours and the pixels of each patch."""
+    strength = gradient.abs().sum(0).cpu().numpy()
     rows, columns = strength.shape[0] // BLOCK, strength.shape[1] // BLOCK
     return strength.reshape(rows, BLOCK, columns, BLOCK).sum((1, 3))

@@ -9,7 +9,9 @@ from matplotlib.collections import LineCollection
 
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
+from dlka.kernel_shape import kernel_shape, spread
 from dlka.render import legend
+from dlka.render.box_samples import inside
 from dlka.render.boxes import corners
 from dlka.render.canvas import Paper
 from dlka.render.geometry import check_picture
@@ -30,33 +32,20 @@ class Seen(NamedTuple):
     box: np.ndarray | None = None
 
 
-def spread(points: np.ndarray) -> float:
-    """Root mean square distance of points [n, 2] from their mean place, in their own unit."""
-    return float(np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()))
-
-
 def moved(reads: Reads) -> float:
     """Mean length of the offsets of one stage's taps, in original pixels."""
     return float(np.hypot(*(reads.samples - reads.regular).T).mean())
 
 
 def zoom_and_rotation(reads: Reads) -> tuple[float, float]:
-    """How the samples are zoomed and turned as a whole, against the regular grid: factor, and degrees clockwise.
-
-    By the 2x2 matrix M that takes the grid to the samples with the least squares, both from their middle. Of
-    M z = a z + b conj(z), with x + iy for points, zoom is |a|, the mean of M's two principal stretches, and rotation is
-    arg(a), that of its polar decomposition.
-    """
-    grid, places = (points - points.mean(axis=0) for points in (reads.regular, reads.samples))
-    (xx, yx), (xy, yy) = np.linalg.lstsq(grid, places, rcond=None)[0]  # rows: where x and where y goes
-    turned = complex(xx + yy, yx - xy) / 2
-    return abs(turned), float(np.degrees(np.angle(turned)))
+    """How the samples are zoomed and turned as a whole, against the regular grid: factor, and degrees clockwise."""
+    shape = kernel_shape(reads.regular[:, ::-1], reads.samples[:, ::-1])
+    return float(shape.zoom), float(shape.rotation)
 
 
 def share_on(points: np.ndarray, box: np.ndarray) -> float:
     """Share 0..1 of points [n, 2] at pixel centres that lie in a box [4] at pixel edges."""
-    edges = points + 0.5
-    return float(((edges >= box[:2]) & (edges <= box[2:])).all(axis=1).mean())
+    return float(inside(points, box[None]).mean())
 
 
 def draw_before_after(before: Seen, after: Seen, width: int = 960) -> Paper:

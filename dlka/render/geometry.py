@@ -143,6 +143,12 @@ def map_edges(size: Cell, stride: float, letterbox: Letterbox) -> tuple[float, f
     return left, top, right, bottom
 
 
+def cell_squares(cells: np.ndarray, strides: np.ndarray, letterbox: Letterbox) -> np.ndarray:
+    """cells [n, 2] (row, column) on maps with these strides [n] -> [n, 4] x1 y1 x2 y2 in original pixels, at edges."""
+    corner = cells[:, ::-1] * strides[:, None]
+    return letterbox.boxes_back(np.concatenate([corner, corner + strides[:, None]], axis=1).astype(np.float64))
+
+
 def cells_under(
     points: np.ndarray, cells: int, stride: float, letterbox: Letterbox, axis: int, first: float = 0, step: int = 1
 ) -> np.ndarray:

@@ -10,7 +10,7 @@ from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render.canvas import Canvas
 from dlka.render.geometry import cell_positions, cells_under, check_picture
-from dlka.render.picture import grey
+from dlka.render.picture import View, grey
 from dlka.types import Capture
 
 
@@ -63,13 +63,15 @@ def map_canvas(
     opacity: float,
     width: int,
     capture: Capture | None = None,
+    view: View | None = None,
 ) -> Canvas:
     """The grey picture under a map of colours [H, W, 3] uint8, each cell over its own square of letterboxed pixels.
 
-    With a capture the map is that of the stage's output cells, whose step may be larger than one cell.
+    With a capture the map is that of the stage's output cells, whose step may be larger than one cell. view: the part
+    of the picture that is shown, all of it by default.
     """
     check_picture(image, letterbox)
-    canvas = Canvas(grey(image), width)
+    canvas = Canvas(grey(image), width, view)
     # (y, x) of the first cell's centre and the distance of neighbours, in cells of the sampled map.
     first, step = (cell_positions(capture)[:, 0, 0], capture.stage.step) if capture else (np.zeros(2), (1, 1))
     x, y = canvas.columns_and_rows()

@@ -159,10 +159,7 @@ def draw_samples_grid(
             draw_reads(axes, reads, 0.75 * paper.line, side / (2 * half))
             missed = f", {reads.zeros} outside" if reads.zeros else ""
             name = "composed" if reads.composed else legend.kernel(reads.stage)
-            plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * paper.font}
-            place = (0.35 * paper.font / side, 1 - 0.35 * paper.font / side)
-            label = axes.text(*place, f"{level} {name}{missed}", fontsize=0.8 * paper.font, color=palette.INK, zorder=8)
-            label.set(transform=axes.transAxes, va="top", bbox=plate)
+            paper.caption(axes, f"{level} {name}{missed}")
     legend.title(paper, f"Where every deform stage reads for the point ({point[0]:.0f}, {point[1]:.0f})")
     sample_key(paper, None if any(reads.zeros for row in rows for reads in row) else 0, composed=False)
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")

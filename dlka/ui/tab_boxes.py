@@ -1,29 +1,128 @@
-"""The tab "Boxes"."""
+"""The tab "Boxes": from one box back to its cells and samples, and from all samples to where they condense."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui.session import Look
-from dlka.ui.shared import Shared
+from dlka.ui import box_field, box_figures, box_page, boxes, files, words
+from dlka.ui.session import Look, recall
+from dlka.ui.shared import Shared, when_seen
+from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
 GIVEN: tuple[str, ...] = ()
-SHOWN: tuple[str, ...] = ()
+SHOWN = ("box", "picture", "cells", "evidence", "stage", "map", "chart", "tables")
+MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "models", "concurrency_limit": 1}
 
 
 def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+    """The tab's components, empty: they are drawn when the tab is opened, as that makes both models look once more."""
     with gr.Tab(NAME):
-        gr.Markdown("From one box back to the samples behind it.")
-    return {}
+        gr.Markdown(words.BOXES, elem_classes="quiet")
+        box = gr.Dropdown([], label="Box", info="smallest first; or click one on the picture", filterable=False)
+        with gr.Row():
+            with gr.Column(min_width=300):
+                picture = gr.Image(
+                    label="Click to choose the smallest box there",
+                    alt_text="All boxes of both models on the picture; the list of boxes says the same in words",
+                    interactive=False,
+                    elem_id="boxes-picture",
+                    elem_classes="drawing",
+                    buttons=["download"],
+                )
+            with gr.Column(scale=2, min_width=300):
+                cells = gr.HTML(elem_id="box-cells")
+        gr.Markdown("## What its class depends on")
+        evidence = gr.HTML(elem_id="box-evidence")
+        gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
+        gr.Markdown("## Where all samples land")
+        stage = gr.Radio([], label="Deform stage, or both of a block composed")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=300):
+                map_ = gr.HTML(elem_id="box-map")
+            with gr.Column(scale=2, min_width=300):
+                chart = gr.HTML(elem_id="box-chart")
+        numbers = gr.HTML(elem_id="box-tables")
+        gr.Markdown(words.CONDENSATION, elem_classes="quiet")
+    return {
+        "box": box,
+        "picture": picture,
+        "cells": cells,
+        "evidence": evidence,
+        "stage": stage,
+        "map": map_,
+        "chart": chart,
+        "tables": numbers,
+    }
 
 
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names, after a new look."""
-    return []
+    """Updates of what SHOWN names: nothing of the last look stays; what is new is drawn when the tab is seen."""
+    return [gr.update(choices=[], value=None), None, "", "", gr.update(choices=[], value=None), "", "", ""]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
-    """What the tab's own controls do."""
+    """A box is chosen from the list or on the picture: cells and samples at once, then what needs gradients."""
+    shown = [tab[n] for n in SHOWN]
+    about = [tab["picture"], tab["cells"]]
+
+    def draw(key: str) -> list[Any]:
+        return told(_draw, key)
+
+    def choose(key: str, name: str | None) -> list[Any]:
+        return told(_about, told(recall, key), name) if name else [gr.skip(), gr.skip()]
+
+    def click(key: str, event: gr.SelectData) -> list[Any]:
+        look = told(recall, key)
+        point = look.frame.pixel_of(*event.index)
+        name = None if point is None else boxes.at_point(look, point)
+        return [name, *told(_about, look, name)] if name else [gr.skip(), gr.skip(), gr.skip()]
+
+    def explain(key: str, name: str | None) -> str:
+        return told(_evidence, told(recall, key), name) if name else ""
+
+    def condense(key: str, label: str | None) -> str:
+        return told(box_page.condensation_part, told(recall, key), label)
+
+    when_seen(shared, NAME, draw, [], shown)
+    last: dict[str, Any] = {"trigger_mode": "always_last"}
+    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **MODELS, **last)
+    clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **MODELS)
+    for event in (chosen, clicked):
+        event.then(explain, [shared.key, tab["box"]], tab["evidence"], **MODELS, **last)
+    tab["stage"].input(
+        condense, [shared.key, tab["stage"]], tab["map"], api_visibility="private", show_progress="hidden", **last
+    )
+
+
+def _draw(key: str) -> list[Any]:
+    """All of SHOWN for a look: its smallest box is chosen."""
+    look = recall(key)
+    choices, stages = boxes.listed(look), list(box_field.fields(look))
+    name = choices[0][1] if choices else None
+    stage = stages[0] if stages else None
+    about, evidence = (_about(look, name), _evidence(look, name)) if name else (_nothing(look), "")
+    return [
+        gr.update(choices=choices, value=name),
+        *about,
+        evidence,
+        gr.update(choices=stages, value=stage),
+        box_page.condensation_part(look, stage),
+        box_page.chart_part(look),
+        box_page.tables_part(look),
+    ]
+
+
+def _about(look: Look, name: str) -> list[Any]:
+    traces = boxes.find(look, name)
+    return [files.picture(box_figures.overview(look, traces), "boxes.png"), box_page.cells_part(look, traces)]
+
+
+def _nothing(look: Look) -> list[Any]:
+    sentence = box_figures.EMPTY.format(look.settings.confidence)
+    return [files.picture(box_figures.overview(look), "boxes.png"), f"<p>{sentence}</p>"]
+
+
+def _evidence(look: Look, name: str) -> str:
+    return box_page.evidence_part(look, boxes.find(look, name))

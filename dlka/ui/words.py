@@ -42,6 +42,24 @@ CURVE = """The picture is shrunk in 16 steps, until the object is 4 px large; th
 size both models look, and the best box of the object's class counts that overlaps its place by 0.3 or more, whatever
 its score: a box of 4 px that is off by one pixel both ways keeps no more than 0.4."""
 
+BOXES = """**From boxes to samples.** A detector keeps the best of many overlapping boxes; each comes from one **cell**
+of one pyramid level. Choose a box: which cells gave it, where D-LKA's stages sampled for the winning one, and what the
+box's class depends on in both models."""
+
+BOX_EVIDENCE = """**How to read this.** *LayerCAM* (Jiang et al., 2021): where the map that enters the detection head
+speaks for the class of this one box, the sum over channels of positive gradient times activation. The class branch of
+stock YOLOv8 sees only 5 x 5 cells of that map; with D-LKA in the head it sees more. *Gradient*: how much each patch of
+4 x 4 input pixels changes the class logit, the box's receptive field on this picture. Both models stand on one scale;
+colours go by the square root.
+*Spread* is the root mean square distance of samples from their mean, *size* the square root of the box area. *Zoom,
+rotation* (clockwise) and *shear* (0 none, 1 flattened to a line) are those of the affine map that fits the moved taps
+best; *rest* is what it leaves."""
+
+CONDENSATION = """**How to read this.** Orange: more samples than the regular grid has there; purple: fewer; all maps
+have the same scale. If deformation drew samples onto objects, their share inside boxes would be well above the grid's:
+the first table says by how much it is, or is not. Boxes are those of both models. The second table has mean (5 % to
+95 %) over all cells of the picture."""
+
 OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
 its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
 P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:

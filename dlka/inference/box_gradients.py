@@ -1,0 +1,71 @@
+"""Why a detector gives one box its class: LayerCAM before the head, and the gradient on the picture."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dlka.inference.receptive_field import Reached, patch_sums
+from dlka.models.build import DLKAModel
+
+
+@dataclass(frozen=True)
+class BoxGradients:
+    """What one cell's class logit depends on.
+
+    logit   the class score before the sigmoid
+    cam     [H, W] float32 >= 0, LayerCAM on the map of the cell's level that enters the head, in logits
+    field   [H / BLOCK, W / BLOCK] float32 >= 0, the gradient receptive field on patches of letterboxed pixels: logits
+            per full change (0 to 1) of the pixels' colours
+    reach   number of cells of the map that the logit depends on at all
+    """
+
+    logit: float
+    cam: np.ndarray
+    field: np.ndarray
+    reach: int
+
+
+def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
+    """LayerCAM and gradient receptive field of a class (its id) at one cell.
+
+    x [1, 3, H, W]; level: place among the head's levels, from 0; cell: (row, column) on that level's map.
+
+    LayerCAM (Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE TIP 30,
+    2021): the sum over channels of ReLU(gradient) times activation, rectified. The gradient is that of the logit, not
+    of the score: the sigmoid would make gradients vanish for boxes that a model is sure of, and two models could not
+    be compared. Raises ValueError for a level, a cell or a class that is not there.
+    """
+    head: Any = model.model[-1]
+    if not 0 <= level < len(head.cv3):
+        raise ValueError(f"level: expected 0 to {len(head.cv3) - 1}, got {level}")
+    maps: list[torch.Tensor] = []
+
+    def keep(module: Any, inputs: tuple[Any, ...]) -> None:
+        maps.extend(inputs[0])
+        raise Reached  # the class branch alone is needed, and decoding boxes keeps anchors without gradients
+
+    handle = head.register_forward_pre_hook(keep)
+    try:
+        with torch.enable_grad():
+            picture = x.detach().clone().requires_grad_(True)
+            with suppress(Reached):
+                model(picture)
+            entering = maps[level]
+            height, width = entering.shape[-2:]
+            if not (0 <= cell[0] < height and 0 <= cell[1] < width):
+                raise ValueError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+            logits = head.cv3[level](entering)
+            if not 0 <= number < logits.shape[1]:
+                raise ValueError(f"class: expected 0 to {logits.shape[1] - 1}, got {number}")
+            logit = logits[0, number, cell[0], cell[1]]
+            on_map, on_picture = torch.autograd.grad(logit, [entering, picture])
+    finally:
+        handle.remove()
+    cam = (on_map[0].relu() * entering.detach()[0]).sum(0).relu()
+    reach = int((on_map[0] != 0).any(0).sum())
+    return BoxGradients(float(logit.detach()), cam.float().cpu().numpy(), patch_sums(on_picture[0]), reach)

@@ -1,0 +1,160 @@
+"""A box with the cells that gave it, for one model or for two beside each other, and the samples behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+
+from dlka import palette
+from dlka.render import legend
+from dlka.render.box_samples import BoxSamples, inside
+from dlka.render.boxes import corners
+from dlka.render.canvas import Paper
+from dlka.render.marks import CELL, ZERO_READ, Mark, draw_marks
+from dlka.render.picture import View, muted, whole
+
+INSIDE, OUTSIDE = Mark(palette.DLKA), Mark(palette.DLKA, hollow=True)  # samples, against a box
+GRID = Mark(palette.REGULAR, shape="s")
+CLOSE = 0.25  # free room around what a close-up shows, in its sides
+
+
+@dataclass(frozen=True)
+class BoxCells:
+    """One panel. All [4] or [n, 4] x1 y1 x2 y2 in original pixels, at pixel edges.
+
+    label   what the panel says about itself; colour: the model's; line: the style of the box's outline
+    box     of the model, or of the other one where it found none; winner: square of the winning cell; merged: squares
+            of the others
+    """
+
+    label: str
+    colour: str
+    line: str
+    box: np.ndarray
+    winner: np.ndarray
+    merged: np.ndarray
+
+
+def close_view(boxes: Sequence[np.ndarray], image: np.ndarray | None = None) -> View:
+    """A square view that holds all of the boxes [4] with some room around them; with an image no more than that."""
+    all_ = np.array(boxes, np.float64) - 0.5
+    low, high = all_[:, :2].min(axis=0), all_[:, 2:].max(axis=0)
+    (x, y), half = (low + high) / 2, max(float((high - low).max()), 1.0) * (0.5 + CLOSE)
+    view = View(x - half, y - half, x + half, y + half)
+    if image is None:
+        return view
+    edge = whole(image)
+    return View(*np.maximum(view[:2], edge[:2]), *np.minimum(view[2:], edge[2:]))
+
+
+def outline(axes: Axes, box: np.ndarray, colour: str, line: float, style: str = "-") -> None:
+    """A box [4] over a light rim."""
+    for ink, width, dash in ((palette.PAPER, 2.2 * line, "-"), (colour, 1.3 * line, style)):
+        axes.add_collection(LineCollection(corners(box[None]), colors=ink, linewidths=width, linestyles=dash, zorder=5))
+
+
+def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str, width: int = 960) -> Paper:
+    """Panels side by side in one window: box, winning cell (filled) and cells merged into it (outlines)."""
+    gap = max(2, width // 160)
+    side = (width - gap * (len(panels) - 1)) // len(panels)
+    view = close_view([b for p in panels for b in (p.box, p.winner, *p.merged)])
+    paper = Paper(width, side)
+    image = muted(image)
+    for i, panel in enumerate(panels):
+        axes = paper.panel(image, view, i * (side + gap), 0, side, side)
+        if len(panel.merged):
+            for colour, thick in ((palette.RIM, 1.6), (palette.REGULAR, 0.7)):
+                axes.add_collection(
+                    LineCollection(corners(panel.merged), colors=colour, linewidths=thick * paper.line, zorder=3)
+                )
+        square = PolyCollection(
+            corners(panel.winner[None]), facecolors=panel.colour, edgecolors=palette.PAPER, zorder=4
+        )
+        square.set(alpha=0.75, linewidth=paper.line)
+        axes.add_collection(square)
+        outline(axes, panel.box, panel.colour, paper.line, panel.line)
+        paper.caption(axes, panel.label)
+    legend.title(paper, title)
+    legend.key(
+        paper,
+        [
+            legend.Entry("winning cell", Mark(palette.MUTED, shape="s")),
+            legend.Entry("cell whose box was merged into it", Mark(palette.REGULAR, shape="s", hollow=True)),
+        ],
+    )
+    legend.note(paper, "Squares are cells: 8 input px wide on P3, 16 on P4, 32 on P5. The panels show the same window.")
+    legend.finish(paper)
+    return paper
+
+
+def draw_box_samples(
+    image: np.ndarray,
+    rows: Sequence[Sequence[tuple[str, BoxSamples]]],
+    box: np.ndarray,
+    colour: str,
+    line: str,
+    title: str,
+    width: int = 960,
+) -> Paper:
+    """Where one cell reads, against a box: a row per block, a panel per stage and for both composed; one window a row.
+
+    Samples inside the box are discs, those outside rings.
+    """
+    columns, gap = max(len(row) for row in rows), max(2, width // 160)
+    side = (width - gap * (columns - 1)) // columns
+    paper = Paper(width, len(rows) * (side + gap) - gap)
+    image, zeros = muted(image), False
+    for i, row in enumerate(rows):
+        half = max(samples.reads.reach for _, samples in row)
+        x, y = row[0][1].reads.centre
+        half = max(half, float(np.abs(box.reshape(2, 2) - 0.5 - (x, y)).max()) * 1.1)
+        for j, (label, samples) in enumerate(row):
+            view = View(x - half, y - half, x + half, y + half)
+            axes = paper.panel(image, view, j * (side + gap), i * (side + gap), side, side)
+            outline(axes, box, colour, paper.line, line)
+            _draw_reads(axes, samples, box, 0.75 * paper.line, side / (2 * half))
+            paper.caption(axes, f"{label}: {samples.share:.0%}, grid {samples.regular_share:.0%}")
+            zeros |= samples.reads.zeros > 0
+    legend.title(paper, title)
+    entries = [
+        legend.Entry("cell", CELL),
+        legend.Entry("reads inside the box", INSIDE),
+        legend.Entry("reads outside", OUTSIDE),
+        legend.Entry("regular grid", GRID),
+    ]
+    if zeros:
+        entries.append(legend.Entry("outside the map, reads zero", ZERO_READ))
+    legend.key(paper, entries)
+    legend.note(
+        paper,
+        "Shares are those of all reads that are inside the box. Composed: every path of the second stage through the "
+        "first. The panels of a row show one window.",
+    )
+    legend.finish(paper)
+    return paper
+
+
+def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, scale: float) -> None:
+    """scale: sheet pixels per original pixel."""
+    reads = samples.reads
+    spacing = reads.per_cell * scale * (1 if reads.composed else min(reads.stage.dilation))
+    outside = OUTSIDE
+    if reads.composed:  # 1225 paths
+        size, outside = float(np.clip(0.16 * spacing, 2 * line, 3.5 * line)), OUTSIDE._replace(alpha=0.5)
+    else:
+        size = float(np.clip(0.3 * spacing, 2.2 * line, 5.5 * line))
+        paths = np.stack([reads.regular, reads.samples], axis=1)
+        axes.add_collection(LineCollection(list(paths), colors=palette.REGULAR, linewidths=0.5 * line, zorder=3))
+    draw_marks(axes, reads.regular, GRID, 0.5 * size, 0.4 * line)
+    within = inside(reads.samples, box[None])
+    for chosen, mark in (
+        (reads.zero, ZERO_READ),
+        (~reads.zero & ~within, outside),
+        (~reads.zero & within, INSIDE),
+    ):
+        draw_marks(axes, reads.samples[chosen], mark, size, 0.7 * line)
+    draw_marks(axes, reads.centre[None], CELL, 2.2 * max(size, 4 * line), 1.1 * line)

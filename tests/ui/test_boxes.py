@@ -1,0 +1,174 @@
+"""The tab "Boxes" without gradio: choosing, tracing, and what is said when something is missing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from dlka.compare import compare
+from dlka.images import read_image
+from dlka.types import Detections
+from dlka.ui import box_field, box_figures, box_page, boxes, session, tab_boxes, words
+from dlka.ui.examples import examples
+from dlka.ui.session import Refused, Settings
+
+SIZE = 320
+
+
+@pytest.fixture(scope="module")
+def image():
+    return read_image(examples()["Bus stop"])
+
+
+@pytest.fixture(scope="module")
+def look(image):
+    return session.look(image, Settings(size=SIZE))
+
+
+def kept(look, key):
+    session._kept[key] = replace(look, key=key)
+    return session._kept[key]
+
+
+def test_boxes_of_both_models_smallest_first(look):
+    listed = boxes.listed(look)
+    assert len(listed) == len(look.dlka.detections) + len(look.baseline.detections)
+    areas = [np.prod([float(v) for v in re.search(r"(\d+)x(\d+) px", label).groups()]) for label, _ in listed]
+    assert all(a <= b * 1.02 for a, b in pairwise(areas))  # sides are rounded on the label
+    found = look.dlka.detections
+    label = next(label for label, name in listed if name == "dlka 0")
+    row, column = found.cells[0]
+    assert label.startswith(f"D-LKA: {look.names[int(found.classes[0])]} {found.scores[0]:.2f}")
+    assert label.endswith(f"P{found.levels[0]} ({row}, {column})")
+
+
+def test_a_click_takes_the_smallest_box_there(look):
+    bus = next(i for i, c in enumerate(look.dlka.detections.classes) if look.names[int(c)] == "bus")
+    person = look.dlka.detections.boxes[look.dlka.detections.classes == 0]
+    inner = max(person, key=lambda box: box[0])  # overlaps the bus
+    x, y = (inner[:2] + inner[2:]) / 2
+    name = boxes.at_point(look, (float(x), float(y)))
+    side, index = name.split()
+    assert boxes.prediction(look, side).detections.classes[int(index)] == 0
+    assert boxes.at_point(look, (1.0, 1.0)) is None
+    assert bus != int(index)
+
+
+def test_an_object_of_both_models_is_shown_of_both(look):
+    pair = next(p for p in look.comparison.pairs if p.kind == "both")
+    own, other = boxes.find(look, f"baseline {pair.baseline}")
+    assert (own.side, own.index, other.side, other.index) == ("baseline", pair.baseline, "dlka", pair.dlka)
+    assert own.found
+    assert other.found
+    rows = box_figures.box_rows(look, (own, other))
+    assert [row[0] for row in rows] == ["D-LKA", "baseline"], "whichever was chosen"
+    html = box_page.cells_part(look, (own, other))
+    assert (
+        f"The baseline does not deform: the samples are those of the D-LKA model at the same cell {own.where}" in html
+    )
+    assert html.count("<img") == html.count('alt="') == 2
+    with pytest.raises(Refused, match="choose another one"):
+        boxes.find(look, "dlka 99")
+
+
+def test_every_candidate_of_the_picture_is_behind_one_box(look):
+    for side in boxes.SIDES:
+        names = [name for _, name in boxes.listed(look) if name.startswith(side)]
+        traces = [boxes.find(look, name)[0] for name in names]
+        cells = [(t.level, *t.cell) for t in traces]
+        for t in traces:
+            cells += [(int(level), int(r), int(c)) for level, (r, c) in zip(t.levels, t.cells)]
+            assert (np.diff(t.scores) <= 0).all()
+            assert (t.scores <= t.score).all()
+            assert (t.overlaps > look.settings.iou).all()
+        assert len(set(cells)) == len(cells) == len(boxes.origins(look.key, side).candidates.index)
+        assert len(cells) > len(names)
+
+
+def test_what_a_model_missed_is_traced_to_its_best_cell(look):
+    """A box of the baseline alone: its D-LKA twin is taken away."""
+    found, theirs = look.dlka.detections, look.baseline.detections
+    both = [p for p in look.comparison.pairs if p.kind == "both"]
+    pair = next(p for p in both if (found.cells[p.dlka] != theirs.cells[p.baseline]).any())
+    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
+    less = replace(look.dlka, detections=left)
+    alone = kept(replace(look, dlka=less, comparison=compare(left, look.baseline.detections)), f"{look.key} less")
+    own, other = boxes.find(alone, f"baseline {pair.baseline}")
+    assert not other.found
+    np.testing.assert_array_equal(other.box, own.box)
+    # The best cell of those that overlap is the one that had won.
+    assert (other.level, *other.cell) == (found.levels[pair.dlka], *found.cells[pair.dlka])
+    assert other.score == pytest.approx(found.scores[pair.dlka], abs=1e-5)
+    html = box_page.cells_part(alone, (own, other))
+    assert "The D-LKA model has no box of this object." in html
+    drawn, rows = box_figures.evidence(alone, (own, other))
+    assert [c.legend[0].split(":")[0] for c in drawn] == ["D-LKA", "Baseline"] * 2
+    bars = [next(line for line in c.legend if line.endswith("logits")) for c in drawn]
+    assert bars[0] == bars[1], "one scale for both models"
+    assert bars[2] == bars[3]
+    assert rows[1][1].endswith("not found")
+
+
+def test_the_logit_behind_the_pictures_is_that_of_the_box(look):
+    own, _ = boxes.find(look, boxes.listed(look)[0][1])
+    seen = boxes.gradients(look.key, own.side, own.level, own.cell, own.number)
+    assert 1 / (1 + np.exp(-seen.logit)) == pytest.approx(own.score, abs=1e-4)
+
+
+def test_all_stages_and_composed_fields_can_be_chosen(look):
+    assert list(boxes.fields(look)) == [f"P{p} {kind}" for p in (3, 4, 5) for kind in ("5x5", "7x7 d3", "composed")]
+    assert list(boxes.fields(look, 4)) == ["P4 5x5", "P4 7x7 d3", "P4 composed"]
+    composed = boxes.fields(look)["P4 composed"]
+    assert [c.stage.label for c in composed] == ["P4 5x5", "P4 7x7 d3"]
+    assert "boxes of baseline" in box_field.condensation(look, "P5 composed").legend_text
+    with pytest.raises(Refused, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
+        box_field.condensation(look, "P9")
+    html = box_page.tables_part(look) + box_page.chart_part(look)
+    assert "Of all samples of all stages" in html
+    assert html.count("<tr>") == 1 + 9 + 1 + 6
+
+
+def test_deformation_off_moves_nothing_into_boxes(image):
+    off = session.look(image, Settings(size=SIZE, strength=0.0))
+    for row in box_field.boxes_rows(off):
+        assert row[1] == row[2]
+        assert row[3] == "+0.00 points"
+    own, _ = boxes.find(off, boxes.listed(off)[0][1])
+    for row in box_figures.shape_rows(box_figures.samples_of(off, own)):
+        assert row[1:] == ["(0.00, 0.00)", "1.000", "0.0°", "0.000", "0.00"]
+
+
+def test_no_box_at_all_is_drawn_and_told(image):
+    nothing = session.look(image, Settings(size=SIZE, confidence=0.95))
+    box, picture, cells, evidence, stage, map_, chart, numbers = tab_boxes._draw(nothing.key)
+    assert box["choices"] == []
+    assert box["value"] is None
+    assert picture.endswith(".png")
+    assert "Neither model has a box here: none scores above the confidence of 0.95." in cells
+    assert evidence == chart == ""
+    assert stage["value"] == "P3 5x5"
+    assert "<img" in map_
+    assert "0.00% do: +0.00 points" in numbers
+    assert "none scores above" in box_figures.overview(nothing).legend_text
+
+
+def test_a_model_without_stages_keeps_cells_and_gradients(look):
+    stock = replace(look, settings=replace(look.settings, dlka="control"), dlka=look.baseline)
+    both = compare(look.baseline.detections, look.baseline.detections)
+    stock = kept(replace(stock, comparison=both), f"{look.key} stock")
+    _, _, cells, evidence, stage, map_, chart, numbers = tab_boxes._draw(stock.key)
+    assert words.NO_STAGES in cells
+    assert cells.count("<img") == 1
+    assert evidence.count("<img") == 4
+    assert stage["choices"] == []
+    assert words.NO_STAGES in map_
+    assert chart == numbers == ""
+
+
+def test_a_new_look_leaves_nothing_of_the_last_one(look):
+    assert len(tab_boxes.values(look, (0.0, 0.0))) == len(tab_boxes.SHOWN)
+    assert len(tab_boxes._draw(look.key)) == len(tab_boxes.SHOWN)
