@@ -88,7 +88,7 @@ def shares_inside(captures: Sequence[Capture], boxes: np.ndarray, letterbox: Let
     """(learned, regular): the share 0..1 of all samples of all cells that lies inside any of the boxes [n, 4].
 
     captures: one stage, or the two of a block in order: then every sample of the first stage counts as often as the
-    second one reads the cell that it belongs to.
+    second one reads the cell that it belongs to. (BoxSamples takes the mean place of each path, as it is drawn.)
     """
     first, last = captures[0], captures[-1]
     shares = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dlka import render
 from dlka.render.chart import chart_png
-from dlka.ui import box_field, box_figures, files, words
+from dlka.ui import box_evidence, box_field, box_figures, files, words
 from dlka.ui.boxes import SIDES, Trace
 from dlka.ui.session import Look
 from dlka.ui.tables import table
@@ -59,9 +59,9 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
 
 def evidence_part(look: Look, traces: Sequence[Trace]) -> str:
     """LayerCAM and the gradient on the picture, of both models."""
-    drawn, rows = box_figures.evidence(look, traces)
+    drawn, rows = box_evidence.evidence(look, traces)
     figures = "".join(_figure(canvas, "box-evidence.png") for canvas in drawn)
-    return f'<div class="box-pair">{figures}</div>{table(box_figures.EVIDENCE_COLUMNS, rows)}'
+    return f'<div class="box-pair">{figures}</div>{table(box_evidence.EVIDENCE_COLUMNS, rows)}'
 
 
 def tables_part(look: Look) -> str:

@@ -12,7 +12,7 @@ import pytest
 from dlka.compare import compare
 from dlka.images import read_image
 from dlka.types import Detections
-from dlka.ui import box_field, box_figures, box_page, boxes, session, tab_boxes, words
+from dlka.ui import box_evidence, box_field, box_figures, box_page, boxes, session, tab_boxes, words
 from dlka.ui.examples import examples
 from dlka.ui.session import Refused, Settings
 
@@ -105,7 +105,7 @@ def test_what_a_model_missed_is_traced_to_its_best_cell(look):
     assert other.score == pytest.approx(found.scores[pair.dlka], abs=1e-5)
     html = box_page.cells_part(alone, (own, other))
     assert "The D-LKA model has no box of this object." in html
-    drawn, rows = box_figures.evidence(alone, (own, other))
+    drawn, rows = box_evidence.evidence(alone, (own, other))
     assert [c.legend[0].split(":")[0] for c in drawn] == ["D-LKA", "Baseline"] * 2
     bars = [next(line for line in c.legend if line.endswith("logits")) for c in drawn]
     assert bars[0] == bars[1], "one scale for both models"

@@ -1,0 +1,84 @@
+"""What the class of one box depends on in both models: LayerCAM and the gradient, as pictures and in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlka import render
+from dlka.inference.receptive_field import BLOCK
+from dlka.render import box_cells, legend
+from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
+from dlka.render.geometry import cell_squares, pixels_per_cell
+from dlka.ui.box_figures import COLOURS, LINES
+from dlka.ui.boxes import SIDES, Trace, gradients, prediction
+from dlka.ui.session import Look
+
+EVIDENCE_COLUMNS = ["what the class depends on", *(f"{title[0].upper()}{title[1:]}" for title in SIDES.values())]
+
+
+def evidence(look: Look, traces: Sequence[Trace]) -> tuple[list[render.Canvas], list[list[Any]]]:
+    """LayerCAM of both models, then the gradient on the picture of both, and their numbers under EVIDENCE_COLUMNS.
+
+    Both models stand on the same scale, and in the same window.
+    """
+    traces = sorted(traces, key=lambda t: list(SIDES).index(t.side))
+    seen = [gradients(look.key, t.side, t.level, t.cell, t.number) for t in traces]
+    kinds = (
+        ("LayerCAM of", "before the head", [g.cam for g in seen], [2**t.level for t in traces]),
+        ("gradient of", "on the picture, sum of |gradient|", [g.field for g in seen], [BLOCK] * 2),
+    )
+    drawn = []
+    for kind, of_what, maps, strides in kinds:
+        largest = max(float(values.max()) for values in maps) or 1.0
+        edges = [lively_edges(v, s, look.dlka.letterbox) for v, s in zip(maps, strides)]
+        view = box_cells.close_view([*(t.box for t in traces), *(e for e in edges if e is not None)], look.image)
+        for trace, values, stride in zip(traces, maps, strides):
+            of = _evidence(look, trace, kind, of_what, values, stride)
+            letterbox = prediction(look, trace.side).letterbox
+            drawn.append(evidence_overlay(look.image, of, letterbox, largest, "logits", view, width=720))
+    rows = [
+        ["class", *(look.names[t.number] for t in traces)],
+        ["cell", *(t.where if t.found else f"{t.where}, not found" for t in traces)],
+        ["score", *(f"{t.score:.3f}" for t in traces)],
+        ["logit", *(f"{g.logit:+.2f}" for g in seen)],
+        ["cells of the map before the head that matter", *(str(g.reach) for g in seen)],
+        ["LayerCAM inside the box", *(_inside(look, t, g.cam, 2**t.level) for t, g in zip(traces, seen))],
+        ["gradient inside the box", *(_inside(look, t, g.field, BLOCK) for t, g in zip(traces, seen))],
+        ["90 % of the gradient within", *(f"{_radius(look, t, g.field):.0f} px" for t, g in zip(traces, seen))],
+    ]
+    return drawn, rows
+
+
+def _evidence(look: Look, trace: Trace, kind: str, of_what: str, values: np.ndarray, stride: int) -> Evidence:
+    cell = legend.number(pixels_per_cell(stride, prediction(look, trace.side).letterbox))
+    owner = trace.side if trace.found else next(s for s in SIDES if s != trace.side)
+    found = f"score {trace.score:.2f}" if trace.found else f"not found: its best cell here, score {trace.score:.2f}"
+    return Evidence(
+        values=values,
+        stride=stride,
+        box=trace.box,
+        colour=COLOURS[owner],
+        line=LINES[owner],
+        centre=_centre(look, trace),
+        title=f"{EVIDENCE_COLUMNS[1 + list(SIDES).index(trace.side)]}: {kind} {look.names[trace.number]}",
+        subtitle=f"{trace.where}, {found} · {of_what} · 1 square = {cell} px",
+    )
+
+
+def _centre(look: Look, trace: Trace) -> tuple[float, float]:
+    stride = np.array([2**trace.level])
+    left, top, right, bottom = cell_squares(np.array([trace.cell]), stride, prediction(look, trace.side).letterbox)[0]
+    return float(left + right) / 2 - 0.5, float(top + bottom) / 2 - 0.5
+
+
+def _inside(look: Look, trace: Trace, values: np.ndarray, stride: int) -> str:
+    part = share_inside(values, stride, prediction(look, trace.side).letterbox, trace.box)
+    return "nothing at all" if part is None else f"{part:.0%}"
+
+
+def _radius(look: Look, trace: Trace, field: np.ndarray) -> float:
+    centre = np.array(_centre(look, trace))
+    return render.influence_radius(field, BLOCK, prediction(look, trace.side).letterbox, centre)
