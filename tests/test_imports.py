@@ -13,7 +13,7 @@ BESIDE = {"types", "palette", "images"}
 OPS = BESIDE | {"ops"}
 MODELS = OPS | {"depthwise", "offset_nets", "layers", "models"}
 INFERENCE = MODELS | {"inference"}
-DRAWING = INFERENCE | {"compare", "render", "stage_stats"}
+DRAWING = INFERENCE | {"compare", "render", "stage_stats", "truth"}
 MAY_IMPORT = {
     "types": set(),
     "palette": set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "models": MODELS,
     "inference": INFERENCE,
     "compare": {"types"},
+    "truth": {"types", "truth"},
     "stage_stats": {"types", "ops.sampling", "inference.letterbox"},
     "render": {"types", "palette", "render", "compare", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
