@@ -10,6 +10,7 @@ from __future__ import annotations
 DLKA = "#D55E00"  # vermilion
 BASELINE = "#0072B2"  # blue
 CHANGED = "#CC79A7"  # purple: same object, another class
+TRUTH = "#009E73"  # green: a labelled object
 REGULAR = "#FFFFFF"  # the undeformed tap grid, drawn with a dark rim
 INK = "#1F2328"
 MUTED = "#6B7280"

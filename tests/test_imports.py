@@ -13,11 +13,12 @@ BESIDE = {"types", "palette", "images"}
 OPS = BESIDE | {"ops"}
 MODELS = OPS | {"depthwise", "offset_nets", "layers", "models"}
 INFERENCE = MODELS | {"inference"}
-DRAWING = INFERENCE | {"compare", "render", "stage_stats", "truth"}
+DRAWING = INFERENCE | {"compare", "render", "stage_stats", "truth", "versions"}
 MAY_IMPORT = {
     "types": set(),
     "palette": set(),
     "images": set(),
+    "versions": set(),
     "ops": OPS,
     "depthwise": set(),
     "offset_nets": {"depthwise"},

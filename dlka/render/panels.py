@@ -40,12 +40,16 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 class Crop(NamedTuple):
-    """One object to show close up: box x1 y1 x2 y2 at pixel edges, a caption, a colour and a line style."""
+    """One object to show close up: box x1 y1 x2 y2 at pixel edges, a caption, a colour and a line style.
+
+    truth [N, 4]: labelled objects, which are drawn dotted below it.
+    """
 
     box: np.ndarray
     caption: str
     colour: str
     line: str = "-"
+    truth: np.ndarray = np.zeros((0, 4))
 
 
 def disagreements(
@@ -80,6 +84,9 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
 def _tile(paper: Paper, image: np.ndarray, crop: Crop, left: int, top: int, side: int) -> Axes:
     axes = paper.panel(image, window(crop.box, (image.shape[0], image.shape[1])), left, top, side, side)
     path, line = corners(crop.box[None].astype(np.float64)), side / 110
+    labelled = corners(crop.truth.astype(np.float64))
+    axes.add_collection(LineCollection(labelled, colors=palette.PAPER, linewidths=0.9 * line, alpha=0.7))
+    axes.add_collection(LineCollection(labelled, colors=palette.TRUTH, linewidths=0.7 * line, linestyles=":"))
     axes.add_collection(LineCollection(path, colors=palette.PAPER, linewidths=1.6 * line, alpha=0.7))
     axes.add_collection(LineCollection(path, colors=crop.colour, linewidths=line, linestyles=crop.line))
     return axes

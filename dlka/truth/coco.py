@@ -125,7 +125,7 @@ def _annotation(row: Any, number: int, file: str) -> tuple[Any, Any, tuple[float
     """image_id, category_id, and the box as x1 y1 x2 y2."""
     box = row.get("bbox") if isinstance(row, dict) else None
     good = isinstance(box, list) and len(box) == 4 and all(_is_coordinate(value) for value in box)
-    if not good or not (_is_id(row.get("image_id")) and _is_id(row.get("category_id"))):
+    if box is None or not good or not (_is_id(row.get("image_id")) and _is_id(row.get("category_id"))):
         raise TruthRefused(
             f"{file}, annotation {number}: expected image_id, category_id and bbox [x, y, width, height] in pixels, "
             f"got {reprlib.repr(row)}."

@@ -79,7 +79,7 @@ def same_names(names: Mapping[int, str], known: Mapping[int, str], file: str) ->
 
 
 def inside(boxes: np.ndarray, size: tuple[int, int], file: str) -> np.ndarray:
-    """Boxes [N, 4] x1 y1 x2 y2 cut to a picture of (height, width) pixels. Raises TruthRefused where nothing is left."""
+    """Boxes [N, 4] x1 y1 x2 y2 cut to a picture of (height, width) pixels. Raises TruthRefused for one outside."""
     cut = boxes.clip(0, [size[1], size[0], size[1], size[0]])
     empty = (cut[:, 2:] <= cut[:, :2]).any(axis=1)
     if empty.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -48,9 +48,12 @@ class YoloLabels:
 
 
 def parse_yolo(
-    files: Mapping[str, bytes], known: Mapping[int, str], names: Mapping[int, str] | None = None, source: str = ""
+    files: Iterable[tuple[str, bytes]],
+    known: Mapping[int, str],
+    names: Mapping[int, str] | None = None,
+    source: str = "",
 ) -> YoloLabels:
-    """Labels out of text files, name -> content; an empty file says that its picture shows no object.
+    """Labels out of text files (name, content); an empty file says that its picture shows no object.
 
     known: the models' classes; names: the labels' own ones with their `source`, matched by name; without them the
     labels' ids are the models'. Raises TruthRefused.
@@ -59,7 +62,7 @@ def parse_yolo(
     names = known if names is None else names
     rows: dict[str, Rows] = {}
     left_out: Counter[str] = Counter()
-    for file, data in files.items():
+    for file, data in files:
         stem = PurePath(file).stem
         if stem in rows:
             raise TruthRefused(f"Two label files are called {file}: their pictures cannot be told apart by name.")

@@ -120,6 +120,16 @@ def look(image: np.ndarray, settings: Settings) -> Look:
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key]
+    result = look_once(image, settings, key)
+    with _lock:
+        _kept[key] = result
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return result
+
+
+def look_once(image: np.ndarray, settings: Settings, key: str = "") -> Look:
+    """Run both models on a picture [H, W, 3] uint8; nothing is kept, so it cannot be recalled. Raises as `look`."""
     for side, value, known in (
         ("D-LKA model", settings.dlka, dlka_models()),
         ("Baseline", settings.baseline, baseline_models()),
@@ -136,12 +146,7 @@ def look(image: np.ndarray, settings: Settings) -> Look:
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
     pairs = compare(dlka.detections, baseline.detections)
-    result = Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card), left.tap_weights)
-    with _lock:
-        _kept[key] = result
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return result
+    return Look(key, image, settings, left.names, dlka, baseline, pairs, (left_card, right_card), left.tap_weights)
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:
