@@ -70,9 +70,12 @@ def disagreements(
 
 
 def window(box: np.ndarray, size: tuple[int, int]) -> View:
-    """A square view around a box, moved so that it lies on the picture of this (height, width) where it fits."""
+    """A square view around a box, moved so that it lies on the picture of this (height, width) where it fits.
+
+    It is no larger than the picture's longer side.
+    """
     x, y = (box[:2] + box[2:]) / 2 - 0.5
-    half = max(ROUND * float((box[2:] - box[:2]).max()), LEAST) / 2
+    half = max(min(ROUND * float((box[2:] - box[:2]).max()), max(size)), LEAST) / 2
 
     def fit(centre: float, length: int) -> float:
         return float(np.clip(centre, half - 0.5, length - 0.5 - half)) if 2 * half <= length else (length - 1) / 2
@@ -85,8 +88,8 @@ def _tile(paper: Paper, image: np.ndarray, crop: Crop, left: int, top: int, side
     axes = paper.panel(image, window(crop.box, (image.shape[0], image.shape[1])), left, top, side, side)
     path, line = corners(crop.box[None].astype(np.float64)), side / 110
     labelled = corners(crop.truth.astype(np.float64))
-    axes.add_collection(LineCollection(labelled, colors=palette.PAPER, linewidths=0.9 * line, alpha=0.7))
-    axes.add_collection(LineCollection(labelled, colors=palette.TRUTH, linewidths=0.7 * line, linestyles=":"))
+    axes.add_collection(LineCollection(labelled, colors=palette.PAPER, linewidths=1.2 * line, alpha=0.7))
+    axes.add_collection(LineCollection(labelled, colors=palette.TRUTH, linewidths=0.9 * line, linestyles=":"))
     axes.add_collection(LineCollection(path, colors=palette.PAPER, linewidths=1.6 * line, alpha=0.7))
     axes.add_collection(LineCollection(path, colors=crop.colour, linewidths=line, linestyles=crop.line))
     return axes

@@ -24,7 +24,7 @@ from dlka.ui.toolkit import gr
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
 ASKED = ("dlka", "baseline", "confidence", "iou", "size", "classes")
-SHOWN = ("progress", "told", "summary", "viewer", "pictures", "report")
+SHOWN = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
 def build() -> None:
@@ -57,17 +57,16 @@ def build() -> None:
 
 def _ask(first: Settings) -> dict[str, Any]:
     """The visitor's side: pictures, labels, models and settings."""
-    with gr.Group():
-        files = gr.File(
-            label="Pictures, and their label files if there are any",
-            file_count="multiple",
-            height=150,
-            elem_id="many-files",
-        )
-        folder = gr.File(label="or a whole folder", file_count="directory", height=150, elem_id="many-folder")
+    files = gr.File(
+        label="Pictures, with their labels if there are any",
+        file_count="multiple",
+        height=140,
+        elem_id="many-files",
+    )
+    folder = gr.File(label="or a whole folder", file_count="directory", height=140, elem_id="many-folder")
     go = gr.Button("Compare", variant="primary", elem_id="many-go")
     with gr.Row():
-        examples_go = gr.Button("Try the examples", min_width=120, elem_id="many-try")
+        examples_go = gr.Button("Try examples", min_width=120, elem_id="many-try")
         stop = gr.Button("Stop", variant="stop", min_width=80, elem_id="many-stop")
     with gr.Group():
         dlka = controls.model_choice(dlka_models(), first.dlka, "D-LKA model")
@@ -96,27 +95,31 @@ def _ask(first: Settings) -> dict[str, Any]:
 
 
 def _show() -> dict[str, Any]:
-    """What a run shows; empty before the first one."""
-    progress = gr.HTML(elem_id="many-progress")
-    said = gr.HTML(elem_id="many-told")
-    summary = gr.HTML(elem_id="many-summary")
-    saved = gr.DownloadButton("Download the report, one HTML file", visible=False, elem_id="many-report")
-    viewer = gr.HTML(
-        EMPTY,
-        html_template=(FOLDER / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
-        elem_id="many-viewer",
-    )
-    with gr.Accordion("All pictures", open=True):
+    """What a run shows: how far it is, then everything at once."""
+    empty = gr.Markdown(words.MANY_EMPTY, elem_id="many-empty")
+    progress = gr.HTML(visible=False, elem_id="many-progress")
+    with gr.Column(visible=False) as results:
+        said = gr.HTML(elem_id="many-told")
+        summary = gr.HTML(elem_id="many-summary")
+        saved = gr.DownloadButton("Download the report, one HTML file", elem_id="many-report")
+        viewer = gr.HTML(
+            EMPTY,
+            html_template=(FOLDER / "viewer.html").read_text(encoding="utf-8"),
+            js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
+            elem_id="many-viewer",
+        )
+        gr.Markdown("### All pictures")
         pictures = gr.HTML(elem_id="many-pictures")
-    gr.Markdown(words.MANY_READ, elem_classes="quiet")
+        gr.Markdown(words.MANY_READ, elem_classes="quiet")
     return {
+        "empty": empty,
         "progress": progress,
+        "results": results,
         "told": said,
         "summary": summary,
+        "report": saved,
         "viewer": viewer,
         "pictures": pictures,
-        "report": saved,
     }
 
 
@@ -150,19 +153,25 @@ def _run(stop: threading.Event, settings: Settings, given: Given) -> Iterator[li
         if stop.is_set():
             break
         bar = tables.progress(number, len(given.pictures), path.name)
-        yield [bar, *(gr.skip() for _ in SHOWN[1:])]
+        yield [_hidden(), gr.update(value=bar, visible=True), *(gr.skip() for _ in SHOWN[2:])]
         many.add(path)
     said = list(given.told)
     if len(many.rows) < len(given.pictures):
         said.insert(0, f"Stopped after {len(many.rows)} of {len(given.pictures)} pictures.")
     yield [
-        "",
-        tables.sentences(said),
+        _hidden(),
+        _hidden(),
+        gr.update(visible=True),
+        gr.update(value=tables.sentences(said), visible=bool(said)),
         tables.summary(many),
+        _save(many, said),
         viewer_value(many),
         tables.pictures(many),
-        gr.update(value=_save(many, said), visible=True),
     ]
+
+
+def _hidden() -> dict[str, Any]:
+    return gr.update(visible=False)
 
 
 def _save(many: ManyLooks, said: Sequence[str]) -> str:

@@ -41,6 +41,9 @@ MANY = """# Many pictures
 Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with
 labels who is right. One HTML file takes it all away."""
 
+MANY_EMPTY = """Nothing is compared yet. Drop pictures or choose a folder, then press **Compare**; or press
+**Try examples**, which needs nothing of yours."""
+
 MANY_READ = """**How to read this.** An object counts as found by both where boxes of the same class overlap by half
 (IoU 0.5 or more). With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the
 surer box goes first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false

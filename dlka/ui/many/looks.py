@@ -143,7 +143,10 @@ class ManyLooks:
             if len(self.disagreements) >= KEPT and self.disagreements[-1].row["area"] <= pair.area:
                 continue
             outline = pair_outline(pair, *found, look.names)
-            labelled = truth.boxes if truth is not None else np.zeros((0, 4))
+            labelled = np.zeros((0, 4))
+            if truth is not None:
+                named = [d.classes[i] for d, i in zip(found, (pair.dlka, pair.baseline)) if i is not None]
+                labelled = truth.only(named).boxes
             crop = render.Crop(outline.box, outline.label, outline.colour, outline.line, labelled)
             tile = jpeg(render.crop_tile(look.image, crop, TILE))
             box = tuple(float(v) for v in outline.box)

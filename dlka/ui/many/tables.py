@@ -25,10 +25,12 @@ BINS = ("S, under 32²", "M, under 96²", "L, above", "all")
 def summary(many: ManyLooks) -> str:
     """What was compared, what was found by whom and how large, and what the labels say about it."""
     done = [row for row in many.rows if row.size]
-    parts = [f"<p>{_plural(len(done), 'picture')} compared{_failed(many)}.</p>", tables.found(many.comparison)]
+    failed = len(many.rows) - len(done)
+    sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
+    parts = [tables.found(many.comparison)]
     if many.truth is not None:
         parts += [_judged(many, many.truth), _agreement(many)]
-    return "".join(parts)
+    return f'<p>{sentence}.</p><div class="many-sizes">{"".join(parts)}</div>'
 
 
 def progress(done: int, total: int, name: str) -> str:
@@ -44,16 +46,14 @@ def sentences(told: Sequence[str]) -> str:
 
 
 def pictures(many: ManyLooks) -> str:
-    """One row a picture, in the order they came in."""
+    """One row a picture, in the order they came in; one that could not be compared or judged says why."""
     columns = ["picture", "px", "objects", *KINDS]
     judged = many.truth is not None
     if judged:
-        columns += ["labelled", *(f"{model} {what}" for what in ("hits", "misses", "false alarms") for model in MODELS)]
-    problems = any(row.problem for row in many.rows)
-    return tables.table(
-        [*columns, *(["remark"] if problems else [])],
-        [_picture(row, judged) + ([row.problem] if problems else []) for row in many.rows],
-    )
+        columns += ["labelled", *(f"{what}, D-LKA / baseline" for what in ("hits", "misses", "false alarms"))]
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join(f"<tr>{_picture(row, judged)}</tr>" for row in many.rows)
+    return f'<div class="sheet many-all"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def disagreement(found: Disagreement) -> list[str]:
@@ -68,9 +68,9 @@ def disagreement(found: Disagreement) -> list[str]:
 def caption(found: Disagreement) -> str:
     """The same in one sentence: what a close-up shows."""
     row = found.row
-    side = round(row["area"] ** 0.5)
+    x1, y1, x2, y2 = found.box
     said = "" if found.verdict is None else f"; {found.verdict.told}"
-    return f"{found.file}: {row['class']}, {row['kind']}, about {side} px wide and high{said}"
+    return f"{found.file}: {row['class']}, {row['kind']}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
 
 
 def left_out(many: ManyLooks, shown: int) -> str:
@@ -80,35 +80,36 @@ def left_out(many: ManyLooks, shown: int) -> str:
     return f"the {shown} smallest of {many.number:,} disagreements, {many.number - shown:,} larger ones left out"
 
 
-def _picture(row: Row, judged: bool) -> list[Any]:
+def _picture(row: Row, judged: bool) -> str:
+    """The cells of a picture."""
     if row.size is None:
-        return [row.file, *["-"] * (2 + len(KINDS) + 7 * judged)]
-    cells: list[Any] = [row.file, f"{row.size[1]} x {row.size[0]}", row.kinds.total(), *(row.kinds[k] for k in KINDS)]
+        return _cells(row.file) + f'<td colspan="{2 + len(KINDS) + 4 * judged}">{html.escape(row.problem)}</td>'
+    height, width = row.size
+    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KINDS))
     if not judged:
         return cells
     if row.truth is None:
-        return [*cells, "none", *["-"] * 6]
-    figures = [of(counter, None) for name in ("hits", "misses", "false_alarms") for counter in _both(row.truth, name)]
-    return [*cells, row.truth[0].objects(), *figures]
+        return cells + f'<td colspan="4">{html.escape(row.problem or "no labels")}</td>'
+    dlka, baseline = row.truth
+    pairs = zip((dlka.hits, dlka.misses, dlka.false_alarms), (baseline.hits, baseline.misses, baseline.false_alarms))
+    return cells + _cells(dlka.objects(), *(f"{of(ours, None)} / {of(theirs, None)}" for ours, theirs in pairs))
 
 
-def _both(counts: tuple[Counts, Counts], name: str) -> list[Any]:
-    return [getattr(side, name) for side in counts]
+def _cells(*values: Any) -> str:
+    return "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
 
 
 def _judged(many: ManyLooks, counts: tuple[Counts, Counts]) -> str:
     """Hits, misses, false alarms, recall and precision of both models by size."""
     labelled = sum(row.truth is not None for row in many.rows)
     unlabelled = sum(row.truth is None for row in many.rows if row.size)
-    told = (
-        f"<p>{_plural(counts[0].objects(), 'labelled object')} in {_plural(labelled, 'picture')}"
-        + (f"; {_plural(unlabelled, 'picture')} without usable labels not judged" if unlabelled else "")
-        + "."
-    )
+    told = f"{_plural(counts[0].objects(), 'labelled object')} in {_plural(labelled, 'picture')}."
+    if unlabelled:
+        told += f" {_plural(unlabelled, 'picture')} without labels that can be used: not judged."
     if many.right:
         told += (
-            f" Where the two disagree there, <b style='color:{COLOURS[DLKA]}'>D-LKA is right {many.right[DLKA]}</b> and"
-            f" <b style='color:{COLOURS[BASELINE]}'>the baseline {many.right[BASELINE]}</b> times."
+            f' Where the two disagree, <b style="color:{COLOURS[DLKA]}">D-LKA is right: {many.right[DLKA]}</b>,'
+            f' <b style="color:{COLOURS[BASELINE]}">baseline: {many.right[BASELINE]}</b>.'
         )
     figures: list[tuple[str, Callable[[Counts, str | None], str]]] = [
         ("hits", lambda c, size: str(of(c.hits, size))),
@@ -122,7 +123,7 @@ def _judged(many: ManyLooks, counts: tuple[Counts, Counts]) -> str:
     for what, figure in figures:
         for model, own in zip(MODELS, counts):
             body.append((f"{what}, {model}", COLOURS[model], [figure(own, size) for size in every]))
-    return told + "</p>" + _sizes("ground truth", body)
+    return _sizes(told, "ground truth", body)
 
 
 def _agreement(many: ManyLooks) -> str:
@@ -132,11 +133,11 @@ def _agreement(many: ManyLooks) -> str:
     for which in AGREEMENTS:
         numbers = [many.agreement[which, size] for size in SIZES]
         body.append((which, colours[which], [str(n) for n in (*numbers, sum(numbers))]))
-    return _sizes("labelled objects", body)
+    return _sizes("Who hits the labelled objects.", "labelled objects", body)
 
 
-def _sizes(corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """A table by size; body: rows of (name, colour of its mark or "", a cell for each of BINS)."""
+def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
+    """A table by size under a sentence, which is HTML; body: rows of (name, colour of its mark or "", a cell for each of BINS)."""
     head = "".join(f'<th scope="col">{name}</th>' for name in BINS)
     rows = "".join(
         f'<tr><th scope="row">{tables.chip(name, colour) if colour else html.escape(name)}</th>'
@@ -144,12 +145,8 @@ def _sizes(corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
         + "</tr>"
         for name, colour, cells in body
     )
-    return f'<div class="headline"><table><tr><th scope="col">{corner}</th>{head}</tr>{rows}</table></div>'
-
-
-def _failed(many: ManyLooks) -> str:
-    failed = sum(row.size is None for row in many.rows)
-    return f", {failed} could not be (see the remarks)" if failed else ""
+    table = f'<table><tr><th scope="col">{corner}</th>{head}</tr>{rows}</table>'
+    return f'<div class="headline"><p>{sentence}</p>{table}</div>'
 
 
 def _percent(share: float | None) -> str:

@@ -11,7 +11,7 @@ function load(data) {
   part("seen").hidden = !any;
   part("none").hidden = any;
   part("none").textContent = data.told ? "The two models agree on every object." : "Disagreements of the two models appear here, the smallest first.";
-  const judged = data.columns.length > 8 ? " Dotted, green: labelled." : "";
+  const judged = data.columns.length > 8 ? " Dotted, green: labelled objects of its class." : "";
   part("key").textContent = `Solid: only D-LKA. Dashed: only baseline. Dot and dash: another class.${judged}`;
   part("told").textContent = `${data.told[0]?.toUpperCase() ?? ""}${data.told.slice(1)}. Keys: n next, p previous; in here also the arrows, Home and End.`;
   part("columns").replaceChildren(...data.columns.map((name) => filled("th", name)));
