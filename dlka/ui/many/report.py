@@ -57,7 +57,7 @@ def report(many: ManyLooks, told: Sequence[str] = (), now: datetime | None = Non
         shown=[
             {
                 "caption": tables.caption(found),
-                "cells": list(zip([*tables.COLUMNS, *tables.JUDGED], tables.disagreement(found))),
+                "cells": list(zip(tables.columns(many), tables.disagreement(many, found))),
                 "side": {"only D-LKA": "dlka", "only baseline": "baseline"}.get(found.row["kind"], "changed"),
                 "source": "data:image/jpeg;base64," + base64.b64encode(found.tile).decode(),
             }

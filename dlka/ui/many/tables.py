@@ -17,7 +17,7 @@ from dlka.ui.many.looks import Disagreement, ManyLooks, Row
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
 COLUMNS = ["picture", "size px", "area px", "object", "found by", "D-LKA score", "baseline score", "change"]
-JUDGED = ["right", "ground truth"]  # more columns where there are labels
+JUDGED = ["right", "ground truth"]  # where there are labels
 RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
 BINS = ("S, under 32²", "M, under 96²", "L, above", "all")
 
@@ -47,22 +47,29 @@ def sentences(told: Sequence[str]) -> str:
 
 def pictures(many: ManyLooks) -> str:
     """One row a picture, in the order they came in; one that could not be compared or judged says why."""
-    columns = ["picture", "px", "objects", *KINDS]
+    heads = ["picture", "px", "objects", *KINDS]
     judged = many.truth is not None
     if judged:
-        columns += ["labelled", *(f"{what}, D-LKA / baseline" for what in ("hits", "misses", "false alarms"))]
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+        heads += ["labelled", *(f"{what}, D-LKA / baseline" for what in ("hits", "misses", "false alarms"))]
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
     body = "".join(f"<tr>{_picture(row, judged)}</tr>" for row in many.rows)
     return f'<div class="sheet many-all"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def disagreement(found: Disagreement) -> list[str]:
-    """A disagreement in numbers, under COLUMNS and, where it is judged, JUDGED."""
+def columns(many: ManyLooks) -> list[str]:
+    """The heads of what `disagreement` tells."""
+    return [*COLUMNS, *(JUDGED if many.truth is not None else [])]
+
+
+def disagreement(many: ManyLooks, found: Disagreement) -> list[str]:
+    """A disagreement in numbers, under `columns`."""
     row = found.row
     scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
     cells = [found.file, row["size"], f"{row['area']:.0f}", row["class"], row["kind"], *scores]
     cells.append(f"{row['score_change']:+.2f}")
-    return cells if found.verdict is None else [*cells, RIGHT[found.verdict.right], found.verdict.told]
+    if many.truth is None:
+        return cells
+    return [*cells, *((RIGHT[found.verdict.right], found.verdict.told) if found.verdict else ("-", "no labels"))]
 
 
 def caption(found: Disagreement) -> str:
@@ -137,7 +144,10 @@ def _agreement(many: ManyLooks) -> str:
 
 
 def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """A table by size under a sentence, which is HTML; body: rows of (name, colour of its mark or "", a cell for each of BINS)."""
+    """A table by size under a sentence, which is HTML.
+
+    body: rows of (name, colour of its mark or "", a cell for each of BINS).
+    """
     head = "".join(f'<th scope="col">{name}</th>' for name in BINS)
     rows = "".join(
         f'<tr><th scope="row">{tables.chip(name, colour) if colour else html.escape(name)}</th>'

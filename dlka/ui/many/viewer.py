@@ -26,7 +26,7 @@ def viewer_value(many: ManyLooks) -> str:
                 "colour": found.colour,
                 "kind": found.row["kind"],
                 "told": tables.caption(found),
-                "row": tables.disagreement(found),
+                "row": tables.disagreement(many, found),
             }
         )
     used = {found.picture: many.rows[found.picture].size for found in many.disagreements}
@@ -35,11 +35,10 @@ def viewer_value(many: ManyLooks) -> str:
         for number, size in used.items()
         if size is not None
     }
-    judged = any(found.verdict for found in many.disagreements)
     return json.dumps(
         {
             "told": tables.left_out(many, len(items)),
-            "columns": [*tables.COLUMNS, *(tables.JUDGED if judged else [])],
+            "columns": tables.columns(many),
             "pictures": pictures,
             "items": items,
         }
