@@ -9,7 +9,7 @@ from typing import Any
 
 from dlka.models.catalog import cards
 from dlka.ui import controls, model_words, words
-from dlka.ui.examples import examples
+from dlka.ui.examples import ASSETS, examples
 from dlka.ui.many import tables
 from dlka.ui.many.folder import new_folder
 from dlka.ui.many.inputs import Given, sort_files
@@ -23,6 +23,7 @@ from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
+LABELS = ASSETS / "labels.json"
 ASKED = ("dlka", "baseline", "confidence", "iou", "size", "classes")
 SHOWN = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
@@ -49,9 +50,15 @@ def build() -> None:
         "concurrency_limit": 1,
         "show_progress": "hidden",
     }
-    start: dict[str, Any] = {"fn": threading.Event, "outputs": stop, "api_visibility": "private", "queue": False}
-    asked["go"].click(**start).then(_compare, [*inputs, asked["files"], asked["folder"]], **run)
-    asked["try"].click(**start).then(_try, inputs, **run)
+    start: dict[str, Any] = {
+        "fn": lambda: (threading.Event(), gr.update(value=tables.waiting(), visible=True)),
+        "outputs": [stop, shown["progress"]],
+        "api_visibility": "private",
+        "queue": False,
+    }
+    for button, compare, files in (("go", _compare, [asked["files"], asked["folder"]]), ("try", _try, [])):
+        ran = asked[button].click(**start).then(compare, [*inputs, *files], **run)
+        ran.failure(_hidden, outputs=shown["progress"], api_visibility="private", queue=False)
     asked["stop"].click(_stop, stop, api_visibility="private", queue=False)
 
 
@@ -126,13 +133,18 @@ def _show() -> dict[str, Any]:
 def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the files of the visitor."""
     settings, (files, folder) = _settings(given[: len(ASKED)]), given[len(ASKED) :]
-    known = cards()[settings.dlka].names if settings.dlka in cards() else {}
-    yield from _run(stop, settings, told(sort_files, [*(files or []), *(folder or [])], known))
+    yield from _run(stop, settings, told(sort_files, [*(files or []), *(folder or [])], _known(settings)))
 
 
 def _try(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
-    """Compare the examples."""
-    yield from _run(stop, _settings(given), Given(tuple(examples().values())))
+    """Compare the examples, which have labels of their own."""
+    settings = _settings(given)
+    yield from _run(stop, settings, told(sort_files, [*map(str, examples().values()), str(LABELS)], _known(settings)))
+
+
+def _known(settings: Settings) -> dict[int, str]:
+    """The chosen model's classes; a model that is not there is refused by the run itself."""
+    return cards()[settings.dlka].names if settings.dlka in cards() else {}
 
 
 def _stop(stop: threading.Event | None) -> None:

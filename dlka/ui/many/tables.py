@@ -19,7 +19,7 @@ COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
 COLUMNS = ["picture", "size px", "area px", "object", "found by", "D-LKA score", "baseline score", "change"]
 JUDGED = ["right", "ground truth"]  # where there are labels
 RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
-BINS = ("S, under 32²", "M, under 96²", "L, above", "all")
+BINS = (*SIZES, "all")
 
 
 def summary(many: ManyLooks) -> str:
@@ -27,10 +27,10 @@ def summary(many: ManyLooks) -> str:
     done = [row for row in many.rows if row.size]
     failed = len(many.rows) - len(done)
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    parts = [tables.found(many.comparison)]
+    found, judged = tables.found(many.comparison), ""
     if many.truth is not None:
-        parts += [_judged(many, many.truth), _agreement(many)]
-    return f'<p>{sentence}.</p><div class="many-sizes">{"".join(parts)}</div>'
+        found, judged = found + _agreement(many), _judged(many, many.truth)
+    return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
 
 
 def progress(done: int, total: int, name: str) -> str:
@@ -38,6 +38,11 @@ def progress(done: int, total: int, name: str) -> str:
     told = f"Picture {done + 1} of {total}: {name}"
     bar = f'<progress max="{total}" value="{done}" aria-label="pictures compared"></progress>'
     return f'<div class="many-progress"><p role="status">{html.escape(told)}</p>{bar}</div>'
+
+
+def waiting() -> str:
+    """Before a run begins: another one may be under way."""
+    return '<div class="many-progress"><p role="status">Waiting for its turn</p><progress></progress></div>'
 
 
 def sentences(told: Sequence[str]) -> str:
@@ -140,7 +145,7 @@ def _agreement(many: ManyLooks) -> str:
     for which in AGREEMENTS:
         numbers = [many.agreement[which, size] for size in SIZES]
         body.append((which, colours[which], [str(n) for n in (*numbers, sum(numbers))]))
-    return _sizes("Who hits the labelled objects.", "labelled objects", body)
+    return _sizes("Labelled objects, and who hits them:", "labelled objects", body)
 
 
 def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
