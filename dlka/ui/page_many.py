@@ -51,7 +51,8 @@ def build() -> None:
         "show_progress": "hidden",
     }
     start: dict[str, Any] = {
-        "fn": lambda: (threading.Event(), gr.update(value=tables.waiting(), visible=True)),
+        "fn": _begin,
+        "inputs": stop,
         "outputs": [stop, shown["progress"]],
         "api_visibility": "private",
         "queue": False,
@@ -128,6 +129,12 @@ def _show() -> dict[str, Any]:
         "viewer": viewer,
         "pictures": pictures,
     }
+
+
+def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, Any]]:
+    """What the coming run is stopped by; one of this visitor's that is still under way is stopped now."""
+    _stop(before)
+    return threading.Event(), gr.update(value=tables.waiting(), visible=True)
 
 
 def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:

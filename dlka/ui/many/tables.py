@@ -55,10 +55,12 @@ def pictures(many: ManyLooks) -> str:
     heads = ["picture", "px", "objects", *KINDS]
     judged = many.truth is not None
     if judged:
-        heads += ["labelled", *(f"{what}, D-LKA / baseline" for what in ("hits", "misses", "false alarms"))]
+        heads += ["labelled", "hits", "misses", "false alarms"]
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
     body = "".join(f"<tr>{_picture(row, judged)}</tr>" for row in many.rows)
-    return f'<div class="sheet many-all"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    told = '<p class="quiet">Hits, misses and false alarms: D-LKA / baseline.</p>' if judged else ""
+    box = '<div class="sheet many-all" tabindex="0" role="region" aria-label="All pictures">'
+    return f"{told}{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def columns(many: ManyLooks) -> list[str]:
