@@ -94,7 +94,7 @@ def test_counts_by_size_add_up():
 
 def test_hits_are_counted_by_the_size_of_the_object_and_false_alarms_by_their_own():
     there = truth(((0, 0, 31, 31), 1, False), ((100, 100, 133, 133), 1, False))
-    detections = found(((0, 0, 33, 33), 0.9, 1), ((100, 100, 131, 131), 0.8, 1), ((0, 200, 31, 231), 0.7, 1))
+    detections = found(((0, 0, 33, 33), 0.9, 1), ((100, 100, 133, 133), 0.8, 1), ((0, 200, 31, 231), 0.7, 1))
     counts = count(detections, there, judge(detections, there))
     assert (counts.hits, counts.misses, counts.false_alarms) == ({"S": 1, "M": 1}, {}, {"S": 1})
     assert agreement(there, judge(detections, there), judge(found(), there)) == {

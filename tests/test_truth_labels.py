@@ -55,6 +55,7 @@ def test_an_empty_file_is_a_picture_without_objects_and_no_file_is_not_labelled(
         ("0 0.5 inf 0.1 0.1", "a.txt, line 1"),
         ("0 0.5 0.5 -0.1 0.1", "a.txt, line 1"),
         ("0 0.5 0.5 0 0.1", "a.txt, line 1"),
+        ("0 -0.5 0.5 0.9 0.9", "a.txt, line 1"),
         ("0 320 240 40 40", "a.txt, line 1.*boxes are shares of the picture, 0 to 1"),
         ("person 0.5 0.5 0.1 0.1", "a.txt, line 1"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.3", "a.txt, line 1"),

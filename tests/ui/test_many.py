@@ -150,7 +150,7 @@ def test_disagreements_come_smallest_first_with_close_ups(many):
 def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch, tmp_path):
     monkeypatch.setattr(looks, "KEPT", 2)
     run = ManyLooks(SETTINGS, given.labels, tmp_path)
-    for picture in given.pictures:
+    for picture in reversed(given.pictures):  # the smallest come last and push others out
         run.add(picture)
     assert [d.box for d in run.disagreements] == [d.box for d in many.disagreements[:2]]
     assert run.number == many.number
