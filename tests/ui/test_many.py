@@ -84,6 +84,19 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, contents, says):
         sort_files(files(tmp_path, **contents), KNOWN)
 
 
+def test_the_examples_labels_are_of_the_examples():
+    """Package pictures of another size would be told as not judged; the far crowd is the bus stop twelve times."""
+    known = cards()[Settings().dlka].names
+    given = sort_files([*map(str, examples().values()), str(page_many.LABELS)], known)
+    counts = {}
+    for path in given.pictures:
+        truth = given.labels.truth(path.name, read_image(path).shape[:2])
+        counts[path.name] = len(truth)
+    assert counts["far-crowd.png"] == 12 * counts["bus.jpg"] > 0
+    assert counts["dots-and-curves.png"] == 0
+    assert not given.told
+
+
 # A run over two real pictures, a broken one and a hostile name, labelled with what the baseline finds.
 
 
