@@ -10,6 +10,7 @@ from __future__ import annotations
 DLKA = "#D55E00"  # vermilion
 BASELINE = "#0072B2"  # blue
 CHANGED = "#CC79A7"  # purple: same object, another class
+TRUTH = "#009E73"  # green: a labelled object
 REGULAR = "#FFFFFF"  # the undeformed tap grid, drawn with a dark rim
 WHAT_IF = "#009E73"  # green: the D-LKA model with its offsets or gates changed, beside the learned one in DLKA
 ONLY_DEFORMED = "#F0E442"  # yellow: the mark on boxes that need deformation

@@ -13,11 +13,21 @@ BESIDE = {"types", "palette", "images"}
 OPS = BESIDE | {"ops"}
 MODELS = OPS | {"depthwise", "offset_nets", "layers", "models"}
 INFERENCE = MODELS | {"inference"}
-DRAWING = INFERENCE | {"compare", "fates", "kernel_shape", "render", "stage_stats", "transforms"}
+DRAWING = INFERENCE | {
+    "compare",
+    "fates",
+    "kernel_shape",
+    "render",
+    "stage_stats",
+    "transforms",
+    "truth",
+    "versions",
+}
 MAY_IMPORT = {
     "types": set(),
     "palette": set(),
     "images": set(),
+    "versions": set(),
     "ops": OPS,
     "depthwise": set(),
     "offset_nets": {"depthwise"},
@@ -27,6 +37,7 @@ MAY_IMPORT = {
     "compare": {"types"},
     "transforms": {"inference.letterbox"},
     "fates": {"types", "compare", "transforms"},
+    "truth": {"types", "truth"},
     "stage_stats": {"types", "ops.sampling", "inference.letterbox"},
     "kernel_shape": {"types", "ops.sampling"},
     "render": {"types", "palette", "render", "compare", "kernel_shape", "ops.sampling", "inference.letterbox"},

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dlka.evidence.curves import ClassCurves
-from dlka.evidence.matching import AREAS
+from dlka.truth.coco_matching import AREAS
 
 MEASURES = ("AP", "AP50", "AP_S", "AP_M", "AP_L")
 RESAMPLES = 1000

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dlka.jobs.dataset_yaml import PICTURES, DataRefused, class_names, label_file, pictures_of, read_dataset
+from dlka.truth.labels import TruthRefused
+from dlka.truth.yolo import parse_rows
 
 __all__ = ["PICTURES", "DataRefused", "Labelled", "class_names", "read_labels", "read_val"]
-
-BEYOND = 0.01  # how far coordinates may leave 0..1, as Ultralytics allows: rounding of the program that wrote them
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,10 @@ def read_labels(picture: Path, folder: Path, classes: int) -> Labelled:
     """The labels of one picture, each row once; raises DataRefused for a row that is not class cx cy w h."""
     file = folder / f"{picture.stem}.txt"
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines() if file.is_file() else []
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
     except UnicodeDecodeError:
         raise DataRefused(f"{file}: expected rows of class cx cy w h, got no text.") from None
-    rows: dict[tuple[float, ...], None] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        row = _row(line)
-        if len(row) != 5 or row[0] not in range(classes) or not _is_box(row[1:]):
-            raise DataRefused(
-                f"{file}, line {number}: expected class cx cy w h, class under {classes}, got {line!r:.60}; "
-                "boxes are shares of the picture, 0 to 1."
-            )
-        rows[row] = None
-    table = np.array(list(rows), np.float64).reshape(-1, 5)
-    return Labelled(picture, table[:, 0].astype(np.int64), table[:, 1:])
-
-
-def _row(line: str) -> tuple[float, ...]:
     try:
-        return tuple(float(word) for word in line.split())
-    except ValueError:
-        return ()
-
-
-def _is_box(box: tuple[float, ...]) -> bool:
-    """False for values that are not finite, too."""
-    return all(-BEYOND <= value <= 1 + BEYOND for value in box) and min(box[2:]) > 0
+        return Labelled(picture, *parse_rows(text, str(file), classes))
+    except TruthRefused as error:
+        raise DataRefused(str(error)) from None

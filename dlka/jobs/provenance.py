@@ -5,29 +5,17 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import dlka
 from dlka.models.adopt import sha256
 from dlka.models.catalog import find
 from dlka.models.weights import load_card
+from dlka.versions import versions
 
-PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "faster-coco-eval")
-
-
-def versions() -> dict[str, str]:
-    """Version of the project, of Python and of the packages that decide on results."""
-    found = {"dlka": dlka.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+__all__ = ["machine", "versions", "weights"]
 
 
 def weights(model: str) -> dict[str, Any]:

@@ -40,12 +40,16 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 class Crop(NamedTuple):
-    """One object to show close up: box x1 y1 x2 y2 at pixel edges, a caption, a colour and a line style."""
+    """One object to show close up: box x1 y1 x2 y2 at pixel edges, a caption, a colour and a line style.
+
+    truth [N, 4]: labelled objects, which are drawn dotted below it.
+    """
 
     box: np.ndarray
     caption: str
     colour: str
     line: str = "-"
+    truth: np.ndarray = np.zeros((0, 4))
 
 
 def disagreements(
@@ -66,9 +70,12 @@ def disagreements(
 
 
 def window(box: np.ndarray, size: tuple[int, int]) -> View:
-    """A square view around a box, moved so that it lies on the picture of this (height, width) where it fits."""
+    """A square view around a box, moved so that it lies on the picture of this (height, width) where it fits.
+
+    It is no larger than the picture's longer side.
+    """
     x, y = (box[:2] + box[2:]) / 2 - 0.5
-    half = max(ROUND * float((box[2:] - box[:2]).max()), LEAST) / 2
+    half = max(min(ROUND * float((box[2:] - box[:2]).max()), max(size)), LEAST) / 2
 
     def fit(centre: float, length: int) -> float:
         return float(np.clip(centre, half - 0.5, length - 0.5 - half)) if 2 * half <= length else (length - 1) / 2
@@ -80,6 +87,9 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
 def _tile(paper: Paper, image: np.ndarray, crop: Crop, left: int, top: int, side: int) -> Axes:
     axes = paper.panel(image, window(crop.box, (image.shape[0], image.shape[1])), left, top, side, side)
     path, line = corners(crop.box[None].astype(np.float64)), side / 110
+    labelled = corners(crop.truth.astype(np.float64))
+    axes.add_collection(LineCollection(labelled, colors=palette.PAPER, linewidths=1.2 * line, alpha=0.7))
+    axes.add_collection(LineCollection(labelled, colors=palette.TRUTH, linewidths=0.9 * line, linestyles=":"))
     axes.add_collection(LineCollection(path, colors=palette.PAPER, linewidths=1.6 * line, alpha=0.7))
     axes.add_collection(LineCollection(path, colors=crop.colour, linewidths=line, linestyles=crop.line))
     return axes

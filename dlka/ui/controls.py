@@ -28,8 +28,8 @@ def build(first: Look) -> dict[str, Any]:
         example = gr.Dropdown(list(examples()), value=next(iter(examples())), label="or an example", filterable=False)
     go = gr.Button("Compare", variant="primary")
     with gr.Group():
-        dlka = _models(dlka_models(), first.settings.dlka, "D-LKA model")
-        baseline = _models(baseline_models(), first.settings.baseline, "Baseline")
+        dlka = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
+        baseline = model_choice(baseline_models(), first.settings.baseline, "Baseline")
         strength = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
@@ -53,7 +53,7 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def _models(models: list[str], value: str, label: str) -> gr.Dropdown:
+def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
     """A choice of models; what programs and files call them stays their id."""
     known = cards()
     choices = [(model_words.label(model, known[model]), model) for model in models]

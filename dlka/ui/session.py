@@ -147,6 +147,16 @@ def look(image: np.ndarray, settings: Settings, source: Source | None = None) ->
             if source is not None and source != _kept[key].source:
                 _kept[key] = replace(_kept[key], source=source)
             return _kept[key]
+    result = replace(look_once(image, settings), key=key, source=source)
+    with _lock:
+        _kept[key] = result
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return result
+
+
+def look_once(image: np.ndarray, settings: Settings) -> Look:
+    """Run both models on a picture [H, W, 3] uint8; nothing is kept, so it cannot be recalled. Raises as `look`."""
     for side, value, known in (
         ("D-LKA model", settings.dlka, dlka_models()),
         ("Baseline", settings.baseline, baseline_models()),
@@ -164,12 +174,7 @@ def look(image: np.ndarray, settings: Settings, source: Source | None = None) ->
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
     pairs = compare(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
-    result = Look(key, image, settings, left.names, dlka, baseline, pairs, cards, weights, source)
-    with _lock:
-        _kept[key] = result
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return result
+    return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from dlka import palette, render
 from dlka.compare import rows, summary
 from dlka.inference.predictor import load_predictor
 from dlka.ops.sampling import split_offset
-from dlka.types import KINDS, SIZES
+from dlka.types import KINDS, SIZES, Comparison
 from dlka.ui.session import Look
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
@@ -38,9 +38,13 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
 
 def headline(look: Look) -> str:
     """One sentence on what the two models found, and a table by size."""
-    counts = look.comparison
+    return found(look.comparison)
+
+
+def found(counts: Comparison) -> str:
+    """The same, for the pairs of one picture or of many."""
     kinds = {kind: counts.count(kind) for kind in KINDS}
-    if not look.comparison.pairs:
+    if not counts.pairs:
         sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
     else:
         small = {kind: counts.count(kind, "S") for kind in KINDS}

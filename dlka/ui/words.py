@@ -80,3 +80,28 @@ NO_STAGES = (
     "This model has no deform stages, so there are no offsets to show. Choose one with dense or separable offsets."
 )
 NO_DISAGREEMENT = "No small object was found by one model alone."
+
+MANY = """# Many pictures
+Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with
+labels who is right. One HTML file takes it all away."""
+
+MANY_EMPTY = """Nothing is compared yet. Drop pictures or choose a folder, then press **Compare**; or press
+**Try examples**, which needs nothing of yours."""
+
+MANY_READ = """**How to read this.** An object counts as found by both where boxes of the same class overlap by half
+(IoU 0.5 or more). With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the
+surer box goes first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false
+alarms**. Where one model gives a false alarm, the other one, silent there, is right. Hits and misses are counted by
+the size of the labelled box, false alarms by their own."""
+
+LABELS = """Labels come with the pictures, in the same drop or folder:
+
+- **YOLO**: `name.txt` for `name.jpg`, a row `class cx cy w h` an object, shares of width and height. Class numbers
+  are the model's own, unless `classes.txt` (a name a line) or a `data.yaml` with `names` comes along. An empty file
+  says that nothing is there; a picture without one is not judged.
+- **COCO**: one `.json` with images, categories and annotations; pictures are matched by `file_name`, boxes are in
+  pixels of the upright picture. Objects with `iscrowd` or `ignore` are neither hit nor missed, and a box that lies in
+  one by half is no false alarm.
+
+Classes are matched by name. Labelled objects of classes that the models do not know are left out, and found objects of
+classes that nobody labelled are not counted. At most 200 pictures of 20 MB each."""

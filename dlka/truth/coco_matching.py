@@ -1,6 +1,6 @@
 """Which detections find an object, and which object: COCO's rule for one picture and one class.
 
-The evaluator that gives the AP figures keeps its matches to itself; resampling pictures needs them.
+The evaluator that gives the AP figures keeps its matches to itself; resampling pictures and judging boxes need them.
 """
 
 from __future__ import annotations

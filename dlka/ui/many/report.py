@@ -1,0 +1,66 @@
+"""A run as one HTML file that needs nothing else: no script, no other file, no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from dlka.models.catalog import cards
+from dlka.ui import model_words
+from dlka.ui.many import tables
+from dlka.ui.many.looks import ManyLooks
+from dlka.versions import versions
+
+SHOWN = 200  # close-ups, the smallest ones
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+def report(many: ManyLooks, told: Sequence[str] = (), now: datetime | None = None) -> str:
+    """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
+    settings, known = many.settings, cards()
+    shown = many.disagreements[:SHOWN]
+    return _TEMPLATES.get_template("report.html").render(
+        when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
+        told=told,
+        models=[
+            {
+                "side": side,
+                "class": name,
+                "id": model,
+                "line": model_words.line(model),
+                "seed": known[model].seed,
+                "licence": known[model].licence,
+            }
+            for side, name, model in (
+                ("D-LKA", "dlka", settings.dlka),
+                ("Baseline", "baseline", settings.baseline),
+            )
+        ],
+        settings={
+            "confidence, least score of a box": f"{settings.confidence:g}",
+            "IoU above which boxes of a class are merged": f"{settings.iou:g}",
+            "input size, longer side": f"{settings.size} px",
+            "classes": ", ".join(settings.classes) or "all",
+        },
+        versions=versions(),
+        judged=many.truth is not None,
+        summary=Markup(tables.summary(many)),  # these two escape what they show
+        pictures=Markup(tables.pictures(many)),
+        left_out=tables.left_out(many, SHOWN),
+        shown=[
+            {
+                "caption": tables.caption(found),
+                "cells": list(zip(tables.columns(many), tables.disagreement(many, found))),
+                "side": {"only D-LKA": "dlka", "only baseline": "baseline"}.get(found.row["kind"], "changed"),
+                "source": "data:image/jpeg;base64," + base64.b64encode(found.tile).decode(),
+            }
+            for found in shown
+        ],
+    )

@@ -1,0 +1,174 @@
+"""The numbers of a run as pieces of HTML, for the page and for the report alike."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlka import palette
+from dlka.truth import Counts
+from dlka.truth.counts import AGREEMENTS, of
+from dlka.truth.verdict import BASELINE, BOTH, DLKA, NEITHER, OPEN
+from dlka.types import KINDS, SIZES
+from dlka.ui import tables
+from dlka.ui.many.looks import Disagreement, ManyLooks, Row
+
+MODELS = ("D-LKA", "baseline")
+COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
+COLUMNS = ["picture", "size px", "area px", "object", "found by", "D-LKA score", "baseline score", "change"]
+JUDGED = ["right", "ground truth"]  # where there are labels
+RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
+BINS = (*SIZES, "all")
+
+
+def summary(many: ManyLooks) -> str:
+    """What was compared, what was found by whom and how large, and what the labels say about it."""
+    done = [row for row in many.rows if row.size]
+    failed = len(many.rows) - len(done)
+    sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
+    found, judged = tables.found(many.comparison), ""
+    if many.truth is not None:
+        found, judged = found + _agreement(many), _judged(many, many.truth)
+    return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
+
+
+def progress(done: int, total: int, name: str) -> str:
+    """How far a run is, and which picture is looked at."""
+    told = f"Picture {done + 1} of {total}: {name}"
+    bar = f'<progress max="{total}" value="{done}" aria-label="pictures compared"></progress>'
+    return f'<div class="many-progress"><p role="status">{html.escape(told)}</p>{bar}</div>'
+
+
+def waiting() -> str:
+    """Before a run begins: another one may be under way."""
+    return '<div class="many-progress"><p role="status">Waiting for its turn</p><progress></progress></div>'
+
+
+def sentences(told: Sequence[str]) -> str:
+    """A paragraph each."""
+    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in told)
+
+
+def pictures(many: ManyLooks) -> str:
+    """One row a picture, in the order they came in; one that could not be compared or judged says why."""
+    heads = ["picture", "px", "objects", *KINDS]
+    judged = many.truth is not None
+    if judged:
+        heads += ["labelled", "hits", "misses", "false alarms"]
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
+    body = "".join(f"<tr>{_picture(row, judged)}</tr>" for row in many.rows)
+    told = '<p class="quiet">Hits, misses and false alarms: D-LKA / baseline.</p>' if judged else ""
+    box = '<div class="sheet many-all" tabindex="0" role="region" aria-label="All pictures">'
+    return f"{told}{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def columns(many: ManyLooks) -> list[str]:
+    """The heads of what `disagreement` tells."""
+    return [*COLUMNS, *(JUDGED if many.truth is not None else [])]
+
+
+def disagreement(many: ManyLooks, found: Disagreement) -> list[str]:
+    """A disagreement in numbers, under `columns`."""
+    row = found.row
+    scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
+    cells = [found.file, row["size"], f"{row['area']:.0f}", row["class"], row["kind"], *scores]
+    cells.append(f"{row['score_change']:+.2f}")
+    if many.truth is None:
+        return cells
+    return [*cells, *((RIGHT[found.verdict.right], found.verdict.told) if found.verdict else ("-", "no labels"))]
+
+
+def caption(found: Disagreement) -> str:
+    """The same in one sentence: what a close-up shows."""
+    row = found.row
+    x1, y1, x2, y2 = found.box
+    said = "" if found.verdict is None else f"; {found.verdict.told}"
+    return f"{found.file}: {row['class']}, {row['kind']}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
+
+
+def left_out(many: ManyLooks, shown: int) -> str:
+    """How many disagreements there are, and whether all are shown."""
+    if many.number <= shown:
+        return f"{_plural(many.number, 'disagreement')}, smallest first"
+    return f"the {shown} smallest of {many.number:,} disagreements, {many.number - shown:,} larger ones left out"
+
+
+def _picture(row: Row, judged: bool) -> str:
+    """The cells of a picture."""
+    if row.size is None:
+        return _cells(row.file) + f'<td colspan="{2 + len(KINDS) + 4 * judged}">{html.escape(row.problem)}</td>'
+    height, width = row.size
+    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KINDS))
+    if not judged:
+        return cells
+    if row.truth is None:
+        return cells + f'<td colspan="4">{html.escape(row.problem or "no labels")}</td>'
+    dlka, baseline = row.truth
+    pairs = zip((dlka.hits, dlka.misses, dlka.false_alarms), (baseline.hits, baseline.misses, baseline.false_alarms))
+    return cells + _cells(dlka.objects(), *(f"{of(ours, None)} / {of(theirs, None)}" for ours, theirs in pairs))
+
+
+def _cells(*values: Any) -> str:
+    return "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
+
+
+def _judged(many: ManyLooks, counts: tuple[Counts, Counts]) -> str:
+    """Hits, misses, false alarms, recall and precision of both models by size."""
+    labelled = sum(row.truth is not None for row in many.rows)
+    unlabelled = sum(row.truth is None for row in many.rows if row.size)
+    told = f"{_plural(counts[0].objects(), 'labelled object')} in {_plural(labelled, 'picture')}."
+    if unlabelled:
+        told += f" {_plural(unlabelled, 'picture')} without labels that can be used: not judged."
+    if many.right:
+        told += (
+            f' Where the two disagree, <b style="color:{COLOURS[DLKA]}">D-LKA is right: {many.right[DLKA]}</b>,'
+            f' <b style="color:{COLOURS[BASELINE]}">baseline: {many.right[BASELINE]}</b>.'
+        )
+    figures: list[tuple[str, Callable[[Counts, str | None], str]]] = [
+        ("hits", lambda c, size: str(of(c.hits, size))),
+        ("misses", lambda c, size: str(of(c.misses, size))),
+        ("false alarms", lambda c, size: str(of(c.false_alarms, size))),
+        ("recall", lambda c, size: _percent(c.recall(size))),
+        ("precision", lambda c, size: _percent(c.precision(size))),
+    ]
+    every = (*SIZES, None)
+    body = [("labelled objects", "", [str(counts[0].objects(size)) for size in every])]
+    for what, figure in figures:
+        for model, own in zip(MODELS, counts):
+            body.append((f"{what}, {model}", COLOURS[model], [figure(own, size) for size in every]))
+    return _sizes(told, "ground truth", body)
+
+
+def _agreement(many: ManyLooks) -> str:
+    """Which labelled objects only one of the two hit."""
+    colours = dict(zip(AGREEMENTS, (palette.KIND_COLOURS["both"], *COLOURS.values(), "var(--missed)")))
+    body = []
+    for which in AGREEMENTS:
+        numbers = [many.agreement[which, size] for size in SIZES]
+        body.append((which, colours[which], [str(n) for n in (*numbers, sum(numbers))]))
+    return _sizes("Labelled objects, and who hits them:", "labelled objects", body)
+
+
+def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
+    """A table by size under a sentence, which is HTML.
+
+    body: rows of (name, colour of its mark or "", a cell for each of BINS).
+    """
+    head = "".join(f'<th scope="col">{name}</th>' for name in BINS)
+    rows = "".join(
+        f'<tr><th scope="row">{tables.chip(name, colour) if colour else html.escape(name)}</th>'
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for name, colour, cells in body
+    )
+    table = f'<table><tr><th scope="col">{corner}</th>{head}</tr>{rows}</table>'
+    return f'<div class="headline"><p>{sentence}</p>{table}</div>'
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,266 @@
+"""Many pictures without a browser: which files are what, a run over real pictures, its numbers and its report."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+import threading
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from dlka.images import read_image
+from dlka.models.catalog import cards
+from dlka.truth import CocoLabels, TruthRefused, YoloLabels
+from dlka.ui import page_many, session
+from dlka.ui.examples import examples
+from dlka.ui.many import folder, looks, report, tables
+from dlka.ui.many.inputs import MAX_PICTURES, Given, sort_files
+from dlka.ui.many.looks import ManyLooks
+from dlka.ui.many.viewer import viewer_value
+from dlka.ui.session import Refused, Settings
+
+SETTINGS = Settings(size=320, confidence=0.1)
+HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
+KNOWN = {0: "person", 1: "car"}
+
+
+def files(tmp_path, **contents):
+    """Paths of files of these names and contents; "_" in a keyword is the dot before the ending."""
+    paths = []
+    for key, content in contents.items():
+        path = tmp_path / ".".join(key.rsplit("_", 1))
+        path.write_bytes(content)
+        paths.append(str(path))
+    return paths
+
+
+# Which files are what.
+
+
+def test_files_are_sorted_and_labels_find_their_pictures(tmp_path):
+    paths = files(tmp_path, a_jpg=b"", b_PNG=b"", a_txt=b"1 0.5 0.5 0.2 0.2", notes_txt=b"hello", x_md=b"")
+    given = sort_files(paths, KNOWN)
+    assert [path.name for path in given.pictures] == ["a.jpg", "b.PNG"]
+    assert isinstance(given.labels, YoloLabels)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.labels.truth("b.PNG", (10, 10)) is None
+    assert given.told == ("Left aside, neither a picture nor its labels: notes.txt, x.md.",)
+
+
+def test_class_names_beside_the_labels_are_used(tmp_path):
+    labels = {"a_txt": b"0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2"}
+    for names in ({"classes_txt": b"Car\ndragon"}, {"data_yaml": b"names: [Car, dragon]"}):
+        given = sort_files(files(tmp_path, a_jpg=b"", **labels, **names), KNOWN)
+        assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+        assert given.told == ("Labelled objects of classes that the models do not know are left out: dragon (1).",)
+
+
+def test_a_json_is_a_coco_file(tmp_path):
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "car"}]}
+    given = sort_files(files(tmp_path, a_jpg=b"", labels_json=json.dumps(content).encode()), KNOWN)
+    assert isinstance(given.labels, CocoLabels)
+
+
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        ({"a_txt": b""}, "There are no pictures yet"),
+        ({}, "There are no pictures yet"),
+        ({"a_jpg": b"", "x_json": b"", "y_json": b""}, "Expected one COCO file, got x.json and y.json"),
+        ({"a_jpg": b"", "x_yaml": b"", "classes_txt": b""}, "Expected one file of class names"),
+        ({"a_jpg": b"", "a_txt": b"", "x_json": b""}, "got a.txt and x.json"),
+        ({"a_jpg": b"", "a_png": b"", "a_txt": b""}, "Two pictures could own the labels in a.txt"),
+        ({"a_jpg": b"", "a_txt": b"0 0.5"}, "a.txt, line 1"),
+        ({"a_jpg": b"", "x_json": b"[]"}, "x.json: expected COCO"),
+        ({f"p{i}_jpg": b"" for i in range(MAX_PICTURES + 1)}, "at most 200 pictures at once, got 201"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(tmp_path, contents, says):
+    with pytest.raises((Refused, TruthRefused), match=re.escape(says)):
+        sort_files(files(tmp_path, **contents), KNOWN)
+
+
+def test_the_examples_labels_are_of_the_examples():
+    """Package pictures of another size would be told as not judged; the far crowd is the bus stop twelve times."""
+    known = cards()[Settings().dlka].names
+    given = sort_files([*map(str, examples().values()), str(page_many.LABELS)], known)
+    counts = {}
+    for path in given.pictures:
+        truth = given.labels.truth(path.name, read_image(path).shape[:2])
+        counts[path.name] = len(truth)
+    assert counts["far-crowd.png"] == 12 * counts["bus.jpg"] > 0
+    assert counts["dots-and-curves.png"] == 0
+    assert not given.told
+
+
+# A run over two real pictures, a broken one and a hostile name, labelled with what the baseline finds.
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    root = tmp_path_factory.mktemp("many")
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    pictures = [root / "bus.jpg", root / "broken.jpg", root / HOSTILE]
+    for path, example in ((pictures[0], "Bus stop"), (pictures[2], "Two people")):
+        small = cv2.resize(read_image(examples()[example]), (320, 240), interpolation=cv2.INTER_AREA)
+        path.write_bytes(cv2.imencode(".png", small[..., ::-1])[1].tobytes())
+        found = session.look_once(small, SETTINGS).baseline.detections
+        lines = []
+        for (x1, y1, x2, y2), number in zip(found.boxes / [320, 240, 320, 240], found.classes):
+            lines.append(f"{number} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}")
+        assert lines
+        path.with_suffix(".txt").write_text("\n".join(lines))
+    paths = [str(path) for path in root.iterdir()]
+    sorted_files = sort_files(paths, cards()[SETTINGS.dlka].names)
+    return replace(sorted_files, pictures=tuple(pictures))
+
+
+@pytest.fixture(scope="module")
+def many(given, tmp_path_factory):
+    run = ManyLooks(SETTINGS, given.labels, tmp_path_factory.mktemp("run"))
+    for picture in given.pictures:
+        run.add(picture)
+    return run
+
+
+def test_a_broken_file_is_a_row_and_stops_nothing(many):
+    assert [row.file for row in many.rows] == ["bus.jpg", "broken.jpg", HOSTILE]
+    assert [row.size for row in many.rows] == [(240, 320), None, (240, 320)]
+    assert "damaged" in many.rows[1].problem
+    assert '<td>broken.jpg</td><td colspan="10">The file starts like a JPEG picture but is damaged' in tables.pictures(
+        many
+    )
+
+
+def test_counts_add_up(many):
+    """The labels are the baseline's own boxes: it hits all of them, and wherever the two disagree it is right."""
+    dlka, baseline = many.truth
+    assert baseline.objects() == dlka.objects() == sum(row.kinds.total() - row.kinds["only D-LKA"] for row in many.rows)
+    assert (baseline.misses.total(), baseline.false_alarms.total()) == (0, 0)
+    assert dlka.hits.total() + dlka.misses.total() == dlka.objects()
+    assert dlka.misses.total() > 0, "else this test shows nothing"
+    assert many.number == len(many.disagreements) == many.right.total() > 0
+    assert many.right["D-LKA"] == many.right["neither"] == 0
+    assert sum(many.agreement.values()) == dlka.objects()
+    assert sum(n for (which, _), n in many.agreement.items() if which == "hit only by D-LKA") == 0
+    wrong = sum(d.verdict.told == "false alarm" for d in many.disagreements)
+    assert wrong == dlka.false_alarms.total() - many.comparison.count("class changed")
+
+
+def test_disagreements_come_smallest_first_with_close_ups(many):
+    areas = [found.row["area"] for found in many.disagreements]
+    assert areas == sorted(areas)
+    for found in many.disagreements:
+        tile = cv2.imdecode(np.frombuffer(found.tile, np.uint8), cv2.IMREAD_COLOR)
+        assert tile.shape == (looks.TILE, looks.TILE, 3)
+        assert (many.folder / f"{found.picture}.jpg").is_file()
+
+
+def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch, tmp_path):
+    monkeypatch.setattr(looks, "KEPT", 2)
+    run = ManyLooks(SETTINGS, given.labels, tmp_path)
+    for picture in reversed(given.pictures):  # the smallest come last and push others out
+        run.add(picture)
+    assert [d.box for d in run.disagreements] == [d.box for d in many.disagreements[:2]]
+    assert run.number == many.number
+    assert run.right == many.right
+    assert json.loads(viewer_value(run))["told"].startswith(f"the 2 smallest of {many.number} disagreements")
+
+
+def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
+    run = ManyLooks(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
+    run.add(given.pictures[0])
+    assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds["both"] == 1
+
+
+def test_without_labels_nobody_is_right(given, tmp_path):
+    run = ManyLooks(SETTINGS, None, tmp_path)
+    run.add(given.pictures[0])
+    assert run.truth is None
+    assert "ground truth" not in tables.summary(run)
+    assert {found.verdict for found in run.disagreements} == {None}
+
+
+def test_labels_of_another_size_leave_the_picture_unjudged(given, tmp_path):
+    content = {
+        "images": [{"id": 1, "file_name": "bus.jpg", "width": 640, "height": 480}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "bus"}],
+    }
+    labels = sort_files([str(given.pictures[0]), *files(tmp_path, x_json=json.dumps(content).encode())], {0: "bus"})
+    run = ManyLooks(SETTINGS, labels.labels, tmp_path)
+    row = run.add(given.pictures[0])
+    assert row.truth is None
+    assert row.kinds.total() > 0
+    assert "should be 640 x 480 pixels and is 320 x 240" in row.problem
+
+
+@pytest.mark.parametrize("settings", [Settings(dlka="nonsense"), Settings(size=33), Settings(classes=("dragon",))])
+def test_settings_that_cannot_be_are_refused_before_the_first_picture(settings, tmp_path):
+    with pytest.raises(ValueError, match=r"expected|not one of"):
+        ManyLooks(settings, None, tmp_path)
+
+
+class Parsed(html.parser.HTMLParser):
+    """All tags with their attributes, and all text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_report_stands_alone_and_runs_nothing(many):
+    text = report.report(many, ["<b>told</b>"])
+    parsed = Parsed(text)
+    tags = {tag for tag, _ in parsed.tags}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "a", "form"}
+    names = {name for _, attributes in parsed.tags for name in attributes}
+    assert not [name for name in names if name.startswith("on")]
+    sources = [attributes["src"] for tag, attributes in parsed.tags if tag == "img"]
+    assert len(sources) == len(many.disagreements)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert not re.search(r"https?:|url\(|@import", text)
+    assert all(attributes.get("alt") for tag, attributes in parsed.tags if tag == "img")
+    said = "".join(parsed.text)
+    assert HOSTILE in said, "the name is told as it is, as text"
+    assert "<b>told</b>" in said
+    for part in ("stock YOLOv8n", "torch", "confidence", "320 px", "damaged", "training seed", "recall"):
+        assert part in said
+
+
+def test_a_long_report_shows_the_smallest_and_says_how_many_are_left_out(many, monkeypatch):
+    monkeypatch.setattr(report, "SHOWN", 1)
+    text = report.report(many)
+    assert text.count("<img ") == 1
+    left = many.number - 1
+    assert f"The 1 smallest of {many.number} disagreements, {left} larger ones left out." in text
+
+
+def test_a_run_that_is_stopped_shows_what_there_is():
+    stop = threading.Event()
+    pictures = (examples()["Two people"], examples()["Bus stop"])
+    steps = page_many._run(stop, SETTINGS, Given(pictures))
+    assert "Picture 1 of 2" in dict(zip(page_many.SHOWN, next(steps)))["progress"]["value"]
+    stop.set()
+    shown = dict(zip(page_many.SHOWN, list(steps)[-1]))
+    assert shown["told"]["value"] == "<p>Stopped after 1 of 2 pictures.</p>"
+    assert shown["summary"].startswith("<p>1 picture compared.</p>")
+    with open(shown["report"], encoding="utf-8") as file:
+        assert "Stopped after 1 of 2 pictures." in file.read()
+
+
+def test_old_runs_make_room(monkeypatch):
+    monkeypatch.setattr(folder, "KEPT", 2)
+    made = [folder.new_folder() for _ in range(4)]
+    assert [path.is_dir() for path in made] == [False, False, True, True]

@@ -1,0 +1,140 @@
+"""The page "Many pictures" in a real browser: files in, table, viewer and report out."""
+
+from __future__ import annotations
+
+import cv2
+import pytest
+
+from dlka.images import read_image
+from dlka.ui.examples import examples
+
+
+@pytest.fixture
+def many(browser, server):
+    """The page, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.strangers = []
+    local = (server.rstrip("/"), "data:", "blob:", "file:")
+    page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
+    page.goto(f"{server.rstrip('/')}/many")
+    page.locator("#many-go").wait_for()
+    yield page
+    assert page.strangers == []
+    context.close()
+
+
+def payload(name, data, mime="image/png"):
+    return {"name": name, "mimeType": mime, "buffer": data}
+
+
+def given():
+    """Two pictures, one with labels, and a broken one."""
+    out = []
+    for name, example in (("bus", "Bus stop"), ("people", "Two people")):
+        small = cv2.resize(read_image(examples()[example]), (320, 240), interpolation=cv2.INTER_AREA)
+        out.append(payload(f"{name}.png", cv2.imencode(".png", small[..., ::-1])[1].tobytes()))
+    out.append(payload("bus.txt", b"5 0.5 0.45 0.95 0.5\n0 0.01 0.01 0.01 0.01\n", "text/plain"))
+    out.append(payload("broken.png", b"\x89PNG\r\n\x1a\nno picture"))
+    return out
+
+
+def place(page):
+    return page.locator(".many-place").inner_text().split(" of ")[0]
+
+
+def wait_for_place(page, number):
+    page.wait_for_function("n => document.querySelector('.many-place').textContent.startsWith(n + ' of ')", arg=number)
+
+
+def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path):
+    assert many.locator(".many-viewer").count() == 0, "nothing is shown before a run"
+    many.locator("#many-files input[type=file]").set_input_files(given())
+    many.locator("#many-files .file-preview").wait_for()
+    many.get_by_role("button", name="Detection settings").click()
+    confidence = many.get_by_label("number input for Confidence")
+    confidence.fill("0.05")  # more boxes, more disagreements
+    confidence.press("Tab")
+    many.locator("#many-go").click()
+
+    many.locator(".many-seen").wait_for()
+    table = many.locator("#many-pictures table")
+    rows = [row.inner_text().split("\t") for row in table.locator("tbody tr").all()]
+    assert [row[0] for row in rows] == ["bus.png", "people.png", "broken.png"]
+    assert rows[0][1] == "320 x 240"
+    assert rows[1][-1] == "no labels"
+    assert "damaged" in rows[2][1]
+    summary = many.locator("#many-summary").inner_text()
+    assert "2 pictures compared, 1 could not be." in summary
+    assert "2 labelled objects in 1 picture." in summary
+    hits, misses, _ = rows[0][-3:]
+    assert hits == "1 / 1", "both find the bus"
+    assert misses == "1 / 1", "nobody finds a person of 3 by 2 pixels"
+
+    # One key, from wherever the focus is; in the viewer the arrows, too.
+    total = many.locator(".many-tiles button").count()
+    assert total >= 3
+    assert place(many) == "1"
+    first = many.locator(".many-tile").get_attribute("src")
+    many.keyboard.press("n")
+    wait_for_place(many, 2)
+    assert many.locator(".many-tile").get_attribute("src") != first
+    assert many.evaluate("() => document.querySelector('.many-tile').alt") in many.locator(".many-place").inner_text()
+    many.keyboard.press("p")
+    wait_for_place(many, 1)
+    many.locator(".many-next").focus()
+    many.keyboard.press("Enter")
+    wait_for_place(many, 2)
+    many.keyboard.press("ArrowRight")
+    wait_for_place(many, 3)
+    many.keyboard.press("End")
+    wait_for_place(many, total)
+    many.keyboard.press("n")
+    assert place(many) == str(total), "there is nothing after the last one"
+    many.locator(".many-tiles button").first.click()
+    wait_for_place(many, 1)
+    assert many.locator(".many-row td").count() == many.locator(".many-columns th").count()
+    areas = []
+    for number in range(total):
+        wait_for_place(many, number + 1)
+        areas.append(float(many.locator(".many-row td").nth(2).inner_text()))
+        many.keyboard.press("n")
+    assert areas == sorted(areas)
+    loaded = "i => i.complete && i.naturalWidth"
+    assert many.locator(".many-tile").evaluate(loaded) == 320
+    source = many.locator(".many-context image").get_attribute("href")
+    assert many.request.get(f"{many.url.rsplit('/', 1)[0]}/{source}").ok
+
+    # Typing is typing.
+    confidence.focus()
+    before = place(many)
+    confidence.press("p")
+    assert place(many) == before
+
+    # A phone.
+    many.set_viewport_size({"width": 390, "height": 844})
+    many.wait_for_timeout(300)
+    assert many.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+    # The report, opened from the disk.
+    with many.expect_download() as download:
+        many.locator("#many-report").click()
+    report = tmp_path / "report.html"
+    download.value.save_as(report)
+    many.goto(report.as_uri())
+    assert many.get_by_role("heading", name="D-LKA beside its baseline").is_visible()
+    assert many.locator("figure img").count() == total
+    many.wait_for_function("() => [...document.images].every(i => i.complete && i.naturalWidth === 320)")
+    assert many.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert "damaged" in many.locator("td[colspan]").first.inner_text() + many.locator("td[colspan]").last.inner_text()
+
+
+def test_broken_labels_are_refused_in_a_sentence(many):
+    picture, _, label, _ = given()
+    many.locator("#many-files input[type=file]").set_input_files([picture, {**label, "buffer": b"5 0.5 0.5\n"}])
+    many.locator("#many-files .file-preview").wait_for()
+    many.locator("#many-go").click()
+    message = many.locator(".toast-body")
+    message.wait_for()
+    assert "bus.txt, line 1: expected class cx cy w h" in message.inner_text()
