@@ -125,7 +125,7 @@ def figure(
     size: int = DEFAULT.size,
     strength: float = DEFAULT.strength,
 ) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData, gr.FileData]:
-    """Any figure of the page: its recipe, for `python -m dlka replay`, and the figure as SVG, PDF, PNG and its numbers
+    """Any figure of the page: its recipe, for `python -m dlka replay`, the figure as SVG, PDF and PNG, and its numbers
     as NPZ. kind and arguments: as in dlka/ui/figures.py and in every recipe.
     """
     result = _look(image, dlka=model, baseline=baseline, size=size, strength=strength)
