@@ -99,7 +99,9 @@ def page(args: argparse.Namespace) -> int:
         table([{"a start": p["phase"], "ms": p["milliseconds"], "MB then": p["megabytes"]} for p in result["phases"]])
     )
     print(f"\n{table([{'a comparison, one after the other': k, 'ms': v} for k, v in result['parts'].items()])}")
-    asked = {"start to first answer": {"least": result["start"]}} | {k: result[k] for k in ("compare", "overlay")}
+    asked = {"start to first answer": {"least": result["start"]}} | {
+        k: v for k, v in result.items() if isinstance(v, dict) and "median" in v
+    }
     rows = [{"over HTTP, ms": k} | {c: v.get(c) for c in ("least", "median", "most")} for k, v in asked.items()]
     print(f"\n{table(rows)}")
     memory = ", ".join(f"{megabytes:.0f} MB {when}" for when, megabytes in result["memory"].items())

@@ -28,6 +28,14 @@ from dlka.ui.bench_visitor import Visitor
 from dlka.ui.examples import examples
 
 START = "from dlka.ui.app import serve; serve(port={port})"
+# What is measured -> a control of a tab, and the values that it is moved to. What is told of a box at once, not what
+# takes gradients, which comes after it.
+CONTROLS: dict[str, tuple[str, list[Any]]] = {
+    "overlay": ("Overlay", ["Flow colours", "Magnitude"]),
+    "what if": ("Strength", [0.5, -1, 2, 1.5]),
+    "box": ("Box", ["dlka 0", "baseline 0"]),
+    "adapt": ("adapt-shrink", [0.9, 0.7, 0.5]),
+}
 PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list
 
 
@@ -35,8 +43,8 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     """Start the page, compare so many different pictures with it, change overlays, start it once more in parts.
 
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
-    comparison as in bench_parts, "compare" and "overlay" (least, median, and worst of a control's change, from the
-    request to the finished answer), "memory" (MB after the start and after the comparisons), "frames" (see
+    comparison as in bench_parts, "compare" and each of CONTROLS (least, median, and worst of a control's change, from
+    the request to the finished answer), "memory" (MB after the start and after the comparisons), "frames" (see
     `probe_frames`), "compares".
 
     Raises ValueError for fewer than one comparison, ChildProcessError where the page does not start, and what
@@ -49,13 +57,13 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
         start = 1000 * (time.perf_counter() - begin)
         memory = {"started": _megabytes(process)}
         visitor = Visitor(url)
-        compare: list[float] = []
-        overlay: list[float] = []
-        for data in pictures(compares):
+        times: dict[str, list[float]] = {name: [] for name in ("compare", *CONTROLS)}
+        for i, data in enumerate(pictures(compares)):
             visitor.show_picture(data)
-            compare.append(visitor.change("Compare", "click"))
-            visitor.values["Overlay"] = ("Flow colours", "Magnitude")[len(overlay) % 2]
-            overlay.append(visitor.change("Overlay", "input"))
+            times["compare"].append(visitor.change("Compare", "click"))
+            for name, (control, values) in CONTROLS.items():
+                visitor.values[control] = values[i % len(values)]
+                times[name].append(visitor.change(control, "input"))
         memory["after the comparisons"] = _megabytes(process)
         frames = probe_frames(url)
     parts = subprocess.run(
@@ -66,8 +74,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     return {
         "start": start,
         **json.loads(parts.stdout.splitlines()[-1]),
-        "compare": _spread(compare),
-        "overlay": _spread(overlay),
+        **{name: _spread(taken) for name, taken in times.items()},
         "memory": memory,
         "frames": frames,
         "compares": compares,

@@ -63,8 +63,9 @@ def test_bench_page_says_what_it_measured(server, monkeypatch):
     monkeypatch.setattr(bench, "probe_frames", lambda url: {})
     result = bench.bench_page(3)
     assert json.loads(json.dumps(result)) == result
-    assert set(result) == {"start", "phases", "parts", "compare", "overlay", "memory", "frames", "compares"}
-    for spread in (result["compare"], result["overlay"]):
+    measured = {"compare", *bench.CONTROLS}
+    assert set(result) == {"start", "phases", "parts", "memory", "frames", "compares", *measured}
+    for spread in map(result.get, measured):
         assert 0 < spread["least"] <= spread["median"] <= spread["most"]
     assert min(result["memory"].values()) > 100
 
