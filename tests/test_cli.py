@@ -393,8 +393,9 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
         "phases": [{"phase": "import torch", "milliseconds": 812.3, "megabytes": 531.0}],
         "parts": {"both models": 95.5},
         "compare": spread,
-        "overlay": spread,
+        "what if": spread,
         "memory": {"started": 910.4, "after the comparisons": 1100.0},
+        "frames": {"a second": 49.7, "slowest of 20, ms": 33.2},
     }
     monkeypatch.setattr(bench, "bench_page", lambda compares: result | {"compares": compares})
     file = tmp_path / "bench.json"
@@ -403,6 +404,8 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
     assert ["import", "torch", "812.3", "531.0"] in [line.split() for line in out.splitlines()]
     assert ["start", "to", "first", "answer", "4012.0", "-", "-"] in [line.split() for line in out.splitlines()]
     assert ["compare", "250.4", "300.0", "1400.0"] in [line.split() for line in out.splitlines()]
+    assert ["what", "if", "250.4", "300.0", "1400.0"] in [line.split() for line in out.splitlines()]
+    assert "under a moving pointer: a second 50, slowest of 20, ms 33." in out
     assert "Resident: 910 MB started, 1100 MB after the comparisons. 3 comparisons" in out
     assert json.loads(file.read_text())["machine"]["threads"] >= 1
 

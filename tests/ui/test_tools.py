@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 
 from dlka.images import read_image
 from dlka.ui import session, tools
 from dlka.ui.examples import examples
 from dlka.ui.figures import figure
 from dlka.ui.session import Settings
-
-pytest.importorskip("mcp", reason="the extra mcp is not installed")
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
 
 
 def ask(server, *questions):
@@ -33,7 +32,8 @@ def ask(server, *questions):
             offered = (await client.list_tools()).tools
             return offered, [await client.call_tool(name, arguments) for name, arguments in questions]
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as pool:  # in this thread the browser of other tests has a loop of its own
+        return pool.submit(asyncio.run, run()).result()
 
 
 def numbers(answer):
