@@ -18,6 +18,7 @@ START = "start"  # the model word of a start that is itself trained first
 CONTROL = "control"
 # The ending of a model word -> `offsets` of its recipe.
 VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none"}
+FITTED = "-fitted"  # before that ending: replaced blocks are first fitted to the stock ones, by fit_epochs of `own`
 
 
 @dataclass(frozen=True)
@@ -202,16 +203,18 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
 
 
 def split(model: str) -> tuple[str, str]:
-    """Placement and offsets of a model word: "neck-rigid" -> ("neck", "none"). Stock and starts are controls."""
+    """Placement and offsets of a model word: "neck-fitted-rigid" -> ("neck", "none"). Stock and starts are controls."""
     ending = next((e for e in VARIANTS if e and model.endswith(e)), "")
-    placement = model.removesuffix(ending)
+    placement = model.removesuffix(ending).removesuffix(FITTED)
     return (CONTROL if placement in (STOCK, START) else placement), VARIANTS[ending]
 
 
 def rigid_twin(model: str) -> str | None:
     """The word of the same model without offsets, or None where the model deforms nothing itself."""
     placement, offsets = split(model)
-    return None if placement == CONTROL or offsets == "none" else f"{placement}-rigid"
+    if placement == CONTROL or offsets == "none":
+        return None
+    return f"{placement}{FITTED if FITTED in model else ''}-rigid"
 
 
 def choose(all_steps: Sequence[Step], pattern: str | None) -> list[Step]:
