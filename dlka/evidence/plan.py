@@ -107,12 +107,16 @@ PLAN: tuple[Experiment, ...] = (
     # net's last convolution sums over 25 to 49 times fewer inputs: the same rate moves taps less.
     Experiment(
         "hit-uav",
-        models=(*TWINS, "head", "neck", "neck-head"),
+        models=(*TWINS, "head", "neck", "neck-fitted", "neck-fitted-rigid", "neck-head"),
         seeds=(0, 1, 2),
         settings={**WIDE, "lr": 2e-3, "copied_lr": 2e-4, "offset_lr": 2e-3},
-        own={"residual-separable": {"offset_lr": 1e-2}},
+        own={
+            "residual-separable": {"offset_lr": 1e-2},
+            **dict.fromkeys(("neck-fitted", "neck-fitted-rigid"), {"fit_epochs": 4}),
+        },
         start="hit-uav/control-s0",
-        causes=("residual", "head"),
+        one_seed=("neck-fitted", "neck-fitted-rigid"),
+        causes=("residual", "head", "neck-fitted"),
         chosen="that there is a second recipe follows from what the first one gave on these pictures. It was set after "
         "hit-uav-long had been measured there: the backbone stays as it is because of that, and offsets learn twice as "
         "fast, those of the separable net ten times, because they had moved little; nothing was changed after its own "
@@ -134,16 +138,21 @@ PLAN: tuple[Experiment, ...] = (
     ),
     Experiment(
         "coco-mini",
-        models=(CONTROL, "neck", "residual", "residual-separable", "head", "head-rigid"),
+        models=(CONTROL, "neck", "neck-fitted", "residual", "residual-separable", "head", "head-rigid"),
         seeds=(0, 1),
         settings={
             **{"size": 640, "crop": 384, "epochs": 2, "batch": 8, "bfloat16": True},
             **{"teacher": STOCK, "unlabelled": "natural-pool"},
         },
-        # What the replaced convolutions knew has to be learned anew.
-        own={"neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3}, "residual-separable": {"offset_lr": 5e-3}},
-        one_seed=("neck", "residual", "residual-separable"),
-        causes=("neck", "residual", "head"),
+        # What the replaced convolutions knew has to be learned anew, from labels and the teacher's last maps, or from
+        # what each of them gave.
+        own={
+            "neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3},
+            "neck-fitted": {"fit_epochs": 6, "epochs": 4, "lr": 5e-4},
+            "residual-separable": {"offset_lr": 5e-3},
+        },
+        one_seed=("neck", "neck-fitted", "residual", "residual-separable"),
+        causes=("neck", "neck-fitted", "residual", "head"),
         stock=True,
         chosen="that the neck trains longer than the others follows from an earlier neck, trained for two epochs, that "
         "was measured on these pictures and stood far below stock; that the separable offsets learn faster, from an "

@@ -81,7 +81,7 @@ class _StockMaps(nn.Module):
         self.net = build_model("control", model.yaml["scale"], len(model.names))
         transfer(self.net, start[0], model.names, start[1])
         self.net.model = self.net.model[: max(rows) + 1]
-        self.net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.net.fuse(verbose=False).eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         for row in rows:
             self.net.model[row].register_forward_hook(self._keep(row))
