@@ -112,7 +112,7 @@ PLAN: tuple[Experiment, ...] = (
         settings={**WIDE, "lr": 2e-3, "copied_lr": 2e-4, "offset_lr": 2e-3},
         own={
             "residual-separable": {"offset_lr": 1e-2},
-            **dict.fromkeys(("neck-fitted", "neck-fitted-rigid"), {"fit_epochs": 4}),
+            **{word: {"fit_epochs": 3, "lr": 5e-4} for word in ("neck-fitted", "neck-fitted-rigid")},
         },
         start="hit-uav/control-s0",
         one_seed=("neck-fitted", "neck-fitted-rigid"),
@@ -148,7 +148,7 @@ PLAN: tuple[Experiment, ...] = (
         # what each of them gave.
         own={
             "neck": {"epochs": 14, "batch": 16, "lr": 1.5e-3},
-            "neck-fitted": {"fit_epochs": 6, "epochs": 4, "lr": 5e-4},
+            "neck-fitted": {"fit_epochs": 5, "epochs": 3, "lr": 5e-4},
             "residual-separable": {"offset_lr": 5e-3},
         },
         one_seed=("neck", "neck-fitted", "residual", "residual-separable"),

@@ -41,12 +41,15 @@ def fit_blocks(
     recipe.fit_epochs passes, at its fit_lr and offset_lr, which fall to zero on half a cosine. report: gets a line
     a pass. Returns a row a pass: the block's name ("model.15") -> its mean relative error, the squared distance to what
     the stock block gave over that map's variance: 0 is the stock block, 1 is as good as its mean. Nothing outside
-    these blocks changes; their batch norms see batches, as they will later.
+    these blocks changes; their batch norms see batches, as they will later. Frozen blocks are fitted, too, and are
+    frozen again.
     """
     blocks = {row: module for row, module in enumerate(model.model) if isinstance(module, C2f_DLKA)}
     device = next(model.parameters()).device
     stock = _StockMaps(model, start, blocks).to(device)
     fitted = nn.ModuleList(blocks.values()).train()
+    frozen = [parameter for parameter in fitted.parameters() if not parameter.requires_grad]
+    fitted.requires_grad_(True)
     fields = OffsetFields(fitted)
     optimizer = build_optimizer(fitted, replace(recipe, lr=recipe.fit_lr), (), DECAY)
     whole = steps * recipe.fit_epochs
@@ -70,6 +73,8 @@ def fit_blocks(
         report(f"fit {number}/{recipe.fit_epochs}  relative error  {errors_told}")
     fields.remove()
     optimizer.zero_grad()
+    for parameter in frozen:
+        parameter.requires_grad_(False)
     return rows
 
 

@@ -82,35 +82,34 @@ def test_offsets_learn_and_nothing_outside_of_the_blocks_changes(fitted):
     assert all(p.grad is None for p in after.parameters())
 
 
-def test_the_rigid_twin_is_fitted_too(pictures):
+def test_the_rigid_twin_is_fitted_too_and_frozen_blocks_are(pictures):
     recipe = Recipe("neck", "data", offsets="none", fit_epochs=2)
-    model = from_stock("neck", "none")
+    model = from_stock("neck", "none").requires_grad_(False)
     begun = relative_errors(model, pictures)
     fit_blocks(model, read_start("control"), lambda: iter([pictures] * 20), 20, recipe, lambda line: None)
     ended = relative_errors(model, pictures)
     assert all(ended[row] < 0.8 * begun[row] for row in ROWS), (begun, ended)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_a_run_fits_before_its_first_epoch_and_averages_from_there(squares, tmp_path, monkeypatch, capsys):
     """A learning rate of zero afterwards leaves the fitted weights, which only rounding moves."""
     kept = {}
 
-    def spy(model, *args):
-        rows = fit_blocks(model, *args)
-        kept.update({name: value.clone() for name, value in model.state_dict().items()})
-        return rows
+    def begun(trainer):
+        ours, averaged = trainer.net.state_dict(), trainer.ema.ema.state_dict()
+        kept.update({name: value.clone() for name, value in ours.items()})
+        assert all(torch.equal(value, averaged[name]) for name, value in ours.items())
 
-    monkeypatch.setattr(recipe_trainer, "fit_blocks", spy)
+    monkeypatch.setattr(recipe_trainer.RecipeTrainer, "_count", begun)
     rates = {"lr": 0.0, "copied_lr": 0.0, "offset_lr": 0.0}
     recipe = Recipe("neck", str(squares), epochs=1, size=64, batch=4, fit_epochs=3, bfloat16=True, **rates)
     fit(recipe, tmp_path / "o.safetensors", tmp_path / "run", "cpu")
     told = capsys.readouterr().out
     assert told.index("fit 1/3") < told.index("fit 3/3") < told.index("epoch 1/1")
-    shipped = load_model(tmp_path / "o.safetensors")[0].state_dict()
-    start = from_stock("neck").state_dict()
     name = "model.15.m.0.cv2.proj_2.weight"  # zero at the start
-    assert not start[name].any()
     assert kept[name].abs().max() > 1e-3
+    shipped = load_model(tmp_path / "o.safetensors")[0].state_dict()
     torch.testing.assert_close(shipped[name], kept[name], rtol=1e-2, atol=1e-4)
 
 
