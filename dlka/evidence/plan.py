@@ -224,17 +224,20 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
 
 def split(model: str) -> tuple[str, str]:
     """Placement and offsets of a model word: "neck-fitted-rigid" -> ("neck", "none"). Stock and starts are controls."""
-    ending = next((e for e in VARIANTS if e and model.endswith(e)), "")
-    placement = model.removesuffix(ending).removesuffix(FITTED)
-    return (CONTROL if placement in (STOCK, START) else placement), VARIANTS[ending]
+    placement = family(model).removesuffix(FITTED)
+    offsets = VARIANTS[model.removeprefix(family(model))]
+    return (CONTROL if placement in (STOCK, START) else placement), offsets
+
+
+def family(model: str) -> str:
+    """What a model shares with its variants of offsets: "neck-fitted-rigid" -> "neck-fitted"."""
+    return model.removesuffix(next((ending for ending in VARIANTS if ending and model.endswith(ending)), ""))
 
 
 def rigid_twin(model: str) -> str | None:
     """The word of the same model without offsets, or None where the model deforms nothing itself."""
     placement, offsets = split(model)
-    if placement == CONTROL or offsets == "none":
-        return None
-    return f"{placement}{FITTED if FITTED in model else ''}-rigid"
+    return None if placement == CONTROL or offsets == "none" else f"{family(model)}-rigid"
 
 
 def choose(all_steps: Sequence[Step], pattern: str | None) -> list[Step]:

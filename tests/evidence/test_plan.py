@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.evidence.plan import PLAN, STOCK, Experiment, choose, rigid_twin, split, steps
+from dlka.evidence.plan import PLAN, STOCK, Experiment, choose, family, rigid_twin, split, steps
 from dlka.models.build import OFFSETS, PLACEMENTS
 
 SMALL = (
@@ -63,6 +63,7 @@ def test_model_words():
     assert split("head") == ("head", "dense")
     assert split("stock") == split("start") == split("control") == ("control", "dense")
     assert rigid_twin("neck-separable") == rigid_twin("neck") == "neck-rigid"
+    assert family("neck-fitted-rigid") == family("neck-fitted") == "neck-fitted"
     assert split("neck-fitted") == ("neck", "dense")
     assert split("neck-fitted-rigid") == ("neck", "none")
     assert rigid_twin("neck-fitted") == "neck-fitted-rigid"
