@@ -34,6 +34,8 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "offset_lr": (float, "learning rate of the offset convolutions (default: 0.0003)"),
     "offset_warmup": (float, "epochs until offsets learn at that rate, the first half not at all (default: 0.0)"),
     "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
+    "fit_epochs": (int, "passes before them in which replaced blocks learn to do what stock's did (default: 0)"),
+    "fit_lr": (float, "learning rate of these passes (default: 0.008)"),
     "frozen": (int, "layers from the input that stay as they are (default: 10)"),
     "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
     "bfloat16": (bool, "convolutions in mixed precision"),

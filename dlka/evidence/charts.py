@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dlka.evidence.collect import Collection, trained_alike
 from dlka.evidence.deltas import Delta, Model, difference
 from dlka.evidence.latency import Latency
-from dlka.evidence.plan import CONTROL, rigid_twin, split
+from dlka.evidence.plan import CONTROL, family, rigid_twin, split
 from dlka.evidence.sentences import best_of
 from dlka.evidence.sizes import Recall, recall, recall_gain, size_bins
 from dlka.render.forest import Estimate, Group, Row, forest
@@ -44,12 +44,12 @@ def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[F
 def _group(data: str, models: Mapping[str, Model]) -> Group:
     rows, before = [], ""
     for word, model in models.items():
-        placement, offsets = split(word)
+        name, (_, offsets) = family(word), split(word)
         deltas = [difference(model, models[CONTROL], measure) for measure in ("AP", "AP_S")]
         if word == CONTROL or not any(deltas):
             continue
-        first, before = placement != before, placement
-        label = f"{placement} {VARIANT[offsets]}".strip() if first else VARIANT[offsets]
+        first, before = name != before, name
+        label = f"{name} {VARIANT[offsets]}".strip() if first else VARIANT[offsets]
         rows.append(Row(label, offsets, [_estimate(d) if d else None for d in deltas], first))
     run = models[CONTROL].runs[0]
     return Group(f"{data}: {run.pictures} pictures, {run.objects:,} objects", rows)
@@ -65,8 +65,8 @@ def _candidates(models: Mapping[str, Model], latency: Latency | None) -> list[Ca
         ratio, gain = latency.ratio(word) if latency else None, model.mean("AP")
         if ratio is not None and gain is not None:
             low, high = model.spread("AP") or (gain, gain)
-            placement, offsets = split(word)
-            found.append(Candidate(placement, "" if word == CONTROL else offsets, ratio, gain, low, high))
+            offsets = "" if word == CONTROL else split(word)[1]
+            found.append(Candidate(family(word), offsets, ratio, gain, low, high))
     return found
 
 

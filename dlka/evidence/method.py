@@ -28,9 +28,11 @@ def reading() -> str:
         "them all, and COCO leaves the class out of its mean: with 80 classes on 119 pictures intervals are lopsided. "
         "The rigid twin has the same large kernels without "
         "offsets: a gain that it shares is not deformation's. The D-LKA models with separable offsets are compared to "
-        "the same twin. Recall is the share of objects that a detection of their class with a score of 0.25 or more "
-        "overlaps by half; its bands, and those of its differences, take objects as independent, although those of one "
-        "picture are easy or hard together, and are rather too narrow."
+        "the same twin. In a fitted model the blocks in the place of stock ones first learned, without labels, to give "
+        "what those gave (fit_epochs passes over the pictures), before the epochs. Recall is the share of objects that "
+        "a detection of their class with a score of 0.25 or more overlaps by half; its bands, and those of its "
+        "differences, take objects as independent, although those of one picture are easy or hard together, and are "
+        "rather too narrow."
     )
 
 

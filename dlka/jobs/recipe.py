@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dlka.models.build import OFFSETS, PLACEMENTS, SCALES
+from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, replaces_blocks
 
 LAYERS = 22  # of stock YOLOv8 before its detection head
 LARGEST = 4096  # pixels
@@ -28,6 +28,8 @@ class Recipe:
     every weight moves taps by whole cells at once. offset_warmup: epochs after which the offset convolutions learn at
     their full rate: for the first half of them not at all, then ever faster (see `warmed_up`).
     offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
+    fit_epochs: passes over the pictures, before the epochs, in which blocks that replace stock ones learn to do what
+    those did (see block_fit.py), and fit_lr the learning rate of that; offsets learn at offset_lr there, too.
     frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and pseudo_confidence:
     how the teacher labels pictures that have no labels. size: the longer side of a picture in pixels when it is read;
     crop: of which a square of so many pixels goes into the model, somewhere else each time, or None for all of it.
@@ -55,6 +57,8 @@ class Recipe:
     offset_lr: float = 3e-4
     offset_warmup: float = 0.0
     offset_mean: float = 1.0
+    fit_epochs: int = 0
+    fit_lr: float = 8e-3
     frozen: int = 10
     mosaic: float = 0.0
     bfloat16: bool = False
@@ -77,7 +81,10 @@ def check_recipe(recipe: Recipe) -> None:
         raise TrainingRefused(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
     limits = {
         **dict.fromkeys(("epochs", "batch"), (1, math.inf)),
-        **dict.fromkeys(("lr", "copied_lr", "offset_lr", "offset_mean", "patience"), (0, math.inf)),
+        **dict.fromkeys(("fit_epochs", "patience"), (0, math.inf)),
+        **dict.fromkeys(
+            ("lr", "copied_lr", "offset_lr", "offset_mean", "fit_epochs", "fit_lr", "patience"), (0, math.inf)
+        ),
         **dict.fromkeys(("mosaic", "pseudo_confidence"), (0, 1)),
         **{"offset_warmup": (0, recipe.epochs), "frozen": (0, LAYERS), "seed": (0, 2**31)},
     }
@@ -86,6 +93,12 @@ def check_recipe(recipe: Recipe) -> None:
         if not (math.isfinite(value) and low <= value <= high):
             until = f" to {high}" if math.isfinite(high) else " or more"
             raise TrainingRefused(f"{name}: expected {low}{until}, got {value}.")
+    if recipe.fit_epochs and not replaces_blocks(recipe.placement):
+        fitting = ", ".join(filter(replaces_blocks, PLACEMENTS))
+        raise TrainingRefused(
+            f"fit_epochs: {recipe.placement} replaces no block of stock YOLOv8 that could be fitted to it; "
+            f"leave it at 0, or take one of {fitting}."
+        )
     if recipe.unlabelled and not recipe.teacher:
         raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
 

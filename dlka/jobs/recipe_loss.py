@@ -15,6 +15,26 @@ PARTS = ("soft_cls", "soft_box", "feature", "offset_mean")
 SOFT_WEIGHT = 2.0
 
 
+class OffsetFields:
+    """The offset fields that a model's passes give out, and how alike their offsets are everywhere."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._fields: list[torch.Tensor] = []
+        nets = [module for module in model.modules() if isinstance(module, OffsetConv2d)]
+        self._hooks = [n.register_forward_hook(lambda module, inputs, out: self._fields.append(out)) for n in nets]
+
+    def alike(self) -> torch.Tensor:
+        """Squared mean over cells and pictures of each tap's dy and dx, summed over the fields since the last call."""
+        fields, self._fields = self._fields, []
+        means = [field.mean((0, 2, 3)).square().mean() for field in fields]
+        return torch.stack(means).sum() if means else torch.zeros(())
+
+    def remove(self) -> None:
+        """Look at no further pass."""
+        for hook in self._hooks:
+            hook.remove()
+
+
 class RecipeLoss:
     """Sum of YOLOv8's loss on labels and of
 
@@ -33,14 +53,11 @@ class RecipeLoss:
         self.teacher = teacher
         self.offset_mean_weight = offset_mean_weight
         self.feature_weight = 1.0
-        self._fields: list[torch.Tensor] = []
-        for module in model.modules():
-            if isinstance(module, OffsetConv2d):
-                module.register_forward_hook(lambda module, inputs, output: self._fields.append(output))
+        self.fields = OffsetFields(model)
 
     def __call__(self, preds: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Losses times the batch size, as the trainer wants them, and their parts for the log."""
-        fields, self._fields = self._fields, []
+        alike = self.fields.alike()
         loss, items = self.labels(preds, batch)
         student = self.labels.parse_output(preds)
         zero = loss.new_zeros(())
@@ -48,9 +65,7 @@ class RecipeLoss:
         if student["scores"].requires_grad:  # else the trainer is validating
             if self.teacher is not None:
                 parts |= self._soft(student, batch["img"])
-            if fields:
-                alike = torch.stack([field.mean((0, 2, 3)).square().mean() for field in fields]).sum()
-                parts["offset_mean"] = self.offset_mean_weight * alike
+            parts["offset_mean"] = zero + self.offset_mean_weight * alike
         extra = torch.stack(list(parts.values()))
         return torch.cat([loss, extra * len(batch["img"])]), {**items, **{k: v.detach() for k, v in parts.items()}}
 

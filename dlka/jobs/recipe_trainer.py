@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.utils import DEFAULT_CFG, LOGGER, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
+from dlka.jobs.block_fit import fit_blocks
 from dlka.jobs.mixed_precision import use_bfloat16
 from dlka.jobs.recipe import warmed_up
 from dlka.jobs.recipe_loss import RecipeLoss
@@ -162,17 +164,32 @@ class RecipeTrainer(DLKATrainer):
         net, teacher = self.net, self.teacher
         if teacher is not None:
             teacher.to(self.device)
-        self.loss_function = RecipeLoss(net, teacher, self.recipe.offset_mean)
-        net.criterion = self.loss_function  # type: ignore[assignment]
         if self.device.type == "cpu":
             net.to(memory_format=torch.channels_last)
         if self.recipe.bfloat16:
             for model in (net, teacher):
                 if model is not None:
                     use_bfloat16(model, self.device.type)
+        if self.recipe.fit_epochs and not self.resumed:
+            self._fit_blocks()
+        self.loss_function = RecipeLoss(net, teacher, self.recipe.offset_mean)
+        net.criterion = self.loss_function  # type: ignore[assignment]
         if self.resumed:
             restore_random(self, self.resumed)
             self.resumed = None
+
+    def _fit_blocks(self) -> None:
+        """Replaced blocks as the stock ones, as far as they can be, and so in the averaged weights. It is over before
+        there is a state: a run that is killed in it begins anew."""
+        net: Any = self.net
+        assert self.start is not None
+        fit_blocks(net, self.start, self._pictures, len(self.train_loader), self.recipe)
+        self.ema.ema.load_state_dict(net.state_dict())
+
+    def _pictures(self) -> Iterator[torch.Tensor]:
+        """One pass over the training pictures, drawn and augmented as an epoch's are."""
+        for batch in self.train_loader:
+            yield self.preprocess_batch(batch)["img"]
 
     def _count(self) -> None:
         """Batches by the epoch: it may be the first after a kill, or be begun again with smaller batches."""

@@ -94,6 +94,10 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
         raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
     check_recipe(recipe)
     where = training_device(device, recipe.batch)
+    if recipe.fit_epochs and "," in where:
+        raise TrainingRefused(
+            f"fit_epochs: blocks are fitted on one device, got --device {device}; give one GPU, or 0."
+        )
     data = read_dataset(Path(recipe.data))
     checked = check_dataset(data)
     pool = pictures_of([Path(recipe.unlabelled)]) if recipe.unlabelled else []

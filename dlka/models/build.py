@@ -67,6 +67,11 @@ def placement_of(name: str | Path) -> str | None:
     return None if path.exists() else names.get(path.name)
 
 
+def replaces_blocks(placement: str) -> bool:
+    """Whether a placement takes D-LKA blocks in the place of stock ones, whose weights are then lost in part."""
+    return any(row[2] == "C2f_DLKA" for row in model_config(placement)["head"])
+
+
 class DLKAModel(DetectionModel):
     """An Ultralytics detection model whose yaml may have D-LKA rows: C2f_DLKA, deformable_LKA_Attention, DetectDLKA.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.evidence.plan import PLAN, STOCK, Experiment, choose, rigid_twin, split, steps
+from dlka.evidence.plan import PLAN, STOCK, Experiment, choose, family, rigid_twin, split, steps
 from dlka.models.build import OFFSETS, PLACEMENTS
 
 SMALL = (
@@ -52,6 +52,7 @@ def test_the_plan_is_what_it_should_be():
         placement, offsets = split(step.model)
         assert placement in PLACEMENTS
         assert offsets in OFFSETS
+        assert bool(step.recipe and step.recipe.fit_epochs) == ("fitted" in step.model), step.id
         start = step.recipe.start if step.recipe else STOCK
         assert start == STOCK or start in {before.id for before in found[: found.index(step)]}, step.id
     assert {len(part.seeds) for part in PLAN if part.name in ("hit-uav", "hit-uav-wide")} == {3}
@@ -62,7 +63,11 @@ def test_model_words():
     assert split("head") == ("head", "dense")
     assert split("stock") == split("start") == split("control") == ("control", "dense")
     assert rigid_twin("neck-separable") == rigid_twin("neck") == "neck-rigid"
-    assert rigid_twin("neck-rigid") is None
+    assert family("neck-fitted-rigid") == family("neck-fitted") == "neck-fitted"
+    assert split("neck-fitted") == ("neck", "dense")
+    assert split("neck-fitted-rigid") == ("neck", "none")
+    assert rigid_twin("neck-fitted") == "neck-fitted-rigid"
+    assert rigid_twin("neck-rigid") is rigid_twin("neck-fitted-rigid") is None
     assert rigid_twin("control") is None
 
 

@@ -131,7 +131,7 @@ def test_the_command(work, tmp_path, capsys):
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(WEIGHTS) & set(SHIPPED)
     told = capsys.readouterr().out.splitlines()
     assert len(told) == len(SHIPPED)
-    assert "neck: left out: there is no stored run coco-mini/neck-s0." in told
+    assert "neck: left out: there is no stored run coco-mini/neck-fitted-s0." in told
     assert main([*flags, str(tmp_path)]) == 1
     assert main([*flags, str(work), "--rerun"]) == 2
     assert "--rerun: expected without --ship" in capsys.readouterr().err

@@ -96,6 +96,26 @@ def test_before_the_first_epoch_it_begins_at_its_start(whole, recipe, tmp_path, 
     assert same_weights(tmp_path / "o.safetensors", whole / "o.safetensors")
 
 
+@pytest.mark.parametrize(("batch", "again"), [(1, True), (3, False)])
+def test_blocks_are_fitted_once_or_all_over(squares, teacher_file, tmp_path, capsys, same_weights, batch, again):
+    """Killed in the first epoch the run begins anew, with the same fit; later it goes on from fitted weights."""
+    settings = {"epochs": 2, "fit_epochs": 1, "size": 64, "batch": 4, "mosaic": 0.5, "seed": 5}
+    recipe = Recipe("neck", str(squares), teacher=str(teacher_file), **settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name in ("whole", "killed"):
+            (tmp_path / name).mkdir()
+        fit(recipe, tmp_path / "whole/o.safetensors", tmp_path / "whole/run", "cpu")
+        kill(recipe, tmp_path / "killed", batch)
+        capsys.readouterr()
+        resume(tmp_path / "killed/run", "cpu", measure=False)
+    finally:
+        torch.set_num_threads(threads)
+    assert ("fit 1/1" in capsys.readouterr().out) == again
+    assert same_weights(tmp_path / "killed/o.safetensors", tmp_path / "whole/o.safetensors")
+
+
 def test_after_the_last_epoch_only_the_file_is_written(whole, recipe, tmp_path, monkeypatch, same_weights):
     from dlka.jobs import train
 
