@@ -28,12 +28,10 @@ from dlka.ui.bench_visitor import Visitor
 from dlka.ui.examples import examples
 
 START = "from dlka.ui.app import serve; serve(port={port})"
-# What is measured -> a control of a tab, and the values that it is moved to. What is told of a box at once, not what
-# takes gradients, which comes after it.
+# What is measured -> a control of a tab, and the values that it is moved to.
 CONTROLS: dict[str, tuple[str, list[Any]]] = {
     "overlay": ("Overlay", ["Flow colours", "Magnitude"]),
-    "what if": ("Strength", [0.5, -1, 2, 1.5]),
-    "box": ("Box", ["dlka 0", "baseline 0"]),
+    "what if": ("what-if-strength", [0.5, -1, 2, 1.5]),
     "adapt": ("adapt-shrink", [0.9, 0.7, 0.5]),
 }
 PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list

@@ -71,6 +71,7 @@ def _parts(first: Any) -> dict[str, float]:
     compare, offsets, attention, numbers = (
         import_module(f"dlka.ui.tab_{name}") for name in ("compare", "offsets", "attention", "numbers")
     )
+    boxes, box_page = import_module("dlka.ui.boxes"), import_module("dlka.ui.box_page")
     png = import_module("dlka.render").png
     least: dict[str, float] = {}
 
@@ -89,6 +90,10 @@ def _parts(first: Any) -> dict[str, float]:
         timed("drawing Offsets", offsets.values, look, point, *overlay)
         timed("drawing Attention", attention.values, look, point, block, pictures.REDUCTIONS[0], 0, attention.OPACITY)
         timed("drawing Numbers", numbers.values, look, point)
+        if listed := boxes.listed(look):
+            traces = timed("a box: where it comes from", boxes.find, look, listed[0][1])
+            timed("a box: cells and samples drawn", box_page.cells_part, look, traces)
+            timed("a box: gradients of both models", box_page.evidence_part, look, traces)
         drawn = [*pictures.both_boxes(look), pictures.sample_panels(look, point).to_array()]
         drawn.append(pictures.marked_overlay(look, point, stage, overlay[1], 0, *overlay[2:]).to_array())
         drawn.append(pictures.gate_overlay(look, block, pictures.REDUCTIONS[0], 0, attention.OPACITY).to_array())
