@@ -10,24 +10,23 @@ import base64
 import hashlib
 import io
 import json
-import platform
 from dataclasses import asdict, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-import dlka
 from dlka import render
 from dlka.images import read_image
 from dlka.inference.arithmetic import arithmetic
+from dlka.models.adopt import sha256
 from dlka.models.catalog import find
 from dlka.ui.examples import examples
 from dlka.ui.figures import Figure
 from dlka.ui.session import Look, Refused, Settings
-from dlka.ui.source import Source, sha256_of, source_of
+from dlka.ui.source import Source, source_of
+from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"
 LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only the sums
@@ -141,18 +140,12 @@ def pixels_sha256(image: np.ndarray) -> str:
 
 def weights(model: str) -> dict[str, str]:
     """A model's id and the SHA-256 of its weights file."""
-    return {"id": model, "sha256": sha256_of(find(model))}
+    return {"id": model, "sha256": sha256(find(model))}
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of this package and of what computes and draws."""
-    found = {"python": platform.python_version(), "dlka": dlka.__version__}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "none"
-    return found
+    """Of what computes and draws."""
+    return versions_of(PACKAGES)
 
 
 def _picture(look: Look) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from dlka.models.adopt import sha256
 from dlka.ui.examples import examples
 
 
@@ -21,16 +21,11 @@ class Source:
 
 def source_of(path: str | Path) -> Source:
     """What a picture's file is, whatever it is called: an example is known by its bytes."""
-    digest = sha256_of(path)
+    digest = sha256(path)
     return Source(Path(path).name, digest, _labels().get(digest))
-
-
-def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _labels() -> dict[str, str]:
     """SHA-256 of every example's file -> its label."""
-    return {sha256_of(path): label for label, path in examples().items()}
+    return {sha256(path): label for label, path in examples().items()}
