@@ -6,7 +6,6 @@ A caption takes the same arguments as the figure of its kind in ui/figures.py, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -97,11 +96,6 @@ CAPTIONS: dict[str, Callable[..., str]] = {
     "reads": reads,
     "attention": attention,
 }
-
-
-def caption(look: Look, kind: str, arguments: dict[str, Any]) -> str:
-    """The caption of a figure of a look."""
-    return CAPTIONS[kind](look, **arguments)
 
 
 def _length(cells: float, pixels: float) -> str:

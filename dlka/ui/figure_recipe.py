@@ -23,7 +23,7 @@ from dlka.inference.arithmetic import arithmetic
 from dlka.models.adopt import sha256
 from dlka.models.catalog import find
 from dlka.ui.examples import examples
-from dlka.ui.figures import Figure
+from dlka.ui.figure_type import Figure
 from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.source import Source, source_of
 from dlka.versions import versions as versions_of

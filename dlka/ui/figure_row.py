@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from dlka.inference.predictor import PredictionFailed
 from dlka.ui import files
-from dlka.ui.captions import caption
 from dlka.ui.figure_recipe import WRITERS, recipe_of
-from dlka.ui.figures import figure
+from dlka.ui.figures import caption, figure
 from dlka.ui.session import Look, Refused, recall
 from dlka.ui.toolkit import gr
 

@@ -7,7 +7,6 @@ kind and arguments, and so it can be drawn again anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, get_type_hints
 
@@ -15,22 +14,12 @@ import numpy as np
 
 from dlka import render
 from dlka.inference.receptive_field import BLOCK
-from dlka.render import Paper
 from dlka.types import Detections
 from dlka.ui import captions, pictures, session
+from dlka.ui.figure_type import Arrays, Figure
 from dlka.ui.session import Look, Refused
 
 SIDES = ("dlka", "baseline")
-Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing; its caption, a sentence or two with the key numbers; arrays: the numbers behind it by name."""
-
-    paper: Paper
-    caption: str
-    arrays: Arrays
 
 
 def figure(look: Look, kind: str, arguments: dict[str, Any]) -> Figure:
@@ -39,6 +28,11 @@ def figure(look: Look, kind: str, arguments: dict[str, Any]) -> Figure:
         raise Refused(f"Figure: expected one of {', '.join(KINDS)}; got {kind!r:.60}.")
     _check(kind, arguments)
     return KINDS[kind](look, **arguments)
+
+
+def caption(look: Look, kind: str, arguments: dict[str, Any]) -> str:
+    """What a figure shows and its key numbers; nothing is drawn."""
+    return CAPTIONS[kind](look, **arguments)
 
 
 def boxes(look: Look, side: str) -> Figure:
@@ -145,6 +139,7 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "attention": attention,
     "receptive field": receptive_field,
 }
+CAPTIONS: dict[str, Callable[..., str]] = {**captions.CAPTIONS}
 
 
 def _check(kind: str, arguments: dict[str, Any]) -> None:

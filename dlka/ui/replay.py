@@ -21,7 +21,8 @@ from dlka.ui.figure_recipe import (
     versions,
     weights,
 )
-from dlka.ui.figures import Figure, figure
+from dlka.ui.figure_type import Figure
+from dlka.ui.figures import figure
 
 
 @dataclass(frozen=True)

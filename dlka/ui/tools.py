@@ -19,7 +19,8 @@ from dlka.images import read_image
 from dlka.ui import files, tables
 from dlka.ui.api import DEFAULT, sentences
 from dlka.ui.examples import examples
-from dlka.ui.figures import Figure, figure
+from dlka.ui.figure_type import Figure
+from dlka.ui.figures import figure
 from dlka.ui.models import partner
 from dlka.ui.session import Look, Refused, Settings, look
 from dlka.ui.source import source_of

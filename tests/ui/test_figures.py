@@ -10,7 +10,7 @@ import pytest
 
 from dlka import render
 from dlka.images import read_image
-from dlka.ui import captions, figures, session
+from dlka.ui import figures, session
 from dlka.ui.examples import examples
 from dlka.ui.figure_row import take_figure
 from dlka.ui.session import Refused, Settings
@@ -42,7 +42,7 @@ def test_every_kind_can_be_taken(look, kind):
     assert made.arrays
     assert "Bus stop" in made.caption
     assert kind == "boxes" or "offsets x 1.5" in made.caption
-    assert kind == "receptive field" or made.caption == captions.caption(look, kind, EVERY[kind])
+    assert kind == "receptive field" or made.caption == figures.caption(look, kind, EVERY[kind])
     root = ElementTree.fromstring(made.paper.to_svg(made.caption))
     assert root.find(f"{SVG}desc").text == made.caption
     assert made.paper.to_pdf(made.caption).startswith(b"%PDF")
