@@ -60,6 +60,12 @@ def headline(seen: Followed) -> str:
 
 
 def _sentence(name: str, side: str, fate: Fates, count: int) -> str:
+    keeps, more = fate_words(fate, count)
+    return f'<b style="color:var(--{side})">{name} {keeps}</b>, {more}.'
+
+
+def fate_words(fate: Fates, count: int) -> tuple[str, str]:
+    """What a model keeps of its `count` objects, and what else becomes of them."""
     more = [f"loses {len(fate.lost)}"] if count else []
     more.append(f"finds {len(fate.new)} new")
     if fate.renamed:
@@ -67,39 +73,35 @@ def _sentence(name: str, side: str, fate: Fates, count: int) -> str:
     if fate.gone:
         more.append(f"{len(fate.gone)} left the picture")
     keeps = f"keeps {len(fate.kept)} of {count}" if count else "had found nothing"
-    return f'<b style="color:var(--{side})">{name} {keeps}</b>, {", ".join(more)}.'
+    return keeps, ", ".join(more)
 
 
-def boxes(seen: Followed) -> tuple[Canvas, Canvas]:
-    """(baseline, D-LKA): the changed picture with each model's boxes, and dotted what it lost."""
-
-    def draw(found: Detections, old: Detections, fate: Fates, colour: str, title: str) -> Canvas:
-        lost = [(fate.expected[i], int(old.classes[i])) for i in fate.lost]
-        chosen = seen.box if seen.inside else None
-        return render.draw_followed(
-            seen.after.image, found, seen.after.names, colour, title, new=set(fate.new), lost=lost, chosen=chosen
-        )
-
-    before, after, how = seen.before, seen.after, told_change(seen.change)
-    return (
-        draw(
-            after.baseline.detections,
-            before.baseline.detections,
-            seen.baseline,
-            palette.BASELINE,
-            f"Baseline: {after.settings.baseline}, {how}",
-        ),
-        draw(
-            after.dlka.detections,
-            before.dlka.detections,
-            seen.dlka,
-            palette.DLKA,
-            f"D-LKA: {after.settings.dlka}, {how}",
-        ),
+def boxes(seen: Followed, side: str) -> Canvas:
+    """The changed picture with the boxes of "dlka" or "baseline", and dotted what it lost."""
+    before, after = detections(seen, side)
+    fate: Fates = getattr(seen, side)
+    name, colour = {"baseline": ("Baseline", palette.BASELINE), "dlka": ("D-LKA", palette.DLKA)}[side]
+    return render.draw_followed(
+        seen.after.image,
+        after,
+        seen.after.names,
+        colour,
+        f"{name}: {getattr(seen.after.settings, side)}, {told_change(seen.change)}",
+        new=set(fate.new),
+        lost=[(fate.expected[i], int(before.classes[i])) for i in fate.lost],
+        chosen=seen.box if seen.inside else None,
     )
 
 
-def _sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
+def detections(seen: Followed, side: str) -> tuple[Detections, Detections]:
+    """What "dlka" or "baseline" found before and after."""
+    before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
+    return before, after
+
+
+def sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
+    """A stage at the chosen place, before and after."""
+
     def side(look: Look, point: tuple[float, float], box: np.ndarray | None) -> Seen:
         return Seen(look.image, look.capture(stage), look.dlka.letterbox, point, box)
 
@@ -109,12 +111,12 @@ def _sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
 
 def samples(seen: Followed, stage: str) -> Paper | None:
     """Where a stage reads at the chosen place, before and after; None once that place has left the picture."""
-    return render.draw_before_after(*_sides(seen, stage)) if seen.inside else None
+    return render.draw_before_after(*sides(seen, stage)) if seen.inside else None
 
 
 def sample_table(seen: Followed, stage: str) -> str:
     """The same in numbers."""
-    before, after = _sides(seen, stage)
+    before, after = sides(seen, stage)
     rows: list[list[Any]] = []
     told = before_after.numbers(before, after if seen.inside else None)
     if seen.target is not None:
@@ -132,7 +134,7 @@ def object_table(seen: Followed) -> str:
     """What became of every object of either model; sizes are those of the picture as it is, of new ones as found."""
     rows: list[list[str]] = []
     for name, side, fate in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
-        before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
+        before, after = detections(seen, side)
         known: list[tuple[int, int | None, str]] = []
         known += [(i, j, "kept") for i, j in fate.kept]
         known += [(i, j, "renamed") for i, j in fate.renamed]

@@ -24,6 +24,7 @@ EFFECTS = (
     ("Deformation", DEFORMED, RIGID_LKA),
     ("Resolution", SLICED, BASELINE),
 )
+START = {with_it: without for _, with_it, without in EFFECTS}
 
 
 @dataclass(frozen=True)
@@ -60,35 +61,36 @@ def four_ways(key: str) -> FourWays:
     return FourWays(dict(zip(NAMES, found)), sliced.slices, sliced.fired)
 
 
-def drawings(look: Look, ways: FourWays) -> list[Canvas]:
-    """A picture each, in the order of NAMES; from the second on as the difference to what the effect starts from."""
-    first = draw_boxes(
-        look.image, ways.found[BASELINE], look.names, COLOURS[BASELINE], f"1. Baseline: {look.settings.baseline}"
-    )
-    out = [first]
-    titles = (
-        f"2. Rigid LKA: {look.settings.dlka} with offsets at zero, against 1",
-        f"3. D-LKA: {look.settings.dlka} as learned, against 2",
-        f"4. The baseline in {len(ways.slices)} slices, against 1",
-    )
-    for title, (_, after, before) in zip(titles, EFFECTS):
-        pairs = ways.effect(after, before)
-        sides = Sides(before, after, COLOURS[before], COLOURS[after])
-        given = (look.image, ways.found[before], ways.found[after], pairs, look.names, title, sides)
-        out.append(draw_sliced(*given, ways.slices, ways.fired) if after == SLICED else draw_change(*given))
-    return out
+def title(look: Look, ways: FourWays, way: str) -> str:
+    """What a way is, and which one it is compared with."""
+    return {
+        BASELINE: f"1. Baseline: {look.settings.baseline}",
+        RIGID_LKA: f"2. Rigid LKA: {look.settings.dlka} with offsets at zero, against 1",
+        DEFORMED: f"3. D-LKA: {look.settings.dlka} as learned, against 2",
+        SLICED: f"4. The baseline in {len(ways.slices)} slices, against 1",
+    }[way]
+
+
+def drawing(look: Look, ways: FourWays, way: str) -> Canvas:
+    """The picture of one way; of all but the first as the difference to what its effect starts from."""
+    found, said = ways.found[way], title(look, ways, way)
+    before = START.get(way)
+    if before is None:
+        return draw_boxes(look.image, found, look.names, COLOURS[way], said)
+    sides = Sides(before, way, COLOURS[before], COLOURS[way])
+    given = (look.image, ways.found[before], found, ways.effect(way, before), look.names, said, sides)
+    return draw_sliced(*given, ways.slices, ways.fired) if way == SLICED else draw_change(*given)
 
 
 def rows(ways: FourWays) -> list[list[object]]:
     """One row a way, under COLUMNS."""
-    start = {with_it: without for _, with_it, without in EFFECTS}
     out: list[list[object]] = []
     for number, name in enumerate(NAMES, 1):
         sizes = [size_of(float(area)) for area in ways.found[name].areas]
         row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
-        if name in start:
-            pairs = ways.effect(name, start[name])
-            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), start[name]]
+        if name in START:
+            pairs = ways.effect(name, START[name])
+            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), START[name]]
         else:
             row += ["-", "-", "-"]
         out.append(row)

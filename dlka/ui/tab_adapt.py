@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from dlka.render import Paper
 from dlka.render.chart import chart_svg
 from dlka.transforms import Change
-from dlka.ui import adapt, adapt_curve, adapt_shown, files, words
+from dlka.ui import adapt, adapt_curve, adapt_shown, figure_row, files, words
+from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.told import told
@@ -20,7 +22,7 @@ NAME = "Adapt"
 GIVEN: tuple[str, ...] = ()
 SHOWN: tuple[str, ...] = ()
 SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields of Change
-SEEN = ("headline", "boxes", "objects", "samples", "numbers")  # what shows a changed picture
+SEEN = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
 CURVE = ("told", "chart", "rows")  # what shows the curve
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 LOOKS: dict[str, Any] = {**QUIET, "concurrency_id": "models", "concurrency_limit": 1}
@@ -54,6 +56,7 @@ def build(first: Look) -> dict[str, Any]:
                 tab["samples"] = gr.HTML(elem_id="adapt-samples")
             with gr.Column(scale=2, min_width=320):
                 tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
+        tab["figures"] = figure_row.build(first, [])
         gr.Markdown(words.ADAPT, elem_classes="quiet")
         gr.Markdown("### Score against size")
         with gr.Row():
@@ -136,15 +139,29 @@ def _drawn(
 ) -> list[Any]:
     """Values of SEEN for a changed picture; given: by SLIDERS."""
     seen = told(_follow, look, point, number, given)
-    pair = "".join(_image(canvas, f"{side}.png") for side, canvas in zip(("baseline", "dlka"), adapt_shown.boxes(seen)))
+    pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.png") for side in ("baseline", "dlka"))
+    figures = figure_row.value(look, _figures(seen, number, stage))
     shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
     if stage is None:
-        return [*shown, f"<p>{words.NO_STAGES}</p>", ""]
+        return [*shown, f"<p>{words.NO_STAGES}</p>", "", figures]
     paper = told(adapt_shown.samples, seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
     if paper is not None:
         samples = f'<div class="adapt-one">{_image(paper, "samples.png")}</div>'
-    return [*shown, samples, adapt_shown.sample_table(seen, stage)]
+    return [*shown, samples, adapt_shown.sample_table(seen, stage), figures]
+
+
+def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> list[Shown]:
+    """Those that are seen; in a recipe objects are counted from 1, as in the list."""
+    chosen = {"number": None if number is None else number + 1, **asdict(seen.change)}
+    shown = [
+        Shown(f"Boxes of {name}", "adapted", {"side": side, **chosen})
+        for side, name in (("baseline", "the baseline"), ("dlka", "D-LKA"))
+    ]
+    if stage is not None and seen.inside:
+        x, y = seen.point_before if number is None else (None, None)
+        shown.append(Shown("Samples", "adapted samples", {"stage": stage, "x": x, "y": y, **chosen}))
+    return shown
 
 
 def _follow(look: Look, point: tuple[float, float], number: int | None, given: tuple[float, ...]) -> adapt.Followed:

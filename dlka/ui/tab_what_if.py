@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka import palette, render
+from dlka import render
 from dlka.inference import interventions as kinds
-from dlka.ui import files, four_ways, tables, words
+from dlka.ui import figure_row, files, four_ways, tables, words
 from dlka.ui.described import described
 from dlka.ui.examples import examples
+from dlka.ui.figure_row import Shown
+from dlka.ui.figures_changes import STAGES
 from dlka.ui.inputs import picture_input
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.told import told
 from dlka.ui.toolkit import gr
-from dlka.ui.what_if import HIGH, KINDS, LOW, WhatIf, asked, what_if
-from dlka.ui.what_if_words import COLUMNS, headline, object_rows, title
+from dlka.ui.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
+from dlka.ui.what_if_shown import DIFFERENCE, LEFT, RIGHT, drawing
+from dlka.ui.what_if_words import COLUMNS, headline, object_rows
 
 NAME = "What if"
 GIVEN = ("stages",)
-SHOWN = ("stages", "apart")
+SHOWN = ("stages", "apart", "apart_figures")
 VIEWS = ("Difference", "Swipe", "Side by side")
 SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
-SEEN = ("headline", "flat", "swipe", "objects")
+SEEN = ("headline", "flat", "swipe", "objects", "figures")
 # What a button puts the controls to: kind, strength.
 PRESETS: dict[str, tuple[str, float]] = {
     "As learned": (kinds.LEARNED, 1.0),
@@ -53,11 +56,13 @@ def build(first: Look) -> dict[str, Any]:
                     max_height=700,
                     elem_classes="drawing",
                 )
+        tab["figures"] = figure_row.build(first, [])
         with gr.Accordion("All objects", open=False):
             tab["objects"] = gr.HTML(elem_id="what-if-objects")
         gr.Markdown(words.WHAT_IF, elem_classes="quiet")
         tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
         tab["apart"] = gr.HTML(elem_id="four-ways")
+        tab["apart_figures"] = figure_row.build(first, [])
         gr.Markdown(words.FOUR_WAYS, elem_classes="quiet")
     return tab
 
@@ -91,7 +96,7 @@ def _controls(first: Look) -> dict[str, Any]:
 def values(look: Look, point: tuple[float, float], stages: list[str]) -> list[Any]:
     """Updates of what SHOWN names, after a new look: ticks stay where the model has these stages."""
     labels = look.stage_labels
-    return [gr.update(choices=labels, value=[label for label in labels if label in stages]), ""]
+    return [gr.update(choices=labels, value=[label for label in labels if label in stages]), "", "[]"]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -129,7 +134,12 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         queue=False,
     )
     tab["ask"].click(
-        _apart, shared.key, tab["apart"], api_visibility="private", concurrency_id="models", concurrency_limit=1
+        _apart,
+        shared.key,
+        [tab["apart"], tab["apart_figures"]],
+        api_visibility="private",
+        concurrency_id="models",
+        concurrency_limit=1,
     )
 
 
@@ -155,25 +165,20 @@ def _draw(
     look = told(recall, key)
     change = told(asked, look, kind, strength, stages, seed, other or str(examples()[example]))
     seen = told(what_if, look, change)
-    return [headline(look, seen), *_view(look, seen, view), tables.table(COLUMNS, object_rows(look, seen))]
+    shown = _figures(change, example, other, view)
+    said = headline(look, seen)
+    if not shown:
+        said += f'<p class="quiet">{words.NO_RECIPE}</p>'
+    objects = tables.table(COLUMNS, object_rows(look, seen))
+    return [said, *_view(look, seen, view), objects, figure_row.value(look, shown)]
 
 
 def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
     """The flat picture and the swipe slider; one of them is seen."""
-    what = title(seen.change, look)
-    if view == "Difference":
-        drawn = render.draw_change(
-            look.image,
-            seen.learned,
-            seen.changed,
-            seen.pairs,
-            look.names,
-            f"{look.settings.dlka}. {what}",
-            lost=seen.lost,
-        )
+    if view == VIEWS[0]:
+        drawn = drawing(look, seen, DIFFERENCE)
         return [gr.update(value=described(drawn, "what-if.png"), visible=True), gr.update(visible=False)]
-    left = render.draw_boxes(look.image, seen.learned, look.names, palette.DLKA, f"Learned: {look.settings.dlka}")
-    right = render.draw_boxes(look.image, seen.changed, look.names, palette.WHAT_IF, f"Changed. {what}")
+    left, right = drawing(look, seen, LEFT), drawing(look, seen, RIGHT)
     if view == "Side by side":
         both = f'<div class="four-ways">{described(left, "learned.png")}{described(right, "changed.png")}</div>'
         return [gr.update(value=both, visible=True), gr.update(visible=False)]
@@ -182,12 +187,28 @@ def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
     return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
 
 
-def _apart(key: str) -> str:
-    """The four ways as HTML: sentence, table, pictures."""
+def _figures(change: Change, example: str, other: str | None, view: str) -> list[Shown]:
+    """What can be taken along: nothing with the offsets of a visitor's picture, which no recipe brings."""
+    if change.kind == kinds.GIVEN and other:
+        return []
+    done = {
+        "kind": change.kind,
+        "strength": change.strength,
+        "stages": STAGES.join(change.stages),
+        "seed": change.seed,
+        "example": example if change.kind == kinds.GIVEN else "",
+    }
+    pictures = (DIFFERENCE,) if view == VIEWS[0] else (LEFT, RIGHT)
+    return [Shown(picture.capitalize(), "what if", {"picture": picture, **done}) for picture in pictures]
+
+
+def _apart(key: str) -> tuple[str, str]:
+    """The four ways as HTML: sentence, table, pictures; and their figures."""
     look, ways = told(recall, key), told(four_ways.four_ways, key)
     drawn = "".join(
-        described(canvas, f"{name.replace(' ', '-')}.png")
-        for name, canvas in zip(four_ways.NAMES, four_ways.drawings(look, ways))
+        described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.png") for way in four_ways.NAMES
     )
     table = tables.table(four_ways.COLUMNS, four_ways.rows(ways))
-    return f'<p class="four-told">{four_ways.sentence(ways)}</p>{table}<div class="four-ways">{drawn}</div>'
+    shown = [Shown(way, "four ways", {"way": way}) for way in four_ways.NAMES]
+    said = f'<p class="four-told">{four_ways.sentence(ways)}</p>{table}<div class="four-ways">{drawn}</div>'
+    return said, figure_row.value(look, shown)

@@ -14,7 +14,7 @@ import numpy as np
 from dlka.compare import box_iou, compare
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
-from dlka.inference.predictor import load_predictor
+from dlka.inference.predictor import Prediction, load_predictor
 from dlka.types import Comparison, Detections
 from dlka.ui.session import Look, Refused, class_ids, recall
 
@@ -112,10 +112,18 @@ def detections(look: Look, change: Change) -> Detections:
     return Detections(faint.boxes[:n], faint.scores[:n], faint.classes[:n], faint.levels[:n], faint.cells[:n])
 
 
+def offsets_used(look: Look, change: Change) -> dict[str, np.ndarray]:
+    """The offsets [2K, H, W] that a changed model samples by, by the labels of its stages: the model runs once more."""
+    return dict(zip(look.stage_labels, (capture.offset for capture in _predict(look, change).captures)))
+
+
 @lru_cache(maxsize=128)
 def _faint(key: str, change: Change) -> Detections:
     """Everything that a changed model finds down to the score FLOOR, or to the look's confidence if that is less."""
-    look = recall(key)
+    return _predict(recall(key), change).detections
+
+
+def _predict(look: Look, change: Change) -> Prediction:
     settings, predictor = look.settings, load_predictor(look.settings.dlka)[0]
     return predictor.predict(
         look.image,
@@ -124,7 +132,7 @@ def _faint(key: str, change: Change) -> Detections:
         size=settings.size,
         classes=class_ids(settings.classes, look.names),
         intervention=_intervention(look, change),
-    ).detections
+    )
 
 
 def _intervention(look: Look, change: Change) -> Intervention:

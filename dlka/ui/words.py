@@ -25,6 +25,9 @@ freezes the offsets that the model predicts elsewhere. **Gate off** takes the wh
 learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its
 place then, under the least confidence, stands in *All objects*."""
 
+NO_RECIPE = """The offsets are those of a picture of your own, which no recipe could bring along: to take this figure,
+choose an example for them."""
+
 FOUR_WAYS = """Each panel is compared with the one that it differs from in one thing. 2 has the same weights as 3, which
 learned together with their offsets: it shows the large kernel without them, not what a rigid model would have learned.
 4 sees every slice at the input size of the whole picture, so that objects get more pixels; large ones may come in

@@ -57,7 +57,7 @@ def test_the_chosen_place_goes_through_the_matrix(look):
     height, width = size
     hull = map_boxes(seen.target.box, matrix(change, size)).clip(0, [width, height, width, height])
     np.testing.assert_allclose(seen.box, hull)
-    samples = adapt_shown._sides(seen, look.stage_labels[0])[1]
+    samples = adapt_shown.sides(seen, look.stage_labels[0])[1]
     assert samples.point == seen.point
     assert samples.image is seen.after.image is not look.image
 
@@ -72,7 +72,7 @@ def test_headline_and_table_count_the_same(look):
     assert f"loses {len(fate.lost)}, finds {len(fate.new)} new" in text
     assert table.count("<td>lost</td>") == len(fate.lost) + len(seen.baseline.lost)
     assert table.count("<td>new</td>") == len(fate.new) + len(seen.baseline.new)
-    legends = [canvas.legend_text for canvas in adapt_shown.boxes(seen)]
+    legends = [adapt_shown.boxes(seen, side).legend_text for side in ("baseline", "dlka")]
     assert f"lost {len(fate.lost)}: where it must be" in legends[1]
     assert "0.3 x the size, 0.5 x the brightness" in legends[0]
 
@@ -91,8 +91,8 @@ def test_an_object_that_leaves_the_picture_is_told(look):
 def test_numbers_of_samples_are_those_of_the_offsets(look):
     seen = adapt.follow(look, Change(shrink=0.5), 0, (0, 0))
     label = look.stage_labels[0]
-    side = adapt_shown._sides(seen, label)[1]
-    told = dict(before_after.numbers(*adapt_shown._sides(seen, label)))
+    side = adapt_shown.sides(seen, label)[1]
+    told = dict(before_after.numbers(*adapt_shown.sides(seen, label)))
     row, column = before_after.reads_at([side.capture], side.point, side.letterbox).cell
     dy, dx = side.capture.offset[0::2, row, column], side.capture.offset[1::2, row, column]
     px = side.capture.stage.stride / side.letterbox.scale_xy
