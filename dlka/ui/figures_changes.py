@@ -167,8 +167,8 @@ def changed_samples_caption(
     moved, wide = ([f"{rounded(of(read))} px" for read in reads] for of in (before_after.moved, _spread))
     how = adapt_shown.told_change(seen.change)
     return (
-        f"Where {stage} reads at {where}, {subject(look)}, before and after the picture is changed ({how}): taps moved by "
-        f"{moved[0]} and {moved[1]} on average, samples spread by {wide[0]} and {wide[1]}."
+        f"Where {stage} reads at {where}, {subject(look)}, before and after the picture is changed ({how}): taps moved "
+        f"by {moved[0]} and {moved[1]} on average, samples spread by {wide[0]} and {wide[1]}."
     )
 
 
