@@ -15,7 +15,7 @@ import numpy as np
 from dlka import render
 from dlka.inference.receptive_field import BLOCK
 from dlka.types import Detections
-from dlka.ui import captions, pictures, session
+from dlka.ui import captions, figures_boxes, pictures, session
 from dlka.ui.figure_type import Arrays, Figure
 from dlka.ui.session import Look, Refused
 
@@ -138,8 +138,9 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "reads": reads,
     "attention": attention,
     "receptive field": receptive_field,
+    **figures_boxes.KINDS,
 }
-CAPTIONS: dict[str, Callable[..., str]] = {**captions.CAPTIONS}
+CAPTIONS: dict[str, Callable[..., str]] = {**captions.CAPTIONS, **figures_boxes.CAPTIONS}
 
 
 def _check(kind: str, arguments: dict[str, Any]) -> None:
