@@ -68,9 +68,10 @@ def evidence_caption(look: Look, box: str, side: str, of: str) -> str:
     maps, i = _maps(look, box, side, of)
     trace = maps.traces[i]
     part = share_inside(maps.values[i], maps.strides[i], prediction(look, side).letterbox, trace.box)
-    where = f"{_cell(trace)} of {SIDES[side]}" + ("" if trace.found else ", which has no box there")
+    where = f"{_cell(trace)} of {'D-LKA' if side == 'dlka' else 'the baseline'}"
+    where += "" if trace.found else ", which has no box there"
     return (
-        f"{'LayerCAM' if of == 'layercam' else 'Gradient on the picture'} of the class {look.names[trace.number]} at "
+        f"{'LayerCAM' if of == 'layercam' else 'Gradient on the picture'}, class {look.names[trace.number]} at "
         f"{where}, {_both(look)}: logit {maps.logits[i]:+.2f}; {'nothing' if part is None else f'{part:.0%}'} of it is "
         f"inside the box; the scale of both models ends at {number(maps.largest)} {box_evidence.UNIT}."
     )
@@ -157,7 +158,7 @@ def _traced(trace: Trace) -> Arrays:
 
 def _sampled(seen: BoxSamples, box: np.ndarray) -> Arrays:
     """cell [2]; samples [n, 2] and regular [m, 2], (x, y) in pixels of the picture; inside [n] and zero [n] bool;
-    share, spread [2]: learned, regular; the affine shape."""
+    lost [1]: paths that are not among them; share, spread [2]: learned, regular; the parts of KernelShape."""
     reads = seen.reads
     shape = {name: np.atleast_1d(value) for name, value in asdict(seen.shape).items()}
     return {
@@ -166,6 +167,7 @@ def _sampled(seen: BoxSamples, box: np.ndarray) -> Arrays:
         "regular": reads.regular,
         "inside": inside(reads.samples, box[None]) & ~reads.zero,
         "zero": reads.zero,
+        "lost": np.array([reads.lost]),
         "share": np.array([seen.share, seen.regular_share]),
         "spread": np.array([seen.spread, seen.regular_spread]),
         **shape,

@@ -69,7 +69,10 @@ def corners(made):
 
 
 def on_sheet(canvas, points):
-    return (points - (canvas.view.left, canvas.view.top)) * canvas.scale + (canvas.left, 0)
+    """Points (x, y) of the picture; sheets have whole numbers of pixels, so that both axes differ by a hair."""
+    left, top, right, bottom = canvas.view
+    scale = np.array([canvas.picture_width / (right - left), canvas.picture_height / (bottom - top)])
+    return (points - (left, top)) * scale + (canvas.left, 0)
 
 
 def distance(places, point):
