@@ -15,7 +15,7 @@ import pytest
 from dlka.compare import compare
 from dlka.images import read_image
 from dlka.types import Detections
-from dlka.ui import box_field, boxes, figure_recipe, figures, figures_boxes, session, tab_boxes
+from dlka.ui import box_evidence, box_field, boxes, figure_recipe, figures, figures_boxes, session, tab_boxes
 from dlka.ui.examples import examples
 from dlka.ui.figures import figure
 from dlka.ui.session import Refused, Settings
@@ -127,6 +127,17 @@ def test_arrays_are_the_numbers_of_the_tab(look, drawn):
     assert density["samples"].sum() < density["regular"].sum()
     assert f"{len(boxes.listed(look))} boxes" in drawn[5].caption
     assert sum(len(v) for name, v in spread.items() if name.endswith("composed/side")) == len(boxes.listed(look))
+
+
+def test_one_scale_for_both_models_whichever_depends_more(look):
+    larger = set()
+    for name in [name for _, name in boxes.listed(look) if name.startswith("dlka")]:
+        for kind in box_evidence.KINDS:
+            maps = box_evidence.maps(look, boxes.find(look, name), kind)
+            ends = [float(values.max()) for values in maps.values]
+            assert maps.largest == max(ends)
+            larger.add(int(np.argmax(ends)))
+    assert larger == {0, 1}, "the picture has both"
 
 
 def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
