@@ -49,6 +49,29 @@ def png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def pixels(figure: Figure) -> np.ndarray:
+    """[h, w, 3] uint8: a figure at its own resolution."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
+
+
+def svg(figure: Figure, title: str, caption: str = "") -> bytes:
+    """A figure as an SVG file. caption: its description (desc)."""
+    out = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Title": title})
+    described = f"</title>\n <desc>{escape(caption)}</desc>".encode()
+    return out.getvalue().replace(b"</title>", described, 1) if caption else out.getvalue()
+
+
+def pdf(figure: Figure, title: str, caption: str = "") -> bytes:
+    """A figure as a PDF file of one page. caption: the document's subject."""
+    out = io.BytesIO()
+    told = {"Title": title, "Subject": caption, "CreationDate": None}
+    FigureCanvasPdf(figure).print_pdf(out, metadata=told)
+    return out.getvalue()
+
+
 class Paper:
     """A white sheet: picture panels on top, a legend strip below that grows as rows are added.
 
@@ -116,9 +139,7 @@ class Paper:
 
     def to_array(self) -> np.ndarray:
         """[h, w, 3] uint8, w = width, h = picture_height + strip_height."""
-        canvas = FigureCanvasAgg(self.figure)
-        canvas.draw()
-        return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
+        return pixels(self.figure)
 
     def to_png(self) -> bytes:
         """The same pixels as a PNG file."""
@@ -126,17 +147,11 @@ class Paper:
 
     def to_svg(self, caption: str = "") -> bytes:
         """An SVG file: photographs as pixels; points, arrows and text as vectors. caption: its description (desc)."""
-        out = io.BytesIO()
-        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Title": self._title})
-        described = f"</title>\n <desc>{escape(caption)}</desc>".encode()
-        return out.getvalue().replace(b"</title>", described, 1) if caption else out.getvalue()
+        return svg(self.figure, self._title, caption)
 
     def to_pdf(self, caption: str = "") -> bytes:
         """A PDF file of one page, like to_svg. caption: the document's subject."""
-        out = io.BytesIO()
-        told = {"Title": self._title, "Subject": caption, "CreationDate": None}
-        FigureCanvasPdf(self.figure).print_pdf(out, metadata=told)
-        return out.getvalue()
+        return pdf(self.figure, self._title, caption)
 
     def save(self, path: str | Path, caption: str = "") -> None:
         """Write it to a file that ends in .png, .svg or .pdf. Raises ValueError for another ending."""

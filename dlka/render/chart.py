@@ -7,9 +7,11 @@ PHONE of them wide: on a screen of that width the type is as large as the palett
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -17,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlka import palette
-from dlka.render.canvas import PHONE
+from dlka.render.canvas import PHONE, pdf, pixels, svg
 
 SHARPNESS = 3  # pixels of a PNG to a point
 MARKS = {"dense": "o", "separable": "D", "none": "s"}  # by offsets: told apart without colours too
@@ -102,3 +104,27 @@ def chart_svg(figure: Figure, title: str) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "dlka"}):  # otherwise the ids in it are random
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Title": title})
     return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A sheet that is handed out as Paper is. title: what stands in its files for those who cannot see it."""
+
+    figure: Figure
+    title: str
+
+    def to_array(self) -> np.ndarray:
+        """[h, w, 3] uint8, SHARPNESS pixels to a point."""
+        return pixels(self.figure)
+
+    def to_png(self) -> bytes:
+        """The same pixels as a PNG file."""
+        return chart_png(self.figure)
+
+    def to_svg(self, caption: str = "") -> bytes:
+        """An SVG file. caption: its description (desc)."""
+        return svg(self.figure, self.title, caption)
+
+    def to_pdf(self, caption: str = "") -> bytes:
+        """A PDF file of one page. caption: the document's subject."""
+        return pdf(self.figure, self.title, caption)

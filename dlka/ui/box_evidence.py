@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,54 @@ from dlka.inference.receptive_field import BLOCK
 from dlka.render import box_cells, legend
 from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
 from dlka.render.geometry import cell_squares, pixels_per_cell
+from dlka.render.picture import View
 from dlka.ui.box_figures import COLOURS, LINES
 from dlka.ui.boxes import SIDES, Trace, gradients, prediction
 from dlka.ui.session import Look
 
 EVIDENCE_COLUMNS = ["what the class depends on", *(f"{title[0].upper()}{title[1:]}" for title in SIDES.values())]
+KINDS = {
+    "layercam": ("LayerCAM of", "before the head"),
+    "gradient": ("gradient of", "on the picture, sum of |gradient|"),
+}
+UNIT = "logits"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One kind of evidence about an object, D-LKA first, then the baseline.
+
+    kind: one of KINDS; values [H, W] on cells of `strides` letterboxed pixels; logits of the class at the cells;
+    largest: the end of the scale, and view: the window, both shared
+    """
+
+    kind: str
+    traces: tuple[Trace, ...]
+    values: tuple[np.ndarray, ...]
+    strides: tuple[int, ...]
+    logits: tuple[float, ...]
+    largest: float
+    view: View
+
+
+def maps(look: Look, traces: Sequence[Trace], kind: str) -> Maps:
+    """What the class of an object depends on in both models, ready to be drawn."""
+    traces = tuple(sorted(traces, key=lambda t: list(SIDES).index(t.side)))
+    seen = [gradients(look.key, t.side, t.level, t.cell, t.number) for t in traces]
+    values = tuple(g.cam if kind == "layercam" else g.field for g in seen)
+    strides = tuple(2**t.level if kind == "layercam" else BLOCK for t in traces)
+    largest = max(float(v.max()) for v in values) or 1.0
+    edges = [lively_edges(v, s, look.dlka.letterbox) for v, s in zip(values, strides)]
+    view = box_cells.close_view([*(t.box for t in traces), *(e for e in edges if e is not None)], look.image)
+    return Maps(kind, traces, values, strides, tuple(g.logit for g in seen), largest, view)
+
+
+def picture(look: Look, of: Maps, side: str) -> render.Canvas:
+    """The map of one model over the picture."""
+    i = list(SIDES).index(side)
+    shown = _evidence(look, of.traces[i], *KINDS[of.kind], of.values[i], of.strides[i])
+    letterbox = prediction(look, side).letterbox
+    return evidence_overlay(look.image, shown, letterbox, of.largest, UNIT, of.view, width=720)
 
 
 def evidence(look: Look, traces: Sequence[Trace]) -> tuple[list[render.Canvas], list[list[Any]]]:
@@ -26,19 +70,7 @@ def evidence(look: Look, traces: Sequence[Trace]) -> tuple[list[render.Canvas], 
     """
     traces = sorted(traces, key=lambda t: list(SIDES).index(t.side))
     seen = [gradients(look.key, t.side, t.level, t.cell, t.number) for t in traces]
-    kinds = (
-        ("LayerCAM of", "before the head", [g.cam for g in seen], [2**t.level for t in traces]),
-        ("gradient of", "on the picture, sum of |gradient|", [g.field for g in seen], [BLOCK] * 2),
-    )
-    drawn = []
-    for kind, of_what, maps, strides in kinds:
-        largest = max(float(values.max()) for values in maps) or 1.0
-        edges = [lively_edges(v, s, look.dlka.letterbox) for v, s in zip(maps, strides)]
-        view = box_cells.close_view([*(t.box for t in traces), *(e for e in edges if e is not None)], look.image)
-        for trace, values, stride in zip(traces, maps, strides):
-            of = _evidence(look, trace, kind, of_what, values, stride)
-            letterbox = prediction(look, trace.side).letterbox
-            drawn.append(evidence_overlay(look.image, of, letterbox, largest, "logits", view, width=720))
+    drawn = [picture(look, of, side) for of in (maps(look, traces, kind) for kind in KINDS) for side in SIDES]
     rows = [
         ["class", *(look.names[t.number] for t in traces)],
         ["cell", *(t.where if t.found else f"{t.where}, not found" for t in traces)],

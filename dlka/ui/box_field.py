@@ -6,20 +6,22 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from dlka import render
 from dlka.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
 from dlka.render.box_samples import cell_spreads, inside, shares_inside
 from dlka.render.boxes import Outline, draw_outlines
+from dlka.render.chart import Chart
 from dlka.render.spread_chart import SpreadPoint, spread_chart
+from dlka.types import Capture
 from dlka.ui.box_figures import COLOURS, LINES, side_of
 from dlka.ui.boxes import SIDES, fields, listed, prediction
 from dlka.ui.session import Look, Refused, recall
 
 SHAPES_COLUMNS = ["stage", "shift cells", "zoom", "rotation °", "shear", "rest cells"]
 BOXES_COLUMNS = ["stage", "samples inside boxes", "grid inside boxes", "change", "zoom inside", "zoom elsewhere"]
+SPREAD = "Spread of samples against box size"
 SCALE = 1.0  # doublings, at the ends of the colours of every condensation map
 
 
@@ -28,14 +30,20 @@ def all_boxes(look: Look) -> np.ndarray:
     return np.concatenate([prediction(look, side).detections.boxes for side in SIDES])
 
 
-def condensation(look: Look, label: str) -> render.Canvas:
-    """Where all samples of a stage, or of a composed field, land against the regular grid, under the boxes."""
+def field(look: Look, label: str) -> list[Capture]:
+    """The one stage, or the two of a composed field, by its label. Raises Refused for one that is not there."""
     known = fields(look)
     if label not in known:
         raise Refused(
-            f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r}."
+            f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r:.60}."
         )
-    first, last = known[label][0], known[label][-1]
+    return known[label]
+
+
+def condensation(look: Look, label: str) -> render.Canvas:
+    """Where all samples of a stage, or of a composed field, land against the regular grid, under the boxes."""
+    captures = field(look, label)
+    first, last = captures[0], captures[-1]
     through = None if first is last else first
     canvas = render.density_overlay(look.image, last, look.dlka.letterbox, SCALE, through=through)
     outlines = [
@@ -119,11 +127,14 @@ def spread_points(look: Look) -> dict[str, list[SpreadPoint]]:
     return panels
 
 
-def chart(look: Look) -> tuple[Figure, str] | None:
+def chart(look: Look) -> tuple[Chart, str] | None:
     """Spread against box size over all boxes, and what it comes to in a sentence; None without boxes or stages."""
     panels = spread_points(look)
-    if not panels:
-        return None
+    return (Chart(spread_chart(panels), SPREAD), agreement(look, panels)) if panels else None
+
+
+def agreement(look: Look, panels: dict[str, list[SpreadPoint]]) -> str:
+    """What the spreads of all boxes come to, one sentence."""
     sentences = []
     for kind, points in panels.items():
         if len(points) > 2:
@@ -132,7 +143,7 @@ def chart(look: Look) -> tuple[Figure, str] | None:
     told = f"{len(listed(look))} boxes"
     if sentences:
         told += f"; correlation of log spread with log size: {'; '.join(sentences)}"
-    return spread_chart(panels), told + "."
+    return told + "."
 
 
 def _agreement(points: list[SpreadPoint], which: str) -> float:

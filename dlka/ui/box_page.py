@@ -6,7 +6,6 @@ import html
 from collections.abc import Sequence
 
 from dlka import render
-from dlka.render.chart import chart_png
 from dlka.ui import box_evidence, box_field, box_figures, files, words
 from dlka.ui.boxes import SIDES, Trace
 from dlka.ui.session import Look
@@ -80,9 +79,9 @@ def chart_part(look: Look) -> str:
     charted = box_field.chart(look)
     if charted is None:
         return ""
-    figure, sentence = charted
-    path = files.write(chart_png(figure), "spread.png")
-    text = f"Spread of samples against box size: {sentence}"
+    drawn, sentence = charted
+    path = files.picture(drawn, "spread.png")
+    text = f"{box_field.SPREAD}: {sentence}"
     return f'{_image(path, text)}<p class="quiet">{html.escape(text)}</p>'
 
 

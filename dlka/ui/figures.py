@@ -15,7 +15,7 @@ import numpy as np
 from dlka import render
 from dlka.inference.receptive_field import BLOCK
 from dlka.types import Detections
-from dlka.ui import captions, figures_changes, pictures, session
+from dlka.ui import captions, figures_boxes, figures_changes, pictures, session
 from dlka.ui.figure_type import Arrays, Figure
 from dlka.ui.session import Look, Refused
 
@@ -138,9 +138,14 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "reads": reads,
     "attention": attention,
     "receptive field": receptive_field,
+    **figures_boxes.KINDS,
     **figures_changes.KINDS,
 }
-CAPTIONS: dict[str, Callable[..., str]] = {**captions.CAPTIONS, **figures_changes.CAPTIONS}
+CAPTIONS: dict[str, Callable[..., str]] = {
+    **captions.CAPTIONS,
+    **figures_boxes.CAPTIONS,
+    **figures_changes.CAPTIONS,
+}
 
 
 def _check(kind: str, arguments: dict[str, Any]) -> None:

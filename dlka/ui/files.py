@@ -15,6 +15,7 @@ import numpy as np
 
 from dlka import render
 from dlka.ui import figure_recipe, pictures, tables
+from dlka.ui.figure_type import Drawing
 from dlka.ui.figures import figure
 from dlka.ui.session import Look
 
@@ -58,7 +59,7 @@ def address(path: str) -> str:
     return f"gradio_api/file={path}"
 
 
-def picture(paper: render.Paper | np.ndarray, name: str = "picture.png", kept: bool = False) -> str:
+def picture(paper: Drawing | np.ndarray, name: str = "picture.png", kept: bool = False) -> str:
     """A drawing, or pixels [H, W, 3] uint8, as a PNG file; kept: as in `write`."""
     return write(render.png(paper) if isinstance(paper, np.ndarray) else paper.to_png(), name, kept)
 

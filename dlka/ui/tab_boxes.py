@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import box_field, box_figures, box_page, boxes, files, words
+from dlka.ui import box_field, box_figures, box_page, boxes, figure_row, files, words
+from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.told import told
@@ -12,7 +13,7 @@ from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
 GIVEN: tuple[str, ...] = ()
-SHOWN = ("box", "picture", "cells", "evidence", "stage", "map", "chart", "tables")
+SHOWN = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "chart", "tables", "map_figures")
 MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "models", "concurrency_limit": 1}
 
 
@@ -35,6 +36,7 @@ def build(first: Look) -> dict[str, Any]:
                 cells = gr.HTML(elem_id="box-cells")
         gr.Markdown("## What its class depends on")
         evidence = gr.HTML(elem_id="box-evidence")
+        figures = figure_row.build(first, [])
         gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
         gr.Markdown("## Where all samples land")
         stage = gr.Radio([], label="Deform stage, or both of a block composed")
@@ -43,6 +45,7 @@ def build(first: Look) -> dict[str, Any]:
                 map_ = gr.HTML(elem_id="box-map")
             with gr.Column(scale=2, min_width=300):
                 chart = gr.HTML(elem_id="box-chart")
+        map_figures = figure_row.build(first, [])
         numbers = gr.HTML(elem_id="box-tables")
         gr.Markdown(words.CONDENSATION, elem_classes="quiet")
     return {
@@ -50,50 +53,53 @@ def build(first: Look) -> dict[str, Any]:
         "picture": picture,
         "cells": cells,
         "evidence": evidence,
+        "figures": figures,
         "stage": stage,
         "map": map_,
         "chart": chart,
         "tables": numbers,
+        "map_figures": map_figures,
     }
 
 
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
     """Updates of what SHOWN names: nothing of the last look stays; what is new is drawn when the tab is seen."""
-    return [gr.update(choices=[], value=None), None, "", "", gr.update(choices=[], value=None), "", "", ""]
+    unchosen = gr.update(choices=[], value=None)
+    return [unchosen, None, "", "", "[]", unchosen, "", "", "", "[]"]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """A box is chosen from the list or on the picture: cells and samples at once, then what needs gradients."""
     shown = [tab[n] for n in SHOWN]
-    about = [tab["picture"], tab["cells"]]
+    about = [tab["picture"], tab["cells"], tab["figures"]]
 
     def draw(key: str) -> list[Any]:
         return told(_draw, key)
 
     def choose(key: str, name: str | None) -> list[Any]:
-        return told(_about, told(recall, key), name) if name else [gr.skip(), gr.skip()]
+        return told(_about, told(recall, key), name) if name else [gr.skip() for _ in about]
 
     def click(key: str, event: gr.SelectData) -> list[Any]:
         look = told(recall, key)
         point = look.frame.pixel_of(*event.index)
         name = None if point is None else boxes.at_point(look, point)
-        return [name, *told(_about, look, name)] if name else [gr.skip(), gr.skip(), gr.skip()]
+        return [name, *told(_about, look, name)] if name else [gr.skip() for _ in (name, *about)]
 
-    def explain(key: str, name: str | None) -> str:
-        return told(_evidence, told(recall, key), name) if name else ""
+    def explain(key: str, name: str | None) -> list[Any]:
+        return told(_evidence, told(recall, key), name) if name else ["", "[]"]
 
-    def condense(key: str, label: str | None) -> str:
-        return told(box_page.condensation_part, told(recall, key), label)
+    def condense(key: str, label: str | None) -> list[str]:
+        return told(_map, told(recall, key), label)
 
     when_seen(shared, NAME, draw, [], shown)
     last: dict[str, Any] = {"trigger_mode": "always_last"}
     chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **MODELS, **last)
     clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **MODELS)
     for event in (chosen, clicked):
-        event.then(explain, [shared.key, tab["box"]], tab["evidence"], **MODELS, **last)
-    tab["stage"].input(
-        condense, [shared.key, tab["stage"]], tab["map"], api_visibility="private", show_progress="hidden", **last
-    )
+        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **MODELS, **last)
+    drawn = [tab["map"], tab["map_figures"]]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, **quiet, **last)
 
 
 def _draw(key: str) -> list[Any]:
@@ -102,27 +108,55 @@ def _draw(key: str) -> list[Any]:
     choices, stages = boxes.listed(look), list(box_field.fields(look))
     name = choices[0][1] if choices else None
     stage = stages[0] if stages else None
-    about, evidence = (_about(look, name), _evidence(look, name)) if name else (_nothing(look), "")
+    picture, cells, _ = _about(look, name) if name else _nothing(look)
+    evidence = _evidence(look, name) if name else ["", "[]"]
+    map_, map_figures = _map(look, stage)
     return [
         gr.update(choices=choices, value=name),
-        *about,
-        evidence,
+        picture,
+        cells,
+        *evidence,
         gr.update(choices=stages, value=stage),
-        box_page.condensation_part(look, stage),
+        map_,
         box_page.chart_part(look),
         box_page.tables_part(look),
+        map_figures,
     ]
 
 
 def _about(look: Look, name: str) -> list[Any]:
+    """Picture, cells and samples, and the figures of these two."""
     traces = boxes.find(look, name)
-    return [files.picture(box_figures.overview(look, traces), "boxes.png"), box_page.cells_part(look, traces)]
+    picture = files.picture(box_figures.overview(look, traces), "boxes.png")
+    return [picture, box_page.cells_part(look, traces), figure_row.value(look, _figures(look, name))]
 
 
 def _nothing(look: Look) -> list[Any]:
     sentence = box_figures.EMPTY.format(look.settings.confidence)
-    return [files.picture(box_figures.overview(look), "boxes.png"), f"<p>{sentence}</p>"]
+    return [files.picture(box_figures.overview(look), "boxes.png"), f"<p>{sentence}</p>", "[]"]
 
 
-def _evidence(look: Look, name: str) -> str:
-    return box_page.evidence_part(look, boxes.find(look, name))
+def _evidence(look: Look, name: str) -> list[Any]:
+    """What the class depends on, and all figures of the box."""
+    shown = _figures(look, name) + [
+        Shown(f"{title} of {model}", "box evidence", {"box": name, "side": side, "of": kind})
+        for kind, title in (("layercam", "LayerCAM"), ("gradient", "Gradient"))
+        for side, model in (("dlka", "D-LKA"), ("baseline", "the baseline"))
+    ]
+    return [box_page.evidence_part(look, boxes.find(look, name)), figure_row.value(look, shown)]
+
+
+def _figures(look: Look, name: str) -> list[Shown]:
+    """What can be taken of a box before its gradients are known."""
+    shown = [Shown("Cells behind the box", "box cells", {"box": name})]
+    if box_figures.samples_of(look, boxes.find(look, name)[0]):
+        shown.append(Shown("Samples behind the box", "box samples", {"box": name}))
+    return shown
+
+
+def _map(look: Look, stage: str | None) -> list[str]:
+    """The map of one stage or composed field, and what can be taken with it."""
+    shown = [] if stage is None else [Shown("Condensation map", "condensation", {"stage": stage})]
+    if stage is not None and boxes.listed(look):
+        shown.append(Shown(box_field.SPREAD, "spread", {}))
+    return [box_page.condensation_part(look, stage), figure_row.value(look, shown)]

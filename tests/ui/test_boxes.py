@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -144,12 +145,14 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 def test_no_box_at_all_is_drawn_and_told(image):
     nothing = session.look(image, Settings(size=SIZE, confidence=0.95))
-    box, picture, cells, evidence, stage, map_, chart, numbers = tab_boxes._draw(nothing.key)
+    box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None
     assert picture.endswith(".png")
     assert "Neither model has a box here: none scores above the confidence of 0.95." in cells
     assert evidence == chart == ""
+    assert figures == "[]"
+    assert [shown["kind"] for shown in json.loads(map_figures)] == ["condensation"]
     assert stage["value"] == "P3 5x5"
     assert "<img" in map_
     assert "0.00% do: +0.00 points" in numbers
@@ -160,13 +163,14 @@ def test_a_model_without_stages_keeps_cells_and_gradients(look):
     stock = replace(look, settings=replace(look.settings, dlka="control"), dlka=look.baseline)
     both = compare(look.baseline.detections, look.baseline.detections)
     stock = kept(replace(stock, comparison=both), f"{look.key} stock")
-    _, _, cells, evidence, stage, map_, chart, numbers = tab_boxes._draw(stock.key)
+    _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes._draw(stock.key)
     assert words.NO_STAGES in cells
     assert cells.count("<img") == 1
     assert evidence.count("<img") == 4
     assert stage["choices"] == []
     assert words.NO_STAGES in map_
     assert chart == numbers == ""
+    assert map_figures == "[]"
 
 
 def test_a_new_look_leaves_nothing_of_the_last_one(look):

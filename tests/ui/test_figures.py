@@ -26,6 +26,11 @@ EVERY = {
     "reads": {"view": "P3 composed", "row": 5, "column": 6},
     "attention": {"block": "P4", "reduction": "mean abs", "channel": 0, "opacity": 0.5},
     "receptive field": {"stage": "P4 5x5", "row": 3, "column": 4},
+    "box cells": {"box": "dlka 0"},
+    "box samples": {"box": "dlka 0"},
+    "box evidence": {"box": "dlka 0", "side": "dlka", "of": "layercam"},
+    "condensation": {"stage": "P4 composed"},
+    "spread": {},
 }
 SVG = "{http://www.w3.org/2000/svg}"
 
