@@ -18,7 +18,7 @@ from dlka.render import before_after, reads_at
 from dlka.render.legend import number as rounded
 from dlka.render.reads import Reads
 from dlka.types import KINDS as FOUND
-from dlka.types import SIZES, Comparison, Detections
+from dlka.types import Comparison, Detections
 from dlka.ui import adapt, adapt_shown, four_ways, what_if, what_if_shown
 from dlka.ui.captions import picture_name, subject
 from dlka.ui.examples import examples
@@ -241,6 +241,4 @@ def _paired(pairs: Comparison) -> Arrays:
 def _told(pairs: Comparison, before: str, after: str) -> str:
     """Counts of what became of the boxes; what a kind of pair is called, by FOUND."""
     called = ("both", "another class", f"only {after}", f"only {before}")
-    return ", ".join(
-        f"{name} {pairs.count(kind)} ({pairs.count(kind, SIZES[0])} small)" for name, kind in zip(called, FOUND)
-    )
+    return ", ".join(f"{name} {four_ways.count_boxes(pairs, kind)}" for name, kind in zip(called, FOUND))

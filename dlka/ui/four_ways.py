@@ -105,13 +105,13 @@ def sentence(ways: FourWays) -> str:
     for what, with_it, without in EFFECTS:
         pairs = ways.effect(with_it, without)
         numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
-        counted = [f"{_boxes(pairs, ONLY_DLKA)} new", f"{_boxes(pairs, ONLY_BASELINE)} gone"]
+        counted = [f"{count_boxes(pairs, ONLY_DLKA)} new", f"{count_boxes(pairs, ONLY_BASELINE)} gone"]
         change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
         parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
     return " ".join(parts)
 
 
-def _boxes(pairs: Comparison, kind: str) -> str:
+def count_boxes(pairs: Comparison, kind: str) -> str:
     """How many boxes are of a kind, and how many of them are small."""
     small = pairs.count(kind, "S")
     return f"{pairs.count(kind)} ({small} small)" if small else str(pairs.count(kind))

@@ -44,6 +44,7 @@ def test_sliders_presets_and_objects(tab):
     wait_for_picture(tab, old)
     assert tab.get_by_label("number input for Shrink").input_value() == "0.5"
     assert "0.5 x the size" in tab.locator("#adapt-boxes img").first.get_attribute("alt")
+    tab.locator(".take-caption:visible").filter(has_text="Bus stop, the picture 0.5 x the size").wait_for()
     tab.wait_for_timeout(300)
     assert len(asked) == 1, "a preset is asked once"
 

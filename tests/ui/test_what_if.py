@@ -187,8 +187,8 @@ def test_a_model_without_deform_stages_says_so(tmp_path, monkeypatch):
     look = session.look(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
     assert words.NO_STAGES in headline(look, what_if(look, Change(SHUFFLED)))
     assert headline(look, what_if(look, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
-    stages, apart = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"])
-    assert (stages["choices"], stages["value"], apart) == ([], [], "")
+    stages, apart, figures = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"])
+    assert (stages["choices"], stages["value"], apart, figures) == ([], [], "", "[]")
 
 
 def test_four_ways_tell_apart_what_they_say(crowd):
