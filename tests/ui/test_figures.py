@@ -10,7 +10,7 @@ import pytest
 
 from dlka import render
 from dlka.images import read_image
-from dlka.ui import figures, figures_changes, session
+from dlka.ui import figures, figures_boxes, figures_changes, session
 from dlka.ui.examples import examples
 from dlka.ui.figure_row import take_figure
 from dlka.ui.session import Refused, Settings
@@ -54,8 +54,7 @@ def test_every_kind_can_be_taken(look, kind):
 
 
 def test_kinds_are_all_tested():
-    elsewhere = {*figures_changes.KINDS}
-    assert set(EVERY) | elsewhere == set(figures.KINDS)
+    assert {*EVERY, *figures_boxes.KINDS, *figures_changes.KINDS} == set(figures.KINDS)
 
 
 def test_points_of_a_drawing_are_vectors(look):

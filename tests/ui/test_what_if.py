@@ -25,7 +25,7 @@ OTHER = str(examples()["Two people"])
 def crowd():
     """A look in which some boxes are lost without deformation."""
     image = read_image(examples()["Far crowd: bus stop, 4 x 3 small copies"])
-    return session.look(image, Settings(dlka="neck"))
+    return session.look(image, Settings(dlka="neck", confidence=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_offsets_at_zero_are_the_rigid_model_with_the_same_weights(crowd):
     model, card = load_model(catalog.find("neck"))
     twin = build_model("neck", card.scale, len(card.names), "none")
     twin.load_state_dict({k: v for k, v in model.state_dict().items() if ".offset_net." not in k})
-    rigid = Predictor(twin).predict(crowd.image).detections
+    rigid = Predictor(twin).predict(crowd.image, confidence=0.1).detections
     off = detections(crowd, asked(crowd, LEARNED, 0.0, [], 0, ""))
     assert len(rigid) == len(off) > 0
     np.testing.assert_allclose(rigid.boxes, off.boxes, atol=0.05)
@@ -61,7 +61,7 @@ def test_offsets_at_zero_are_the_rigid_model_with_the_same_weights(crowd):
 
 def test_marks_are_the_boxes_that_are_lost_at_zero():
     image = read_image(examples()["Dots and curves, 4 to 64 px"])
-    look = session.look(image, Settings(dlka="neck", confidence=0.1))
+    look = session.look(image, Settings(dlka="neck", confidence=0.05))
     learned, rigid = detections(look, AS_LEARNED), detections(look, RIGID)
     kept = (box_iou(learned.boxes, rigid.boxes) >= 0.5) & (learned.classes[:, None] == rigid.classes[None])
     expected = set(np.flatnonzero(~kept.any(axis=1)).tolist())
@@ -103,7 +103,7 @@ def test_of_two_boxes_on_one_place_the_one_without_partner_is_lost(crowd):
 def test_a_change_is_the_intervention_of_its_name(crowd, change, intervention):
     if isinstance(intervention, str):
         intervention = Intervention(strength=2.0, where=(crowd.capture(intervention).stage.name,))
-    expected = load_predictor("neck")[0].predict(crowd.image, intervention=intervention).detections
+    expected = load_predictor("neck")[0].predict(crowd.image, confidence=0.1, intervention=intervention).detections
     assert same(detections(crowd, change), expected)
     assert not np.array_equal(expected.scores, detections(crowd, AS_LEARNED).scores)
 
@@ -113,7 +113,7 @@ def test_offsets_of_another_picture(crowd):
     other = offsets_of("neck", 640, OTHER)
     assert other.keys() == own.keys()
     used = Intervention(GIVEN, fields=other)
-    expected = load_predictor("neck")[0].predict(crowd.image, intervention=used).detections
+    expected = load_predictor("neck")[0].predict(crowd.image, confidence=0.1, intervention=used).detections
     assert same(detections(crowd, asked(crowd, GIVEN, 1.0, [], 0, OTHER)), expected)
     assert not same(expected, detections(crowd, AS_LEARNED))
 
@@ -125,7 +125,7 @@ def test_the_same_question_runs_no_model_again(crowd, monkeypatch):
 
 
 def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
-    half = session.look(crowd.image, Settings(dlka="neck", strength=0.5))
+    half = session.look(crowd.image, Settings(dlka="neck", confidence=0.1, strength=0.5))
     result = what_if(half, AS_LEARNED)
     assert same(result.learned, crowd.dlka.detections)
     assert not same(result.learned, half.dlka.detections)
