@@ -81,7 +81,7 @@ def test_a_curve_can_be_cancelled_and_what_was_measured_stays(tab):
     got = int(re.search(r"(\d+) of 16 sizes", told)[1])
     assert 2 <= got < 16
     tab.get_by_text("The curve in numbers").click()
-    assert tab.locator("#adapt-rows tbody tr").count() == got
+    tab.wait_for_function("got => document.querySelectorAll('#adapt-rows tbody tr').length === got", arg=got)
     tab.wait_for_timeout(1000)
     assert tab.locator("#adapt-told").inner_text() == told, "nothing goes on behind it"
 
