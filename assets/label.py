@@ -1,6 +1,9 @@
-"""Writes labels.json, COCO ground truth of the examples: boxes measured by eye on the enlarged pictures.
+"""Writes labels.json and scenes.json, ground truth of the examples in COCO's format.
 
 python -m assets.label
+
+scenes.json has the boxes of the scenes that the project draws (assets/draw.py), exact, with the names of their shapes.
+labels.json has all other examples: boxes measured by eye on the enlarged pictures, COCO's classes.
 
 The pictures come with installed packages; the far crowd repeats the bus stop at a third of its size. All of COCO's
 classes were looked for. What cannot be told apart by eye (spectators out of focus, plants on a balcony, a black tie on
@@ -10,9 +13,11 @@ a black coat) is a crowd: neither hit nor missed.
 import json
 from pathlib import Path
 
-from dlka.models.catalog import DEFAULT, cards
+from assets.draw import SCENE, SCENES, scene
+from dlka.drawn.shapes import SHAPES
+from dlka.models.catalog import CONTROL, cards
 
-NAMES = cards()[DEFAULT].names  # COCO's 80 classes
+NAMES = cards()[CONTROL].names  # COCO's 80 classes
 IDS = {name: number for number, name in NAMES.items()}
 PERSON, BICYCLE, BUS, TIE, PHONE, PLANT = map(
     IDS.__getitem__, ("person", "bicycle", "bus", "tie", "cell phone", "potted plant")
@@ -52,13 +57,27 @@ PICTURES = {
     "dots-and-curves.png": ((960, 720), []),
 }
 
-images, annotations = [], []
-for number, (file, ((width, height), rows)) in enumerate(PICTURES.items(), 1):
-    images.append({"id": number, "file_name": file, "width": width, "height": height})
-    for category, x1, y1, x2, y2, *crowd in rows:
-        box = [round(value, 1) for value in (x1, y1, x2 - x1, y2 - y1)]
-        row = {"id": len(annotations) + 1, "image_id": number, "category_id": category, "bbox": box}
-        annotations.append({**row, "iscrowd": int(bool(crowd))})
-categories = [{"id": number, "name": name} for number, name in NAMES.items()]
-content = {"images": images, "categories": categories, "annotations": annotations}
-Path(__file__).with_name("labels.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+def write(file: str, names: dict[int, str], pictures: dict[str, tuple[tuple[int, int], list[tuple]]]) -> None:
+    """names: class number -> name; pictures as PICTURES."""
+    images, annotations = [], []
+    for number, (name, ((width, height), rows)) in enumerate(pictures.items(), 1):
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for category, x1, y1, x2, y2, *crowd in rows:
+            box = [round(value, 1) for value in (x1, y1, x2 - x1, y2 - y1)]
+            row = {"id": len(annotations) + 1, "image_id": number, "category_id": category, "bbox": box}
+            annotations.append({**row, "iscrowd": int(bool(crowd))})
+    categories = [{"id": number, "name": name} for number, name in names.items()]
+    content = {"images": images, "categories": categories, "annotations": annotations}
+    Path(__file__).with_name(file).write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def scenes() -> dict[str, tuple[tuple[int, int], list[tuple]]]:
+    """The drawn scenes as PICTURES has the others."""
+    shapes = list(SHAPES)
+    return {f: (SCENE[::-1], [(shapes.index(one.name), *one.box()) for one in scene(f).objects]) for f in SCENES}
+
+
+if __name__ == "__main__":
+    write("labels.json", NAMES, PICTURES)
+    write("scenes.json", dict(enumerate(SHAPES)), scenes())

@@ -2,22 +2,31 @@
 
 ``dlka.YOLO``, ``dlka.deform_dwconv2d`` and ``dlka.watch`` are imported when they are first used: ``import dlka`` alone
 needs neither torch nor ultralytics.
+
+Ultralytics reads its switches once, when it is imported, so they are set here, before any module can import it: no
+network use, no installing of packages by itself, and no pickle that names more than layers.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dlka.models.yolo import YOLO
     from dlka.ops import deform_dwconv2d
     from dlka.watching import watch
+    from dlka.yolo import YOLO
+
+os.environ.setdefault("YOLO_OFFLINE", "1")
+os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+os.environ.setdefault("YOLO_VERBOSE", "0")
+os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
 
 __version__ = "0.1.0"
 __all__ = ["YOLO", "__version__", "deform_dwconv2d", "watch"]
 
-_HOMES = {"YOLO": "dlka.models.yolo", "deform_dwconv2d": "dlka.ops", "watch": "dlka.watching"}
+_HOMES = {"YOLO": "dlka.yolo", "deform_dwconv2d": "dlka.ops", "watch": "dlka.watching"}
 
 
 def __getattr__(name: str) -> Any:

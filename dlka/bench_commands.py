@@ -1,4 +1,4 @@
-"""What python -m dlka bench ops, model and page do: handlers as in commands.py, with their tables."""
+"""What python -m dlka bench ops, model, page, load and memory do: handlers as in commands.py, with their tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from dlka.errors import DlkaError
 from dlka.printing import table, write_json
 
 
@@ -43,7 +44,7 @@ def _ops_on_cuda(args: argparse.Namespace) -> int:
     from dlka.jobs.bench_cuda import bench_cuda, summary, table_row
 
     if args.threads is not None:
-        raise ValueError("--threads: with --device cuda there are none to choose; leave it away.")
+        raise DlkaError("--threads: with --device cuda there are none to choose; leave it away.")
 
     def report(row: dict[str, Any]) -> None:
         line = table_row(row)
@@ -111,5 +112,38 @@ def page(args: argparse.Namespace) -> int:
     print(f"Resident: {memory}. {result['compares']} comparisons of different pictures at 640 px.")
     print(f"{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
+    write_json(args.json, result)
+    return 0
+
+
+def load(args: argparse.Namespace) -> int:
+    from dlka.ui.bench_load import bench_load as run
+
+    result = run(args.clients, args.abandoned)
+    from dlka.jobs.provenance import machine, versions  # not before: the bench's page has the machine alone
+
+    result |= {"machine": machine(), "versions": versions()}
+    crowd, where = result["crowd"], result["machine"]
+    columns = ("count", "median", "p95", "most")
+    print(table([{"seconds": k} | {c: crowd[k].get(c) for c in columns} for k in ("answers", "refusals")]))
+    print(f"\n{result['clients']} clients at once; {crowd['left']} without an answer after {crowd['took']:.0f} s.")
+    print(f"A refusal said: {crowd['told'] or '(none)'}")
+    print(f"Failures: {'; '.join(f'{count} x {text}' for text, count in crowd['failures'].items()) or 'none'}.")
+    for who, seconds in result["behind"].items():
+        when = "not at all" if seconds is None else f"after {seconds:.1f} s"
+        print(f"Answered at {who}, behind {result['abandoned']} abandoned questions: {when}.")
+    print(f"{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
+    print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
+    write_json(args.json, result)
+    return 0
+
+
+def memory(args: argparse.Namespace) -> int:
+    from dlka.ui.bench_memory import bench_memory as run
+
+    result = run(args.uploads)
+    print(table([{"compared": r["when"], "MB": r["resident"], "MB on disk": r["disk"]} for r in result["rows"]]))
+    first = result["first"] if isinstance(result["first"], str) else f"answered in {result['first']:.0f} ms"
+    print(f"\nMB: resident. The picture that the page opens with, asked for a What if by a new visitor: {first}.")
     write_json(args.json, result)
     return 0

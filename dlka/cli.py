@@ -1,29 +1,31 @@
 """The command line: python -m dlka COMMAND ... Only argparse is imported here, so that --help answers at once.
 
 Exit status: 0 done; 1 done with something wrong (a picture that failed, a yaml with problems); 2 refused, with one
-sentence on stderr.
+sentence on stderr; 70 a fault of the program, with a traceback on stderr (EX_SOFTWARE of sysexits.h).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlka import bench_commands
 from dlka import commands as run
+from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import check_json
 
 # Flags of `train`: the fields of dlka.jobs.recipe.Recipe, whose defaults apply where a flag is left out.
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "placement": (str, "control, neck, residual, head or neck-head"),
+    "placement": (str, "control, neck, residual, head, neck-head, one-level or one-level-plain"),
     "data": (str, "yaml file in Ultralytics' format, or a folder with data.yaml"),
-    "start": (str, "stock weights to begin from: an id, .safetensors or .pt (default: control)"),
+    "start": (str, "stock weights to begin from: an id, .safetensors or .pt; none: from scratch (default: control)"),
     "teacher": (str, "weights of a stock model whose soft targets are learned beside the labels"),
     "unlabelled": (str, "folder of pictures that the teacher labels"),
     "scale": (str, "n, s, m, l or x (default: n)"),
-    "offsets": (str, "dense, separable, or none for the rigid twin (default: dense)"),
+    "offsets": (str, "dense, separable; its twins: none (rigid) and features (default: dense)"),
     "epochs": (int, "passes over the pictures (default: 2)"),
     "patience": (int, "stop after so many epochs without a better one; 0: keep the last (default: 0)"),
     "size": (int, "longer side of a picture in pixels when it is read, a multiple of 32 (default: 416)"),
@@ -36,15 +38,17 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
     "fit_epochs": (int, "passes before them in which replaced blocks learn to do what stock's did (default: 0)"),
     "fit_lr": (float, "learning rate of these passes (default: 0.008)"),
-    "frozen": (int, "layers from the input that stay as they are (default: 10)"),
+    "frozen": (int, "layers from the input, of stock's, that stay as they are (default: 10)"),
     "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
     "bfloat16": (bool, "convolutions in mixed precision"),
     "pseudo_size": (int, "input of the teacher in pixels when it labels pictures (default: 640)"),
     "pseudo_confidence": (float, "least confidence of the teacher's labels, 0 to 1 (default: 0.3)"),
     "seed": (int, "seed of everything random (default: 0)"),
 }
-MODEL = "head"  # dlka.models.catalog.DEFAULT, which takes long to import
+MODEL, PHOTOGRAPHS = "scenes", "head"  # DEFAULT and PHOTOGRAPHS of dlka.models.catalog, which takes long to import
 TRAIN_REQUIRED = ("placement", "data")
+REFUSED, BROKEN = 2, 70
+LONGEST = 800  # characters of a sentence: names of files may be longer than any
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,10 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
     sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
-    sub.add_argument("--baseline", help="id or .safetensors file (default: the control of the model's data)")
+    sub.add_argument("--model", default=PHOTOGRAPHS, help="id or .safetensors file (default: %(default)s)")
+    sub.add_argument("--baseline", help="id or .safetensors file (default: its rigid twin, else its data's control)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
-    sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--size", type=int, help="input in pixels, a multiple of 32 (default: what fits the model)")
     sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
     sub.add_argument("--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)")
     sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
@@ -86,6 +90,18 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("fetch", run.fetch, "download official weights through Ultralytics and convert them")
     sub.add_argument("name", metavar="yolov8n")
 
+    sub = command("draw-scenes", run.draw_scenes, "draw a data set of letters and curves, labels exact")
+    sub.add_argument("--out", required=True, metavar="DIR", help="an empty folder, or one that is not there yet")
+    sub.add_argument("--count", required=True, type=int, metavar="N", help="pictures of the training part")
+    sub.add_argument("--seed", type=int, default=0, help="the same seed draws the same (default: %(default)s)")
+    sub.add_argument("--val", type=int, metavar="M", help="others of the validation part (default: a fifth of N)")
+
+    sub = command("sizes", run.sizes, "draw one object at five sizes, and where a model's kernel reads for each")
+    sub.add_argument("model", metavar="MODEL", help="id or .safetensors file")
+    sub.add_argument("--shape", default="E", help="a letter or curve that draw-scenes draws (default: %(default)s)")
+    sub.add_argument("--stage", metavar="LABEL", help="such as 'P3 5x5' (default: the first one that runs)")
+    sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default: MODEL-SHAPE-sizes.png)")
+
     sub = command("train", run.train, "train a placement on your pictures, or go on with a run that was killed")
     for name, (kind, text) in TRAIN_FLAGS.items():
         flag = f"--{name.replace('_', '-')}"
@@ -96,12 +112,25 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
     sub.add_argument("--device", help="cpu, mps, 0 for a GPU, 0,1 for two (default: the best there is)")
 
+    sub = command("train-letter", run.train_letter, "train a kernel that names drawn letters, and its rigid twins")
+    sub.add_argument("--out", default="letter.safetensors", metavar="FILE", help="gets all nets (default: %(default)s)")
+    sub.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (default: %(default)s)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
     sub = command("val", run.val, "measure COCO average precision on a labelled folder")
     sub.add_argument(
         "--model", action="append", required=True, help="id or .safetensors file; may be given several times"
     )
     sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
     sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("uses", run.uses, "whether a model uses its offsets: AP without them, and what samples follow")
+    sub.add_argument("model", metavar="MODEL", help="id or .safetensors file")
+    sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
+    sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--limit", type=int, metavar="N", help="only the first N validation pictures")
+    sub.add_argument("--write", action="store_true", help="put the figures into the card of the weights file")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("evidence", run.evidence, "report what the experiment found, or repeat it")
@@ -125,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("model", bench_commands.model, "whole models beside stock YOLOv8, and where their time goes", benches)
     sub.add_argument("--models", nargs="+", metavar="ID", help="placements (default: control neck residual head)")
-    sub.add_argument("--offsets", nargs="+", help="dense, separable, none (default: all three)")
+    sub.add_argument("--offsets", nargs="+", help="dense, separable, none, features (default: the first three)")
     sub.add_argument("--scales", nargs="+", help="n, s, m, l, x (default: n)")
     sub.add_argument("--sizes", nargs="+", type=int, help="inputs in pixels (default: 320 640 1280)")
     sub.add_argument("--batches", nargs="+", type=int, help="first at all sizes, more at the smallest (default: 1 8)")
@@ -138,6 +167,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("page", bench_commands.page, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("load", bench_commands.load, "the page when too many ask at once, or leave questions behind", benches)
+    sub.add_argument("--clients", type=int, default=64, help="so many at once (default: %(default)s)")
+    sub.add_argument("--abandoned", type=int, default=300, help="questions without a listener (default: %(default)s)")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+
+    sub = command("memory", bench_commands.memory, "the page's memory and disk under large pictures", benches)
+    sub.add_argument("--uploads", type=int, default=14, help="pictures of 50 megapixels (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")
@@ -158,20 +196,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status; mistakes of the user become one sentence on stderr."""
+    """Run one command and return the exit status, see the top of this file."""
     args = build_parser().parse_args(argv)
     try:
         check_json(getattr(args, "json", None))
         return args.handler(args)
-    except (ValueError, OSError) as error:  # every refusal of the project is a ValueError
-        print(f"dlka: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        from dlka.inference.predictor import PredictionFailed
-
-        if not isinstance(error, PredictionFailed):
-            raise
-        print(f"dlka: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if isinstance(error, DlkaError) or of_the_machine(error):
+            text = " ".join(str(error).split())
+            print(f"dlka: {text if len(text) <= LONGEST else f'{text[:LONGEST]}...'}", file=sys.stderr)
+            return REFUSED
+        traceback.print_exc()
+        print("dlka: something broke here, it was not your input; the lines above say where.", file=sys.stderr)
+        return BROKEN

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlka.errors import DlkaError
 from dlka.printing import table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
     from dlka.jobs.batch import Settings, run_batch
-    from dlka.models.catalog import CONTROL, control_of
+    from dlka.models.catalog import CONTROL, baseline_of
 
-    baseline = args.baseline or control_of(args.model) or CONTROL
+    baseline = args.baseline or baseline_of(args.model) or CONTROL
     settings = Settings(args.size, args.confidence, args.iou, args.strength)
     failed = 0
     for outcome in run_batch(args.images, args.model, baseline, args.out, settings):
@@ -40,11 +41,13 @@ def stages(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
+    from dlka.models.build import read_config
     from dlka.models.doctor import diagnose, report_text
     from dlka.models.mend import mend
-    from dlka.models.yaml_file import load_model_yaml, read_text
+    from dlka.models.yaml_file import read_text, yaml_path
 
-    report = diagnose(load_model_yaml(args.file))
+    model = read_config(args.file)
+    report = diagnose(model)
     print(report_text(report))
     if report.ok or args.fix is None:
         return 0 if report.ok else 1
@@ -52,8 +55,8 @@ def doctor(args: argparse.Namespace) -> int:
     out = Path(args.fix) if args.fix else file.with_name(f"{file.stem}-mended.yaml")
     over_input = bool(args.fix) and out.exists() and out.samefile(file)
     if out.exists() and not over_input:
-        raise FileExistsError(f"{out} exists already; give another name: --fix OUT.")
-    out.write_bytes(mend(read_text(file)).encode())
+        raise DlkaError(f"{out} exists already; give another name: --fix OUT.")
+    out.write_bytes(mend(read_text(yaml_path(file)), model["scale"]).encode())
     print(f"The mended file is {out}.")
     return 0
 
@@ -74,6 +77,28 @@ def fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def draw_scenes(args: argparse.Namespace) -> int:
+    from dlka.drawn.data_set import write_data_set
+
+    val = max(1, args.count // 5) if args.val is None else args.val
+    write_data_set(Path(args.out), args.count, args.seed, val)
+    parts = f"{_count(args.count, 'picture', 'pictures')} to train on, {val} to validate"
+    print(f"Written: {Path(args.out) / 'data.yaml'}; {parts}.")
+    return 0
+
+
+def sizes(args: argparse.Namespace) -> int:
+    from dlka.jobs.five_sizes import five_sizes, rows
+
+    row = five_sizes(args.model, args.shape, args.stage)
+    out = Path(args.out or f"{Path(args.model).stem}-{args.shape}-sizes.png".replace(" ", "-"))
+    row.drawing.save(out, row.drawing.legend_text)
+    print(f"{args.model}, {args.shape}, {row.stage}")
+    print(table(rows(row)))
+    print(f"Written: {out}.")
+    return 0
+
+
 def train(args: argparse.Namespace) -> int:
     os.environ["YOLO_VERBOSE"] = "1"  # read by ultralytics when it is imported: its progress is shown
     from dlka.jobs import train as job
@@ -82,9 +107,9 @@ def train(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name not in extra}
     flags = [f"--{name.replace('_', '-')}" for name in given] + [f"--{n}" for n in ("out", "run") if vars(args)[n]]
     if args.resume and flags:
-        raise ValueError(f"--resume goes on as the run began; leave out {', '.join(flags)}.")
+        raise DlkaError(f"--resume goes on as the run began; leave out {', '.join(flags)}.")
     if not args.resume and not {"placement", "data"} <= set(given):
-        raise ValueError("train needs --placement and --data, or --resume with the folder of a run.")
+        raise DlkaError("train needs --placement and --data, or --resume with the folder of a run.")
     if args.resume:
         run = Path(args.resume)
     else:
@@ -93,7 +118,7 @@ def train(args: argparse.Namespace) -> int:
             out = _unused(Path("runs") / f"{job.data_title(given['data'])}-{given['placement']}.safetensors")
         run = Path(args.run or f"runs/{out.stem}")
         if job.unfinished(run):
-            raise ValueError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
+            raise DlkaError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
     try:
         out = job.resume(run, args.device) if args.resume else job.train(job.Recipe(**given), out, run, args.device)
     except KeyboardInterrupt:
@@ -108,6 +133,20 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
+def train_letter(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from dlka.evidence.letters import accuracy_rows, offset_rows, train_letters
+
+    card = train_letters(args.out, args.seeds, report=_progress)
+    print(f"{card.pictures} other pictures\n{table(accuracy_rows(card))}\n\nThe deformable one")
+    print(table(offset_rows(card)))
+    print("\n".join(["", *card.caveats]))
+    print(f"Written: {args.out}, the nets of seed {card.seed}.")
+    write_json(args.json, asdict(card))
+    return 0
+
+
 def val(args: argparse.Namespace) -> int:
     from dlka.jobs.val import run_val
 
@@ -115,8 +154,31 @@ def val(args: argparse.Namespace) -> int:
     for model in args.model:
         print(f"Measuring {model} ...", file=sys.stderr, flush=True)
         results.append(run_val(model, args.data, args.size))
+        for sentence in results[-1]["left_out"]:
+            print(sentence, file=sys.stderr, flush=True)
     _print_measured(results, args.size)
     write_json(args.json, results)
+    return 0
+
+
+def uses(args: argparse.Namespace) -> int:
+    if args.write and args.limit:
+        raise DlkaError("--write: expected without --limit, as a card has the figures of all validation pictures.")
+    from dlka.evidence.uses import uses as measure
+    from dlka.evidence.uses import write_uses
+    from dlka.evidence.uses_text import following_rows, offset_rows
+
+    print(f"Measuring {args.model} ...", file=sys.stderr, flush=True)
+    figures = measure(args.model, args.data, args.size, args.limit)
+    for sentence in figures["left_out"]:
+        print(sentence, file=sys.stderr, flush=True)
+    pictures, objects = (_count(figures[f"{name}s"], name, f"{name}s") for name in ("picture", "object"))
+    print(f"{figures['data']}, {pictures}, {objects}, {args.size} px\n{table(offset_rows(figures))}")
+    print(f"\n{table(following_rows(figures))}")
+    print(f"\n{figures['model']}: {figures['verdict']}. {figures['why']}\n({figures['rule']})")
+    write_json(args.json, figures)
+    if args.write:
+        print(f"Written into the card of {write_uses(args.model, figures)}.")
     return 0
 
 
@@ -124,9 +186,9 @@ def evidence(args: argparse.Namespace) -> int:
     if args.ship:
         return _ship(args)
     if not args.rerun and (given := [f"--{n}" for n in ("data", "only", "work", "stock") if getattr(args, n)]):
-        raise ValueError(f"{given[0]}: expected with --rerun only.")
+        raise DlkaError(f"{given[0]}: expected with --rerun only.")
     if args.rerun and not args.data:
-        raise ValueError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
+        raise DlkaError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
     os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
     from dlka.evidence.cards import write_cards
     from dlka.evidence.plan import PLAN, SHIPPED
@@ -152,7 +214,7 @@ def evidence(args: argparse.Namespace) -> int:
 def _ship(args: argparse.Namespace) -> int:
     others = ("rerun", "data", "only", "stock", "out")
     if given := [f"--{name}" for name in others if getattr(args, name)]:
-        raise ValueError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
+        raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
     from dlka.evidence.collect import collect
     from dlka.evidence.plan import PLAN, SHIPPED
     from dlka.evidence.report import RUNS

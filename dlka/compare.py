@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.types import KINDS, SIZES, Comparison, Detections, Pair, size_of
 
 BOTH, CHANGED, ONLY_DLKA, ONLY_BASELINE = KINDS
@@ -44,7 +45,7 @@ def compare(dlka: Detections, baseline: Detections, iou_threshold: float = 0.5) 
     Raises ValueError for a threshold outside (0, 1].
     """
     if not 0 < iou_threshold <= 1:
-        raise ValueError(f"compare: expected 0 < iou_threshold <= 1, got {iou_threshold}")
+        raise DlkaError(f"compare: expected 0 < iou_threshold <= 1, got {iou_threshold}")
     contents = _contents(dlka), _contents(baseline)
     iou = box_iou(dlka.boxes, baseline.boxes)
     same = dlka.classes[:, None] == baseline.classes[None]

@@ -28,6 +28,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from dlka.errors import DlkaError
+
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000
@@ -60,7 +62,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class ImageRefused(ValueError):
+class ImageRefused(DlkaError):
     """The picture cannot be used; the message is one sentence for the person who sent it."""
 
 
@@ -87,11 +89,7 @@ def read_image(source: bytes | str | os.PathLike) -> np.ndarray:
         _check_size(*image.size)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _read_ycbcr_by_libtiff(image)
-        image.load()
-        pixels = _rgb(image)
-        # After load(), because TIFF turns itself while loading and PNG may keep EXIF behind the pixels.
-        upright = _UPRIGHT.get(_orientation(image), lambda a: a)
-        return upright(pixels).copy(order="C")
+        return rgb_of(image)
     except ImageRefused:
         raise
     except MemoryError as error:
@@ -102,6 +100,18 @@ def read_image(source: bytes | str | os.PathLike) -> np.ndarray:
         ) from error
 
 
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """Upright RGB [H, W, 3] uint8 of a picture that Pillow has opened, by the rules of read_image but of any size.
+
+    Raises what Pillow raises where the pixels behind the header are damaged.
+    """
+    image.load()
+    pixels = _rgb(image)
+    # After load(), because TIFF turns itself while loading and PNG may keep EXIF behind the pixels.
+    upright = _UPRIGHT.get(_orientation(image), lambda a: a)
+    return upright(pixels).copy(order="C")
+
+
 def _read(source: bytes | str | os.PathLike) -> bytes:
     """The bytes of the file, never more than MAX_BYTES + 1 of them."""
     if isinstance(source, bytes):
@@ -109,16 +119,17 @@ def _read(source: bytes | str | os.PathLike) -> bytes:
     elif isinstance(source, str | os.PathLike):
         shown = repr(os.fspath(source))
         try:
-            regular = stat.S_ISREG(os.stat(source).st_mode)  # before opening: a named pipe would wait for its writer
-            data = b""
-            if regular:
-                with open(source, "rb") as file:
-                    data = file.read(MAX_BYTES + 1)
+            mode = os.stat(source).st_mode
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             reason = getattr(error, "strerror", None) or "not a usable path"
             raise ImageRefused(f"The picture file {shown} cannot be opened: {reason}.") from error
-        if not regular:
+        if not stat.S_ISREG(mode):  # before opening: a named pipe would wait for its writer
             raise ImageRefused(f"Expected a picture file, got a folder or device: {shown}.")
+        try:
+            with open(source, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise ImageRefused(f"The picture file {shown} cannot be opened: {error.strerror}.") from error
     else:
         raise ImageRefused(f"Expected the bytes of a picture file or a path to one, got {type(source).__name__}.")
     if len(data) > MAX_BYTES:

@@ -76,4 +76,9 @@ def stage_shapes(capture: Capture) -> KernelShape:
 
 def spread(points: np.ndarray) -> float:
     """Standard deviation of points [n, 2] in their own unit: the root mean square distance from their mean."""
-    return float(np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean())) if len(points) else 0.0
+    return float(np.hypot(*axis_spreads(points))) if len(points) else 0.0
+
+
+def axis_spreads(points: np.ndarray) -> np.ndarray:
+    """The standard deviation of points [..., n, 2] along each of their two axes: [..., 2]."""
+    return points.std(axis=-2)

@@ -1,4 +1,4 @@
-"""D-LKA as torch modules, and its rigid twin: the same block without offsets, for ablation.
+"""D-LKA as torch modules, and its two twins for ablation: without offsets, and with offset nets that move nothing.
 
 Architecture: Azad et al., "Beyond Self-Attention: Deformable Large Kernel Attention for Medical Image Segmentation",
 arXiv:2309.00121, figure 3; the rigid block is LKA, Guo et al., "Visual Attention Network", arXiv:2202.09741. Sub-module
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from dlka.depthwise import depthwise_conv2d
-from dlka.offset_nets import offset_net
+from dlka.offset_nets import SeparableOffsetNet, offset_net
 from dlka.ops import deform_dwconv2d
 
 SMALL: dict[str, Any] = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}
@@ -50,6 +50,38 @@ class RigidConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return depthwise_conv2d(x, self.deform_conv.weight, self.stride, self.padding, self.dilation)
+
+
+class FeatureConv(RigidConv):
+    """RigidConv with an offset net whose outputs are added to its own as features: nothing moves.
+
+    forward: x [N, C, H, W] -> [N, C, Ho, Wo]
+    Parameters and their names are those of DeformConv with separable offsets: where that one gains over this, the
+    reason is not that it has more of them. What the net gives out, [N, 2K, Ho, Wo], is dealt out to the C channels
+    without a parameter, see `dealt_out`.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: tuple[int, int] = (3, 3), padding: int = 1, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__(channels, kernel_size, padding, stride, dilation)
+        self.channels = channels
+        self.offset_net = SeparableOffsetNet(channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + dealt_out(self.offset_net(x), self.channels).to(x.dtype)
+
+
+def dealt_out(features: torch.Tensor, channels: int) -> torch.Tensor:
+    """Features dealt out to channels in turn: [N, F, H, W] -> [N, channels, H, W].
+
+    Channel c is the sum of the features c, c + channels, ... over the square root of their count; 0 without any.
+    """
+    count = int(features.shape[1])  # a tensor while TorchScript traces
+    rounds, rest = divmod(count, channels)  # every channel gets so many, the first `rest` one more
+    padded = nn.functional.pad(features, (0, 0, 0, 0, 0, -count % channels))
+    total = padded.unflatten(1, (-1, channels)).sum(1)
+    return torch.cat([total[:, :rest] / math.sqrt(rounds + 1), total[:, rest:] / math.sqrt(max(rounds, 1))], 1)
 
 
 class DeformConv(nn.Module):
@@ -95,7 +127,7 @@ class DeformableLKA(nn.Module):
     """Gate the input by what a deformable large kernel (5x5, then 7x7 with dilation 3) sees around each cell.
 
     forward: x [N, C, H, W] -> x * gate, same shape. The gate is signed and unbounded: it is the output of ``conv1``,
-    a module of its own so that it can be observed. offsets: "dense", "separable" or "none".
+    a module of its own so that it can be observed. offsets: "dense", "separable", "none" or "features".
     """
 
     def __init__(self, dim: int, offsets: str = "dense") -> None:
@@ -109,7 +141,11 @@ class DeformableLKA(nn.Module):
 
 
 def _stage(channels: int, offsets: str, geometry: dict[str, Any]) -> DeformConv | RigidConv:
-    return RigidConv(channels, **geometry) if offsets == "none" else DeformConv(channels, offsets=offsets, **geometry)
+    if offsets == "none":
+        return RigidConv(channels, **geometry)
+    if offsets == "features":
+        return FeatureConv(channels, **geometry)
+    return DeformConv(channels, offsets=offsets, **geometry)
 
 
 class DeformableLKAAttention(nn.Module):
@@ -117,7 +153,8 @@ class DeformableLKAAttention(nn.Module):
 
     forward: x [N, C, H, W] -> same shape.
     identity=True sets proj_2 to zero, so that the block starts as the identity and a model it is added to starts
-    exactly as it was: the honest start for fine-tuning. offsets: "dense", "separable", or "none" for the rigid twin.
+    exactly as it was: the honest start for fine-tuning. offsets: "dense", "separable", "none" for the rigid twin, or
+    "features" for the twin of the same cost.
     """
 
     def __init__(self, d_model: int, identity: bool = False, offsets: str = "dense") -> None:

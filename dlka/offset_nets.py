@@ -4,7 +4,8 @@ How offsets are predicted is one word, the same in yamls, weights files and here
 - "dense": a full convolution with the stage's own kernel, as in the paper; most of a block's parameters and time;
 - "separable": the same convolution factorised into a depthwise one and a 1x1 (Howard et al., "MobileNets",
   arXiv:1704.04861);
-- "none": no offsets, the rigid twin.
+- "none": no offsets, the rigid twin;
+- "features": the separable net, whose outputs are added as features and move nothing (`dlka.layers.FeatureConv`).
 
 Both nets start at zero output, as in Dai et al. (arXiv:1703.06211).
 """
@@ -29,7 +30,9 @@ def offset_net(offsets: str, channels: int, kernel_size: tuple[int, int], geomet
         return SeparableOffsetNet(channels, kernel_size, **geometry)
     if offsets == "dense":
         return OffsetConv2d(channels, 2 * math.prod(kernel_size), kernel_size, **geometry)
-    raise ValueError(f"offsets: expected dense or separable (or none, for a rigid block), got {offsets!r}")
+    raise ValueError(
+        f"offsets: expected dense or separable (or none or features, for a block that moves nothing), got {offsets!r}"
+    )
 
 
 class Float32Conv2d(nn.Conv2d):

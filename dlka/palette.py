@@ -29,8 +29,8 @@ DENSITY_MAP = "PuOr_r"  # log ratio of sample density to the regular grid, centr
 LINE = 2.0  # box outlines, in points of the figure
 FONT_SIZE = 9.0
 # Of a model by how its offsets are predicted, in charts; control has the baseline's.
-VARIANT_COLOURS = {"dense": DLKA, "separable": "#E69F00", "none": MUTED}
-HEALTH_COLOURS = {"dead": "#8A8F98", "healthy": "#009E73", "exploding": "#D55E00"}
+VARIANT_COLOURS = {"dense": DLKA, "separable": "#E69F00", "none": MUTED, "features": "#56B4E9"}
+USE_COLOURS = {"unused": "#D55E00", "small": "#E69F00", "in use": "#009E73", "not measured": "#8A8F98"}
 
 # Directions of offsets: a wheel through six of Okabe and Ito's hues, right first, then on clockwise (down, left, up).
 FLOW_WHEEL = ("#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlka.errors import DlkaError
+
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows with the same keys as aligned text under a header; numbers to the right, None as "-"."""
@@ -23,9 +25,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def check_json(path: str | None) -> None:
     """Before what may take minutes: ValueError where `write_json` could not write."""
     if path and Path(path).is_dir():
-        raise ValueError(f"--json {path}: expected the name of a file, got a folder.")
+        raise DlkaError(f"--json {path}: expected the name of a file, got a folder.")
     if path and not Path(path).parent.is_dir():
-        raise ValueError(f"--json {path}: there is no folder {Path(path).parent} to write to.")
+        raise DlkaError(f"--json {path}: there is no folder {Path(path).parent} to write to.")
 
 
 def write_json(path: str | None, content: Any) -> None:

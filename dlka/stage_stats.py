@@ -1,20 +1,18 @@
-"""How far a deform stage moves its taps on one picture, in numbers, and whether that looks healthy."""
+"""How far a deform stage moves its taps on one picture, in numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import sampling_locations, split_offset, tap_grid
-from dlka.types import Capture
+from dlka.types import Capture, stage_labels
 
 MOVED = 0.1  # cells; offsets below hardly change a bilinear read
-DEAD = 0.05  # cells; if 95 % of all offsets are below, the stage is as good as rigid
-LOST = 0.25  # share; if so many more samples than the regular grid's leave the map, the stage has run away
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,6 @@ class StageStats:
              taps, that lie wholly outside the map and read zero; both in 0..1
     varies   standard deviation over cells of a tap's offset, mean over taps and axes, in cells: 0 where every cell
              has the same deformation whatever the picture shows
-    health   "dead": 95 % of offsets are under 0.05 cell; "exploding": over 25 points more samples than regular taps
-             leave the map, or the mean offset is longer than half the kernel's extent; else "healthy"
     """
 
     name: str
@@ -43,7 +39,6 @@ class StageStats:
     varies: float
     outside: float
     regular_outside: float
-    health: str
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -61,12 +56,6 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     geometry = (stage.kernel, stage.step, stage.padding, stage.dilation)
     outside = _outside(sampling_locations(capture.offset, *geometry), size)
     regular = _outside(tap_grid(capture.offset.shape[-2:], *geometry), size)
-    half_extent = max((k - 1) * d / 2 for k, d in zip(stage.kernel, stage.dilation))
-    health = "healthy"
-    if p95 < DEAD:
-        health = "dead"
-    elif outside - regular > LOST or mean > half_extent:
-        health = "exploding"
     return StageStats(
         name=stage.name,
         label=stage.label,
@@ -82,13 +71,13 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
         varies=float(capture.offset.std(axis=(1, 2)).mean()),
         outside=outside,
         regular_outside=regular,
-        health=health,
     )
 
 
 def all_stage_stats(captures: Sequence[Capture], letterbox: Letterbox) -> list[StageStats]:
-    """stage_stats of every stage, in the order the stages ran."""
-    return [stage_stats(capture, letterbox) for capture in captures]
+    """stage_stats of every stage, in the order the stages ran; labels are distinct."""
+    labels = stage_labels([capture.stage for capture in captures])
+    return [replace(stage_stats(capture, letterbox), label=label) for capture, label in zip(captures, labels)]
 
 
 def _outside(locations: np.ndarray, size: tuple[int, int]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.inference.letterbox import PAD_VALUE
 
 
@@ -37,10 +38,10 @@ class Change:
     def __post_init__(self) -> None:
         for name in ("shrink", "brightness"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected above 0 up to 1; got {getattr(self, name):g}.")
+                raise DlkaError(f"{name}: expected above 0 up to 1; got {getattr(self, name):g}.")
         for name, low, high in (("rotate", -180, 180), ("right", -100, 100), ("down", -100, 100), ("blur", 0, 100)):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: expected {low} to {high}; got {getattr(self, name):g}.")
+                raise DlkaError(f"{name}: expected {low} to {high}; got {getattr(self, name):g}.")
 
 
 def matrix(change: Change, size: tuple[int, int]) -> np.ndarray:

@@ -10,6 +10,7 @@ centre at ``(p + 0.5) * s - 0.5`` letterboxed pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +100,28 @@ class Stage:
         """Short name for people, for example "P3 7x7 d3"."""
         kernel = f"{self.kernel[0]}x{self.kernel[1]}"
         return f"{self.level} {kernel}" + (f" d{self.dilation[0]}" if self.dilation != (1, 1) else "")
+
+
+def block_places(blocks: Mapping[str, str]) -> dict[str, str]:
+    """What tells D-LKA blocks of one level apart, in words: "" where a level has one, "neck" or "head" where it has one
+    in each, else a number in the order given, "block 2" or "neck 2".
+
+    blocks: module path of every block of a model -> its level, in the order they run.
+    """
+    kinds = {block: "head" if ".cv3." in block else "neck" for block in blocks}
+    places = {}
+    for block, level in blocks.items():
+        beside = [other for other in blocks if blocks[other] == level]
+        alike = [other for other in beside if kinds[other] == kinds[block]]
+        words = [kinds[block]] if len(alike) < len(beside) else ["block"] if len(beside) > 1 else []
+        places[block] = " ".join(words + ([str(alike.index(block) + 1)] if len(alike) > 1 else []))
+    return places
+
+
+def stage_labels(stages: Sequence[Stage]) -> list[str]:
+    """The label of every stage of a model, with its block's place where others are on its level: "P3 5x5 neck"."""
+    places = block_places({stage.block: stage.level for stage in stages})
+    return [f"{stage.label} {places[stage.block]}".rstrip() for stage in stages]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from dlka import render
+from dlka.errors import DlkaError
+from dlka.images import rgb_of
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.watch import Calls, DeformCall, watch_calls
 from dlka.render import Canvas
@@ -28,16 +31,18 @@ OVERLAYS: dict[str, Callable[..., Canvas]] = {
 def watch(model: Any, picture: int = 0) -> Iterator[Seen]:
     """See where the deformable convolutions of any ``torch.nn.Module`` look.
 
-    Every ``torchvision.ops.DeformConv2d`` (with masks and offset groups) and every DeformConv of this package is
-    watched while the model runs inside the context; hooks are removed afterwards. In five lines:
+    Every ``torchvision.ops.deform_conv2d`` (with masks and offset groups), in a DeformConv2d, a subclass of it or any
+    module's own forward, every DeformConv of this package and the fused ``dlka.deform_dwconv2d`` is watched while the
+    model is called inside the context; hooks are removed afterwards. In five lines:
 
         with dlka.watch(model) as seen:
             model(x)  # [N, 3, h, w]
         print(seen.rows())
-        seen.draw(image).save("offsets.png")  # image: RGB [H, W, 3] uint8, stretched to h x w for the model
+        seen.draw(image).save("offsets.png")  # image: PIL or RGB [H, W, 3] uint8, stretched to h x w for the model
         seen.draw(image, cell=(20, 30)).save("samples.svg")
 
-    picture: which of the batch. Raises ValueError for a model without such layers.
+    picture: which of the batch. A model that torch.compile has compiled runs uncompiled inside. Raises ValueError at
+    the context's end where no such convolution ran in a call of the model itself.
     """
     with watch_calls(model, picture) as calls:
         yield Seen(calls)
@@ -76,22 +81,28 @@ class Seen:
         return rows
 
     def draw(
-        self, image: np.ndarray, layer: int = 0, cell: tuple[int, int] | None = None, kind: str = "magnitude"
+        self,
+        image: np.ndarray | Image.Image,
+        layer: int = 0,
+        cell: tuple[int, int] | None = None,
+        kind: str = "magnitude",
     ) -> Canvas:
         """A picture of one layer: without a cell its offset field, with a cell (row, column) where that cell reads.
 
-        image: RGB [H, W, 3] uint8, of any size; kind of the field's overlay: magnitude, arrows, flow or density.
-        Raises ValueError for a layer, a cell or a kind that is not there.
+        image: a PIL picture, turned upright as its EXIF says, or RGB [H, W, 3] uint8, of any size; kind of the field's
+        overlay: magnitude, arrows, flow or density. Raises ValueError for another image, and for a layer, a cell or a
+        kind that is not there.
         """
+        image = _pixels(image)
         if not 0 <= layer < len(self.calls.calls):
             ran = len(self.calls.calls)
-            raise ValueError(f"layer: expected one of the {ran} that ran inside the context, from 0, got {layer}")
+            raise DlkaError(f"layer: expected one of the {ran} that ran inside the context, from 0, got {layer}")
         call = self.calls.calls[layer]
         original = image.shape[0], image.shape[1]
         size = self._size(original)
         strides = self._strides(call, size)
         if strides[0] != strides[1]:
-            raise ValueError(
+            raise DlkaError(
                 f"{call.name}: expected a map with one stride to draw it, got {strides} (vertical, horizontal)"
             )
         capture = self._capture(call, size)
@@ -99,13 +110,13 @@ class Seen:
         if cell is not None:
             centres = render.cell_centres(capture, letterbox)
             if not (0 <= cell[0] < centres.shape[0] and 0 <= cell[1] < centres.shape[1]):
-                raise ValueError(f"cell: expected (row, column) on a map of {centres.shape[:2]}, got {cell}")
+                raise DlkaError(f"cell: expected (row, column) on a map of {centres.shape[:2]}, got {cell}")
             x, y = map(float, centres[cell])
             return render.draw_samples(image, [capture], letterbox, (x, y))
         if kind == "density":
             return render.density_overlay(image, capture, letterbox)
         if kind not in OVERLAYS:
-            raise ValueError(f"kind: expected one of {', '.join(OVERLAYS)} or density, got {kind!r}")
+            raise DlkaError(f"kind: expected one of {', '.join(OVERLAYS)} or density, got {kind!r:.60}")
         scale = render.field_scale([capture], of_magnitude=kind == "magnitude")
         return OVERLAYS[kind](image, capture, letterbox, scale)
 
@@ -139,3 +150,16 @@ class Seen:
         """A picture stretched to the model's input; as much padding as the map's cells cover beyond it."""
         rows, columns = (n * capture.stage.stride for n in call.sampled)
         return Letterbox(original, size, (rows, columns), 0, 0)
+
+
+def _pixels(image: np.ndarray | Image.Image) -> np.ndarray:
+    """RGB [H, W, 3] uint8."""
+    if isinstance(image, Image.Image):
+        try:
+            return rgb_of(image)
+        except OSError as error:  # Pillow reads the pixels as late as here
+            raise DlkaError(f"image: expected a picture whose pixels can be read, got {error}") from error
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {list(image.shape)}" if hasattr(image, "shape") else type(image).__name__
+        raise DlkaError(f"image: expected a PIL picture or RGB [H, W, 3] uint8, got {got}")
+    return image

@@ -8,6 +8,7 @@ from pathlib import Path
 # Before anything imports ultralytics: no network, no installs by itself.
 os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
 
 import pytest
 

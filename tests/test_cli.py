@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -14,13 +15,15 @@ import torch
 import yaml
 from ultralytics.utils import ASSETS
 
-from dlka.cli import MODEL, TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
-from dlka.models.catalog import DEFAULT
+from dlka.cli import MODEL, PHOTOGRAPHS, TRAIN_FLAGS, TRAIN_REQUIRED, build_parser, main
+from dlka.errors import DlkaError
+from dlka.models import catalog
 from dlka.printing import table
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
-COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "train", "val", "evidence", "bench", "export", "serve"]
+COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "draw-scenes", "sizes", "train", "val", "evidence"]
+COMMANDS += ["uses", "train-letter", "bench", "export", "serve"]
 
 
 def refused(capsys, *argv) -> str:
@@ -35,7 +38,7 @@ def refused(capsys, *argv) -> str:
 
 
 def test_one_model_is_the_default():
-    assert MODEL == DEFAULT
+    assert (MODEL, PHOTOGRAPHS) == (catalog.DEFAULT, catalog.PHOTOGRAPHS)
 
 
 def test_help_needs_nothing_heavy():
@@ -104,6 +107,32 @@ def test_mistakes_are_one_sentence(argv, part, capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "device", "long", "inside"])
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["convert"], ["replay"], ["train", "--resume"], ["val", "--model", "neck", "--data"]]
+)
+def test_a_path_that_is_no_such_file_is_one_sentence(tmp_path, capsys, command, kind):
+    path = tmp_path / "given"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "inside":
+        path.write_text("a file")
+        path /= "inside"
+    else:
+        path = tmp_path / ("x" * 5000)
+    assert main([*command, str(path), *(["out.safetensors"] if command == ["convert"] else [])]) == 2
+    *progress, said = capsys.readouterr().err.splitlines()
+    assert progress in ([], ["Measuring neck ..."])
+    assert said.startswith("dlka: ")
+    assert len(said) < 900
+
+
 @pytest.mark.parametrize("argv", [["val", "--model", "control"], ["bench"], ["compare", "--out", "o"], ["swim"]])
 def test_flags_that_are_missing(argv, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -111,12 +140,32 @@ def test_flags_that_are_missing(argv, capsys):
     assert caught.value.code == 2
 
 
-def test_errors_of_the_program_keep_their_traceback(monkeypatch):
+def _fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("a bug"), ValueError("shapes (3,2) and (4,) not aligned"), RuntimeError("a bug"), OSError("a bug")],
+    ids=lambda e: type(e).__name__,
+)
+def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkeypatch, capsys, error):
     from dlka.jobs import stage_table
 
-    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: {}["a bug"])
-    with pytest.raises(KeyError):
-        main(["stages"])
+    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(error))
+    assert main(["stages"]) == 70
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "in _fail" in said
+    assert said.endswith("dlka: something broke here, it was not your input; the lines above say where.\n")
+
+
+def test_a_refusal_is_one_sentence(monkeypatch, capsys):
+    from dlka.jobs import stage_table
+
+    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
+    assert main(["stages"]) == 2
+    assert capsys.readouterr().err == "dlka: size: expected 32, got 31\n"
 
 
 def test_compare_writes_and_counts(tmp_path, capsys):
@@ -304,13 +353,16 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
             "data": data,
             "pictures": 3,
             "objects": size,
+            "left_out": ["2 boxes of dragon are left out."],
         }
 
     monkeypatch.setattr(val, "run_val", run)
     file = tmp_path / "val.json"
     argv = ["val", "--model", "control", "--model", "neck", "--data", "set", "--size", "64", "--json", str(file)]
     assert main(argv) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    out, err = capsys.readouterr()
+    assert err.count("2 boxes of dragon are left out.") == 2  # once a model, beside the table
+    lines = [line.split() for line in out.splitlines()]
     assert lines == [
         ["set", "val,", "3", "pictures,", "64", "objects,", "64", "px"],
         ["model", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L"],
@@ -359,7 +411,7 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(export, "export_model", run)
     assert main(["export", "--model", "neck", "--format", "onnx", "--out", str(file), "--internals"]) == 0
     assert main(["export", "--format", "pt2"]) == 0
-    assert calls == [("neck", "onnx", str(file), True), ("head", "pt2", None, False)]
+    assert calls == [("neck", "onnx", str(file), True), (MODEL, "pt2", None, False)]
     lines = capsys.readouterr().out.splitlines()[:8]
     assert lines[:3] == [f"{file}: 3.0 MB; open it with a reader.", "  images [batch]", "  output0 [cells]"]
     assert "run by a runtime" in lines[4]
@@ -414,12 +466,11 @@ def test_bench_model_flags_are_its_arguments(monkeypatch):
     from dlka.jobs import bench_model
 
     given = {}
-    monkeypatch.setattr(bench_model, "bench_model", lambda **k: given.update(k) or {}["stop"])
+    monkeypatch.setattr(bench_model, "bench_model", lambda **k: given.update(k) or _fail(DlkaError("stop")))
     flags = {"--models": "neck head", "--offsets": "none", "--scales": "n s", "--backends": "torch", "--device": "cuda"}
     numbers = {"--sizes": "64 96", "--batches": "1 4", "--threads": "3", "--rounds": "7"}
     argv = [word for flag, words in (flags | numbers).items() for word in (flag, *words.split())]
-    with pytest.raises(KeyError, match="stop"):
-        main(["bench", "model", *argv, "--bfloat16"])
+    assert main(["bench", "model", *argv, "--bfloat16"]) == 2
     given.pop("report")
     assert given == {
         **{"models": ["neck", "head"], "offsets": ["none"], "scales": ["n", "s"], "backends": ["torch"]},
@@ -460,4 +511,4 @@ def test_table():
 
 def test_every_command_is_documented():
     text = build_parser().format_help()
-    assert all(f"    {command} " in text for command in COMMANDS)
+    assert all(f"    {command}" in text for command in COMMANDS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from dlka.layers import DeformableLKA, DeformableLKAAttention, DeformConv, RigidConv
+from dlka.layers import DeformableLKA, DeformableLKAAttention, DeformConv, FeatureConv, RigidConv, dealt_out
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d, SeparableOffsetNet
 
 DEFORMING = ["dense", "separable"]
@@ -93,6 +93,7 @@ def test_state_dict_has_the_papers_names():
     nets = ("depthwise.weight", "pointwise.weight", "pointwise.bias")
     separable = {f"{gating}.{s}.offset_net.{part}" for s in ("conv0", "conv_spatial") for part in nets}
     assert set(DeformableLKAAttention(8, offsets="separable").state_dict()) == rigid | separable
+    assert set(DeformableLKAAttention(8, offsets="features").state_dict()) == rigid | separable
 
 
 def assert_gradient(got: torch.Tensor, wanted: torch.Tensor, name: str) -> None:
@@ -177,10 +178,45 @@ def test_a_separable_net_keeps_the_variance_that_its_second_part_learns_from():
     assert net.depthwise(x)[..., 9:-9, 9:-9].var().item() == pytest.approx(1, rel=0.1)
 
 
+@pytest.mark.parametrize(("features", "channels"), [(50, 64), (98, 64), (98, 12), (50, 25), (1, 3)])
+def test_features_are_dealt_out_to_channels_in_turn(features, channels):
+    x = torch.rand(2, features, 3, 5)
+    got = dealt_out(x, channels)
+    assert got.shape == (2, channels, 3, 5)
+    for c in range(channels):
+        its = list(range(c, features, channels))
+        wanted = x[:, its].sum(1) / len(its) ** 0.5 if its else torch.zeros(2, 3, 5)
+        torch.testing.assert_close(got[:, c], wanted)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), AWKWARD)
+def test_the_twin_of_the_same_cost_adds_features_and_moves_nothing(kernel, padding, dilation, stride):
+    geometry = {"kernel_size": kernel, "padding": padding, "dilation": dilation, "stride": stride}
+    separable, twin = deformed(DeformConv(6, **geometry, offsets="separable")), FeatureConv(6, **geometry)
+    twin.load_state_dict(separable.state_dict())
+    rigid = RigidConv(6, **geometry)
+    rigid.load_state_dict(separable.state_dict(), strict=False)
+    x = torch.rand(2, 6, 23, 22)
+    assert (separable(x) - rigid(x)).abs().max() > 0.01
+    torch.testing.assert_close(twin(x), rigid(x) + dealt_out(separable.offset_net(x), 6))
+    fresh = FeatureConv(6, **geometry)
+    fresh.deform_conv.load_state_dict(rigid.deform_conv.state_dict())
+    assert torch.equal(fresh(x), rigid(x))
+
+
+def test_the_offset_net_of_the_twin_of_the_same_cost_learns():
+    block = deformed(DeformableLKAAttention(8, offsets="features"))
+    block(torch.rand(2, 8, 9, 9)).square().sum().backward()
+    gradients = {name: p.grad for name, p in block.named_parameters() if ".offset_net." in name}
+    assert len(gradients) == 6
+    assert all(gradient.abs().max() > 0 for gradient in gradients.values())
+
+
 def test_unknown_words_for_offsets():
     with pytest.raises(ValueError, match=r"offsets: expected dense or separable .*, got 'factorised'"):
         DeformableLKAAttention(4, offsets="factorised")
-    with pytest.raises(ValueError, match=r"or none, for a rigid block.*, got 'none'"):
+    with pytest.raises(ValueError, match=r"or none or features, for a block that.*, got 'none'"):
         DeformConv(4, offsets="none")
 
 
@@ -197,7 +233,7 @@ def test_fresh_block_is_its_rigid_twin(block, offsets):
         assert (deformed(layer)(x) - rigid(x)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("offsets", [*DEFORMING, "none"])
+@pytest.mark.parametrize("offsets", [*DEFORMING, "none", "features"])
 def test_identity_start_is_exact_and_can_leave_it(offsets):
     torch.manual_seed(2)
     layer = deformed(DeformableLKAAttention(8, identity=True, offsets=offsets))
@@ -319,7 +355,7 @@ def test_double_is_double(offsets):
     assert {o.dtype for o in fields} | {out.dtype} == {torch.float64}
 
 
-@pytest.mark.parametrize("offsets", DEFORMING)
+@pytest.mark.parametrize("offsets", [*DEFORMING, "features"])
 def test_compiles_as_one_graph_forward_and_backward(offsets):
     torch.compiler.reset()
     torch.manual_seed(6)
@@ -336,7 +372,7 @@ def test_compiles_as_one_graph_forward_and_backward(offsets):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("offsets", DEFORMING)
+@pytest.mark.parametrize("offsets", [*DEFORMING, "features"])
 def test_copies_pickles_and_state_dicts_give_the_same_output(offsets):
     layer = deformed(DeformableLKAAttention(5, offsets=offsets))
     x = torch.randn(1, 5, 9, 8)
@@ -368,7 +404,7 @@ def test_maps_smaller_than_the_kernel(size):
     torch.testing.assert_close(ours(x), paper(x), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("offsets", [*DEFORMING, "none"])
+@pytest.mark.parametrize("offsets", [*DEFORMING, "none", "features"])
 def test_channels_last_gives_the_same_and_stays_channels_last(offsets):
     layer = deformed(DeformableLKAAttention(8, offsets=offsets))
     x = torch.randn(2, 8, 10, 12)
@@ -390,7 +426,7 @@ def test_the_backend_can_be_chosen():
         layer(x)
 
 
-@pytest.mark.parametrize("offsets", ["dense", "separable", "none"])
+@pytest.mark.parametrize("offsets", [*DEFORMING, "none", "features"])
 def test_gates_start_around_one(offsets):
     """So that proj_2 sees the block's input at first, and not its product with random features."""
     layer = DeformableLKAAttention(64, identity=True, offsets=offsets)

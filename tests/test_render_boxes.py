@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
@@ -11,6 +13,7 @@ from render_builders import NAMES, comparison, detections, picture
 from dlka import palette
 from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
 from dlka.render.boxes import ink_on
+from dlka.render.labels import leader, place_labels
 from dlka.render.panels import window
 
 IMAGE = picture(300, 400)
@@ -65,6 +68,23 @@ def test_all_boxes_are_drawn_and_counted():
     assert empty.to_array().any()
 
 
+def test_outlines_are_thick_thin_and_rimmed():
+    """What only one model found stands out; each line has a light rim 0.3 of a line wide on either side."""
+    canvas = draw_difference(IMAGE, DLKA, BASELINE, PAIRS, NAMES)
+    drawn = {}
+    for artist in (a for a in canvas.axes.collections if isinstance(a, LineCollection)):
+        for segment, colour, width in zip(
+            artist.get_segments(), cycle(artist.get_colors()), cycle(artist.get_linewidths())
+        ):
+            if len(segment) == 5:
+                drawn[tuple(segment[0]), to_hex(colour).upper()] = width / canvas.line
+    for pair in PAIRS.pairs:
+        box = DLKA.boxes[pair.dlka] if pair.dlka is not None else BASELINE.boxes[pair.baseline]
+        corner, width = tuple(box[:2] - 0.5), 0.5 if pair.kind == "both" else 1.3
+        assert drawn[corner, palette.KIND_COLOURS[pair.kind].upper()] == pytest.approx(width)
+        assert drawn[corner, palette.PAPER.upper()] == pytest.approx(width + 0.6)
+
+
 def test_labels_without_room_are_confessed():
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 380, (150, 2)) * [1, 0.74]
@@ -74,6 +94,23 @@ def test_labels_without_room_are_confessed():
     assert len(outlines(canvas, palette.DLKA)) == 150
     assert 0 < shown < 150
     assert f"{150 - shown} labels left out for want of room" in canvas.legend_text
+
+
+def test_places_of_labels():
+    """Above the box; where that is off the frame, inside a box twelve times the label's size, else below or nowhere."""
+
+    def place(box, size, frame=(40, 40)):
+        return place_labels(np.array([box], float), np.array([size], float), frame, 1)[0]
+
+    assert place((0, 10, 10, 20), (3, 3)) == (0, 6, 3, 9)
+    assert place((0, 0, 11, 10), (3, 3)) == (0, 0, 3, 3)
+    assert place((0, 0, 10, 10), (3, 3)) == (0, 11, 3, 14)
+    assert place((0, 0, 10, 18), (8, 3), (12, 19)) is None
+
+
+def test_leaders_join_nearest_points():
+    assert leader((0, 0, 10, 4), np.array([4, 20, 20, 30])) == ((7, 4), (7, 20))
+    assert leader((30, 0, 40, 4), np.array([4, 1, 20, 3])) == ((30, 2), (20, 2))
 
 
 def test_difference_by_colour_line_and_label():

@@ -26,6 +26,7 @@ from dlka.render import (
 from dlka.render.density import splat
 from dlka.render.fields import friendly
 from dlka.render.maps import colour_table, diverging, sequential, wheel
+from dlka.render.receptive import influence_radius
 
 LETTERBOX = Letterbox.fit((224, 320), 320)  # unscaled, no padding: 28 x 40 cells at stride 8
 IMAGE = picture(224, 320)
@@ -239,11 +240,32 @@ def test_gate_zero_is_neutral_and_signs_differ():
     assert "channel 1" in single.legend_text
 
 
+def test_thinned_arrows_stand_in_the_middle_of_the_cells_they_speak_for():
+    arrows = arrows_of(offset_arrows(IMAGE, capture(stage(), LETTERBOX), LETTERBOX, 1.0))  # 40 cells across: every 2nd
+    places = cell_centres(capture(stage(), LETTERBOX), LETTERBOX)[1::2, 1::2].reshape(-1, 2)
+    np.testing.assert_allclose(arrows.get_offsets(), places)
+
+
+def test_the_circle_holds_nine_tenths_of_the_influence():
+    field = np.zeros((2, 100))
+    field[0, [0, 10, 20, 30]] = 0.85, 0.04, 0.06, 0.05
+    identity = Letterbox((8, 400), (8, 400), (8, 400), 0, 0)
+    assert influence_radius(field, 4, identity, np.array([1.5, 1.5])) == pytest.approx(80)
+
+
 def test_gate_scale_is_shared():
     low, high = gate(np.full((3, 28, 40), 0.2)), gate(np.full((3, 28, 40), -1.4))
     assert gate_scale([low]) == pytest.approx(0.2)
     assert gate_scale([low, high]) == pytest.approx(1.4)
     assert gate_scale([gate(np.zeros((3, 28, 40)))]) == 1.0
+
+
+def test_gate_scale_leaves_the_largest_hundredth_out():
+    ramp = np.arange(-1119, 1, dtype=float).reshape(1, 28, 40)  # absolute values 0 to 1119
+    assert gate_scale([gate(ramp)]) == pytest.approx(0.99 * 1119)
+    assert gate_scale([gate(ramp)], percentile=50) == pytest.approx(0.5 * 1119)
+    halves = gate(ramp[:, :14]), gate(ramp[:, 14:])
+    assert gate_scale(halves) == pytest.approx(0.99 * 1119), "one percentile of all gates together"
 
 
 def test_splat_conserves_and_places():

@@ -21,7 +21,7 @@ from dlka.render import (
     sample_points,
 )
 from dlka.render.canvas import Canvas
-from dlka.render.reads import reads_at
+from dlka.render.reads import Reads, reads_at
 
 LETTERBOX = Letterbox.fit((333, 517), 320)
 IMAGE = picture(333, 517)
@@ -152,3 +152,10 @@ def test_inputs_stay_unchanged():
     for of, offset in zip(captures, before):
         np.testing.assert_array_equal(of.offset, offset)
     np.testing.assert_array_equal(image, IMAGE)
+
+
+@pytest.mark.parametrize(("moved", "reach"), [(5, 10), (15, 15), (50, 20), (np.nan, 10)])
+def test_a_square_holds_the_grid_and_samples_up_to_twice_as_far(moved, reach):
+    points = {"centre": np.zeros(2), "samples": np.array([[moved, 0.0]]), "regular": np.array([[0.0, -10.0]])}
+    rest = {"zero": np.zeros(1, bool), "lost": 0, "edges": (0, 0, 1, 1), "per_cell": 4.0}
+    assert Reads(stage(), False, (0, 0), **points, **rest).reach == pytest.approx(reach + 1.2 * 4)

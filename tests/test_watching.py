@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import textwrap
+import threading
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
-from torchvision.ops import DeformConv2d
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import DeformConv2d, deform_conv2d
 
 import dlka
+from dlka.images import read_image
 from dlka.layers import DeformConv
 from dlka.ops.sampling import sampling_locations
 
@@ -37,12 +43,78 @@ class Deforming(nn.Module):
         return self.own(self.deform(x, *self.given[:1], mask=self.given[1]))
 
 
+class Pack(DeformConv2d):
+    """The usual subclass: it predicts its own offsets and masks."""
+
+    def __init__(self, channels, groups=1, masked=True, function=False, **geometry):
+        super().__init__(channels, channels, **geometry)
+        taps = groups * self.kernel_size[0] * self.kernel_size[1]
+        self.predict = nn.Conv2d(channels, 3 * taps, **geometry)
+        self.taps, self.masked, self.function, self.given = taps, masked, function, []
+
+    def forward(self, x):
+        offset, mask = self.predict(x).split([2 * self.taps, self.taps], dim=1)
+        mask = mask.sigmoid() if self.masked else None
+        self.given.append((offset.detach(), None if mask is None else mask.detach()))
+        if self.function:
+            geometry = {n: getattr(self, n) for n in ("stride", "padding", "dilation")}
+            return deform_conv2d(x, offset, self.weight, self.bias, mask=mask, **geometry)
+        return super().forward(x, offset, mask) if self.masked else super().forward(x, offset)
+
+
+class Packed(nn.Module):
+    """Packs of several kinds, one of them run twice and two in a part that may be checkpointed."""
+
+    def __init__(self, checkpointing=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 4, 2, 2)
+        self.twice = Pack(4, **PLAIN)
+        self.part = nn.Sequential(Pack(4, 2, masked=False, **PLAIN), nn.ReLU(), Pack(4, 1, True, True, **PLAIN))
+        self.offset, self.weight = nn.Conv2d(4, 18, 3, padding=1), nn.Parameter(torch.randn(4, 4, 3, 3))
+        self.checkpointing = checkpointing
+
+    def forward(self, x):
+        x = self.twice(self.twice(self.stem(x)))
+        x = self.part(x) if self.checkpointing is None else checkpoint(self.part, x, use_reentrant=self.checkpointing)
+        self.given = self.offset(x).detach()
+        return deform_conv2d(x, self.given, self.weight, padding=1)
+
+
+NAMES = ["twice", "twice #2", "part.0", "part.0", "part.2", "Packed"]
+
+
+def fields(model, picture=0):
+    """The offset fields and masks of Packed, from what its parts kept by themselves."""
+    (first, first_mask), (second, second_mask) = (tuple(t[picture].numpy() for t in g) for g in model.twice.given[:2])
+    groups, (third, third_mask) = model.part[0].given[0][0][picture].numpy(), model.part[2].given[0]
+    masks = [first_mask, second_mask, None, None, third_mask[picture].numpy(), None]
+    return [first, second, groups[:18], groups[18:], third[picture].numpy(), model.given[picture].numpy()], masks
+
+
 AWKWARD = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 2), "dilation": (2, 1)}
 PLAIN = {"kernel_size": (3, 3), "padding": 1}
 
 
 def hooks(model):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def assert_rows(seen, model, picture=0, names=NAMES):
+    wanted, masks = fields(model, picture)
+    rows = seen.rows()
+    assert [row["name"] for row in rows] == names
+    assert [row["group"] for row in rows] == [0, 0, 0, 1, 0, 0]
+    for row, field, mask, capture, seen_mask in zip(rows, wanted, masks, seen.captures, seen.masks):
+        np.testing.assert_array_equal(capture.offset, field)
+        lengths = np.hypot(field[0::2], field[1::2])
+        assert row["mean"] == pytest.approx(lengths.mean(), rel=1e-5)
+        assert row["maximum"] == pytest.approx(lengths.max(), rel=1e-5)
+        assert (row["mask"] is None) == (mask is None)
+        if mask is not None:
+            np.testing.assert_array_equal(seen_mask, mask)
+            assert row["mask"] == pytest.approx(mask.mean())
+        assert (row["kernel"], row["stride"], row["cells"]) == ((3, 3), (2, 2), (8, 6))
 
 
 def photo(height, width):
@@ -147,10 +219,189 @@ def test_a_layer_alone_and_a_model_that_takes_a_list():
     assert "1 cell = 8 px" in seen.draw(photo(128, 128), cell=(2, 3)).legend_text
 
 
+@pytest.mark.parametrize("grad", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_subclasses_and_functions(grad):
+    """Each by its own name, a second call with its number, the model itself by its class."""
+    model, x = Packed(), torch.rand(2, 3, 16, 12)
+    with grad():
+        plain = model(x)
+        for part in (model.twice, model.part[0], model.part[2]):
+            part.given.clear()
+        with dlka.watch(model, picture=1) as seen:
+            assert torch.equal(model(x), plain)
+    assert_rows(seen, model, picture=1)
+    assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch", "torchvision", "reference"])
+def test_own_layer_has_one_row_whatever_computes_it_and_the_function_one(backend):
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.own = DeformConv(3, (3, 2), padding=1, stride=2)
+            self.own.backend = backend
+            nn.init.normal_(self.own.offset_net.weight)
+            self.own.offset_net.register_forward_hook(lambda module, inputs, output: output + 1)
+
+        def forward(self, x):
+            x = self.own(x)
+            self.offset = torch.full((1, 2, *x.shape[2:]), 0.5)
+            return dlka.deform_dwconv2d(x, self.offset, torch.ones(3, 1, 1, 1))
+
+    model, x = Both(), torch.rand(1, 3, 12, 10)
+    with torch.no_grad(), dlka.watch(model) as seen:
+        model(x)
+        np.testing.assert_array_equal(seen.captures[0].offset, model.own.offset_net(x)[0].numpy())
+    assert [(r["name"], r["kernel"], r["cells"]) for r in seen.rows()] == [
+        ("own", (3, 2), (6, 6)),
+        ("Both", (1, 1), (6, 6)),
+    ]
+    np.testing.assert_array_equal(seen.captures[1].offset, model.offset[0].numpy())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_a_backward_pass_computes_again_is_seen_once(reentrant):
+    model, x = Packed(checkpointing=reentrant), torch.rand(1, 3, 16, 12)
+    with dlka.watch(model) as seen:
+        model(x).sum().backward()
+    assert len(model.part[0].given) == 2, "it was computed again"
+    assert_rows(seen, model)
+    whole = Packed()
+    with dlka.watch(whole) as seen:
+        checkpoint(whole, x.requires_grad_(), use_reentrant=reentrant).sum().backward()
+    assert_rows(seen, whole)
+
+
+def test_a_compiled_model_that_has_run():
+    """Whichever of the two is watched and called, compiled in place or inside the context."""
+    model, x = Packed(), torch.rand(1, 3, 16, 12)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="aot_eager")
+    wanted = compiled(x)
+    for watched, called in ((model, compiled), (compiled, compiled), (compiled, model), (model, model)):
+        for part in (model.twice, model.part[0], model.part[2]):
+            part.given.clear()
+        with dlka.watch(watched) as seen:
+            torch.testing.assert_close(called(x), wanted)
+        assert_rows(seen, model, names=NAMES)
+    outer = nn.Sequential(copy.deepcopy(model))
+    outer[0].compile(backend="aot_eager")
+    outer(x)
+    for part in (outer[0].twice, outer[0].part[0], outer[0].part[2]):
+        part.given.clear()
+    with dlka.watch(outer) as seen:
+        outer(x)
+    assert_rows(seen, outer[0], names=[f"0.{name}" for name in NAMES[:-1]] + ["0"])
+
+
+def test_traced_and_exported_models_and_the_bare_operator():
+    """What runs in them has no module of its own that torch calls: it has the name of the one around it."""
+    layer, x = DeformConv2d(3, 3, 3, padding=1), torch.rand(1, 3, 8, 8)
+    offset = torch.randn(1, 18, 8, 8)
+
+    class Bare(nn.Module):
+        def forward(self, x, offset):
+            ints = dict(zip(("stride_h", "stride_w", "pad_h", "pad_w", "dilation_h", "dilation_w"), (1, 1, 1, 1, 1, 1)))
+            tensors = {"weight": layer.weight, "offset": offset, "mask": x.new_zeros(1, 1), "bias": layer.bias}
+            return torch.ops.torchvision.deform_conv2d(
+                input=x, **tensors, **ints, groups=1, offset_groups=1, use_mask=False
+            )
+
+    scripted = nn.ModuleDict({"scripted": torch.jit.script(layer)})
+    scripted.forward = lambda *inputs: scripted["scripted"](*inputs)
+    exported = torch.export.export(layer, (x, offset)).module()
+    for model, name in (
+        (torch.jit.trace(layer, (x, offset)), "TopLevelTracedModule"),
+        (scripted, "ModuleDict"),
+        (exported, "GraphModule"),
+        (Bare(), "Bare"),
+    ):
+        with torch.no_grad(), dlka.watch(model) as seen:
+            torch.testing.assert_close(model(x, offset), layer(x, offset))
+        assert [row["name"] for row in seen.rows()] == [name]
+        np.testing.assert_array_equal(seen.captures[0].offset, offset[0].numpy())
+    refused = r"got a scripted one: put it into a torch\.nn\.Sequential"
+    with pytest.raises(ValueError, match=refused), dlka.watch(torch.jit.script(layer)):
+        pass
+
+
+def test_threads_copies_and_contexts_in_one_another():
+    model, x = Packed(), torch.rand(1, 3, 16, 12)
+    with torch.no_grad(), dlka.watch(model) as seen, dlka.watch(model.part) as part:
+        thread = threading.Thread(target=model, args=(x,))
+        thread.start()
+        thread.join()
+        copy.deepcopy(model)(x)
+        Packed()(x)
+        model.part(torch.rand(1, 4, 8, 8))
+    assert_rows(seen, model)
+    assert [row["name"] for row in part.rows()] == ["0", "0", "2"]
+    np.testing.assert_array_equal(part.captures[2].offset, model.part[2].given[1][0][0].numpy())
+    assert hooks(model) == 0
+
+
+def test_a_pass_that_fails_leaves_nothing_on():
+    class Failing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.error = Packed(), None
+
+        def forward(self, x):
+            x = self.inner(x)
+            if self.error:
+                raise self.error
+            return x
+
+    model, x = Failing(), torch.rand(1, 3, 16, 12)
+    with torch.no_grad(), dlka.watch(model) as seen:
+        model(x)
+        wanted = seen.rows()
+        model.error = KeyError("a fault")
+        with pytest.raises(KeyError):
+            model(x + 1)
+        assert seen.rows() == wanted, "the last pass that ended"
+        assert _get_current_dispatch_mode_stack() == []
+        model.error = None
+        model(x + 1)
+        assert seen.rows() != wanted
+    model.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), dlka.watch(model):
+        model(x)
+    assert _get_current_dispatch_mode_stack() == []
+    assert hooks(model) == 0
+
+
+def test_draws_a_pil_picture_as_it_is_read_from_a_file(tmp_path):
+    model, path = Deforming(PLAIN), tmp_path / "turned.png"
+    with torch.no_grad(), dlka.watch(model) as seen:
+        model(torch.rand(1, 3, 64, 48))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo(48, 64)).save(path, exif=exif)
+    wanted = seen.draw(read_image(path)).to_png()
+    assert seen.draw(Image.open(path)).to_png() == wanted
+    assert seen.draw(photo(48, 64)).to_png() != wanted
+    palette = Image.fromarray(photo(64, 48)).convert("P")
+    assert seen.draw(palette).to_png() == seen.draw(np.asarray(palette.convert("RGB"))).to_png()
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="image: expected a picture whose pixels can be read"):
+        seen.draw(Image.open(path))
+    for image, got in (
+        (torch.rand(3, 64, 48), r"torch\.float32 \[3, 64, 48\]"),
+        (photo(64, 48)[..., 0], r"uint8 \[64, 48\]"),
+        (photo(64, 48) / 255, r"float64 \[64, 48, 3\]"),
+        ("photo.jpg", "str"),
+    ):
+        with pytest.raises(ValueError, match=rf"image: expected a PIL picture or RGB \[H, W, 3\] uint8, got {got}"):
+            seen.draw(image)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="found none"), dlka.watch(nn.Conv2d(3, 3, 1)):
         pass
     model = Deforming(PLAIN)
+    with pytest.raises(ValueError, match=r"in a call of the model, model\(x\)"), dlka.watch(model), torch.no_grad():
+        model.forward(torch.rand(1, 3, 32, 32))
     with pytest.raises(ValueError, match="picture: expected 0 to 0"), dlka.watch(model, picture=3), torch.no_grad():
         model(torch.rand(1, 3, 32, 32))
     assert hooks(model) == 0

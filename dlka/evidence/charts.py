@@ -16,7 +16,7 @@ from dlka.render.forest import Estimate, Group, Row, forest
 from dlka.render.recall import Curve, RecallPanel, recall_chart
 from dlka.render.tradeoff import Candidate, tradeoff
 
-VARIANT = {"dense": "", "separable": "separable", "none": "rigid twin"}
+VARIANT = {"dense": "", "separable": "separable", "none": "rigid twin", "features": "features twin"}
 
 
 def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[Figure, str]]:

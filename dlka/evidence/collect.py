@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dlka.errors import DlkaError
 from dlka.evidence.deltas import Model
 from dlka.evidence.plan import START, STOCK, Experiment, steps
 from dlka.evidence.stored import StoredRun
 
 
-class EvidenceRefused(ValueError):
+class EvidenceRefused(DlkaError):
     """Stored runs that no report can be made of; one sentence with what to do."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,22 @@ from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.jobs import provenance
-from dlka.jobs.dataset import DataRefused
+from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.val import OffsetTotals, average_precision, class_precision
 from dlka.jobs.validation import LOOK, Validation
 from dlka.layers import DeformableLKAAttention
+from dlka.models.build import PLAIN
 from dlka.models.cost import TOTAL
 from dlka.models.weights import Card
 
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
-SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid"}  # of a model's word, by its offsets
+# Of a model's word, by its offsets.
+SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid", "features": "-features"}
 
 AS_IT_IS = "as learned"
-# Name -> what is done, from the picture's number and what the model captured of another picture.
-ON_OFFSETS: dict[str, Callable[[int, Prediction], Intervention]] = {
+# What is done, from the picture's number and what the model captured of another picture.
+Change = Callable[[int, Prediction], Intervention]
+ON_OFFSETS: dict[str, Change] = {
     "offsets x0": lambda number, other: Intervention(strength=0.0),
     "offsets x0.5": lambda number, other: Intervention(strength=0.5),
     "offsets x1.5": lambda number, other: Intervention(strength=1.5),
@@ -39,9 +42,7 @@ ON_OFFSETS: dict[str, Callable[[int, Prediction], Intervention]] = {
         GIVEN, fields={capture.stage.name: capture.offset for capture in other.captures}
     ),
 }
-ON_GATES: dict[str, Callable[[int, Prediction], Intervention]] = {
-    "gate off": lambda number, other: Intervention(GATE_OFF)
-}
+ON_GATES: dict[str, Change] = {"gate off": lambda number, other: Intervention(GATE_OFF)}
 
 
 def measure(
@@ -59,7 +60,7 @@ def measure(
 
     model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
     card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
-    WeightsRefused, DataRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
+    WeightsRefused, TruthRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
     a run or a size that is none.
     """
     predictor, card = load_predictor(str(model), device)
@@ -73,16 +74,13 @@ def measure(
     truth: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (AS_IT_IS, *changes)}
     totals, variation = OffsetTotals(), OffsetVariation()
-    learned = lru_cache(maxsize=8)(part.look)
-    for number in visits(count):
-        prediction = learned(number)
+    for number, prediction, changed in looks(part, changes):
         truth += part.truth(number, prediction)
         found[AS_IT_IS] += part.found(number, prediction)
         totals.add(prediction.captures)
         variation.add(prediction.captures)
-        for name, change in changes.items():
-            other = learned(another(number, count))  # one of the last few looks
-            found[name] += part.found(number, part.look(number, change(number, other)))
+        for name, seen in changed.items():
+            found[name] += part.found(number, seen)
 
     truth.sort(key=lambda row: row["image_id"])
     drawn = resamples(count)
@@ -125,6 +123,21 @@ def measure(
     )
 
 
+def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int, Prediction, dict[str, Prediction]]]:
+    """For every picture its number, what the model sees in it, and what it sees there with each of the changes.
+
+    Not in the order of the numbers: so that a few looks kept in memory do for the offsets of another picture.
+    """
+    learned = lru_cache(maxsize=8)(part.look)
+    for number in visits(len(part)):
+        prediction = learned(number)
+        changed = {}
+        for name, change in changes.items():
+            other = learned(another(number, len(part)))  # one of the last few looks
+            changed[name] = part.look(number, change(number, other))
+        yield number, prediction, changed
+
+
 def another(number: int, count: int) -> int:
     """The picture, half the list further on, whose offsets a picture gets."""
     return (number + count // 2) % count
@@ -138,7 +151,7 @@ def visits(count: int) -> list[int]:
 def name_of(card: Card, data: Path) -> str:
     """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
     folder = data.resolve()
-    word = card.placement + (SUFFIX[card.offsets] if card.placement != "control" else "")
+    word = card.placement + (SUFFIX[card.offsets] if card.placement not in PLAIN else "")
     return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
 
 
@@ -151,7 +164,7 @@ def split_run(run: str) -> tuple[str, str, int]:
     return data, model, int(seed)
 
 
-def _changes(model: Any) -> dict[str, Callable[[int, Prediction], Intervention]]:
+def _changes(model: Any) -> dict[str, Change]:
     """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
     gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
     return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}

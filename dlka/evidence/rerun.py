@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dlka.errors import DlkaError
 from dlka.evidence.measure import measure
 from dlka.evidence.plan import STOCK, Experiment, Step, choose, steps
 from dlka.evidence.stored import RunRefused, load
-from dlka.jobs.dataset import DataRefused, class_names
-from dlka.jobs.recipe import Recipe
+from dlka.jobs.dataset_pictures import DataRefused
+from dlka.jobs.dataset_yaml import class_names
+from dlka.jobs.recipe import SCRATCH, Recipe
 from dlka.jobs.train import fit, resume, unfinished
 from dlka.jobs.train_folder import RunFolder
 from dlka.models.adopt import adopt
@@ -80,7 +82,9 @@ def rerun(
             if step in missing:
                 report(f"{place} {step.id}: measuring")
                 folder = places.data / step.data
-                run = measure(places.weights(step), folder, step.id, interventions=step.causes, device=device)
+                run = measure(
+                    places.weights(step), folder, step.id, size=step.size, interventions=step.causes, device=device
+                )
                 run.save(places.runs)
         except Exception as error:  # whatever it is: hours of other runs do not depend on it
             failed.append(step.id)
@@ -108,7 +112,7 @@ def _with_starts(missing: list[Step], everything: dict[str, Step], places: Place
 
 def _check(work: list[Step], places: Places) -> None:
     for name in dict.fromkeys(step.data for step in work):
-        class_names(places.data / name / "data.yaml")  # raises DataRefused
+        class_names(places.data / name / "data.yaml")  # raises TruthRefused
     pools = dict.fromkeys(step.recipe.unlabelled for step in work if step.recipe and step.recipe.unlabelled)
     for pool in pools:
         if not (places.data / pool).is_dir():
@@ -116,7 +120,7 @@ def _check(work: list[Step], places: Places) -> None:
     new = [step.recipe for step in work if not places.weights(step).is_file()]
     needed = any(recipe is None or STOCK in (recipe.start, recipe.teacher) for recipe in new)
     if needed and not find(places.stock).is_file():  # raises WeightsRefused for an id that is none
-        raise ValueError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
+        raise DlkaError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
 
 
 def _doing(step: Step) -> str:
@@ -145,6 +149,8 @@ def resolved(recipe: Recipe, everything: dict[str, Step], places: Places) -> Rec
     """The recipe with absolute paths in the place of names."""
 
     def weights(name: str) -> str:
+        if name == SCRATCH:
+            return name
         return str((find(places.stock) if name == STOCK else places.weights(everything[name])).resolve())
 
     return replace(

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from dlka.evidence.bootstrap import MEASURES, interval
 from dlka.evidence.collect import Collection, EvidenceRefused
@@ -18,8 +16,7 @@ from dlka.evidence.one_run import data_of, find_run, single
 from dlka.evidence.plan import CONTROL
 from dlka.evidence.stored import StoredRun
 from dlka.models.adopt import sha256
-from dlka.models.card import metadata_of
-from dlka.models.weights import WeightsRefused, load_card
+from dlka.models.weights import WeightsRefused, load_card, same_tensors, with_card
 
 DIGITS = 5  # of an interval's ends, in 0..1: what stored replicates hold
 IN_CARDS = ("AP", "AP_S")  # the measures that a card has intervals of
@@ -30,8 +27,9 @@ def ship(
 ) -> list[Path]:
     """Write `out`/{id}.safetensors for each id of `shipped` (id -> run) whose weights and stored run are there.
 
-    work: the folder of the rerun, with weights/. The tensors are those of the rerun's file; of its card the metrics
-    alone are new. report: gets a line for each id, also for those with something missing or amiss, which are left out.
+    work: the folder of the rerun, with weights/. The tensors are those of the rerun's file; of its card the metrics are
+    new, and what `dlka uses` has measured stays where a file of the same tensors was there with it. report: gets a line
+    for each id, also for those with something missing or amiss, which are left out.
     Returns what was written.
     """
     written = []
@@ -46,7 +44,8 @@ def ship(
             metrics = metrics_of(run, models[run.model], models.get(CONTROL))
             target = out / f"{id_}.safetensors"
             out.mkdir(parents=True, exist_ok=True)
-            _copy(source, target, metadata_of(replace(card, metrics=metrics)))
+            uses = load_card(target).uses if target.is_file() and same_tensors(source, target) else card.uses
+            with_card(source, target, replace(card, metrics=metrics, uses=uses))
         except (EvidenceRefused, WeightsRefused) as error:
             report(f"{id_}: left out: {error}")
             continue
@@ -88,16 +87,3 @@ def _ends(low: float, high: float) -> list[float] | None:
 
 def _per_cent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _copy(source: Path, target: Path, metadata: dict[str, str]) -> None:
-    """The tensors of a file under another card; the file appears whole or not at all."""
-    with safe_open(source, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    unfinished = target.with_name(f".{target.name}.partial")
-    try:
-        save_file(tensors, unfinished, metadata=metadata)
-        unfinished.chmod(0o644)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.evidence.bootstrap import MEASURES
 
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -24,7 +25,7 @@ _TYPES: dict[str, type] = {
 }
 
 
-class RunRefused(ValueError):
+class RunRefused(DlkaError):
     """A stored run that cannot be read; one sentence with what to do."""
 
 
@@ -75,21 +76,25 @@ class StoredRun:
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
             if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
-                raise ValueError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+                raise RunRefused(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
         if self.run != f"{self.data}/{self.model}-s{self.seed}":
-            raise ValueError(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
+            raise RunRefused(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
         for name, metrics in {"metrics": self.metrics, **self.interventions}.items():
-            if set(metrics) != set(METRICS) or not all(v is None or 0 <= v <= 1 for v in metrics.values()):
-                raise ValueError(f"{name}: expected {', '.join(METRICS)} in 0..1 or None, got {metrics!r:.200}")
+            if (
+                not isinstance(metrics, dict)
+                or set(metrics) != set(METRICS)
+                or not all(map(_is_share, metrics.values()))
+            ):
+                raise RunRefused(f"{name}: expected {', '.join(METRICS)} in 0..1 or None, got {metrics!r:.200}")
         if set(self.interventions) != set(self.intervention_replicates):
-            raise ValueError("interventions: expected metrics and replicates of the same ones")
-        count = len(self.replicates)
+            raise RunRefused("interventions: expected metrics and replicates of the same ones")
+        count = self.replicates.shape[0] if self.replicates.ndim else 0
         for name, values in {"replicates": self.replicates, **self.intervention_replicates}.items():
             if values.shape != (count, len(MEASURES)) or values.dtype != np.float32:
-                raise ValueError(f"{name}: expected [{count}, {len(MEASURES)}] float32, got {_described(values)}")
+                raise RunRefused(f"{name}: expected [{count}, {len(MEASURES)}] float32, got {_described(values)}")
         for name, values, dtype in (("object_side", self.object_side, np.float32), ("found", self.found, np.bool_)):
             if values.shape != (self.objects,) or values.dtype != dtype:
-                raise ValueError(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
+                raise RunRefused(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
 
     def save(self, folder: Path) -> Path:
         """Write `{data}-{model}-s{seed}.json` and `.npz` into a folder; returns the path of the JSON.
@@ -108,14 +113,20 @@ class StoredRun:
         return path
 
 
+def _is_share(value: object) -> bool:
+    """Whether a metric is a number in 0..1, or None for one that is not defined."""
+    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
+
+
 def load(path: Path) -> StoredRun:
     """The run of a JSON file and the NPZ beside it. Raises RunRefused where one is missing, damaged or incomplete."""
     again = "measure it again, or remove both files"
+    if not path.is_file():
+        raise RunRefused(f"{path}: there is no such stored run.")
+    data = path.read_bytes()
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunRefused(f"{path}: there is no such stored run.") from None
-    except (OSError, ValueError, RecursionError):
+        text = json.loads(data)
+    except (ValueError, RecursionError):
         raise RunRefused(f"{path} is not JSON in UTF-8; {again}.") from None
     known = {f.name for f in fields(StoredRun)} - set(ARRAYS)
     if not isinstance(text, dict) or set(text) != known:
@@ -136,7 +147,7 @@ def load(path: Path) -> StoredRun:
         raise RunRefused(f"{beside}: expected {', '.join(ARRAYS[:3])}, got {', '.join(arrays) or 'nothing'}; {again}.")
     try:
         return StoredRun(**{**text, **arrays, "intervention_replicates": others})
-    except (TypeError, ValueError) as error:
+    except RunRefused as error:
         raise RunRefused(f"{path} and {beside.name} do not make a stored run ({error}); {again}.") from None
 
 

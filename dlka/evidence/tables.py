@@ -11,7 +11,7 @@ import numpy as np
 from dlka.evidence.bootstrap import MEASURES
 from dlka.evidence.deltas import Model, difference, intervened
 from dlka.evidence.latency import Latency
-from dlka.evidence.plan import CONTROL, rigid_twin
+from dlka.evidence.plan import CONTROL, family
 from dlka.evidence.words import NONE, cell, figure, markdown, seeds_cell
 
 
@@ -43,7 +43,8 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
         return None
     rows = []
     for word, model in others.items():
-        twin = models.get(rigid_twin(word) or "")
+        rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
+        twin = models.get(rigid) if word != rigid else None
         to_control = {measure: difference(model, control, measure) for measure in ("AP", "AP_S")}
         to_twin = [difference(model, twin, measure) if twin else None for measure in ("AP", "AP_S")]
         rows.append(

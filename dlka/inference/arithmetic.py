@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 
-MOST = 1024
+from dlka.errors import DlkaError, short
+
+MOST = 512  # threads that any machine's torch has taken for a sum
 
 
 def arithmetic() -> dict[str, Any]:
@@ -15,7 +18,8 @@ def arithmetic() -> dict[str, Any]:
 
 
 def use_threads(count: int) -> None:
-    """Split sums among so many threads from now on, however many cores there are. Raises ValueError."""
+    """Split sums among so many threads from now on, but not more than this process has cores. Raises DlkaError."""
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
-        raise ValueError(f"threads: expected a whole number from 1 to {MOST}, got {count!r:.40}")
-    torch.set_num_threads(count)
+        raise DlkaError(f"threads: expected a whole number from 1 to {MOST}, got {short(count)}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(min(count, cores))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention, DeformConv
 from dlka.types import Stage
 
@@ -55,7 +56,7 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     """
     blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
     if name not in blocks:
-        raise ValueError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r}")
+        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r:.60}")
     block = blocks[name]
     unit = block.spatial_gating_unit
     stages = {f"{name}.{n}": m for n, m in block.named_modules() if isinstance(m, DeformConv)}
@@ -143,7 +144,7 @@ def tap_sum(values: BlockValues, stage: Stage, cell: tuple[int, int], channel: i
         ("tap", tap, stage.taps),
     ):
         if not 0 <= got < count:
-            raise ValueError(f"{what}: expected 0 to {count - 1}, got {got}")
+            raise DlkaError(f"{what}: expected 0 to {count - 1}, got {got}")
     sampled = values.samples[stage.name].astype(np.float64)
     offset = values.offsets[stage.name][:, row, column].astype(np.float64).reshape(-1, 2)  # [K, 2], dy and dx
     taps = np.stack(np.unravel_index(np.arange(stage.taps), stage.kernel), axis=1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka.errors import DlkaError
 from dlka.inference.receptive_field import Reached, patch_sums
 from dlka.models.build import DLKAModel
 
@@ -42,7 +43,7 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
     """
     head: Any = model.model[-1]
     if not 0 <= level < len(head.cv3):
-        raise ValueError(f"level: expected 0 to {len(head.cv3) - 1}, got {level}")
+        raise DlkaError(f"level: expected 0 to {len(head.cv3) - 1}, got {level}")
     maps: list[torch.Tensor] = []
 
     def keep(module: Any, inputs: tuple[Any, ...]) -> None:
@@ -58,10 +59,10 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
             entering = maps[level]
             height, width = entering.shape[-2:]
             if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-                raise ValueError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+                raise DlkaError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
             logits = head.cv3[level](entering)
             if not 0 <= number < logits.shape[1]:
-                raise ValueError(f"class: expected 0 to {logits.shape[1] - 1}, got {number}")
+                raise DlkaError(f"class: expected 0 to {logits.shape[1] - 1}, got {number}")
             logit = logits[0, number, cell[0], cell[1]]
             on_map, on_picture = torch.autograd.grad(logit, [entering, picture])
     finally:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
+from dlka.errors import DlkaError
 from dlka.models.decode import suppress
 
 FAR = 7680  # letterboxed pixels between the boxes of different classes while they are suppressed; Ultralytics' max_wh
@@ -52,7 +53,7 @@ class BoxOrigins:
         """The index of a cell over all levels. Raises ValueError for a cell that is not there."""
         found = np.flatnonzero((self.levels == level) & (self.places == place).all(axis=1))
         if not len(found):
-            raise ValueError(f"cell: expected one of the maps of this picture, got {place} on P{level}")
+            raise DlkaError(f"cell: expected one of the maps of this picture, got {place} on P{level}")
         return int(found[0])
 
     def merged(self, index: int) -> np.ndarray:

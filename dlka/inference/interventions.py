@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention, DeformConv, RigidConv
 
 LEARNED, SHUFFLED, GIVEN, GATE_OFF = KINDS = ("learned", "shuffled", "given", "gate off")
@@ -50,11 +51,11 @@ class Intervention:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
+            raise DlkaError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r:.60}")
         if (self.fields is not None) != (self.kind == GIVEN):
-            raise ValueError(f"fields: expected with kind {GIVEN!r} and with no other, got kind {self.kind!r}")
+            raise DlkaError(f"fields: expected with kind {GIVEN!r} and with no other, got kind {self.kind!r}")
         if self.kind == GATE_OFF and self.strength != 1:
-            raise ValueError("strength: expected 1 where the gate is off, as no offset matters then")
+            raise DlkaError("strength: expected 1 where the gate is off, as no offset matters then")
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def _choice(model: nn.Module, where: tuple[str, ...] | None) -> Callable[[str], 
     known = [n for n, m in model.named_modules() if isinstance(m, DeformConv | RigidConv | DeformableLKAAttention)]
     for place in where:
         if place not in known:
-            raise ValueError(f"where: expected one of {', '.join(known) or 'no place in this model'}, got {place!r}")
+            raise DlkaError(f"where: expected one of {', '.join(known) or 'no place in this model'}, got {place!r:.60}")
     return lambda name: any(f"{a}.".startswith(f"{b}.") for w in where for a, b in ((name, w), (w, name)))
 
 
@@ -126,8 +127,8 @@ def _offsets(intervention: Intervention, name: str, number: int, stage: DeformCo
 def _field(fields: Mapping[str, np.ndarray], name: str, stage: DeformConv) -> torch.Tensor:
     """The given field of a stage, [1, 2K, H, W] float32; raises ValueError."""
     if name not in fields:
-        raise ValueError(f"fields: expected offsets of {name}, got those of {', '.join(fields) or 'no stage'}")
+        raise DlkaError(f"fields: expected offsets of {name}, got those of {', '.join(fields) or 'no stage'}")
     field, channels = fields[name], 2 * math.prod(stage.kernel_size)
     if field.ndim != 3 or field.shape[0] != channels or not field.size:
-        raise ValueError(f"fields: expected [{channels}, H, W] for {name}, got {list(field.shape)}")
+        raise DlkaError(f"fields: expected [{channels}, H, W] for {name}, got {list(field.shape)}")
     return torch.from_numpy(field.astype(np.float32))[None]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 PAD_VALUE = 114  # grey, what YOLO was trained with
+MULTIPLE = 32  # pixels: what Ultralytics makes every side a multiple of, for models with smaller strides, too
+
+
+def side_multiple(strides: Iterable[int]) -> int:
+    """What the sides of an input are multiples of, in pixels, for a model with these strides.
+
+    It is the same for models with and without a pyramid, so that two of them see one picture alike.
+    """
+    return max(MULTIPLE, *strides)
 
 
 @dataclass(frozen=True)
@@ -24,8 +34,8 @@ class Letterbox:
     left: int
 
     @classmethod
-    def fit(cls, original: tuple[int, int], size: int, multiple: int = 32) -> Letterbox:
-        """Fit a picture into size x size, then pad each side only up to a multiple of the largest stride."""
+    def fit(cls, original: tuple[int, int], size: int, multiple: int = MULTIPLE) -> Letterbox:
+        """Fit a picture into size x size, then pad each side only up to a multiple (see `side_multiple`)."""
         gain = min(size / original[0], size / original[1])
         resized = (max(1, round(original[0] * gain)), max(1, round(original[1] * gain)))
         pad = [((size - side) % multiple) / 2 for side in resized]

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka.errors import DlkaError
 from dlka.inference.block_values import BlockValues, watch_block
 from dlka.inference.box_gradients import BoxGradients, box_gradients
 from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
-from dlka.inference.letterbox import Letterbox
+from dlka.inference.letterbox import Letterbox, side_multiple
 from dlka.inference.probe import probe, tap_weights
 from dlka.inference.receptive_field import effective_receptive_field
 from dlka.models.build import DLKAModel
@@ -30,7 +31,7 @@ from dlka.types import Capture, Detections, Gate
 AS_LEARNED = Intervention()
 
 
-class PredictionFailed(RuntimeError):
+class PredictionFailed(DlkaError):
     """The model gave something that is not a result; one sentence for the user."""
 
 
@@ -92,6 +93,7 @@ class Predictor:
         self.parameters = parameters(model)  # before batch norms are folded into convolutions
         self.model = ready(model, self.device)
         self.strides = [int(s) for s in model.stride]
+        self.multiple = side_multiple(self.strides)
         self._lock = threading.Lock()
 
     def predict(
@@ -114,12 +116,12 @@ class Predictor:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
-        if size % max(self.strides) or not 32 <= size <= 4096:
-            raise ValueError(f"size: expected a multiple of {max(self.strides)} from 32 to 4096, got {size}")
+        if size % self.multiple or not 32 <= size <= 4096:
+            raise DlkaError(f"size: expected a multiple of {self.multiple} from 32 to 4096, got {size}")
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
-            raise ValueError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
+            raise DlkaError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
         begin = time.perf_counter()
-        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
         x = as_input(letterbox.apply(image)[None], self.device)
         prepared = time.perf_counter()
         with self._lock, torch.inference_mode(), intervene(self.model, intervention), probe(self.model) as captures:
@@ -216,7 +218,7 @@ class Predictor:
             return box_gradients(self.model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
     def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
-        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, max(self.strides))
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
         return as_input(letterbox.apply(image)[None], self.device)
 
     @cached_property

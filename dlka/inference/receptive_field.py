@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention
 
 BLOCK = 4  # letterboxed pixels: gradients of single pixels are noise to the eye
@@ -27,7 +28,7 @@ def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cel
     """
     blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
     if block not in blocks:
-        raise ValueError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {block!r}")
+        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {block!r:.60}")
     outputs: list[torch.Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -42,7 +43,7 @@ def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cel
                 model(picture)
             height, width = outputs[0].shape[-2:]
             if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-                raise ValueError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+                raise DlkaError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
             (gradient,) = torch.autograd.grad(outputs[0][0, :, cell[0], cell[1]].sum(), picture)
     finally:
         handle.remove()

@@ -6,34 +6,37 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlka.compare import compare, rows, summary
+from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
 from dlka.jobs import provenance
 from dlka.jobs.gallery import gallery
 from dlka.models.adopt import sha256
+from dlka.models.catalog import input_size
 from dlka.stage_stats import all_stage_stats
 from dlka.types import KINDS
 
 REPORT = "comparison.json"
 
 
-class BatchRefused(ValueError):
+class BatchRefused(DlkaError):
     """A run that cannot start at all; one sentence with what to do."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How both models look: input size in pixels, confidence and IoU in 0..1, factor on every offset of the first."""
+    """How both models look: input size in pixels, None for what fits model and picture; confidence and IoU in 0..1;
+    factor on every offset of the first."""
 
-    size: int = 640
+    size: int | None = None
     confidence: float = 0.25
     iou: float = 0.7
     strength: float = 1.0
@@ -79,7 +82,6 @@ def run_batch(
         except PredictionFailed as error:
             raise BatchRefused(f"{name}: {error}") from None
     made_by = {
-        "settings": asdict(settings),
         "models": {"dlka": provenance.weights(model), "baseline": provenance.weights(baseline)},
         "machine": provenance.machine(),
         "versions": provenance.versions(),
@@ -99,8 +101,8 @@ def _outcomes(
         try:
             counts = _compare_one(Path(image), out / folder, predictors, models, settings, made_by)
             yield Outcome(str(image), out / folder, counts)
-        except (ValueError, RuntimeError, OSError) as error:  # refused, not finite, out of memory or disk
-            yield Outcome(str(image), problem=str(error))
+        except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
+            yield Outcome(str(image), problem=str(error) if of_the_machine(error) else message(error))
 
 
 def _compare_one(
@@ -125,6 +127,7 @@ def _compare_one(
     report = {
         "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
         **made_by,
+        "settings": asdict(replace(settings, size=_size(predictors[0], image, settings))),
         "device": dlka.device,
         "milliseconds": {"dlka": dlka.milliseconds, "baseline": baseline.milliseconds},
         "summary": counts,
@@ -141,9 +144,13 @@ def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength:
         image,
         confidence=settings.confidence,
         iou=settings.iou,
-        size=settings.size,
+        size=_size(predictor, image, settings),
         intervention=Intervention(strength=strength),
     )
+
+
+def _size(predictor: Predictor, image: np.ndarray, settings: Settings) -> int:
+    return settings.size if settings.size is not None else input_size(predictor.names, *image.shape[:2])
 
 
 def folders(images: Sequence[str | os.PathLike]) -> list[str]:

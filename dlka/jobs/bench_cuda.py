@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from dlka.errors import DlkaError
 from dlka.jobs import cuda_timer, provenance
 from dlka.jobs.cuda_cases import BASE, DTYPES, OURS, PASSES, Case, Operator, cases, least_work
 
@@ -40,9 +41,9 @@ def bench_cuda(
     versions. ValueError without CUDA or for rounds below one; RuntimeError where a result is wrong.
     """
     if rounds < 1:
-        raise ValueError(f"rounds: expected at least 1, got {rounds}")
+        raise DlkaError(f"rounds: expected at least 1, got {rounds}")
     if not torch.cuda.is_available():
-        raise ValueError("bench ops --device cuda: torch finds no CUDA device; use a machine with one, or --device cpu")
+        raise DlkaError("bench ops --device cuda: torch finds no CUDA device; use a machine with one, or --device cpu")
     measured = cuda_timer.rates(rounds)
     rows = []
     for case in chosen or cases():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka.errors import DlkaError
 from dlka.inference.predictor import as_input, precision
 from dlka.jobs import provenance
 from dlka.jobs.bench_law import laws
@@ -22,9 +23,10 @@ from dlka.jobs.part_times import PARTS, clock, part_times
 from dlka.models.build import PLACEMENTS, SCALES, DLKAModel
 from dlka.models.cost import TOTAL, multiply_adds
 from dlka.models.module_names import OFFSETS
-from dlka.ops.backends import resolve
+from dlka.ops.backends import BACKENDS, resolve
 
 MODELS = (STOCK, "neck", "residual", "head")
+KINDS = ("dense", "separable", "none")  # of OFFSETS; features costs what separable does, less the deformable step
 SIZES, BATCHES = (320, 640, 1280), (1, 8)
 CALLS = 2  # a turn; the first call still meets the caches of the model before it
 
@@ -32,7 +34,7 @@ CALLS = 2  # a turn; the first call still meets the caches of the model before i
 def bench_model(
     models: Sequence[str] = MODELS,
     *,
-    offsets: Sequence[str] = OFFSETS,
+    offsets: Sequence[str] = KINDS,
     scales: Sequence[str] = ("n",),
     sizes: Sequence[int] = SIZES,
     batches: Sequence[int] = BATCHES,
@@ -69,7 +71,7 @@ def bench_model(
                 try:
                     rows += _case(entrants, size, batch, rounds, where)
                 except torch.OutOfMemoryError:  # a GPU's
-                    raise ValueError(f"scale {scale}, {size} px, batch {batch} does not fit into memory") from None
+                    raise DlkaError(f"scale {scale}, {size} px, batch {batch} does not fit into memory") from None
         machine = provenance.machine()
     finally:
         torch.set_num_threads(before)
@@ -164,24 +166,25 @@ def _check(
     known_words = {"models": (models, PLACEMENTS), "offsets": (offsets, OFFSETS), "scales": (scales, SCALES)}
     for name, (given, known) in known_words.items():
         if unknown := [word for word in given if word not in known]:
-            raise ValueError(f"{name}: expected some of {', '.join(known)}, got {unknown[0]!r}")
+            raise DlkaError(f"{name}: expected some of {', '.join(known)}, got {unknown[0]!r:.60}")
     if not sizes or any(size % 32 or not 32 <= size <= 4096 for size in sizes):
-        raise ValueError(f"sizes: expected multiples of 32 from 32 to 4096, got {', '.join(map(str, sizes)) or 'none'}")
+        raise DlkaError(f"sizes: expected multiples of 32 from 32 to 4096, got {', '.join(map(str, sizes)) or 'none'}")
     if min((rounds, 1 if threads is None else threads, *batches), default=0) < 1 or not batches:
-        raise ValueError(f"batches, rounds and threads: expected at least 1, got {list(batches)}, {rounds}, {threads}")
+        raise DlkaError(f"batches, rounds and threads: expected at least 1, got {list(batches)}, {rounds}, {threads}")
 
 
 def _backend(name: str, device: torch.device) -> str:
-    """The backend that a name stands for; ValueError where it cannot run."""
-    try:
-        return resolve(name, device)
-    except RuntimeError as error:
-        raise ValueError(str(error)) from None
+    """The backend that a name stands for. Raises DlkaError where there is no such one, or it cannot run here."""
+    if name not in ("auto", *BACKENDS):
+        raise DlkaError(f"backends: expected some of {', '.join(('auto', *BACKENDS))}, got {name!r:.60}")
+    if name != "auto" and (reason := BACKENDS[name].supports(device)):
+        raise DlkaError(f"backends: {name} cannot run here: {reason}")
+    return resolve(name, device)
 
 
 def _device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(name):
         found = ", ".join(n for n, ok in there.items() if ok)
-        raise ValueError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {name!r}")
+        raise DlkaError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {name!r:.60}")
     return torch.device(name)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dlka.errors import DlkaError
 from dlka.jobs import provenance
 from dlka.jobs.peak_memory import peak_bytes
 from dlka.ops import deform_dwconv2d
@@ -41,7 +42,7 @@ def bench_ops(
     below one and RuntimeError where a backend's result is not torchvision's.
     """
     if rounds < 1 or (threads is not None and threads < 1):
-        raise ValueError(f"rounds and threads: expected at least 1, got {rounds} and {threads}")
+        raise DlkaError(f"rounds and threads: expected at least 1, got {rounds} and {threads}")
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

@@ -12,8 +12,9 @@ from torch import nn
 
 from dlka.inference.predictor import as_input, ready
 from dlka.layers import DeformConv
-from dlka.models.build import DLKAModel, build_model
+from dlka.models.build import PLAIN, DLKAModel, build_model
 from dlka.models.cost import parameters
+from dlka.models.module_names import RIGID
 from dlka.offset_nets import OffsetConv2d
 
 STOCK = "control"
@@ -36,8 +37,8 @@ def subjects(
     """Stock YOLOv8 first, then every combination that makes a difference, each in bfloat16 too where that is asked."""
     found = [Subject(STOCK, scale, "none", "-")]
     for placement in placements:
-        for kind in offsets if placement != STOCK else ():
-            found += [Subject(placement, scale, kind, b) for b in (backends if kind != "none" else ("-",))]
+        for kind in offsets if placement not in PLAIN else ("none",):
+            found += [Subject(placement, scale, kind, b) for b in (backends if kind not in RIGID else ("-",))]
     if bfloat16:
         found += [Subject(s.placement, s.scale, s.offsets, s.backend, True) for s in found]
     return list(dict.fromkeys(found))

@@ -20,8 +20,8 @@ from dlka.jobs.recipe_loss import OffsetFields
 from dlka.jobs.recipe_optimizer import build_optimizer
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, build_model
+from dlka.models.trainer import Start
 from dlka.models.transfer import transfer
-from dlka.models.yolo import Start
 
 WARM_UP = 0.05  # of all steps: until the learning rate is reached
 DECAY = 1e-5  # weight decay, as in the epochs that follow

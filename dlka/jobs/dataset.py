@@ -1,17 +1,17 @@
-"""Pictures with their labels, in YOLO's format: a text file beside each picture, a row `class cx cy w h` an object."""
+"""Pictures with their labels, in YOLO's format: a text file beside each picture, a row an object."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dlka.jobs.dataset_yaml import PICTURES, DataRefused, class_names, label_file, pictures_of, read_dataset
-from dlka.truth.labels import TruthRefused
-from dlka.truth.yolo import parse_rows
-
-__all__ = ["PICTURES", "DataRefused", "Labelled", "class_names", "read_labels", "read_val"]
+from dlka.jobs.dataset_pictures import DataRefused, find_pictures, label_file
+from dlka.jobs.dataset_yaml import read_dataset
+from dlka.truth.text import read_bytes, text_of
+from dlka.truth.yolo import MAX_BYTES, Rows, parse_rows
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,31 @@ class Labelled:
     """A picture file with its objects: classes [n] int64, boxes [n, 4] cx cy w h as shares of width and height."""
 
     picture: Path
-    classes: np.ndarray
-    boxes: np.ndarray
+    rows: Rows
+
+    @property
+    def classes(self) -> np.ndarray:
+        return self.rows.classes
+
+    @property
+    def boxes(self) -> np.ndarray:
+        return self.rows.boxes
 
 
-def read_val(path: Path, limit: int | None = None) -> tuple[dict[int, str], list[Labelled]]:
-    """Class names, and the pictures of the validation part by name (the first `limit` of them) with their labels.
+@dataclass(frozen=True)
+class ValidationPart:
+    """names: class number -> name; labelled: the pictures by name; told: sentences on what was left out."""
+
+    names: dict[int, str]
+    labelled: list[Labelled]
+    told: list[str]
+
+
+def read_val(path: Path, limit: int | None = None) -> ValidationPart:
+    """The pictures of the validation part (the first `limit` of them) with their labels.
 
     path: a yaml file, or a folder with data.yaml in it. A picture without a label file has no objects. Raises
-    DataRefused.
+    TruthRefused.
     """
     data = read_dataset(path)
     if not data.val:
@@ -35,18 +51,13 @@ def read_val(path: Path, limit: int | None = None) -> tuple[dict[int, str], list
             f"{data.file.parent / 'images' / 'val'}: expected a folder with pictures, got none; "
             "or name another under 'val' in the yaml."
         )
-    pictures = pictures_of(data.val)[:limit]
-    return data.names, [read_labels(picture, label_file(picture).parent, len(data.names)) for picture in pictures]
+    found = find_pictures(data.val)
+    labelled = [read_labels(picture, len(data.names)) for picture in list(found.pictures)[:limit]]
+    return ValidationPart(data.names, labelled, found.told())
 
 
-def read_labels(picture: Path, folder: Path, classes: int) -> Labelled:
-    """The labels of one picture, each row once; raises DataRefused for a row that is not class cx cy w h."""
-    file = folder / f"{picture.stem}.txt"
-    try:
-        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
-    except UnicodeDecodeError:
-        raise DataRefused(f"{file}: expected rows of class cx cy w h, got no text.") from None
-    try:
-        return Labelled(picture, *parse_rows(text, str(file), classes))
-    except TruthRefused as error:
-        raise DataRefused(str(error)) from None
+def read_labels(picture: Path, classes: int) -> Labelled:
+    """The labels of one picture, each row once. Raises TruthRefused for a row that is no box and no polygon."""
+    file = label_file(picture)
+    text = text_of(read_bytes(file), str(file), MAX_BYTES) if os.path.isfile(file) else ""
+    return Labelled(picture, parse_rows(text, str(file), classes))

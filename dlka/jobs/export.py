@@ -17,8 +17,9 @@ from dlka.jobs.export_check import Agreement, cases, compare
 from dlka.jobs.export_formats import ExportRefused, check_format, check_packages
 from dlka.jobs.export_net import INPUT, OUTPUT, ExportNet, internal_outputs, metadata
 from dlka.layers import DeformConv
+from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
-from dlka.models.weights import load_model
+from dlka.models.weights import Card, load_model
 
 SIZES = (640, 320)  # inputs of the check, in pixels of the longer side
 
@@ -56,18 +57,31 @@ def export_model(
     """
     path = find(model)
     loaded, card = load_model(path)
+    return export_loaded(loaded, card, path.stem, format_name, out, internals, sizes)
+
+
+def export_loaded(
+    loaded: DLKAModel,
+    card: Card,
+    name: str,
+    format_name: str,
+    out: str | Path | None = None,
+    internals: bool = False,
+    sizes: Sequence[int] = SIZES,
+) -> Exported:
+    """`export_model` for a model in memory, which it takes over; name: what the model is called in the file."""
     deformable = any(isinstance(module, DeformConv) for module in loaded.modules())
-    kind = check_format(format_name, path.stem, deformable)
-    file = _place(out, f"{path.stem}{kind.suffix}")
+    kind = check_format(format_name, name, deformable)
+    file = _place(out, f"{name}{kind.suffix}")
     check_packages((*kind.packages, *(["numba"] if deformable else [])), format_name)  # numba: the operator's own
     if format_name == "onnx":
         export_onnx.check_runtime(deformable)
     further = internal_outputs(loaded) if internals else []
     if internals and not further:
-        raise ExportRefused(f"{path.stem} has no offsets and no gates to give out; leave --internals away.")
+        raise ExportRefused(f"{name} has no offsets and no gates to give out; leave --internals away.")
 
     strides = [int(stride) for stride in loaded.stride]
-    about = metadata(path.stem, card, strides, further)
+    about = metadata(name, card, strides, further)
     names = [OUTPUT, *(row["output"] for row in further)]
     net = ExportNet(loaded, internals)
     inputs = cases(sizes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
+from dlka.errors import DlkaError
 
-class ExportRefused(ValueError):
+
+class ExportRefused(DlkaError):
     """An export that is not done, or whose file was not kept; one sentence with what to do."""
 
 

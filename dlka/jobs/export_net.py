@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import dlka
+from dlka.inference.letterbox import side_multiple
 from dlka.inference.probe import probe
 from dlka.layers import DeformableLKA, DeformConv
 from dlka.models.build import DLKAModel
@@ -22,7 +23,7 @@ INPUT, OUTPUT = "images", "output0"  # as Ultralytics' exporters name them
 class ExportNet(nn.Module):
     """The fused model without NMS, on the CPU; it takes the model over.
 
-    forward: images [N, 3, H, W] float32, RGB in 0..1, letterboxed to multiples of the largest stride
+    forward: images [N, 3, H, W] float32, RGB in 0..1, letterboxed to multiples of 32
     -> output0 [N, 4 + classes, cells]: centre x, centre y, width, height in pixels of the input, then scores in 0..1;
     cells of all levels, finest first, row-major. With internals a tuple: output0, then what `internal_outputs` lists.
     """
@@ -104,7 +105,7 @@ def metadata(name: str, card: Card, strides: list[int], internals: list[dict[str
         "version": dlka.__version__,
         "license": card.licence,
         "task": "detect",
-        "stride": str(max(strides)),
+        "stride": str(side_multiple(strides)),
         "strides": json.dumps(strides),
         "names": json.dumps({str(number): text for number, text in names.items()}),
         "imgsz": json.dumps([card.input_size] * 2),

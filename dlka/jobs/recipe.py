@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, replaces_blocks
+from dlka.errors import DlkaError
+from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, model_config, replaces_blocks
+from dlka.models.module_names import ATTENTION
 
-LAYERS = 22  # of stock YOLOv8 before its detection head
+SCRATCH = "none"  # the start of a model whose weights are all new
 LARGEST = 4096  # pixels
 
 
-class TrainingRefused(ValueError):
+class TrainingRefused(DlkaError):
     """A training run that cannot start; one sentence with what to do."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a run does. data: a yaml in Ultralytics' format, or a folder with data.yaml in it; start: weights to begin
-    from, of stock YOLOv8 layers: a model id or a file.
+    from, of stock YOLOv8 layers: a model id or a file; or "none", from scratch: everything is new, learns at lr, and
+    no layer is frozen, whatever `frozen` says.
 
     teacher: weights of a stock model with the data's classes, whose soft targets are learned beside the labels, or
     None; unlabelled: folder of pictures that the teacher labels, or None.
@@ -30,9 +33,10 @@ class Recipe:
     offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
     fit_epochs: passes over the pictures, before the epochs, in which blocks that replace stock ones learn to do what
     those did (see block_fit.py), and fit_lr the learning rate of that; offsets learn at offset_lr there, too.
-    frozen: how many layers from the input stay as they are, batch norms included. pseudo_size and pseudo_confidence:
-    how the teacher labels pictures that have no labels. size: the longer side of a picture in pixels when it is read;
-    crop: of which a square of so many pixels goes into the model, somewhere else each time, or None for all of it.
+    frozen: how many layers from the input, of those that stock YOLOv8 has, too, stay as they are, batch norms included.
+    pseudo_size and pseudo_confidence: how the teacher labels pictures that have no labels.
+    size: the longer side of a picture in pixels when it is read; crop: of which a square of so many pixels goes into
+    the model, somewhere else each time, or None for all of it.
     mosaic: share of the training pictures that are put together from four, 0..1.
     bfloat16: convolutions in mixed precision; offsets, coordinates and losses stay float32.
     patience: 0 trains all epochs without a look at the validation part, and the averaged weights of the last step are
@@ -72,7 +76,7 @@ def check_recipe(recipe: Recipe) -> None:
     words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": OFFSETS}
     for word, known in words.items():
         if (given := getattr(recipe, word)) not in known:
-            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r}.")
+            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r:.60}.")
     for name in ("size", "crop", "pseudo_size"):
         side = getattr(recipe, name)
         if side is not None and (side % 32 or not 32 <= side <= LARGEST):
@@ -86,13 +90,16 @@ def check_recipe(recipe: Recipe) -> None:
             ("lr", "copied_lr", "offset_lr", "offset_mean", "fit_epochs", "fit_lr", "patience"), (0, math.inf)
         ),
         **dict.fromkeys(("mosaic", "pseudo_confidence"), (0, 1)),
-        **{"offset_warmup": (0, recipe.epochs), "frozen": (0, LAYERS), "seed": (0, 2**31)},
+        **{"offset_warmup": (0, recipe.epochs), "seed": (0, 2**31)},
+        **{"frozen": (0, math.inf if recipe.start == SCRATCH else stock_layers(recipe.placement))},
     }
     for name, (low, high) in limits.items():
         value = getattr(recipe, name)
         if not (math.isfinite(value) and low <= value <= high):
             until = f" to {high}" if math.isfinite(high) else " or more"
             raise TrainingRefused(f"{name}: expected {low}{until}, got {value}.")
+    if recipe.start == SCRATCH and (recipe.teacher or recipe.fit_epochs):
+        raise TrainingRefused("--start none: a model from scratch has no teacher and no fit; leave these flags out.")
     if recipe.fit_epochs and not replaces_blocks(recipe.placement):
         fitting = ", ".join(filter(replaces_blocks, PLACEMENTS))
         raise TrainingRefused(
@@ -101,6 +108,12 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.unlabelled and not recipe.teacher:
         raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
+
+
+def stock_layers(placement: str) -> int:
+    """How many layers of stock YOLOv8 a placement has before its head: 22, or 5 without the pyramid."""
+    config = model_config(placement)
+    return sum(row[2] != ATTENTION for row in config["backbone"] + config["head"]) - 1
 
 
 def warmed_up(epochs: float, warmup: float) -> float:

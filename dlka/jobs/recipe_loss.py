@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from ultralytics.utils.loss import v8DetectionLoss
 
-from dlka.offset_nets import OffsetConv2d
+from dlka.layers import DeformConv
 
 PARTS = ("soft_cls", "soft_box", "feature", "offset_mean")
 SOFT_WEIGHT = 2.0
@@ -20,7 +20,7 @@ class OffsetFields:
 
     def __init__(self, model: nn.Module) -> None:
         self._fields: list[torch.Tensor] = []
-        nets = [module for module in model.modules() if isinstance(module, OffsetConv2d)]
+        nets = [module.offset_net for module in model.modules() if isinstance(module, DeformConv)]
         self._hooks = [n.register_forward_hook(lambda module, inputs, out: self._fields.append(out)) for n in nets]
 
     def alike(self) -> torch.Tensor:

@@ -16,7 +16,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.jobs.block_fit import fit_blocks
 from dlka.jobs.mixed_precision import use_bfloat16
-from dlka.jobs.recipe import warmed_up
+from dlka.jobs.recipe import SCRATCH, warmed_up
 from dlka.jobs.recipe_loss import RecipeLoss
 from dlka.jobs.recipe_optimizer import OFFSETS, build_optimizer
 from dlka.jobs.train_folder import RunFolder
@@ -25,7 +25,7 @@ from dlka.jobs.train_offsets import OffsetWatch, told
 from dlka.jobs.train_start import read_start, read_teacher
 from dlka.jobs.train_state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
 from dlka.models.build import DLKAModel, model_config
-from dlka.models.yolo import DLKATrainer
+from dlka.models.trainer import DLKATrainer
 
 
 class RecipeTrainer(DLKATrainer):
@@ -54,7 +54,8 @@ class RecipeTrainer(DLKATrainer):
         self.history = History()
         self.kept: dict[str, Any] | None = None  # "epoch" from 1, and the averaged "weights" after it: the best so far
         self.resumed: dict[str, Any] | None = None
-        super().__init__(cfg, overrides, _callbacks, start=read_start(self.recipe.start))
+        start = None if self.recipe.start == SCRATCH else read_start(self.recipe.start)
+        super().__init__(cfg, overrides, _callbacks, start=start)
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> DLKAModel:
         """The recipe's model: Ultralytics gives the name of a yaml, which does not say how offsets are predicted."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dlka.errors import DlkaError
+from dlka.inference.letterbox import side_multiple
 from dlka.inference.probe import stages
 from dlka.models.catalog import find
 from dlka.models.weights import load_model
@@ -17,9 +19,9 @@ def stage_rows(model: str, size: int = 640) -> list[dict[str, Any]]:
     ValueError for a size that is no multiple of 32 from 32 to 4096.
     """
     net, _ = load_model(find(model))
-    largest = int(max(net.stride))
-    if size % largest or not 32 <= size <= 4096:
-        raise ValueError(f"size: expected a multiple of {largest} from 32 to 4096, got {size}")
+    multiple = side_multiple(int(stride) for stride in net.stride)
+    if size % multiple or not 32 <= size <= 4096:
+        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
     rows = []
     for stage in stages(net):
         side = size // stage.stride

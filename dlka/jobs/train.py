@@ -13,9 +13,10 @@ import torch
 import dlka
 from dlka.inference.predictor import Predictor
 from dlka.jobs.dataset_check import check_dataset
-from dlka.jobs.dataset_yaml import pictures_of, read_dataset
+from dlka.jobs.dataset_pictures import find_pictures, pictures_of
+from dlka.jobs.dataset_yaml import read_dataset
 from dlka.jobs.pseudo_labels import pseudo_label
-from dlka.jobs.recipe import Recipe, TrainingRefused, check_recipe
+from dlka.jobs.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train_device import first_device, training_device
 from dlka.jobs.train_folder import RunFolder
@@ -23,12 +24,12 @@ from dlka.jobs.train_log import History
 from dlka.jobs.train_offsets import warnings
 from dlka.jobs.train_start import check_stock, read_start, read_teacher
 from dlka.jobs.val import run_val
-from dlka.models.build import PLACEMENTS
+from dlka.models.build import PLACEMENTS, plain_of
 from dlka.models.card import metadata_of
 from dlka.models.weights import Card, load_model, save_weights
 
 LICENCE = "AGPL-3.0"
-VAL_SIZE = 640  # pixels that a finished model is measured at, as `dlka val` does, unless it was trained at more
+VAL_SIZE = 640  # pixels that a finished model is measured at, as `dlka val` does
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
     "lrf": 0.05,
@@ -52,7 +53,7 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
 
     run: working folder for logs; gets the recipe, curves (CSV, PNG), offsets by epoch (CSV), and report.json where
     there is a validation part; pseudo-labels lie beside it. device: cpu, mps, cuda, or GPUs as in "0" or "0,1". Raises
-    TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
+    TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
     """
     fit(recipe, out, run, device)
     _report(run, device)
@@ -88,7 +89,7 @@ def unfinished(run: Path) -> bool:
 def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None:
     """`train` without its last step: nothing is measured. A run that the folder held before is forgotten.
 
-    Raises TrainingRefused, DataRefused or WeightsRefused before the first epoch where something is not usable.
+    Raises TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
     """
     if out.suffix != ".safetensors":
         raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
@@ -100,24 +101,26 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
         )
     data = read_dataset(Path(recipe.data))
     checked = check_dataset(data)
-    pool = pictures_of([Path(recipe.unlabelled)]) if recipe.unlabelled else []
-    check_stock(recipe.start, recipe.scale, "start")
-    read_start(recipe.start)
+    pool = find_pictures([Path(recipe.unlabelled)] if recipe.unlabelled else [])
+    plain = plain_of(recipe.placement)
+    if recipe.start != SCRATCH:
+        check_stock(recipe.start, recipe.scale, "start", plain)
+        read_start(recipe.start)
     if recipe.teacher:
-        check_stock(recipe.teacher, recipe.scale, "teacher")
+        check_stock(recipe.teacher, recipe.scale, "teacher", plain)
     teacher = read_teacher(recipe, data.names)
     metadata_of(_card(recipe, data.names, recipe.epochs))  # what cannot be written is told now
-    print("\n".join(checked.lines()), flush=True)
+    print("\n".join([*checked.lines(), *pool.told()]), flush=True)
 
     pictures = checked.train.pictures
-    if teacher is not None and pool:
+    if teacher is not None and pool.pictures:
         predictor = Predictor(teacher, torch.device(first_device(where)))
         name = f"pseudo-labels-{Path(recipe.unlabelled or '').name}"
         labelled = (
             run.parent / f"{name}-{Path(recipe.teacher or '').stem}-{recipe.pseudo_size}-{recipe.pseudo_confidence:g}"
         )
-        boxes = pseudo_label(predictor, pool, labelled, recipe.pseudo_confidence, recipe.pseudo_size)
-        print(f"The teacher labelled {len(pool)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
+        boxes = pseudo_label(predictor, list(pool.pictures), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
+        print(f"The teacher labelled {len(pool.pictures)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
         pictures = pictures + pictures_of([labelled / "images"])
     folder = RunFolder(run)
     folder.begin(recipe, out, data.names, pictures, checked.val.pictures if checked.val else [])
@@ -154,7 +157,7 @@ def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
         "batch": recipe.batch,
         "nbs": recipe.batch,
         "lr0": recipe.lr,
-        "freeze": recipe.frozen,
+        "freeze": 0 if recipe.start == SCRATCH else recipe.frozen,
         "mosaic": recipe.mosaic,
         "seed": recipe.seed,
         "val": recipe.patience > 0,
@@ -185,6 +188,12 @@ def _write_weights(folder: RunFolder) -> None:
     folder.finish()
 
 
+def measured_size(recipe: Recipe) -> int:
+    """The longer side in pixels at which a finished model is measured: what it was trained at where it knows no other
+    size, else VAL_SIZE or more."""
+    return recipe.size if recipe.start == SCRATCH else max(VAL_SIZE, recipe.size)
+
+
 def _report(run: Path, device: str | None) -> None:
     """report.json of the weights file of a run, where there is something to measure it on."""
     folder = RunFolder(run)
@@ -193,7 +202,7 @@ def _report(run: Path, device: str | None) -> None:
         print("There is no validation part, so nothing was measured.")
         return
     where = None if device is None else first_device(training_device(device, recipe.batch))
-    report = record_metrics(out, Path(recipe.data), max(VAL_SIZE, recipe.size), where)
+    report = record_metrics(out, Path(recipe.data), measured_size(recipe), where)
     folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
@@ -218,5 +227,5 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
 
 
 def data_title(data: str) -> str:
-    """What people call a data set: the name of its yaml, or of its folder. Raises DataRefused."""
+    """What people call a data set: the name of its yaml, or of its folder. Raises TruthRefused."""
     return read_dataset(Path(data)).title

@@ -11,8 +11,21 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from dlka.jobs.recipe import Recipe, TrainingRefused
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What recipe.json says."""
+
+    recipe: dict[str, Any]
+    out: str
+    measured: bool
+
+
+_TOLD, _RECIPE = TypeAdapter(_Told), TypeAdapter(Recipe)
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,20 @@ class RunFolder:
         file = self.file("recipe.json")
         if not file.is_file():
             raise TrainingRefused(f"{self.path}: expected the folder of a run, with recipe.json in it.")
+        text = file.read_bytes()
         try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            recipe = {f.name: told["recipe"][f.name] for f in fields(Recipe)}
-            return Recipe(**recipe), Path(told["out"]), bool(told["measured"])
-        except (ValueError, KeyError, TypeError):
-            raise TrainingRefused(f"{file}: expected a recipe that this version wrote; start the run anew.") from None
+            told = _TOLD.validate_json(text, strict=True)
+        except ValidationError:
+            told = None
+        if told is None or set(told.recipe) != {f.name for f in fields(Recipe)}:  # of another version
+            raise TrainingRefused(f"{file}: expected a recipe that this version wrote; start the run anew.")
+        values = json.dumps(told.recipe)  # of JSON, strict means its types: an object may become a Recipe
+        try:
+            recipe = _RECIPE.validate_json(values, strict=True)
+        except ValidationError as error:
+            name = error.errors()[0]["loc"][0]
+            raise TrainingRefused(f"{file}: its {name} is not what a recipe may have; start the run anew.") from None
+        return recipe, Path(told.out), told.measured
 
     def names(self) -> dict[int, str]:
         """Class number -> name."""

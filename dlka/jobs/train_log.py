@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlka.csv_text import csv_text
 from dlka.jobs.train_folder import RunFolder
 
 Row = dict[str, Any]
@@ -29,10 +29,9 @@ class History:
         """curves.csv and, for models with deform stages, offsets.csv: whole, so that nothing stands in them twice."""
         for name, rows in (("curves.csv", self.curves), ("offsets.csv", self.offsets)):
             if rows:
-                with open(folder.file(name), "w", encoding="utf-8", newline="") as file:
-                    table = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
-                    table.writeheader()
-                    table.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+                heads = list(rows[0])
+                cells = [[_short(row.get(head, "")) for head in heads] for row in rows]
+                folder.file(name).write_text(csv_text([heads, *cells]), encoding="utf-8", newline="")
 
     def draw(self, folder: RunFolder) -> None:
         """curves.png."""
@@ -41,3 +40,7 @@ class History:
 
         if self.curves:
             folder.file("curves.png").write_bytes(chart_png(curves_chart(self.curves, self.offsets)))
+
+
+def _short(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value

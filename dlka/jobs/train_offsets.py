@@ -15,8 +15,11 @@ from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import as_input
 from dlka.inference.probe import probe
 from dlka.stage_stats import StageStats, all_stage_stats
+from dlka.types import Stage
 
 PICTURES = 4
+DEAD = 0.05  # cells; if 95 % of all offsets are below, the stage is as good as rigid
+LOST = 0.25  # share; if so many more samples than the regular grid's leave the map, the stage has run away
 NUMBERS = ("mean", "varies", "moved", "p95", "maximum", "outside")
 
 
@@ -40,10 +43,11 @@ class OffsetWatch:
         """One row a stage, in the order they run; empty for a model without deform stages.
 
         "stage", "label", NUMBERS as in dlka.stage_stats (lengths in cells, shares 0..1), means over the pictures
-        ("maximum": the greatest), and "health": "exploding" if it is on any picture, "dead" if it is on all.
+        ("maximum": the greatest), and "health" by `health_of`: "exploding" if it is on any picture, "dead" if on all.
         """
         device = next(model.parameters()).device
         seen: list[list[StageStats]] = []
+        stages: list[Stage] = []
         for file in self.files:
             pixels: Any = imread(file)  # BGR
             image = np.ascontiguousarray(pixels[..., ::-1])
@@ -51,7 +55,8 @@ class OffsetWatch:
             with torch.no_grad(), probe(model) as captures:
                 model(as_input(letterbox.apply(image)[None], device))
             seen.append(all_stage_stats(captures.offsets, letterbox))
-        return [_over_pictures(stats) for stats in zip(*seen)]
+            stages = [capture.stage for capture in captures.offsets]
+        return [_over_pictures(stage, stats) for stage, stats in zip(stages, zip(*seen))]
 
 
 def told(row: dict[str, Any]) -> str:
@@ -76,8 +81,22 @@ def warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
     return told
 
 
-def _over_pictures(stats: Sequence[StageStats]) -> dict[str, Any]:
-    healths = {one.health for one in stats}
+def health_of(stage: Stage, stats: StageStats) -> str:
+    """How the lengths of a stage's offsets look on one picture, for whoever trains.
+
+    "dead": 95 % of offsets are under 0.05 cell; "exploding": over 25 points more samples than regular taps leave the
+    map, or the mean offset is longer than half the kernel's extent; else "healthy", which does not say that the network
+    uses them: `dlka uses` does.
+    """
+    if stats.p95 < DEAD:
+        return "dead"
+    half_extent = max((k - 1) * d / 2 for k, d in zip(stage.kernel, stage.dilation))
+    runs_away = stats.outside - stats.regular_outside > LOST or stats.mean > half_extent
+    return "exploding" if runs_away else "healthy"
+
+
+def _over_pictures(stage: Stage, stats: Sequence[StageStats]) -> dict[str, Any]:
+    healths = {health_of(stage, one) for one in stats}
     health = "exploding" if "exploding" in healths else "dead" if healths == {"dead"} else "healthy"
     means = {name: float(np.mean([getattr(one, name) for one in stats])) for name in NUMBERS}
     means["maximum"] = max(one.maximum for one in stats)

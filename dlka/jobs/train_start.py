@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from dlka.jobs.recipe import Recipe, TrainingRefused
-from dlka.models.build import DLKAModel, build_model
+from dlka.models.build import DLKAModel, build_model, plain_of
 from dlka.models.catalog import find
 from dlka.models.convert import read_checkpoint
 from dlka.models.transfer import transfer
@@ -27,17 +27,19 @@ def read_start(weights: str | Path) -> tuple[dict[str, torch.Tensor], dict[int, 
     return state, checkpoint.names
 
 
-def check_stock(weights: str, scale: str, what: str) -> None:
+def check_stock(weights: str, scale: str, what: str, placement: str = "control") -> None:
     """Raises TrainingRefused for a weights file of the project that is no stock YOLOv8 of this scale.
 
-    A .pt is not opened: its shapes are compared when they are copied.
+    placement: the one that will do, without D-LKA. A .pt is not opened: its shapes are compared when they
+    are copied.
     """
     if Path(weights).suffix == ".pt":
         return
     card = load_card(find(weights))
-    if card.placement != "control":
+    if card.placement != placement:
         raise TrainingRefused(
-            f"--{what} {weights}: expected a stock YOLOv8, which a control is, got placement {card.placement}."
+            f"--{what} {weights}: expected a stock YOLOv8, which a {placement} is, got placement {card.placement}"
+            f"{'.' if placement == 'control' else '; or train it from scratch: --start none.'}"
         )
     if card.scale != scale:
         raise TrainingRefused(
@@ -55,7 +57,7 @@ def read_teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel | None:
         raise TrainingRefused(
             f"{recipe.teacher}: expected a teacher with the data's {len(names)} classes, got one with {len(known)}."
         )
-    model = build_model("control", recipe.scale, len(names))
+    model = build_model(plain_of(recipe.placement), recipe.scale, len(names))
     model.names = names
     transfer(model, state, names, names)
     return model.eval().requires_grad_(False)

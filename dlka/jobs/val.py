@@ -22,7 +22,7 @@ from dlka.jobs.validation import LOOK, Validation
 from dlka.models.catalog import find
 from dlka.ops.sampling import split_offset
 from dlka.stage_stats import MOVED
-from dlka.types import Capture
+from dlka.types import Capture, stage_labels
 
 METRICS = {
     "AP": "AP_all",
@@ -40,9 +40,9 @@ def run_val(
 ) -> dict[str, Any]:
     """Measure one model (an id or a weights file) on data/images/val.
 
-    Classes are matched by name: the model must know all of the data's, its other ones are left out. limit: only so
-    many pictures. Returns what a JSON needs: "metrics" (AP in 0..1, None where there is no such object),
-    "stage_offsets", "pictures", "objects", settings, weights and versions. Raises WeightsRefused, DataRefused,
+    Classes are matched by name; those that only the data or only the model knows are left out. limit: only so many
+    pictures. Returns what a JSON needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets",
+    "pictures", "objects", "left_out" (sentences), settings, weights and versions. Raises WeightsRefused, TruthRefused,
     ImageRefused.
     """
     predictor, _ = load_predictor(model, device)
@@ -61,6 +61,7 @@ def run_val(
         "data": Path(data).name,
         "pictures": len(part),
         "objects": len(truth),
+        "left_out": part.told,
         "settings": {"size": size, **LOOK},
         "device": str(predictor.device),
         "weights": provenance.weights(model),
@@ -107,9 +108,9 @@ class OffsetTotals:
 
     def add(self, captures: Sequence[Capture]) -> None:
         """Take in what all stages did on one picture."""
-        for capture in captures:
+        for capture, label in zip(captures, stage_labels([capture.stage for capture in captures])):
             length = np.hypot(*split_offset(capture.offset))
-            sums = self._sums.setdefault(capture.stage.name, [capture.stage.label, 0, 0, 0.0])
+            sums = self._sums.setdefault(capture.stage.name, [label, 0, 0, 0.0])
             sums[1:] = sums[1] + length.size, sums[2] + int((length > MOVED).sum()), sums[3] + float(length.sum())
 
     def rows(self) -> list[dict[str, Any]]:

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 import dlka
-from dlka.models.build import PLACEMENTS, SCALES, DLKAModel, build_model, model_config
+from dlka.errors import DlkaError
+from dlka.models.build import PLACEMENTS, PLAIN, SCALES, DLKAModel, build_model, model_config
 from dlka.models.convert import Checkpoint, CheckpointRefused, read_checkpoint
 from dlka.models.weights import Card, save_weights
+from dlka.models.yaml_file import parse_model_yaml
 
 _WIDTHS = dict(zip((16, 32, 48, 64, 80), SCALES))  # channels of the first convolution -> scale
+_MAX_CLASS_WIDTH = 100  # Detect's class branches are no wider than this for the sake of many classes
 _FIRST = "model.0.conv.weight"
 # Rows whose arguments are channels or classes, or nothing: the shapes of the tensors tell them.
-_BY_SHAPE = ("Detect", "DetectDLKA", "deformable_LKA_Attention")
+_BY_SHAPE = ("Detect", "DetectDLKA", "Detect1x1", "deformable_LKA_Attention")
 
 
 def adopt(source: str | Path, out: str | Path, *, data: str | None = None, licence: str | None = None) -> Card:
@@ -43,16 +47,16 @@ def adopt(source: str | Path, out: str | Path, *, data: str | None = None, licen
         scale=model.yaml["scale"],
         offsets=model.yaml["offsets"],
         names=model.names,
-        input_size=_whole(settings.get("imgsz"), 32, 8192, 640),
-        data=data or _data(settings),
+        input_size=whole(settings.get("imgsz"), 32, 8192, 640),
+        data=data or data_of(settings),
         recipe=f"converted from {source.name}, sha256 {sha256(source)}",
         licence=licence or "that of the checkpoint it was converted from",
-        seed=_whole(settings.get("seed"), 0, 2**63, 0),
+        seed=whole(settings.get("seed"), 0, 2**63, 0),
         versions={"dlka": dlka.__version__, "torch": version("torch"), "ultralytics": version("ultralytics")},
     )
     try:
         save_weights(out, model.state_dict(), card, exact=True)
-    except ValueError as error:
+    except DlkaError as error:
         raise CheckpointRefused(f"{source.name}: {error}.") from None
     return card
 
@@ -64,31 +68,88 @@ def identify(checkpoint: Checkpoint, name: str) -> tuple[DLKAModel, str]:
     and shapes of all tensors must be exactly those of that model. Raises CheckpointRefused, which begins with `name`,
     for everything else and for values that are not finite.
     """
+    config, given = _parts(checkpoint, name)
+    placement = known_placement(config)
+    if placement is None:
+        raise _unknown(name, "the rows of its yaml are another model's")
+    first = given.get(_FIRST)
+    scale = None if first is None or first.dim() == 0 else _WIDTHS.get(first.shape[0])
+    if scale is None:
+        raise _unknown(name, f"{_FIRST} has not the width of one of the scales {', '.join(SCALES)}")
+    model = build_model(placement, scale, len(checkpoint.names or ()), _offsets(placement, given, config))
+    problem = _fill(model, checkpoint, given, name)
+    if problem:
+        raise _unknown(name, problem)
+    return model, placement
+
+
+def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
+    """The model (float32, in evaluation mode) that a checkpoint of any yaml holds.
+
+    It is built from the yaml in the checkpoint, which is checked as a file's is. Raises ModelYamlError for a yaml that
+    is not built here, and CheckpointRefused, which begins with `name`, for tensors that are not exactly the model's.
+    """
+    config, given = _parts(checkpoint, name)
+    config = parse_model_yaml(yaml.safe_dump(config, sort_keys=False), f"the yaml in {name}")
+    classes = len(checkpoint.names or ())
+    model = DLKAModel(config, ch=config.get("channels", 3), nc=classes, verbose=False)
+    width, own = _class_width(given, len(model.model) - 1), _class_width(model.state_dict(), len(model.model) - 1)
+    if own < width <= _MAX_CLASS_WIDTH:  # Ultralytics fine-tunes a head as wide as that of the classes it began with
+        model = DLKAModel(config, ch=config.get("channels", 3), nc=width, verbose=False)
+        head: Any = model.model[-1]
+        for branch in head.cv3:
+            branch[-1] = torch.nn.Conv2d(width, classes, 1)
+        model.yaml["nc"] = head.nc = classes
+        head.no = classes + 4 * head.reg_max
+    problem = _fill(model, checkpoint, given, name)
+    if problem:
+        raise CheckpointRefused(f"{name} does not fit the yaml that it holds: {problem}.")
+    return model
+
+
+def _class_width(tensors: Mapping[str, torch.Tensor], head: int) -> int:
+    """Channels inside the class branches of a head: those of the picture's finest map, or one per class up to 100."""
+    first = tensors.get(f"model.{head}.cv3.0.0.bn.weight")
+    return 0 if first is None else first.numel()
+
+
+def known_placement(config: Mapping[str, Any]) -> str | None:
+    """The placement whose rows a yaml has; None for rows of somebody's own."""
+    rows = _rows(config)
+    known = (placement for placement in PLACEMENTS if _rows(model_config(placement)) == rows)
+    return None if config.get("activation") else next(known, None)
+
+
+def _parts(checkpoint: Checkpoint, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The yaml, and the tensors that are not counters, of a checkpoint that can become a model."""
     if checkpoint.yaml is None or not checkpoint.names:
         raise CheckpointRefused(
             f"{name} holds tensors without the yaml and class names of their model: expected a checkpoint "
             "as Ultralytics' trainer saves it."
         )
-    rows = _rows(checkpoint.yaml)
-    placement = next((p for p in PLACEMENTS if _rows(model_config(p)) == rows), None)
-    if placement is None or checkpoint.yaml.get("activation"):
-        raise _unknown(name, "the rows of its yaml are another model's")
+    if "model.0.conv.bias" in checkpoint.tensors and "model.0.bn.weight" not in checkpoint.tensors:
+        raise CheckpointRefused(
+            f"{name} is fused: model.fuse() put its batch norms into its convolutions, which cannot be undone; give "
+            "the checkpoint from before, such as the trainer's best.pt."
+        )
     if sorted(checkpoint.names) != list(range(len(checkpoint.names))):
         raise _unknown(name, "its classes are not numbered 0, 1, 2, ...")
-    given = {key: value for key, value in checkpoint.tensors.items() if value.is_floating_point()}
-    first = given.get(_FIRST)
-    scale = None if first is None or first.dim() == 0 else _WIDTHS.get(first.shape[0])
-    if scale is None:
-        raise _unknown(name, f"{_FIRST} has not the width of one of the scales {', '.join(SCALES)}")
-    model = build_model(placement, scale, len(checkpoint.names), _offsets(placement, given))
+    return checkpoint.yaml, {key: value for key, value in checkpoint.tensors.items() if value.is_floating_point()}
+
+
+def _fill(model: DLKAModel, checkpoint: Checkpoint, given: Mapping[str, torch.Tensor], name: str) -> str | None:
+    """Put values and class names into a model that is then ready to look; what does not fit, or None."""
     wanted = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
-    _check_shapes(wanted, given, name)
+    problem = misfit(wanted, given)
+    if problem:
+        return problem
     for key, target in wanted.items():
         if not bool(given[key].isfinite().all()):
             raise CheckpointRefused(f"{name}: {key} has values that are not finite; the checkpoint is damaged.")
         target.copy_(given[key])
-    model.names = dict(checkpoint.names)
-    return model.eval().requires_grad_(False), placement
+    model.names = dict(checkpoint.names or {})
+    model.eval().requires_grad_(False)
+    return None
 
 
 def sha256(path: str | Path) -> str:
@@ -117,24 +178,29 @@ def _rows(config: Mapping[str, Any]) -> list[Any] | None:
     return rows
 
 
-def _offsets(placement: str, names: Iterable[str]) -> str:
-    """How a model with tensors of these names predicts its offsets; "dense" for stock YOLOv8, which has none."""
-    if placement == "control" or any(name.endswith(".offset_net.weight") for name in names):
+def _offsets(placement: str, names: Iterable[str], config: Mapping[str, Any]) -> str:
+    """How a model with tensors of these names predicts its offsets; "dense" for stock YOLOv8, which has none.
+
+    Only the yaml tells a net that moves taps from one whose outputs are features.
+    """
+    if placement in PLAIN or any(name.endswith(".offset_net.weight") for name in names):
         return "dense"
-    return "separable" if any(".offset_net." in name for name in names) else "none"
+    separable = "features" if config.get("offsets") == "features" else "separable"
+    return separable if any(".offset_net." in name for name in names) else "none"
 
 
-def _check_shapes(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], name: str) -> None:
+def misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str | None:
+    """The first difference in names or shapes, in words."""
     missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or extra:
-        raise _unknown(
-            name,
+        return (
             f"{len(missing)} tensors are missing ({missing[0] if missing else 'none'}) and "
-            f"{len(extra)} do not belong ({extra[0] if extra else 'none'})",
+            f"{len(extra)} do not belong ({extra[0] if extra else 'none'})"
         )
     for key, value in given.items():
         if value.shape != wanted[key].shape:
-            raise _unknown(name, f"{key} should be {list(wanted[key].shape)}, is {list(value.shape)}")
+            return f"{key} should be {list(wanted[key].shape)}, is {list(value.shape)}"
+    return None
 
 
 def _unknown(name: str, reason: str) -> CheckpointRefused:
@@ -143,10 +209,12 @@ def _unknown(name: str, reason: str) -> CheckpointRefused:
     )
 
 
-def _data(settings: Mapping[str, Any]) -> str:
+def data_of(settings: Mapping[str, Any]) -> str:
+    """What a card says of the data in the settings of a training run."""
     data = settings.get("data")
     return f"{Path(data).name}, as the checkpoint says" if isinstance(data, str) and data else "unknown"
 
 
-def _whole(value: Any, low: int, high: int, otherwise: int) -> int:
+def whole(value: Any, low: int, high: int, otherwise: int) -> int:
+    """A setting that should be an int in a range, `otherwise` where it is anything else."""
     return value if type(value) is int and low <= value < high else otherwise

@@ -1,6 +1,6 @@
 """D-LKA as parts of YOLOv8: in the neck's C2f, after it, and inside the detection head.
 
-Every block takes `offsets`, as in dlka.layers: "dense", "separable", or "none" for its ablation twin.
+Every block takes `offsets`, as in dlka.layers: "dense", "separable", or "none" and "features" for its ablation twins.
 Maps are [N, C, H, W]. Names of sub-modules follow the article that the placements come from.
 """
 
@@ -63,6 +63,25 @@ class C2f_DLKA(nn.Module):
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
         return self.cv2(torch.cat(parts, 1))
+
+
+class Detect1x1(Detect):
+    """YOLOv8's Detect with 1x1 convolutions only: what is said of a cell depends on that cell's features alone.
+
+    Whatever is looked at around a cell is then looked at by the layers before, so that a D-LKA block in front of it
+    has to do what the 3x3 convolutions of the stock head do, and the pyramid. Arguments and outputs are Detect's.
+    """
+
+    legacy = True
+
+    def __init__(self, nc: int, reg_max: int = 16, end2end: bool = False, ch: tuple[int, ...] = ()) -> None:
+        super().__init__(nc, reg_max, end2end, ch)
+        self.cv2 = nn.ModuleList(_pointwise(c, 4 * self.reg_max) for c in ch)
+        self.cv3 = nn.ModuleList(_pointwise(c, nc) for c in ch)
+
+
+def _pointwise(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(Conv(channels, channels, 1), nn.Conv2d(channels, out, 1))
 
 
 class DetectDLKA(Detect):

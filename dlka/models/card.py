@@ -8,17 +8,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from dlka.errors import DlkaError
 from dlka.models.build import OFFSETS, PLACEMENTS, SCALES
 
 FORMAT = "dlka-1"
+# Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
+NO_MODELS = {
+    "dlka-letter-1": "a kernel that names drawn letters, and its twins: python -m dlka train-letter makes such a file",
+}
 MAX_CLASSES = 10_000
 MAX_NAME = 100  # characters of a class name
 MAX_TEXT = 10_000  # characters of a sentence
 MAX_JSON = 2 * 2**20  # characters of the whole card
+MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
+VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.evidence.uses
+OPTIONAL = {"metrics", "uses"}
 
 
-class CardError(ValueError):
+class CardError(DlkaError):
     """A card that does not describe a model; one sentence without a full stop and without the file's name."""
+
+
+class NoModel(CardError):
+    """A file of the project that is whole and is no model of a detector, see NO_MODELS."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,8 @@ class Card:
 
     placement, scale, offsets: as in dlka.models.build; names: class id -> name; input_size: training input in pixels.
     data, recipe, licence: sentences; seed; versions of packages; metrics: name -> value, AP in 0..1.
+    uses: whether the model uses its offsets, as `dlka uses --write` measured it on this very file: at least "verdict",
+    one of VERDICTS, "why", a sentence, "data", "pictures" and "size". None where it was not measured.
     """
 
     placement: str
@@ -40,12 +54,16 @@ class Card:
     seed: int
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
+    uses: dict[str, Any] | None = None
 
 
 def metadata_of(card: Card) -> dict[str, str]:
     """The card as safetensors metadata. Raises CardError for one that would not be read back the same."""
+    values = asdict(card)
+    if card.uses is None:
+        del values["uses"]  # then the file is one that versions without this field can read
     try:
-        metadata = {"format": FORMAT, "card": json.dumps(asdict(card), allow_nan=False)}
+        metadata = {"format": FORMAT, "card": json.dumps(values, allow_nan=False)}
     except (TypeError, ValueError) as error:
         raise CardError(f"its card cannot be written as JSON ({error!s:.100})") from None
     if card_of(metadata) != card:
@@ -54,7 +72,9 @@ def metadata_of(card: Card) -> dict[str, str]:
 
 
 def card_of(metadata: Mapping[str, str] | None) -> Card:
-    """The card in a file's metadata. Raises CardError."""
+    """The card in a file's metadata. Raises CardError, of a file of another of the project's formats NoModel."""
+    if metadata and (kind := metadata.get("format")) in NO_MODELS:
+        raise NoModel(f"expected the weights of a detector, got {NO_MODELS[kind]}")
     if not metadata or metadata.get("format") != FORMAT:
         raise CardError(f"expected a weights file of this project (format {FORMAT}), got one without its card")
     text = metadata.get("card", "")
@@ -65,7 +85,7 @@ def card_of(metadata: Mapping[str, str] | None) -> Card:
     except (ValueError, RecursionError) as error:
         raise CardError(f"its card is not JSON ({error!s:.100})") from None
     known = {f.name for f in fields(Card)}
-    if not isinstance(values, dict) or not known - {"metrics"} <= set(values) <= known:
+    if not isinstance(values, dict) or not known - OPTIONAL <= set(values) <= known:
         raise CardError(f"its card should have exactly {', '.join(sorted(known))}")
     _check(values)
     return Card(**{**values, "names": {int(key): name for key, name in values["names"].items()}})
@@ -92,6 +112,21 @@ def _check(values: dict[str, Any]) -> None:
         raise CardError(f"its versions should be texts of up to {MAX_NAME} characters by package")
     if not isinstance(values.get("metrics", {}), dict) or not _is_plain(values.get("metrics", {}), depth=4):
         raise CardError("its metrics should be finite numbers and short texts by name")
+    _check_uses(values.get("uses"))
+
+
+def _check_uses(uses: object) -> None:
+    """Nothing, or figures of which those that are shown are what they should be."""
+    if uses is None:
+        return
+    if not isinstance(uses, dict) or uses.get("verdict") not in VERDICTS:
+        raise CardError(f"its uses should have a verdict, one of {', '.join(VERDICTS)}")
+    if not all(_is_text(uses.get(key), MAX_TEXT) for key in ("why", "data")):
+        raise CardError(f"its uses should have why and data, texts of up to {MAX_TEXT} characters")
+    if not all(type(uses.get(key)) is int for key in ("pictures", "size")):
+        raise CardError("its uses should have pictures and size, whole numbers")
+    if not _is_plain(uses, depth=4) or len(json.dumps(uses)) > MAX_USES:
+        raise CardError(f"its uses should be finite numbers and short texts by name, {MAX_USES} characters at most")
 
 
 def _is_text(value: object, most: int) -> bool:

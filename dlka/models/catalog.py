@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from dlka.models.weights import Card, WeightsRefused, load_card
+from dlka.drawn.shapes import SHAPES
+from dlka.models.build import PLAIN
+from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
-DEFAULT = "head"  # the D-LKA model that is looked at where none is named
+# The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
+# it looks at drawn scenes, with which the page opens, and where there is no picture at all. The second one looks at all
+# other pictures.
+DEFAULT, PHOTOGRAPHS = "scenes", "head"
 CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair comparison ends
+RIGID = "-rigid"  # how the id of a model's twin without offsets ends
+SIZE = 640  # px: the longer side of the input for photographs, at which cards give their figures unless they say so
+
+_LOG = logging.getLogger(__name__)
 
 
 def available() -> dict[str, Path]:
-    """Model id -> weights file, for example "neck" -> weights/neck.safetensors, sorted by id."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+    """Model id -> weights file, for example "neck" -> weights/neck.safetensors, sorted by id.
+
+    Hidden files are none, nor is what the project ships beside models.
+    """
+    return {name: path for name, path in _files().items() if _card(path) is not None}
 
 
 def find(model: str) -> Path:
     """The weights file of a model id, or of a path that ends in .safetensors. Raises WeightsRefused."""
-    known = available()
-    if model in known:
-        return known[model]
+    files = _files()
+    if model in files:
+        return files[model]  # one that is no model, too: whoever opens it is told what it is
     if Path(model).suffix:
         return Path(model)
     hint = f"; get it with: python -m dlka fetch {OFFICIAL}" if model == OFFICIAL else ""
-    raise WeightsRefused(f"model: expected one of {', '.join(known)} or a .safetensors file, got {model!r}{hint}.")
+    lost = "".join(f"; {sentence.rstrip('.')}" for sentence in left_out().values())
+    raise WeightsRefused(
+        f"model: expected {choices(cards())} or the path of a .safetensors file, got {model!r}{hint}{lost}."
+    )
+
+
+def choices(models: Collection[str]) -> str:
+    """The models that could have been named, in words; where there are none, it says that."""
+    return f"one of {', '.join(models)}" if models else f"a model in {WEIGHTS}, which holds none of this kind,"
 
 
 def cards() -> dict[str, Card]:
     """Model id -> what its file says about itself: models of COCO's classes first, then by id.
 
-    A file that cannot be read as weights is left out; loading it by its id says what is wrong with it.
+    A file that cannot be read as weights is left out, see `left_out`.
     """
-    found = {model: card for model, path in available().items() if (card := _card(path)) is not None}
+    found = {model: card for model, path in available().items() if isinstance(card := _card(path), Card)}
     return dict(sorted(found.items(), key=lambda item: (not is_coco(item[1].names), item[0])))
+
+
+def left_out() -> dict[str, str]:
+    """Model id -> why its file is not among `cards`, a sentence that begins with the file's name."""
+    return {model: why for model, path in available().items() if isinstance(why := _card(path), str)}
 
 
 def is_coco(names: Mapping[int, str]) -> bool:
@@ -44,28 +70,74 @@ def is_coco(names: Mapping[int, str]) -> bool:
     return len(names) == 80 and names[0] == "person" and names[79] == "toothbrush"
 
 
+def knows_shapes(names: Mapping[int, str]) -> bool:
+    """Whether these are the shapes that `draw-scenes` draws, in any order."""
+    return set(names.values()) == set(SHAPES)
+
+
+def default_for(shapes: bool) -> str:
+    """The D-LKA model that looks at a picture where none is named. shapes: whether the picture is a drawn scene.
+
+    Without the files of DEFAULT and its baseline, drawn scenes are looked at by the other one, too.
+    """
+    return DEFAULT if shapes and baseline_of(DEFAULT) else PHOTOGRAPHS
+
+
+def input_size(names: Mapping[int, str], height: int, width: int) -> int:
+    """The longer side in pixels that a picture should have when a model of these classes looks at it.
+
+    A photograph may be scaled, as an object may be near or far. A drawn scene is not: its shapes have the sizes in
+    pixels that models learned, so that it goes in as it is, filled up to a multiple of 32.
+    """
+    return -(-max(height, width) // 32) * 32 if knows_shapes(names) else SIZE
+
+
+def baseline_of(model: str) -> str | None:
+    """The id of the model that a D-LKA model is compared with where none is named: its rigid twin, the same network
+    without offsets, where one of the same classes is there; else its control, see `control_of`; else None."""
+    known, twin = cards(), f"{model}{RIGID}"
+    if model in known and twin in known and known[twin].names == known[model].names:
+        return twin
+    return control_of(model)
+
+
 def control_of(model: str) -> str | None:
     """The id of the fair comparison of a model id: stock YOLOv8 with the same classes, trained on the same data.
 
     That is the one whose id is "control" after the longest beginning that both ids share ("hit-uav-control" for
-    "hit-uav-residual"); else the first stock model with the same classes; None where there is none.
+    "hit-uav-residual"); else the first stock model with the same classes, one with a pyramid before one without; None
+    where there is none.
     """
     known = cards()
     if model not in known:
         return None
-    stock = [m for m, c in known.items() if c.placement == CONTROL and c.names == known[model].names]
+    alike = {m: c.placement for m, c in known.items() if c.names == known[model].names}
+    stock = [m for placement in PLAIN for m, p in alike.items() if p == placement]
     named = [m for m in stock if m.endswith(CONTROL) and model.startswith(m.removesuffix(CONTROL))]
     return max(named, key=len) if named else next(iter(stock), None)
 
 
-def _card(path: Path) -> Card | None:
+def _files() -> dict[str, Path]:
+    """Stem -> file of all that could be weights."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("[!.]*.safetensors"))}
+
+
+def _card(path: Path) -> Card | str | None:
+    """The card, or why there is none; None for a file that is not meant to be a model."""
     try:
-        return _read(path, path.stat().st_mtime_ns)
-    except (WeightsRefused, FileNotFoundError):
+        changed = path.stat().st_mtime_ns
+    except OSError:  # a link to nowhere
+        changed = -1
+    return _read(path, changed)
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, changed: int) -> Card | str | None:
+    """`_card` of a file as it was at a time (nanoseconds): read, and told in the log, once for every change."""
+    try:
+        return load_card(path)
+    except OtherFile:
         return None
-
-
-@lru_cache(maxsize=64)
-def _read(path: Path, changed: int) -> Card:
-    """The card of a file as it was at a time (nanoseconds): read again only where the file is another one."""
-    return load_card(path)
+    except WeightsRefused as refusal:
+        _LOG.warning("left out of the models: %s", refusal)
+        return str(refusal)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformConv, RigidConv
 from dlka.models.build import DLKAModel
 from dlka.offset_nets import Float32Conv2d
@@ -44,7 +45,7 @@ def multiply_adds(model: DLKAModel, size: int | tuple[int, int] = 640) -> dict[s
     height, width = (size, size) if isinstance(size, int) else size
     step = int(model.stride.max())
     if min(height, width) < step or height % step or width % step:
-        raise ValueError(f"size: expected multiples of {step} pixels, got {height} x {width}")
+        raise DlkaError(f"size: expected multiples of {step} pixels, got {height} x {width}")
     weight = next(model.parameters())
     training = model.training
     try:

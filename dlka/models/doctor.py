@@ -1,8 +1,10 @@
-"""Says what is wrong with a YOLOv8 model yaml, row by row and without building it, and offers the mended row.
+"""Says what is wrong with a YOLOv8 model yaml, row by row, and offers the mended row.
 
-Rows are counted over backbone and head from 0, as Ultralytics counts layers. `diagnose` goes over the rows three times:
-module names; Conv rows that lost their stride (`stride_search`); then, in order, what each row needs from the rows
-before it. A row is judged as if the rows before it were mended, so that one mistake is reported once, where it is.
+Rows are counted over backbone and head from 0, as Ultralytics counts layers. What is wrong is decided by names that
+may stand there (`module_names`), the project's own rules (`row_checks`) and a build without memory (`dry_build`): a
+model without problems builds. Only for one that does not are its rows looked over for the reason: Conv rows that lost
+their stride (`stride_search`), then, in order, what each row needs from the rows before it. There a row is judged as
+if the rows before it were mended, so that one mistake is reported once, where it is.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlka.models import row_checks
-from dlka.models.module_names import ATTENTION, TRACKED, closest_name, is_foreign
-from dlka.models.row_tracking import Gains, Row, State, gains_of, step, track
-from dlka.models.stride_search import halving, rows_to_halve
-from dlka.models.yaml_file import flow_text
+from dlka.models.dry_build import Failure, Map, dry_build
+from dlka.models.module_names import ATTENTION, DETECTORS, OFFSETS, closest_name, refusal
+from dlka.models.row_checks import Finding
+from dlka.models.row_tracking import Gains, Row, State, gains_of, sources, step, track
+from dlka.models.stride_search import halving, rows_to_halve, rows_without_stride
+from dlka.models.yaml_file import are_arguments, flow_text
 
 
 @dataclass(frozen=True)
@@ -60,37 +64,43 @@ class Report:
         return not self.problems
 
 
-def diagnose(model: dict[str, Any], scale: str | None = None) -> Report:
-    """Check a model as `yaml_file.load_model_yaml` returns it, for one of its scales (by default the first).
+def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3) -> Report:
+    """Check a model as `yaml_file.load_model_yaml` returns it, at a scale (by default its own, or the first).
 
+    channels: those of the picture. A model whose report is ok builds; the builder refuses any other by its report.
     Raises ModelYamlError if the model has scales and the one asked for is not among them.
     """
+    asked = scale or model.get("scale")
     scale, gains = gains_of(model, scale)
     written: list[Row] = model["backbone"] + model["head"]
-    channels = model.get("channels", 3)
-    mended, problems, notes = _named(written)
-    for index in rows_to_halve(mended, gains):
-        problems.append((index, _stride_sentence(mended[index])))
-        mended[index] = halving(mended[index])
-    states: list[State] = []
-    for index in range(len(mended)):
-        sentence, better = row_checks.check(mended, index, states, gains)
-        if sentence:
-            problems.append((index, sentence))
-        mended[index] = better or mended[index]
-        states.append(step(mended[index], states, gains, channels))
-    problems += row_checks.check_end(mended) + row_checks.check_offsets(model)
+    found = _refused_names(written)
+    found += row_checks.own_rules({**model, "backbone": _mended(written, found), "head": []})
+    rows = _mended(written, found)
+    maps: list[Map] = []
+    failure = None
+    nameless = any(refusal(row[2]) for row in rows)
+    if not nameless:  # nothing is built, not even dry, of a model with a name that may not stand there
+        offsets = model["offsets"] if model.get("offsets") in OFFSETS else OFFSETS[0]
+        mended = {**model, "backbone": rows, "head": [], "scale": scale, "offsets": offsets}
+        maps, failure = dry_build(mended, channels)
+    if nameless or failure:
+        reasons = _reasons(rows, gains)
+        if failure and not any(row is not None and row <= (failure.row or 0) for row, *_ in found + reasons):
+            reasons.append(_as_finding(failure, rows))
+        found += reasons
+    else:
+        found += row_checks.attention_channels(rows, [m.channels for m in maps])
     return Report(
         scale,
-        tuple(_report_rows(written, gains, channels)),
-        tuple(_with_mended(problems, written, mended)),
-        tuple(notes + _repeat_notes(written, gains)),
+        tuple(_report_rows(written, gains, channels, maps)),
+        tuple(_problems(found, written)),
+        () if found else tuple(_notes(model, written, gains, None if asked else scale)),
     )
 
 
 def brief(row: Row) -> str:
     """Module and arguments of a row: "Conv [128]"."""
-    return f"{row[2]} {flow_text(row[3])}"
+    return f"{row[2]} {flow_text(row[3]):.80}"
 
 
 def report_text(report: Report) -> str:
@@ -100,7 +110,7 @@ def report_text(report: Report) -> str:
     for row in report.rows:
         repeats = str(row.repeats) if row.repeats == row.effective else f"{row.repeats}->{row.effective}"
         known = ["?" if v is None else f"{v:g}" for v in (row.channels_in, row.channels_out, row.stride)]
-        if row.module in ("Detect", "DetectDLKA"):
+        if row.module in DETECTORS:
             known[1:] = ["-", "-"]
         table.append((str(row.index), flow_text(row.source), repeats, row.module, flow_text(row.args), *known))
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
@@ -117,50 +127,82 @@ def report_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _named(rows: list[Row]) -> tuple[list[Row], list[tuple[int | None, str]], list[str]]:
-    """The rows with unregistered names replaced by the closest known ones, the problems and the notes on names."""
-    mended: list[Row] = []
-    problems: list[tuple[int | None, str]] = []
-    notes = []
+def _refused_names(rows: list[Row]) -> list[Finding]:
+    """Rows with a name that may not stand there; mended where it is plainly a misspelling."""
+    found: list[Finding] = []
     for index, row in enumerate(rows):
-        name = row[2]
-        if name not in TRACKED and is_foreign(name):
-            notes.append(
-                f"row {index}: {name} is a module that the doctor does not follow, what depends on it is unchecked"
-            )
-        elif name not in TRACKED:
-            problems.append((index, f"{brief(row)} names a module that is not registered"))
-            name = closest_name(name) or name
-        mended.append([row[0], row[1], name, row[3]])
-    return mended, problems, notes
+        clause = refusal(row[2])
+        if clause:
+            meant = closest_name(row[2]) if are_arguments(row[3]) else None
+            found.append((index, f"{brief(row)}: {clause}", [row[0], row[1], meant, row[3]] if meant else None))
+    return found
 
 
-def _stride_sentence(row: Row) -> str:
+def _reasons(rows: list[Row], gains: Gains) -> list[Finding]:
+    """Why rows do not fit together, each judged as if those before it were mended."""
+    found: list[Finding] = []
+    rows = list(rows)
+    for index in rows_to_halve(rows, gains):
+        why = f"{_without_stride(rows[index])}, but later Concat rows need its map halved"
+        rows[index] = halving(rows[index])
+        found.append((index, why, rows[index]))
+    states: list[State] = []
+    for index in range(len(rows)):
+        sentence, better = row_checks.check(rows, index, states, gains)
+        rows[index] = better or rows[index]
+        if sentence:
+            found.append((index, sentence, better))
+        states.append(step(rows[index], states, gains))
+    return found
+
+
+def _as_finding(failure: Failure, rows: list[Row]) -> Finding:
+    if failure.row is None:
+        return None, failure.reason, None
+    return failure.row, f"{brief(rows[failure.row])} does not build: {failure.reason}", None
+
+
+def _mended(rows: list[Row], found: list[Finding]) -> list[Row]:
+    better = {index: row for index, _, row in found if row is not None}
+    return [better.get(index, row) for index, row in enumerate(rows)]
+
+
+def _problems(found: list[Finding], written: list[Row]) -> list[Problem]:
+    """The findings in row order; a row with two of them is mended of both."""
+    mended = {index: row for index, _, row in found if row is not None}
+    ordered = sorted(found, key=lambda one: len(written) if one[0] is None else one[0])
+    return [Problem(index, sentence, mended.get(index)) for index, sentence, _ in ordered]
+
+
+def _without_stride(row: Row) -> str:
     kernel = flow_text(row[3][1]) if len(row[3]) > 1 else 1
-    return f"{brief(row)} has kernel {kernel} and stride 1, but later Concat and Detect rows need its map halved"
+    return f"{brief(row)} has kernel {kernel} and stride 1"
 
 
-def _report_rows(rows: list[Row], gains: Gains, channels: int) -> list[ReportRow]:
+def _report_rows(rows: list[Row], gains: Gains, channels: int, maps: list[Map]) -> list[ReportRow]:
+    """The rows with what the dry build saw of their maps, and what can be followed without it after its end."""
     states = track(rows, gains, channels)
-    return [
-        ReportRow(i, row[0], row[1], gains.repeats(row[1]), row[2], row[3], s.channels_in, s.channels_out, s.stride)
-        for i, (row, s) in enumerate(zip(rows, states))
-    ]
+    seen = [(m.channels, m.stride) for m in maps] + [(s.channels_out, s.stride) for s in states[len(maps) :]]
+    lines = []
+    for index, (row, (out, stride)) in enumerate(zip(rows, seen)):
+        inputs = [None if s is None else channels if s < 0 else seen[s][0] for s in sources(index, row[0])]
+        total = sum(known) if len(known := [c for c in inputs if c is not None]) == len(inputs) else None
+        lines.append(ReportRow(index, row[0], row[1], gains.repeats(row[1]), row[2], row[3], total, out, stride))
+    return lines
 
 
-def _repeat_notes(rows: list[Row], gains: Gains) -> list[str]:
-    return [
+def _notes(model: dict[str, Any], rows: list[Row], gains: Gains, assumed: str | None) -> list[str]:
+    """What is worth knowing of a model in which nothing is wrong; assumed: the scale that nobody asked for."""
+    notes = [
         f"row {i}: {row[2]} is written with {row[1]} repeats, the depth gain {gains.depth:g} makes it"
         f" {gains.repeats(row[1])}"
         for i, row in enumerate(rows)
         if row[2] in (ATTENTION, "C2f_DLKA") and gains.repeats(row[1]) != row[1]
     ]
-
-
-def _with_mended(problems: list[tuple[int | None, str]], written: list[Row], mended: list[Row]) -> list[Problem]:
-    """Every problem with the final mended row, in row order: a row with two problems is mended of both."""
-    found = []
-    for index, sentence in sorted(problems, key=lambda p: len(written) if p[0] is None else p[0]):
-        changed = index is not None and mended[index] != list(written[index])
-        found.append(Problem(index, sentence, mended[index] if index is not None and changed else None))
-    return found
+    notes += [
+        f"row {i}: {_without_stride(rows[i])}; with stride 2 the last row would read the usual strides"
+        for i in rows_without_stride(rows, gains)
+    ]
+    if assumed:
+        notes.append(f"the file's name says no scale, as yolov8s.yaml does; {assumed}, the first, is taken")
+    return notes + [note for note in (row_checks.passed_by(rows), row_checks.unread_keys(model)) if note]

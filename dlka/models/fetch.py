@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dlka.errors import DlkaError
 from dlka.models.adopt import adopt
 from dlka.models.catalog import OFFICIAL, WEIGHTS
 
@@ -16,7 +17,7 @@ SECONDS = 900.0
 _CHILD = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 
 
-class FetchFailed(ValueError):
+class FetchFailed(DlkaError):
     """Weights that could not be fetched; one sentence with what to do."""
 
 

@@ -44,12 +44,15 @@ class State:
 
 
 def gains_of(model: dict[str, Any], scale: str | None) -> tuple[str | None, Gains]:
-    """The scale that applies, with its gains: the one asked for, else the model's ``scale``, else the first listed."""
+    """The scale that applies, with its gains: the one asked for, else the model's ``scale``, else the first listed.
+
+    The one rule for both the doctor and the builder; it is Ultralytics', for whom "" is no scale.
+    """
     scales = model.get("scales")
     if not scales:
         return None, Gains(model.get("depth_multiple", 1.0), model.get("width_multiple", 1.0))
     scale = scale or model.get("scale") or next(iter(scales))
-    if scale not in scales:
+    if scale not in scales:  # the one asked for: check_model has seen to the model's own
         raise ModelYamlError(f"scale {scale!r:.20} is not one of this yaml's scales: {', '.join(scales)}.")
     return scale, Gains(*scales[scale])
 

@@ -1,4 +1,4 @@
-"""Finds the state dict, class names, yaml and training arguments in an unpickled checkpoint of inert objects."""
+"""What a checkpoint holds once it is read: state dict, class names, yaml and training arguments, as plain values."""
 
 from __future__ import annotations
 
@@ -6,97 +6,129 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from dlka.models.inert import Inert, StoredTensor
-from dlka.models.torch_zip import MAX_BYTES, CheckpointRefused
+import torch
 
+from dlka.errors import DlkaError
+
+MAX_BYTES = 1 << 30
 MAX_TENSORS = 10_000
 MAX_MODULES = 20_000
-MAX_NESTING = 64
-MAX_VALUES = 20_000
+MAX_NAME = 300  # characters of a tensor's name
+MAX_VALUES = 20_000  # of the settings
 MAX_TEXT = 2000
+_DTYPES = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
 _DROPPED = object()  # a value that is not plain data
 
 
-def contents(saved: Any) -> tuple[dict[str, StoredTensor], dict[str, Any]]:
-    """(tensors by state-dict name, {"names", "yaml", "train_args"}) of what torch.save was given.
+class CheckpointRefused(DlkaError):
+    """A checkpoint that is not read; the message is one sentence for the person who has the file."""
+
+
+class Stub:
+    """Stands for an object of any class that a checkpoint may name: keeps the state it was saved with, does nothing."""
+
+    __slots__ = ("state",)  # no __dict__, so that a pickle cannot put methods on it
+    state: Any
+
+    def __new__(cls, *_: Any) -> Stub:
+        self = super().__new__(cls)
+        self.state = None
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """(tensors by state-dict name, {"names", "yaml", "train_args", "epoch"}) of what torch.save was given.
 
     Read are Ultralytics' checkpoints ({"ema", "model", ...}; ``ema``, the averaged weights, goes before ``model``), a
-    module alone, a state dict, and {"state_dict": ...}. Raises CheckpointRefused for anything else.
+    module alone, a state dict, and {"state_dict": ...}. Tensors still share the memory that they were saved in. Raises
+    CheckpointRefused for anything else.
     """
-    model = saved
-    if isinstance(saved, dict):
-        wrapped = [saved.get(key) for key in ("ema", "model", "state_dict")]
-        model = next((value for value in wrapped if isinstance(value, (Inert, dict))), saved)
-    tensors: dict[str, StoredTensor] = {}
-    for name, tensor in _module_tensors(model) if isinstance(model, Inert) else _dict_tensors(model):
-        if not isinstance(tensor, StoredTensor):
-            raise CheckpointRefused(f"{name:.80} is not stored as a plain tensor")
-        if len(tensors) >= MAX_TENSORS or not isinstance(name, str) or not name.isprintable() or len(name) > 300:
+    top = _dict(saved)
+    wrapped = (top.get(key) for key in ("ema", "model", "state_dict"))
+    model = next((value for value in wrapped if isinstance(value, (Stub, dict))), saved)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in _module_tensors(model) if isinstance(model, Stub) else _dict(model).items():
+        if len(tensors) >= MAX_TENSORS or not _is_name(name):
             raise CheckpointRefused(f"it has more than {MAX_TENSORS} tensors or one without a proper name")
-        tensors[name] = tensor
+        tensors[name] = _plain_tensor(name, value)
     if not tensors:
-        raise CheckpointRefused("it holds no weights")
-    if sum(tensor.bytes for tensor in tensors.values()) > MAX_BYTES:
+        raise CheckpointRefused("it holds no weights, neither a model nor a state dict of tensors")
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > MAX_BYTES:
         raise CheckpointRefused(f"its tensors take more than {MAX_BYTES >> 30} GB")
-    attributes = model.attributes() if isinstance(model, Inert) else {}
-    train_args = saved.get("train_args") if isinstance(saved, dict) else None
-    plain = _Plain()
+    attributes, plain = _attributes(model), _Plain()
+    yaml, train_args, epoch = attributes.get("yaml"), top.get("train_args"), top.get("epoch")
     return tensors, {
         "names": _names(attributes.get("names")),
-        "yaml": plain(attributes["yaml"]) if isinstance(attributes.get("yaml"), dict) else None,
+        "yaml": plain(yaml) if isinstance(yaml, dict) else None,
         "train_args": plain(train_args) if isinstance(train_args, dict) else {},
+        "epoch": epoch if type(epoch) is int and 0 <= epoch < 1 << 31 else -1,
     }
 
 
-def _dict_tensors(value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        raise CheckpointRefused("it holds neither a model nor a state dict of tensors")
-    for name, tensor in value.items():
-        yield str(name) if isinstance(name, (str, int)) else "a key", tensor
+def _is_name(name: Any) -> bool:
+    """Whether a tensor may be called that; safetensors keeps one name for itself."""
+    return isinstance(name, str) and name.isprintable() and len(name) <= MAX_NAME and name != "__metadata__"
 
 
-def _module_tensors(root: Inert) -> Iterator[tuple[str, Any]]:
+def _plain_tensor(name: str, value: Any) -> torch.Tensor:
+    """The tensor without what a pickle can hang on it; strided, on the CPU, no larger than its storage."""
+    if type(value) not in (torch.Tensor, torch.nn.Parameter):
+        raise CheckpointRefused(f"{name:.80} is not stored as a plain tensor")
+    tensor = value.data  # attributes that a pickle gave the object, named like methods, stay behind
+    plain = tensor.device.type == "cpu" and tensor.layout is torch.strided and tensor.dtype in _DTYPES
+    if not plain or tensor.is_nested:
+        raise CheckpointRefused(f"{name:.80} is not stored as a plain tensor")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():  # expanded: it could be endless
+        raise CheckpointRefused(f"{name:.80}, a tensor of shape {list(tensor.shape)}, does not fit into its storage")
+    return tensor
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    """A dict's items as a dict; empty for other values. A pickle can give an ordered dict an ``items`` of its own."""
+    return dict(dict.items(value)) if isinstance(value, dict) else {}
+
+
+def _attributes(module: Any) -> dict[Any, Any]:
+    """The attributes of a stub's object as they were saved; empty where it has none."""
+    return _dict(module.state) if isinstance(module, Stub) else {}
+
+
+def _module_tensors(root: Stub) -> Iterator[tuple[str, Any]]:
     """What ``state_dict()`` gives: parameters and persistent buffers, depth first, with dotted names."""
-    seen = 0
-
-    def walk(module: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-        nonlocal seen
-        seen += 1
-        if seen > MAX_MODULES or depth > MAX_NESTING:
-            raise CheckpointRefused("its modules are nested without end")
-        attributes = module.attributes() if isinstance(module, Inert) else {}
-        parts: list[Any] = [attributes.get(key) for key in ("_parameters", "_buffers", "_modules")]
-        if not all(isinstance(part, dict) for part in parts):
-            raise CheckpointRefused(f"{prefix.rstrip('.') or 'the saved object':.80} is not a module of torch")
-        passing = _members(attributes.get("_non_persistent_buffers_set"))
-        parameters, buffers, children = parts
+    waiting: list[tuple[Any, str]] = [(root, "")]
+    for _ in range(MAX_MODULES):
+        if not waiting:
+            return
+        module, prefix = waiting.pop()
+        attributes = _attributes(module)
+        parts = [attributes.get(key) for key in ("_parameters", "_buffers", "_modules")]
+        if not all(isinstance(part, dict) and all(isinstance(name, str) for name in _dict(part)) for part in parts):
+            raise CheckpointRefused(f"{prefix or 'the saved object':.80} is not a module of torch")
+        if len(prefix) > MAX_NAME:
+            break
+        parameters, buffers, children = map(_dict, parts)
+        listed = attributes.get("_non_persistent_buffers_set")
+        passing = {name for name in listed if isinstance(name, str)} if isinstance(listed, (set, list)) else set()
         for name, tensor in [*parameters.items(), *((k, v) for k, v in buffers.items() if k not in passing)]:
             if tensor is not None:
-                yield f"{prefix}{name:.300}", tensor
-        for name, child in children.items():
-            if child is not None:
-                yield from walk(child, f"{prefix}{name:.300}.", depth + 1)
-
-    return walk(root, "", 0)
-
-
-def _members(value: Any) -> set[str]:
-    """The strings in a pickled set, which is an Inert made from a list in older pickle protocols."""
-    if isinstance(value, Inert):
-        value = value.args[0] if value.args else ()
-    return {v for v in value if isinstance(v, str)} if isinstance(value, (set, list, tuple)) else set()
+                yield prefix + name, tensor
+        waiting += [(child, f"{prefix}{name}.") for name, child in reversed(children.items()) if child is not None]
+    raise CheckpointRefused("its modules are nested without end")
 
 
 def _names(value: Any) -> dict[int, str] | None:
     """Class names by number; None where they are missing or odd."""
-    if isinstance(value, (list, tuple)):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or not value or len(value) > MAX_TENSORS:
-        return None
+    names = dict(enumerate(value)) if isinstance(value, (list, tuple)) else _dict(value)
     good = all(
-        type(k) is int and 0 <= k < MAX_TENSORS and isinstance(v, str) and len(v) <= 200 for k, v in value.items()
+        type(k) is int and 0 <= k < MAX_TENSORS and isinstance(v, str) and len(v) <= 200 for k, v in names.items()
     )
-    return {k: _text(v) for k, v in value.items()} if good else None
+    return {k: _text(v) for k, v in names.items()} if names and good else None
 
 
 def _text(value: str) -> str:
@@ -114,7 +146,7 @@ class _Plain:
         if self.left < 0 or depth > 10:
             raise CheckpointRefused("its settings are nested without end")
         if isinstance(value, dict):
-            items = [(_text(str(k)), self(v, depth + 1)) for k, v in value.items() if type(k) in (str, int)]
+            items = [(_text(str(k)), self(v, depth + 1)) for k, v in _dict(value).items() if type(k) in (str, int)]
             return {key: item for key, item in items if item is not _DROPPED}
         if isinstance(value, (list, tuple)):
             return [item for item in (self(v, depth + 1) for v in value) if item is not _DROPPED]

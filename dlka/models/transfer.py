@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention
-from dlka.models.blocks import DetectDLKA
+from dlka.models.blocks import Detect1x1, DetectDLKA
 from dlka.models.build import DLKAModel
+from dlka.models.module_names import ATTENTION
+
+_ROW = re.compile(r"model\.(\d+)\.")
 
 
 @dataclass
@@ -41,22 +46,26 @@ def transfer(
     stock: Mapping[str, torch.Tensor],
     model_names: Mapping[int, str],
     stock_names: Mapping[int, str],
+    alike: bool = False,
 ) -> Ledger:
     """Copy stock weights into the model, in place, and say what became of every parameter.
 
-    stock: the state dict of a stock YOLOv8 of the same scale, keys "model.0.conv.weight" and so on.
+    stock: the state dict of a stock YOLOv8 of the same scale, keys "model.0.conv.weight" and so on; with alike, of a
+    model with the same rows, whose tensors have the same names.
     Class rows of the head are matched by class name; where the width of the class branch depends on the number of
     classes, the leading channels are re-used. Raises ValueError, before anything is copied, if a tensor outside the
     D-LKA blocks is missing, or has another shape outside the head.
     """
     rows = model.yaml["backbone"] + model.yaml["head"]
-    stock_index = _stock_rows([row[2] for row in rows])
+    stock_index = _stock_rows([row[2] for row in rows], stock)
     class_rows = [_class_row(name, stock_names) for _, name in sorted(model_names.items())]
     ledger = Ledger()
     parameters = {name for name, _ in model.named_parameters()}
     head = f"model.{len(rows) - 1}."
     sources = {
-        name: stock.get(_stock_name(name, stock_index, isinstance(model.model[-1], DetectDLKA), head) or "")
+        name: stock.get(
+            name if alike else _stock_name(name, stock_index, isinstance(model.model[-1], DetectDLKA), head) or ""
+        )
         for name in model.state_dict()
     }
     _check_sources(model, sources, head, len(stock_names))
@@ -80,25 +89,31 @@ def _check_sources(model: DLKAModel, sources: Mapping[str, torch.Tensor | None],
         source = sources[name]
         if source is None:
             if not name.startswith(blocks) and tensor.is_floating_point():
-                raise ValueError(
+                if name.startswith(head) and isinstance(model.model[-1], Detect1x1):
+                    raise DlkaError(
+                        f"{name}: expected the weights of a model with a head of 1x1 convolutions, as one-level-plain "
+                        "has, got others; give such weights, or none"
+                    )
+                raise DlkaError(
                     f"{name}: expected the state dict of a whole stock YOLOv8 (model.0.conv.weight, ...), "
                     "got one without this tensor"
                 )
         elif source.dim() != tensor.dim() or (source.shape != tensor.shape and not name.startswith(head)):
-            raise ValueError(
+            raise DlkaError(
                 f"{name}: expected stock weights of shape {list(tensor.shape)}, got {list(source.shape)}; "
                 "take stock weights of the model's own scale"
             )
         elif _is_class_row(name, model) and len(source) != stock_classes:
-            raise ValueError(
-                f"{name}: expected {stock_classes} rows for {stock_classes} class names, got {len(source)}"
-            )
+            raise DlkaError(f"{name}: expected {stock_classes} rows for {stock_classes} class names, got {len(source)}")
 
 
-def _stock_rows(modules: list[str]) -> dict[int, int]:
-    """Row of the model -> row of stock YOLOv8; attention rows have none."""
-    kept = [i for i, module in enumerate(modules) if module != "deformable_LKA_Attention"]
-    return {row: stock for stock, row in enumerate(kept)}
+def _stock_rows(modules: list[str], stock: Mapping[str, torch.Tensor]) -> dict[int, int]:
+    """Row of the model -> row of the stock one; attention rows have none, and heads go together: a model without the
+    pyramid has fewer rows before its own."""
+    kept = [i for i, module in enumerate(modules) if module != ATTENTION]
+    found = {row: number for number, row in enumerate(kept)}
+    last = max((int(row[1]) for name in stock if (row := _ROW.match(name))), default=0)
+    return {**found, kept[-1]: last} if len(kept) <= last else found
 
 
 def _stock_name(name: str, stock_index: dict[int, int], dlka_head: bool, head: str) -> str | None:

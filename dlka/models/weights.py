@@ -18,16 +18,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, build_model
-from dlka.models.card import FORMAT, Card, CardError, card_of, metadata_of
+from dlka.models.card import FORMAT, Card, CardError, NoModel, card_of, metadata_of
 
-__all__ = ["FORMAT", "Card", "WeightsRefused", "load_card", "load_model", "save_weights"]
+__all__ = ["FORMAT", "Card", "WeightsRefused", "load_card", "load_model", "same_tensors", "save_weights", "with_card"]
 
 MAX_BYTES = 400 * 2**20
 
 
-class WeightsRefused(ValueError):
+class WeightsRefused(DlkaError):
     """A weights file that is not loaded; the message is one sentence: what was expected, what came, what to do."""
+
+
+class OtherFile(WeightsRefused):
+    """A file that the project ships beside models, and that is none."""
 
 
 def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card, *, exact: bool = False) -> None:
@@ -42,7 +47,31 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card
     for name, value in state.items():
         if value.is_floating_point():  # all but batch counters, which inference does not use
             tensors |= _stored(name, value.detach().float().cpu(), exact)
-    path = Path(path)
+    _write(Path(path), tensors, metadata)
+
+
+def with_card(source: str | Path, target: str | Path, card: Card) -> None:
+    """Write the tensors of a weights file, bit by bit, under another card; source and target may be the same file.
+
+    The target appears whole or not at all. Raises WeightsRefused, and ValueError for a card that could not be read
+    back.
+    """
+    metadata = metadata_of(card)
+    with _opened(source) as (file, _):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    _write(Path(target), tensors, metadata)
+
+
+def same_tensors(first: str | Path, second: str | Path) -> bool:
+    """Whether two weights files hold the same tensors, whatever their cards say. Raises WeightsRefused."""
+    with _opened(first) as (a, _), _opened(second) as (b, _):
+        if set(a.keys()) != set(b.keys()):
+            return False
+        pairs = ((a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118 (it is no dict)
+        return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
         unfinished = Path(file.name)
     try:
@@ -92,12 +121,14 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Card]]:
             f"convert it first: python -m dlka convert {path.name} {path.stem}.safetensors"
         )
     if not path.is_file():
-        raise WeightsRefused(f"{path.name}: there is no such file.")
+        raise WeightsRefused(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
     if path.stat().st_size > MAX_BYTES:
         raise WeightsRefused(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
     try:
         with safe_open(path, framework="pt") as file:
             yield file, card_of(file.metadata())
+    except NoModel as error:
+        raise OtherFile(f"{path.name}: {error}.") from None
     except CardError as error:
         raise WeightsRefused(f"{path.name}: {error}.") from None
     except (SafetensorError, OSError) as error:
@@ -123,7 +154,7 @@ def _stored(name: str, value: torch.Tensor, exact: bool = False) -> dict[str, to
     else:
         stored = {name: value.half().contiguous()}
     if not all(bool(t.isfinite().all()) for t in stored.values()):
-        raise ValueError(f"{name}: expected finite values that float16 can hold, got up to {value.abs().max():g}")
+        raise DlkaError(f"{name}: expected finite values that float16 can hold, got up to {value.abs().max():g}")
     return stored
 
 

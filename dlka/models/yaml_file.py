@@ -1,53 +1,104 @@
 """Reads a YOLOv8 model yaml as plain data, within limits, and refuses what would be code.
 
-A model yaml comes from strangers: Ultralytics passes its ``activation:`` through ``eval``, aliases can make a small
-file huge, and its numbers decide how much memory the model takes. What passes here is a mapping of plain values whose
-``backbone`` and ``head`` are rows ``[from, repeats, module, args]``; whether the rows fit together says `doctor`.
+A model yaml comes from strangers: aliases can make a small file huge, Ultralytics looks its strings up as names, and
+its numbers decide how much memory the model takes. What passes here is a mapping of plain values whose ``backbone``
+and ``head`` are rows ``[from, repeats, module, args]``; whether the rows fit together says `doctor`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-MAX_BYTES = 256 * 1024
+from dlka.errors import DlkaError
+from dlka.models.module_names import refusal
+from dlka.safe_yaml import MAX_BYTES, YamlRefused, plain_yaml
+
 MAX_ROWS = 200
 MAX_REPEATS = 100
 MAX_CHANNELS = 65536
 MAX_CLASSES = 10_000
+MAX_BINS = 64  # reg_max
 MAX_GAIN = 10.0
-MAX_EVENTS = 50_000
-MAX_DEPTH = 10
-MAX_SCALAR = 1000  # characters of one value
+# What is read of a model yaml; yaml_file is what Ultralytics notes in the models that it builds.
+KEYS = frozenset(
+    [
+        "nc",
+        "scales",
+        "scale",
+        "depth_multiple",
+        "width_multiple",
+        "backbone",
+        "head",
+        "offsets",
+        "activation",
+        "reg_max",
+        "end2end",
+        "inplace",
+        "channels",
+        "yaml_file",
+    ]
+)
 
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
-_WORD = re.compile(r"[A-Za-z0-9_.+ -]{0,64}")
+# The words and the quoted numbers that a layer's arguments may be; the parser would look other words up as names.
+# What YOLOv5 wrote, Detect [nc, anchors], is for the doctor to mend: today's parser knows no anchors.
+_ARGUMENT = re.compile(r"nc|anchors|None|True|False|nearest|nearest-exact|bilinear|bicubic|-?\d{1,5}(\.\d{0,9})?")
+_ACTIVATION = re.compile(
+    r"(torch\.)?nn\.(ELU|GELU|Hardswish|Identity|LeakyReLU|Mish|PReLU|ReLU|ReLU6|SiLU)"
+    r"\((\d(\.\d{1,6})?|inplace=True)?\)"
+)
 
 
-class ModelYamlError(ValueError):
+class ModelYamlError(DlkaError):
     """A model yaml that is not read; the message is one sentence for the person who wrote the file."""
 
 
 def load_model_yaml(path: str | Path) -> dict[str, Any]:
     """The model of a yaml file as a dict with at least ``nc``, ``backbone``, ``head``, checked by `parse_model_yaml`.
 
+    ``scale`` is what the file's name says, "" where it says nothing: Ultralytics never reads it from the file.
     Raises ModelYamlError, one sentence, for a file that is missing, too large, not UTF-8 or not a model yaml.
     """
-    return parse_model_yaml(read_text(path), Path(path).name)
+    model = parse_model_yaml(read_text(yaml_path(path)), Path(path).name)
+    scale = scale_in_name(path) or ""
+    if scale and model.get("scales") and scale not in model["scales"]:
+        raise ModelYamlError(
+            f"{Path(path).name}: its name asks for scale {scale!r}, which is not one of this yaml's scales: "
+            f"{', '.join(model['scales']):.200}."
+        )
+    return {**model, "scale": scale}
+
+
+def yaml_path(name: str | Path) -> Path:
+    """The file that a name stands for: its own, else, as in Ultralytics, that without the scale's letter.
+
+    "yolov8s-mine.yaml" is "yolov8-mine.yaml" at scale s where only the second exists.
+    """
+    path = Path(name)
+    without = path.with_name(re.sub(r"(\d+)[nslmx](.+)?$", r"\1\2", path.name)) if path.name else path
+    return without if not path.exists() and without.is_file() else path
 
 
 def read_text(path: str | Path) -> str:
     """The text of a yaml file of at most MAX_BYTES, line ends kept as they are; raises ModelYamlError."""
     path = Path(path)
+    data = None
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ModelYamlError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+        if stat.S_ISREG(os.stat(path).st_mode):  # before opening: a named pipe would wait for its writer
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ModelYamlError(f"{path.name!s:.100} cannot be read: {reason}.") from None
+    if data is None:
+        raise ModelYamlError(f"{path} cannot be read: it is no file but a folder, a pipe or a device.")
     if len(data) > MAX_BYTES:
         raise ModelYamlError(f"{path.name} is larger than {MAX_BYTES // 1024} KB, too large for a model yaml.")
     try:
@@ -59,28 +110,48 @@ def read_text(path: str | Path) -> str:
 def parse_model_yaml(text: str, name: str = "the model yaml") -> dict[str, Any]:
     """The model in a yaml text as plain dicts, lists and values; ``name`` stands in the messages.
 
-    Refused with ModelYamlError: anchors and aliases, tags, deep nesting, keys given twice, ``activation``, rows that
-    are not [from, repeats, module, args], and numbers out of range: repeats 1..100, channels up to 65536, at most
-    200 rows, nc 1..10000.
+    Refused with ModelYamlError: anchors and aliases, tags, deep nesting, keys given twice, and all that `check_model`
+    refuses.
     """
     try:
-        _check_events(text)
-        model = yaml.safe_load(text)
-        _check_model(model)
+        model: Any = plain_yaml(text, name)
+    except YamlRefused as error:
+        raise ModelYamlError(str(error)) from None
+    try:
+        check_model(model)
     except ModelYamlError as error:
         raise ModelYamlError(f"{name}: {error}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ModelYamlError(f"{name} is not valid yaml{where}: {reason:.200}.") from None
     return model
+
+
+def check_model(model: object) -> None:
+    """Raise ModelYamlError unless this is a model of plain values within the limits.
+
+    Rows are [from, repeats, module, args]: repeats 1..100, numbers up to 65536, at most 200 rows, nc 1..10000.
+    """
+    if not isinstance(model, dict) or not all(isinstance(key, str) for key in model):
+        raise ModelYamlError("expected a mapping with nc, backbone and head.")
+    _check_settings(model)
+    _check_gains(model)
+    for part in ("backbone", "head"):
+        if not isinstance(model.get(part), list) or not model[part]:
+            raise ModelYamlError(f"{part} must be a list of rows [from, repeats, module, args].")
+    rows = model["backbone"] + model["head"]
+    if len(rows) > MAX_ROWS:
+        raise ModelYamlError(f"it has {len(rows)} rows, at most {MAX_ROWS} are read.")
+    for index, row in enumerate(rows):
+        _check_row(index, row)
 
 
 def scale_in_name(path: str | Path) -> str | None:
     """The scale letter in a file name, by Ultralytics' rule: "yolov8s-dlka.yaml" -> "s"; None where there is none."""
-    found = re.search(r"yolov?\d+([nslmx])", Path(path).stem)
-    return found.group(1) if found else None
+    found = re.search(r"yolo(e-)?[v]?\d+([nslmx])", Path(path).stem)
+    return found.group(2) if found else None
+
+
+def are_arguments(args: object) -> bool:
+    """True for a list of values that a layer may be given: numbers within the limits and the words of `_ARGUMENT`."""
+    return isinstance(args, list) and len(args) <= 20 and all(_plain(arg) for arg in args)
 
 
 def flow_text(value: object) -> str:
@@ -98,51 +169,23 @@ def is_int(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """True for a finite int or float that is not a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """True for an int or a finite float that is not a bool."""
+    return is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _check_events(text: str) -> None:
-    """Refuse, before any object is made, what could make a small text large."""
-    depth, keys, expect_key = 0, set(), True
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        closing = isinstance(event, yaml.CollectionEndEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - closing
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ModelYamlError(f"line {event.start_mark.line + 1} has an anchor or alias, which is not read here.")
-        if getattr(event, "tag", None):
-            raise ModelYamlError(f"line {event.start_mark.line + 1} has the tag {event.tag}, which is not read here.")
-        if depth > MAX_DEPTH or count > MAX_EVENTS:
-            raise ModelYamlError("it is nested too deep or has too many values for a model yaml.")
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_SCALAR:
-            raise ModelYamlError(f"line {event.start_mark.line + 1} has a value of over {MAX_SCALAR} characters.")
-        if depth == 1 and isinstance(event, yaml.ScalarEvent) and expect_key:
-            if event.value in keys:
-                raise ModelYamlError(f"{event.value!r} is given twice; keep one of them.")
-            keys.add(event.value)
-            expect_key = False
-        elif depth == 1 and (closing or isinstance(event, yaml.ScalarEvent)):
-            expect_key = True
-
-
-def _check_model(model: object) -> None:
-    if not isinstance(model, dict) or not all(isinstance(key, str) for key in model):
-        raise ModelYamlError("expected a mapping with nc, backbone and head.")
-    if "activation" in model:
-        raise ModelYamlError("'activation' is refused because Ultralytics runs it as Python code; remove that line.")
-    if not is_int(model.get("nc")) or not 1 <= model["nc"] <= MAX_CLASSES:
-        raise ModelYamlError(f"nc must be a whole number from 1 to {MAX_CLASSES}, got {model.get('nc')!r:.40}.")
-    if "channels" in model and not (is_int(model["channels"]) and 1 <= model["channels"] <= MAX_CHANNELS):
-        raise ModelYamlError(f"channels, those of the picture, must be a whole number, got {model['channels']!r:.40}.")
-    _check_gains(model)
-    for part in ("backbone", "head"):
-        if not isinstance(model.get(part), list) or not model[part]:
-            raise ModelYamlError(f"{part} must be a list of rows [from, repeats, module, args].")
-    rows = model["backbone"] + model["head"]
-    if len(rows) > MAX_ROWS:
-        raise ModelYamlError(f"it has {len(rows)} rows, at most {MAX_ROWS} are read.")
-    for index, row in enumerate(rows):
-        _check_row(index, row)
+def _check_settings(model: dict[str, Any]) -> None:
+    for key, most, default in (("nc", MAX_CLASSES, None), ("reg_max", MAX_BINS, 16), ("channels", MAX_CHANNELS, 3)):
+        value: Any = model.get(key, default)
+        if not is_int(value) or not 1 <= value <= most:
+            raise ModelYamlError(f"{key} must be a whole number from 1 to {most}, got {value!r:.40}.")
+    for key in ("end2end", "inplace"):
+        if not isinstance(model.get(key, True), bool):
+            raise ModelYamlError(f"{key} must be True or False, got {model[key]!r:.40}.")
+    act = model.get("activation")
+    if act is not None and not (isinstance(act, str) and _ACTIVATION.fullmatch(act)):
+        raise ModelYamlError(
+            f"activation is Python code to Ultralytics, and only layers like torch.nn.ReLU() are read, got {act!r:.80}."
+        )
 
 
 def _check_gains(model: dict[str, Any]) -> None:
@@ -151,14 +194,23 @@ def _check_gains(model: dict[str, Any]) -> None:
         if key in model and not (is_number(model[key]) and 0 < model[key] <= MAX_GAIN):
             raise ModelYamlError(f"{key} must be a number from 0 to {MAX_GAIN:g}, got {model[key]!r:.40}.")
     scales = model.get("scales")
-    if scales is None:
-        return
-    if not isinstance(scales, dict) or not scales or not all(isinstance(key, str) for key in scales):
+    if scales is not None and (
+        not isinstance(scales, dict) or not scales or not all(isinstance(key, str) for key in scales)
+    ):
         raise ModelYamlError("scales must be a mapping like 'n: [0.33, 0.25, 1024]'.")
-    for name, gains in scales.items():
+    for name, gains in (scales or {}).items():
         good = isinstance(gains, list) and len(gains) == 3 and all(is_number(gain) for gain in gains)
         if not good or not all(0 < gain <= MAX_GAIN for gain in gains[:2]) or not 1 <= gains[2] <= MAX_CHANNELS:
             raise ModelYamlError(f"scale {name!r:.20} must be [depth, width, max_channels] like [0.33, 0.25, 1024].")
+    _check_scale(model)
+
+
+def _check_scale(model: dict[str, Any]) -> None:
+    """A scale is a word, and one of the scales where there are any; "" and none at all mean the first."""
+    scale, scales = model.get("scale"), model.get("scales")
+    if scale is not None and (not isinstance(scale, str) or (scale and scales and scale not in scales)):
+        known = f" one of this yaml's scales: {', '.join(scales)}" if scales else " a word"
+        raise ModelYamlError(f"scale {scale!r:.40} is not{known:.200}.")
 
 
 def _check_row(index: int, row: object) -> None:
@@ -172,9 +224,12 @@ def _check_row(index: int, row: object) -> None:
         raise ModelYamlError(f"row {index}: repeats must be from 1 to {MAX_REPEATS}, got {repeats!r:.40}.")
     if not isinstance(module, str) or not _MODULE.fullmatch(module):
         raise ModelYamlError(f"row {index}: expected the name of a module, got {module!r:.80}.")
-    if not isinstance(args, list) or len(args) > 20 or not all(_plain(arg) for arg in args):
+    if refusal(module):
+        return  # the doctor names it; what its arguments would mean is no matter
+    if not are_arguments(args):
         raise ModelYamlError(
-            f"row {index}: args must be a list of plain values up to {MAX_CHANNELS}, got {args!r:.80}."
+            f"row {index}: args must be a list of numbers up to {MAX_CHANNELS}, True, False, None, nc or a way to"
+            f" enlarge maps, got {args!r:.80}."
         )
 
 
@@ -182,5 +237,5 @@ def _plain(arg: object, nested: bool = False) -> bool:
     if isinstance(arg, list) and not nested:
         return len(arg) <= 8 and all(_plain(item, nested=True) for item in arg)
     if isinstance(arg, str):
-        return _WORD.fullmatch(arg) is not None
+        return _ARGUMENT.fullmatch(arg) is not None
     return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)  # type: ignore[operator,arg-type]

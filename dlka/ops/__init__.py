@@ -8,6 +8,7 @@ import torch
 
 from dlka.ops.backends import choose
 from dlka.ops.geometry import Geometry, IntOrPair, channels_last, check, pair
+from dlka.ops.transformed import needs_reference, transformable, transformed
 
 __all__ = ["deform_dwconv2d"]
 
@@ -38,7 +39,9 @@ def deform_dwconv2d(
     Returns [N, C, Ho, Wo] of x's dtype; channels-last in memory if x is. Reads outside the map are zero, infinite and
     huge offsets included. A cell with a NaN among its offsets is NaN, and no gradient flows back from it to x, offset
     or weight. Under autocast x, weight and bias take autocast's dtype, offsets become float32. Differentiable once, by
-    the reference as often as you like.
+    the reference as often as you like. Where forward mode is on (torch.func.jvp, jacfwd, hessian, linearize, a dual
+    level) every backend's name stands for the reference; under torch.func.vmap and grad the backend runs once for every
+    element. In both the result's memory is in no promised order.
 
     Raises ValueError (shapes, devices, geometry, unknown backend), TypeError (dtypes) or RuntimeError (the named
     backend cannot run here), each one sentence with expected and got.
@@ -50,8 +53,12 @@ def deform_dwconv2d(
     kernel = (weight.shape[-2], weight.shape[-1]) if weight.dim() == 4 else (1, 1)
     geometry = Geometry(kernel, pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
     check(x, offset, weight, bias, geometry)
-    run = choose(backend, x.device)
+    run, reference = choose(backend, x.device), choose("reference", x.device)
+    if needs_reference():
+        run = reference
     with torch.autocast(x.device.type, enabled=False) if _autocast(x.device.type) else nullcontext():
+        if transformed():
+            return (run if run is reference else transformable(run))(x, offset, weight, bias, geometry)
         out = run(x, offset, weight, bias, geometry)
     return out.contiguous(memory_format=torch.channels_last if channels_last(x) else torch.contiguous_format)
 

@@ -104,8 +104,10 @@ def _prepared(name: str, device: torch.device) -> str:
     key = (name, device)
     if key not in _ready:
         chosen = resolve(name, device)
-        backend = BACKENDS[chosen]
-        _runs[chosen] = backend.load() if backend.half else _widened(backend.load())
+        # The reference stands in for every other: once torch.compile has seen _runs, nothing may be added to it.
+        for each in {chosen, "reference"} - _runs.keys():
+            backend = BACKENDS[each]
+            _runs[each] = backend.load() if backend.half else _widened(backend.load())
         _ready[key] = chosen
     return _ready[key]
 

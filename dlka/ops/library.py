@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from dlka.ops.geometry import Geometry, channels_last
 
@@ -62,6 +63,8 @@ def fused(
     dilation: list[int],
 ) -> Tensor:
     """Shapes and dtypes as in dlka.ops.deform_dwconv2d; the result is channels-last in memory if x is."""
+    if forward_ad._current_level >= 0:  # torch.library has no rule for forward mode: derivatives would be zero
+        raise RuntimeError("torch.ops.dlka.deform_dwconv2d: no forward mode; dlka.ops.deform_dwconv2d has it")
     out = _kernels(x).forward(x, offset, weight, bias, _geometry(weight, stride, padding, dilation))
     return out.contiguous(memory_format=_format(x))
 

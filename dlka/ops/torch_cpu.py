@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dlka.ops.geometry import Geometry
 from dlka.ops.guard import broken, empty_output
@@ -44,11 +43,23 @@ class _Deform(torch.autograd.Function):
         return _forward(x, offset, weight, bias, geometry)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, offset, weight = ctx.saved_tensors
-        *grads, grad_bias = _backward(grad, x, offset, weight, ctx.geometry)
+        *grads, grad_bias = _Gradients.apply(grad, *ctx.saved_tensors, ctx.geometry)
         return *grads, grad_bias if ctx.needs_input_grad[3] else None, None
+
+
+class _Gradients(torch.autograd.Function):
+    """Not torch's once_differentiable: that one says that no gradient flows back to `grad`, and so gives zeros."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Tensor, x: Tensor, offset: Tensor, weight: Tensor, geometry: Geometry
+    ) -> tuple[Tensor, ...]:
+        return _backward(grad, x, offset, weight, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError("this deformable convolution is differentiable once; use backend='reference' for more")
 
 
 class _Reads(NamedTuple):

@@ -2,7 +2,7 @@
 
 from dlka.render.before_after import Seen, draw_before_after
 from dlka.render.boxes import draw_boxes, draw_difference
-from dlka.render.canvas import Canvas, Paper, png
+from dlka.render.canvas import Canvas, Paper, jpeg, png
 from dlka.render.change import Sides, draw_change, draw_sliced
 from dlka.render.density import density_overlay, outside_share, sample_density
 from dlka.render.fields import field_scale, magnitude, mean_offset
@@ -57,6 +57,7 @@ __all__ = [
     "gate_scale",
     "grid_points",
     "influence_radius",
+    "jpeg",
     "magnitude",
     "mark_point",
     "mean_offset",

@@ -86,7 +86,7 @@ def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str, width:
             legend.Entry("cell whose box was merged into it", Mark(palette.REGULAR, shape="s", hollow=True)),
         ],
     )
-    legend.note(paper, "Squares are cells: 8 input px wide on P3, 16 on P4, 32 on P5. The panels show the same window.")
+    legend.note(paper, "Squares are cells of the maps that the boxes come from. The panels show the same window.")
     legend.finish(paper)
     return paper
 

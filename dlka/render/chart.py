@@ -22,11 +22,13 @@ from dlka import palette
 from dlka.render.canvas import PHONE, pdf, pixels, svg
 
 SHARPNESS = 3  # pixels of a PNG to a point
-MARKS = {"dense": "o", "separable": "D", "none": "s"}  # by offsets: told apart without colours too
+MARKS = {"dense": "o", "separable": "D", "none": "s", "features": "^"}  # by offsets: told apart without colours too
+HOLLOW = ("none", "features")
 VARIANT_WORDS = {
     "dense": "D-LKA, dense offsets",
     "separable": "D-LKA, separable offsets",
     "none": "rigid twin: no offsets",
+    "features": "twin of the same size: nothing moves",
 }
 
 
@@ -62,11 +64,11 @@ def variant_key(offsets: str) -> Line2D:
 
 
 def variant_style(offsets: str) -> dict[str, Any]:
-    """Mark, colour and size of a model's point; hollow for the rigid twin."""
+    """Mark, colour and size of a model's point; hollow for the twins in which nothing moves."""
     colour = palette.VARIANT_COLOURS[offsets]
     return {
         **{"marker": MARKS[offsets], "linestyle": "none", "color": colour, "markersize": 5, "markeredgewidth": 1.2},
-        "markerfacecolor": palette.PAPER if offsets == "none" else colour,
+        "markerfacecolor": palette.PAPER if offsets in HOLLOW else colour,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.ops.sampling import split_offset
 from dlka.types import Capture
 
@@ -17,7 +18,7 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # friendly numbers for the end
 def _taps(capture: Capture, tap: int | None) -> tuple[np.ndarray, np.ndarray]:
     """dy, dx [T, H, W]: all taps, or only one."""
     if tap is not None and not 0 <= tap < capture.stage.taps:
-        raise ValueError(f"{capture.stage.label}: expected a tap in 0..{capture.stage.taps - 1}, got {tap}")
+        raise DlkaError(f"{capture.stage.label}: expected a tap in 0..{capture.stage.taps - 1}, got {tap}")
     dy, dx = split_offset(capture.offset)
     return (dy, dx) if tap is None else (dy[tap : tap + 1], dx[tap : tap + 1])
 

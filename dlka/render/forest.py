@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """One model. offsets: "dense", "separable" or "none"; estimates: one a column, None where there is none; first: it
+    """One model. offsets: a key of VARIANT_WORDS; estimates: one a column, None where there is none; first: it
     begins a family of rows, which stands a little apart."""
 
     label: str

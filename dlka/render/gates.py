@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from dlka import palette
+from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.canvas import Canvas
@@ -27,10 +28,10 @@ def reduce_gate(values: np.ndarray, reduction: str = "mean", channel: int | None
     """Gate values [C, H, W] -> [H, W], by a name from REDUCTIONS or by "channel" with the channel's index."""
     if reduction == "channel":
         if channel is None or not 0 <= channel < len(values):
-            raise ValueError(f'reduction "channel": expected a channel in 0..{len(values) - 1}, got {channel}')
+            raise DlkaError(f'reduction "channel": expected a channel in 0..{len(values) - 1}, got {channel}')
         return values[channel]
     if reduction not in REDUCTIONS:
-        raise ValueError(f"expected a reduction out of {', '.join(REDUCTIONS)} or channel, got {reduction!r}")
+        raise DlkaError(f"expected a reduction out of {', '.join(REDUCTIONS)} or channel, got {reduction!r:.60}")
     return REDUCTIONS[reduction](values)
 
 

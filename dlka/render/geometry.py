@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import cell_to_pixel, composed_locations, output_size, sampling_locations, tap_grid
 from dlka.types import Capture
@@ -71,7 +72,7 @@ def check_cell(capture: Capture, cell: Cell) -> Cell:
     """The cell itself; ValueError if it is not on the stage's map."""
     height, width = capture.offset.shape[1:]
     if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-        raise ValueError(
+        raise DlkaError(
             f"{capture.stage.label}: expected a cell (row, column) on the {height} x {width} map, got {cell}"
         )
     return cell

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from dlka import palette
+from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
 from dlka.render.canvas import Canvas
 from dlka.render.geometry import cell_positions, cells_under, check_picture
@@ -17,7 +18,7 @@ from dlka.types import Capture
 def check_scale(scale: float, unit: str) -> float:
     """The scale itself; ValueError unless it is a positive finite number."""
     if not (np.isfinite(scale) and scale > 0):
-        raise ValueError(f"expected a positive, finite colour scale in {unit}, got {scale}")
+        raise DlkaError(f"expected a positive, finite colour scale in {unit}, got {scale}")
     return float(scale)
 
 

@@ -23,8 +23,8 @@ POINT, NAME = 4.0, palette.FONT_SIZE - 1.5  # points: half a mark, height of the
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model. cost and gain: as the axes say; low, high: ends of a bar at the point; offsets: "dense", "separable",
-    "none", or "" for the model that the others are compared to."""
+    """One model. cost and gain: as the axes say; low, high: ends of a bar at the point; offsets: a key of
+    VARIANT_WORDS, or "" for the model that the others are compared to."""
 
     label: str
     offsets: str

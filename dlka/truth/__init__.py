@@ -3,9 +3,11 @@
 from dlka.truth.coco import CocoLabels, parse_coco
 from dlka.truth.counts import Counts, agreement, count
 from dlka.truth.judge import FALSE_ALARM, HIT, UNCOUNTED, Judgement, judge
-from dlka.truth.labels import Truth, TruthRefused
+from dlka.truth.labels import Truth
+from dlka.truth.names import parse_names
+from dlka.truth.text import TruthRefused
 from dlka.truth.verdict import Verdict, verdict
-from dlka.truth.yolo import YoloLabels, parse_names, parse_yolo
+from dlka.truth.yolo import YoloLabels, parse_yolo
 
 __all__ = [
     "FALSE_ALARM",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-MAX_BYTES = 20 * 2**20  # of a label file
-
-
-class TruthRefused(ValueError):
-    """Labels that cannot be used; one sentence with the file, and the line where there is one."""
+from dlka.truth.text import TruthRefused
 
 
 @dataclass(frozen=True)
@@ -54,30 +52,6 @@ class Truth:
         return Truth(self.boxes[kept], self.classes[kept], self.crowd[kept], self.labelled & frozenset(classes))
 
 
-def text_of(data: bytes, file: str) -> str:
-    """A label file's text. Raises TruthRefused for files that are too large, or no text in UTF-8."""
-    if len(data) > MAX_BYTES:
-        raise TruthRefused(f"{file} is larger than {MAX_BYTES >> 20} MB: expected a smaller label file.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise TruthRefused(f"{file} is no text file in UTF-8: expected labels.") from None
-
-
-def same_names(names: Mapping[int, str], known: Mapping[int, str], file: str) -> dict[int, int]:
-    """Class ids of the labels -> ids of the models' classes of the same name; classes that models lack are left out.
-
-    Upper case, lower case, blanks, "-" and "_" make no difference. Raises TruthRefused where no name is the same.
-    """
-    ids = {_plain(name): number for number, name in known.items()}
-    found = {number: ids[_plain(name)] for number, name in names.items() if _plain(name) in ids}
-    if not found:
-        raise TruthRefused(
-            f"{file}: its classes are {_some(names)}; the models know {_some(known)}: expected some of the same names."
-        )
-    return found
-
-
 def inside(boxes: np.ndarray, size: tuple[int, int], file: str) -> np.ndarray:
     """Boxes [N, 4] x1 y1 x2 y2 cut to a picture of (height, width) pixels. Raises TruthRefused for one outside."""
     cut = boxes.clip(0, [size[1], size[0], size[1], size[0]])
@@ -91,10 +65,33 @@ def inside(boxes: np.ndarray, size: tuple[int, int], file: str) -> np.ndarray:
     return cut
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+def told_left_out(unknown: Mapping[str, int], without_area: int = 0, polygons: int = 0) -> list[str]:
+    """Sentences on what the readers did not take as it stands.
+
+    unknown: class -> labelled objects, where models do not know it; without_area: boxes without a width or a height;
+    polygons: label files that outline objects.
+    """
+    told = []
+    if polygons:
+        told.append(f"{count(polygons, 'label file')} with polygons: the boxes around them are taken.")
+    if without_area:
+        told.append(f"{count(without_area, 'labelled box', 'labelled boxes')} without a width or a height: left out.")
+    if unknown:
+        names = [f"{name} ({number})" for name, number in Counter(unknown).most_common()]
+        told.append(f"Labelled objects of classes that the models do not know are left out: {some(names)}.")
+    return told
 
 
-def _some(names: Mapping[int, str]) -> str:
-    shown = ", ".join(f"{name:.30}" for name in list(names.values())[:4])
-    return shown + (", ..." if len(names) > 4 else "") if names else "none"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """ "1 box", "2 boxes" """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def some(texts: Sequence[str], shown: int = 3) -> str:
+    """The first few of them, and how many more there are."""
+    return ", ".join(texts[:shown]) + (f" and {len(texts) - shown} more" if len(texts) > shown else "")
+
+
+def plain_name(name: str) -> str:
+    """A file's name as one form of Unicode: Macs and other systems write "é" as different bytes."""
+    return unicodedata.normalize("NFC", name)

@@ -1,21 +1,36 @@
-"""Labels in YOLO's format: a text file for each picture, a row `class cx cy w h` an object, shares of the picture."""
+"""Labels in YOLO's format: a text file for each picture, a row `class cx cy w h` an object, shares of the picture.
+
+Files of rows `class x1 y1 x2 y2 x3 y3 ...` outline their objects instead; the boxes around these polygons are taken.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
-import yaml
 
-from dlka.truth.labels import Truth, TruthRefused, inside, same_names, text_of
+from dlka.truth.labels import Truth, inside, plain_name, told_left_out
+from dlka.truth.names import same_names
+from dlka.truth.text import TruthRefused, text_of
 
 BEYOND = 0.01  # how far coordinates may leave 0..1, as Ultralytics allows: rounding of the program that wrote them
-MAX_CLASSES = 10_000
 
-Rows = tuple[np.ndarray, np.ndarray]  # classes [n] int64; boxes [n, 4] float64, cx cy w h
+MAX_BYTES = 4 * 2**20  # of the labels of one picture: tens of thousands of boxes
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A label file: classes [n] int64; boxes [n, 4] float64, cx cy w h; polygons: whether its rows are those;
+    without_area: rows that are left out because their width or height is 0."""
+
+    classes: np.ndarray
+    boxes: np.ndarray
+    polygons: bool = False
+    without_area: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,16 +50,21 @@ class YoloLabels:
 
         Raises TruthRefused.
         """
-        stem = PurePath(picture).stem
+        stem = plain_name(PurePath(picture).stem)
         if stem not in self.rows:
             return None
-        classes, boxes = self.rows[stem]
+        classes, boxes = self.rows[stem].classes, self.rows[stem].boxes
         known = np.isin(classes, list(self.ids))
         middle, half = boxes[known, :2], boxes[known, 2:] / 2
         corners = np.hstack([middle - half, middle + half]) * [size[1], size[0], size[1], size[0]]
         ids = np.array([self.ids[int(c)] for c in classes[known]], np.int64)
         labelled = frozenset(self.ids.values())
         return Truth(inside(corners, size, f"{stem}.txt"), ids, np.zeros(len(ids), bool), labelled)
+
+    def told(self) -> list[str]:
+        """Sentences on what was left out, and on polygons."""
+        files = self.rows.values()
+        return told_left_out(self.left_out, sum(f.without_area for f in files), sum(f.polygons for f in files))
 
 
 def parse_yolo(
@@ -63,60 +83,60 @@ def parse_yolo(
     rows: dict[str, Rows] = {}
     left_out: Counter[str] = Counter()
     for file, data in files:
-        stem = PurePath(file).stem
+        stem = plain_name(PurePath(file).stem)
         if stem in rows:
             raise TruthRefused(f"Two label files are called {file}: their pictures cannot be told apart by name.")
-        rows[stem] = parse_rows(text_of(data, file), file, len(names))
-        left_out.update(names[int(c)] for c in rows[stem][0] if int(c) not in ids)
+        rows[stem] = parse_rows(text_of(data, file, MAX_BYTES), file, len(names))
+        left_out.update(names[int(c)] for c in rows[stem].classes if int(c) not in ids)
     return YoloLabels(rows, ids, left_out)
 
 
 def parse_rows(text: str, file: str, classes: int) -> Rows:
-    """The rows of one label file, each once. Raises TruthRefused for a row that is not class cx cy w h."""
-    rows: dict[tuple[float, ...], None] = {}
+    """The rows of one label file, each once.
+
+    A row of over six values makes all rows of the file polygons, as in Ultralytics. Raises TruthRefused for rows that
+    are neither, and for files that mix the two: Ultralytics leaves such pictures out.
+    """
+    rows: dict[tuple[float, ...], tuple[int, str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        row = _row(line)
-        if len(row) != 5 or row[0] not in range(classes) or not _is_box(row[1:]):
+        if line.strip():
+            rows.setdefault(_numbers(line), (number, line))
+    polygons = any(len(row) > 6 for row in rows)
+    table = []
+    for row, (number, line) in rows.items():
+        box = around(row[1:]) if polygons and len(row) > 6 and len(row) % 2 else row[1:]
+        if len(box) != 4 or not (0 <= row[0] < classes and row[0] % 1 == 0) or not _is_box(box):
+            what, shape = ("points", "x1 y1 x2 y2 x3 y3 ...") if polygons else ("boxes", "cx cy w h")
+            more = ", and no score or the like behind it" if len(row) == 6 and not polygons else ""
             raise TruthRefused(
-                f"{file}, line {number}: expected class cx cy w h, class under {classes}, got {line!r:.60}; "
-                "boxes are shares of the picture, 0 to 1."
+                f"{file}, line {number}: expected class {shape}, class under {classes}{more}, got {line!r:.60}; "
+                f"{what} are shares of the picture, 0 to 1."
             )
-        rows[row] = None
-    table = np.array(list(rows), np.float64).reshape(-1, 5)
-    return table[:, 0].astype(np.int64), table[:, 1:]
+        if polygons and len(row) == 5:
+            raise TruthRefused(
+                f"{file}, line {number}: expected polygons in all rows, as in others of this file, or boxes in all, "
+                f"got {line!r:.60}."
+            )
+        table.append((row[0], *box))
+    boxes = np.array(table, np.float64).reshape(-1, 5)
+    kept = boxes[boxes[:, 3:].min(axis=1) > 0] if len(boxes) else boxes
+    return Rows(kept[:, 0].astype(np.int64), kept[:, 1:], polygons, len(boxes) - len(kept))
 
 
-def parse_names(data: bytes, file: str) -> dict[int, str]:
-    """Class id -> name of a data.yaml, under 'names', or of a classes.txt with a name a line. Raises TruthRefused."""
-    text = text_of(data, file)
-    if file.lower().endswith(".txt"):
-        names: object = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        try:  # aliases can make a small text huge
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-                raise TruthRefused(f"{file} has an alias, which is not read here.")
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            if isinstance(error, TruthRefused):
-                raise
-            raise TruthRefused(f"{file} is not valid yaml.") from None
-        names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not 1 <= len(names) <= MAX_CLASSES or set(names) != set(range(len(names))):
-        raise TruthRefused(f"{file}: expected 1 to {MAX_CLASSES} class names, numbered from 0 under 'names' in a yaml.")
-    return {number: str(names[number]) for number in range(len(names))}
+def around(points: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """The box cx cy w h around x1 y1 x2 y2 ..."""
+    x1, x2, y1, y2 = min(points[::2]), max(points[::2]), min(points[1::2]), max(points[1::2])
+    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
-def _row(line: str) -> tuple[float, ...]:
+def _numbers(line: str) -> tuple[float, ...]:
+    """The row's values; none where one is no finite number."""
     try:
-        return tuple(float(word) for word in line.split())
+        row = tuple(map(float, line.split()))
     except ValueError:
         return ()
+    return row if all(map(math.isfinite, row)) else ()
 
 
 def _is_box(box: tuple[float, ...]) -> bool:
-    """False for values that are not finite, too."""
-    return all(-BEYOND <= value <= 1 + BEYOND for value in box) and min(box[2:]) > 0
+    return all(-BEYOND <= value <= 1 + BEYOND for value in box) and min(box[2:]) >= 0

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from matplotlib.figure import Figure
 
+from dlka.csv_text import csv_text
 from dlka.fates import best_score, expected_boxes
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
@@ -132,7 +133,7 @@ def told(look: Look, steps: list[Step]) -> str:
 
 def table(steps: list[Step]) -> str:
     """The curve in numbers, and a link to take them along."""
-    text = "".join(",".join(row) + "\n" for row in [COLUMNS, *rows(steps)])
+    text = csv_text([COLUMNS, *rows(steps)])
     link = f'<a href="data:text/csv,{quote(text)}" download="score-against-size.csv">Download as CSV</a>'
     return tables.table(COLUMNS, rows(steps)) + f"<p>{link}</p>"
 

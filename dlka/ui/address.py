@@ -2,6 +2,8 @@
 
     ?example=Bus stop&model=head&baseline=control&strength=1&tab=Probe&stage=P3 composed&cell=37,29
 
+What it does not say is what suits what it says: an example brings its models, a model an example that it knows.
+
 A readable query string and nothing on the server, so that a link lives as long as the page. Other settings stand in it
 where they are not the page's own; a visitor's own picture cannot. An address is a stranger's text and is checked.
 """
@@ -9,15 +11,23 @@ where they are not the page's own; a visitor's own picture cannot. An address is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from dlka import render
-from dlka.models.catalog import cards
-from dlka.ui.examples import examples
-from dlka.ui.models import SIZES, baseline_models, dlka_models, partner
+from dlka.errors import DlkaError
+from dlka.models.catalog import baseline_of, cards, input_size, knows_shapes
+from dlka.ui.examples import examples, first
+from dlka.ui.models import SIZES, baseline_models, dlka_models
 from dlka.ui.session import Look, Settings
+from dlka.ui.suited import opening, settings_for
+
+
+class _Unreadable(DlkaError):
+    """A value of the address that cannot be read, with what can be, in brackets."""
+
 
 LONGEST = 4000  # characters
 NAMES = {"dlka": "model"}  # settings whose name in the address is another one
@@ -43,11 +53,12 @@ class Asked:
 
 def encode(look: Look) -> str:
     """The query string of a comparison; what has no value is to leave the address, as the cell of another one."""
-    default = Settings()
+    default, fits = Settings(), input_size(look.names, *look.image.shape[:2])
     parts = {"example": look.source.example if look.source else None}
     for field in fields(Settings):
         value = getattr(look.settings, field.name)
-        stands = field.name in ("dlka", "baseline", "strength") or value != getattr(default, field.name)
+        usual = fits if field.name == "size" else getattr(default, field.name)
+        stands = field.name in ("dlka", "baseline", "strength") or value != usual
         parts[NAMES.get(field.name, field.name)] = _text(value) if stands else None
     return urlencode({key: value or "" for key, value in parts.items()} | {"cell": ""})
 
@@ -60,7 +71,6 @@ def encode_place(stage: str | None, cell: Cell | None) -> str:
 def decode(query: str, tabs: Sequence[str]) -> Asked:
     """What a query string asks for. tabs: the names of the page's tabs. Nothing in it is an error: see Asked.wrong."""
     wrong: list[str] = []
-    first = next(iter(examples()))
     given = _given(query, wrong)
 
     def take(key: str, read: Callable[[str], Any], default: Any) -> Any:
@@ -69,15 +79,17 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
             return default
         try:
             return read(given[key])
-        except ValueError as error:
+        except _Unreadable as error:
             wrong.append(f"{key} {given[key]!r:.60}{error}")
             return default
 
-    default = Settings()
-    dlka = take("model", _one_of(dlka_models()), default.dlka)
-    fitting = partner(dlka, default.baseline)
-    baseline = take("baseline", _one_of(baseline_models()), fitting)
+    example = take("example", _one_of(list(examples())), None)
+    default = settings_for(example or opening())
     known = cards()
+    dlka = take("model", _one_of(dlka_models()), default.dlka)
+    fitting = baseline_of(dlka) or default.baseline
+    example = example or (opening() if dlka == default.dlka else first(knows_shapes(known[dlka].names)))
+    baseline = take("baseline", _one_of(baseline_models()), fitting)
     if known[dlka].names != known[baseline].names:
         wrong.append(f"baseline {baseline!r}, which knows other classes than {dlka}")
         baseline = fitting
@@ -91,7 +103,7 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
         strength=take("strength", _number(0, 2), default.strength),
     )
     return Asked(
-        example=take("example", _one_of(list(examples())), first),
+        example=example,
         settings=settings,
         tab=take("tab", _one_of(tabs), None),
         stage=given.get("stage"),
@@ -133,11 +145,11 @@ def complaint(asked: Asked) -> str:
 
 
 def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
-    try:
-        if len(query) > LONGEST:
-            raise ValueError
-        found = parse_qs(query.removeprefix("?"), max_num_fields=60)
-    except ValueError:
+    found: dict[str, list[str]] | None = None
+    if isinstance(query, str) and len(query) <= LONGEST:  # a program may send anything
+        with suppress(ValueError):  # more values than that
+            found = parse_qs(query.removeprefix("?"), max_num_fields=60)
+    if found is None:
         wrong.append(f"more than {LONGEST} characters or 60 values")
         return {}
     return {key: values[-1] for key, values in found.items() if key in KEYS}
@@ -151,7 +163,7 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in known:
             few = known if len(known) <= 10 else [*known[:8], "..."]
-            raise ValueError(f" (there are {', '.join(few)})")
+            raise _Unreadable(f" (there are {', '.join(few)})")
         return text
 
     return read
@@ -168,7 +180,7 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            raise ValueError(f" (a number from {low:g} to {high:g})")
+            raise _Unreadable(f" (a number from {low:g} to {high:g})")
         return value
 
     return read
@@ -177,5 +189,5 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 def _cell(text: str) -> Cell:
     parts = text.split(",")
     if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and len(p) < 6 for p in parts):
-        raise ValueError(" (row,column, from 0)")
+        raise _Unreadable(" (row,column, from 0)")
     return int(parts[0]), int(parts[1])

@@ -6,30 +6,53 @@ A picture that was asked about before is not run again: the endpoints share the 
 from __future__ import annotations
 
 import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from dlka.images import read_image
+from gradio_client.utils import is_file_obj_with_meta
+from pydantic import PlainValidator
+
+from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
 from dlka.ui import figure_recipe, figures, files, pictures, tables
-from dlka.ui.models import partner
-from dlka.ui.session import Look, Refused, Settings, look
-from dlka.ui.source import source_of
-from dlka.ui.told import told
+from dlka.ui.checked import checked
+from dlka.ui.session import Look, Refused, Settings, look_at
 from dlka.ui.toolkit import gr
 
 DEFAULT = Settings()
 
 
+def _uploaded(value: Any) -> dict[str, Any]:
+    """A file as gradio hands it on. Only dicts with its mark were checked to be uploads: a bare path is anybody's."""
+    if not is_file_obj_with_meta(value):
+        raise ValueError("an uploaded picture, as gradio_client.handle_file sends it")
+    return value
+
+
+Picture = Annotated[gr.FileData, PlainValidator(_uploaded)]
+
+
+def endpoint(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose arguments are checked first: they come from any program. Raises DlkaError."""
+
+    @functools.wraps(function)
+    def run(*values: Any, **named: Any) -> Any:
+        return function(**checked(function, inspect.signature(function).bind_partial(*values, **named).arguments))
+
+    return run
+
+
 def add() -> None:
     """Register the endpoints on the Blocks that is being built."""
-    for function in (compare, stages, offset_overlay, attention_overlay, probe, figure):
-        gr.api(sentences(function), api_name=function.__name__, concurrency_id="models", concurrency_limit=1)
+    for function in ENDPOINTS:
+        gr.api(endpoint(function), api_name=function.__name__)
 
 
 def compare(
-    image: gr.FileData,
+    image: Picture,
     model: str = DEFAULT.dlka,
     baseline: str = "",
     confidence: float = DEFAULT.confidence,
@@ -38,56 +61,62 @@ def compare(
     strength: float = DEFAULT.strength,
 ) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData]:
     """Both models on one picture: the report (objects, counts, stages, timings), the pictures of the baseline's boxes,
-    of D-LKA's boxes, and of the difference. baseline: empty for the control of the model's own data; confidence and iou
-    in 0..1; size: longer input side in pixels, a multiple of 32; strength: factor on every offset.
+    of D-LKA's boxes, and of the difference. baseline: empty for the rigid twin of the model, else the control of its
+    data; confidence and iou in 0..1; size: longer input side in pixels, a multiple of 32, 0 for what fits model and
+    picture; strength: factor on every offset.
     """
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
-    drawn = (files.picture(left), files.picture(right), files.picture(pictures.difference(result)))
+    drawn = (files.png(left), files.png(right), files.png(pictures.difference(result)))
     return tables.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]
 
 
-def stages(image: gr.FileData, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
-    """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, shares,
-    health.
+def stages(image: Picture, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
+    """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, and
+    shares.
     """
     return [stats.as_dict() for stats in _look(image, dlka=model, size=size).stats]
 
 
 def offset_overlay(
-    image: gr.FileData,
+    image: Picture,
     model: str = DEFAULT.dlka,
-    stage: str = "P3 5x5",
+    stage: str = "",
     kind: str = pictures.OVERLAYS[0],
     tap: int = 0,
     opacity: float = 0.7,
     scale_cells: float = 0.0,
     size: int = DEFAULT.size,
 ) -> gr.FileData:
-    """A stage's offset field over the picture, PNG. kind: Arrows, Flow colours, Magnitude or Sample density; tap: 0 for
-    the mean, else from 1, row-major; scale_cells: end of the colour scale in cells, 0 for one shared by all stages.
+    """A stage's offset field over the picture, PNG. stage: empty for the first; kind: Arrows, Flow colours, Magnitude
+    or Sample density; tap: 0 for the mean, else from 1, row-major; scale_cells: end of the colour scale in cells, 0 for
+    one shared by all stages.
     """
     scale: str | float = scale_cells or pictures.SCALES[0]
-    drawn = pictures.offset_overlay(_look(image, dlka=model, size=size), stage, kind, tap, opacity, scale)
-    return gr.FileData(path=files.picture(drawn, "offsets.png"))
+    result = _look(image, dlka=model, size=size)
+    stage = stage or next(iter(result.stage_labels), stage)
+    drawn = pictures.offset_overlay(result, stage, kind, tap, opacity, scale)
+    return gr.FileData(path=files.png(drawn, "offsets.png"))
 
 
 def attention_overlay(
-    image: gr.FileData,
+    image: Picture,
     model: str = DEFAULT.dlka,
-    block: str = "P3",
+    block: str = "",
     reduction: str = "mean",
     channel: int = 0,
     opacity: float = 0.65,
     size: int = DEFAULT.size,
 ) -> gr.FileData:
-    """A block's attention map over the picture, PNG. reduction: mean, mean abs, max abs or channel."""
-    drawn = pictures.gate_overlay(_look(image, dlka=model, size=size), block, reduction, channel, opacity)
-    return gr.FileData(path=files.picture(drawn, "attention.png"))
+    """A block's attention map over the picture, PNG. block: empty for the first; reduction: mean, mean abs, max abs or
+    channel."""
+    result = _look(image, dlka=model, size=size)
+    drawn = pictures.gate_overlay(result, block or next(iter(result.gate_labels), block), reduction, channel, opacity)
+    return gr.FileData(path=files.png(drawn, "attention.png"))
 
 
 def probe(
-    image: gr.FileData, x: float, y: float, model: str = DEFAULT.dlka, size: int = DEFAULT.size
+    image: Picture, x: float, y: float, model: str = DEFAULT.dlka, size: int = DEFAULT.size
 ) -> list[dict[str, Any]]:
     """Where every deform stage reads for the cell nearest to (x, y), pixels of the picture at pixel centres.
 
@@ -117,7 +146,7 @@ def probe(
 
 
 def figure(
-    image: gr.FileData,
+    image: Picture,
     kind: str,
     arguments: dict[str, Any],
     model: str = DEFAULT.dlka,
@@ -135,19 +164,12 @@ def figure(
     return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]
 
 
+ENDPOINTS = (compare, stages, offset_overlay, attention_overlay, probe, figure)
+
+
 def _look(image: Any, **settings: Any) -> Look:
     """The look at an uploaded file; settings as in session.Settings; without a baseline the fitting one."""
     asked = Settings(**settings)
     if not settings.get("baseline"):
-        asked = replace(asked, baseline=partner(asked.dlka, DEFAULT.baseline))
-    return look(read_image(image["path"]), asked, source_of(image["path"]))
-
-
-def sentences(function: Any) -> Any:
-    """The same endpoint, whose refusals reach the caller as one sentence."""
-
-    @functools.wraps(function)
-    def endpoint(*arguments: Any, **named: Any) -> Any:
-        return told(function, *arguments, **named)
-
-    return endpoint
+        asked = replace(asked, baseline=baseline_of(asked.dlka) or DEFAULT.baseline)
+    return look_at(image["path"], asked)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
+from starlette.middleware import Middleware
 
 from dlka.images import read_image
 from dlka.ui import (
@@ -18,12 +21,13 @@ from dlka.ui import (
     address_link,
     api,
     controls,
-    files,
     model_words,
     page_learn,
     page_many,
     pictures,
     session,
+    states,
+    suited,
     tab_adapt,
     tab_attention,
     tab_boxes,
@@ -32,15 +36,19 @@ from dlka.ui import (
     tab_offsets,
     tab_probe,
     tab_what_if,
+    temporary,
     tools,
     words,
 )
+from dlka.ui.checked import checked
 from dlka.ui.examples import examples
+from dlka.ui.guard import Page
+from dlka.ui.page_queue import WORDS, admit
+from dlka.ui.port import check_port
 from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.shared import Shared
-from dlka.ui.source import source_of
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
+from dlka.ui.uploads import Uploads
 
 # A tab is a module: NAME; build(first look) -> its components by name; values(look, point, *GIVEN) -> updates of SHOWN
 # after a new look, point being where to look first; wire(shared, components) for what its own controls do.
@@ -71,32 +79,31 @@ THEME = gr.themes.Base(
 
 
 def first_picture() -> np.ndarray:
-    """The first example, RGB [H, W, 3] uint8."""
-    return read_image(_first_file())
-
-
-def _first_file() -> Path:
-    return next(iter(examples().values()))
+    """What the page opens with, RGB [H, W, 3] uint8."""
+    return read_image(examples()[suited.opening()])
 
 
 def first_look() -> Look:
-    """What the page opens with: the first example, compared by models that are ready from then on."""
-    image = first_picture()
-    session.warm_up(image, Settings())
-    return session.look(image, Settings(), source_of(_first_file()))
+    """The example that the page opens with, compared by models that are ready from then on."""
+    example = suited.opening()
+    settings = suited.settings_for(example)
+    session.warm_up(first_picture(), settings)
+    first = session.look_at(examples()[example], settings)
+    session.stay(first)
+    return first
 
 
 def build_app(first: Look) -> gr.Blocks:
     """The whole page, with a finished comparison on it."""
-    with gr.Blocks(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
+    with Page(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
         gr.Navbar(main_page_name=MAIN)
         gr.Markdown(words.TITLE, elem_id="title")
         lines = gr.HTML(
             model_words.lines(first.settings.dlka, first.settings.baseline), elem_id="models", padding=False
         )
-        key = gr.State(first.key, time_to_live=7200)
-        point = gr.State(pictures.default_point(first), time_to_live=7200)
-        opened = gr.State(TABS[0].NAME, time_to_live=7200)
+        key = gr.State(first.key)
+        point = gr.State(pictures.default_point(first))
+        opened = gr.State(TABS[0].NAME)
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
@@ -108,24 +115,43 @@ def build_app(first: Look) -> gr.Blocks:
         shared = Shared(key, point, opened, link)
         offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
+        picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
         drawn = [tab[n] for module, tab in tabs for n in module.SHOWN]
         shown = [key, point, link, *drawn]
         given = [tab[n] for module, tab in tabs for n in module.GIVEN]
-        inputs = [key, *(asked[n] for n in ASKED), *given]
+        inputs = [key, picture, *(asked[n] for n in ASKED), *given]
+        chosen = [picture, *(asked[n] for n in (*SIDES, "classes"))]
 
-        def run_both(shown_key: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
-            """Run both models on the picture and redraw every tab, unless that is what they show."""
-            look = told(_look, *values[: len(ASKED)], progress=progress)
+        def run_both(shown_key: str, before: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+            """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
+            new brings models that can know it. before: the SHA-256 of the one for which models were chosen last."""
+            file, settings = _asked(**checked(_asked, dict(zip(ASKED, values))))
+            source = session.source_at(file)
+            models = settings.dlka, settings.baseline
+            if source.sha256 != before:
+                models = suited.suited(file, source, *models)
+            changed = models != (settings.dlka, settings.baseline)
+            if changed:
+                settings = replace(settings, dlka=models[0], baseline=models[1], classes=())
+            progress(0.3, "Both models look")
+            look = session.look_at(file, settings)
             if look.key == shown_key:  # a control that the page itself has moved asks once more
-                return [gr.skip() for _ in shown]
+                return [gr.skip() for _ in (*chosen, *shown)]
             progress(0.8, "Drawing")
-            return _shown(look, pictures.default_point(look), address.encode(look), values[len(ASKED) :])
+            moved: list[Any] = [gr.skip() for _ in chosen[1:]]
+            if changed:
+                gr.Info(suited.switched(models[0], source.example), duration=8)
+                moved = [*models, gr.update(choices=list(look.names.values()), value=[])]
+            parts = address.encode(look)
+            now = _shown(look, pictures.default_point(look), parts, values[len(ASKED) :])
+            return [source.sha256, *moved, *now]
 
         def restore(query: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
             """Show what the address asks for that the page was opened with."""
             wanted = address.decode(query, [tab.NAME for tab in TABS])
             file, settings = examples()[wanted.example], wanted.settings
-            look = told(_look, str(file), *(getattr(settings, n) for n in (*SIDES, *SETTINGS)), progress=progress)
+            progress(0.3, "Both models look")
+            look = session.look_at(file, settings)
             wanted, stage, point = address.place(look, wanted)
             if wanted.wrong:
                 gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)
@@ -137,40 +163,48 @@ def build_app(first: Look) -> gr.Blocks:
             classes = gr.update(choices=list(look.names.values()), value=list(settings.classes))
             settled = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
             lines = model_words.lines(settings.dlka, settings.baseline)
-            return [str(file), wanted.example, *settled, lines, gr.Tabs(selected=tab), tab, *shown_now]
+            known = look.source.sha256 if look.source else ""
+            return [str(file), wanted.example, known, *settled, lines, gr.Tabs(selected=tab), tab, *shown_now]
 
         run: dict[str, Any] = {
             "fn": run_both,
             "inputs": inputs,
-            "outputs": shown,
+            "outputs": [*chosen, *shown],
             "api_visibility": "private",
-            "concurrency_id": "models",
-            "concurrency_limit": 1,
             "show_progress_on": drawn,
+            "trigger_mode": "always_last",  # while a slider moves, the last value counts
         }
-        asked["go"].click(**run)
-        for side in SIDES:
-            controls.wire_model(asked, side, lines).then(**run, trigger_mode="always_last")
-        for name in SETTINGS:  # while a slider moves, the last value counts
-            # A choice by mouse from a gr.Dropdown is two inputs and one change.
-            event = asked[name].change if isinstance(asked[name], gr.Dropdown) else asked[name].input
-            event(**run, trigger_mode="always_last")
-        asked["image"].upload(**run)  # dropped, chosen, pasted, taken by the camera; "input" is also its removal
+        # A choice by mouse from a gr.Dropdown is two inputs and one change.
+        settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
+        # The picture's "upload": dropped, chosen, pasted, taken by the camera; "input" is also its removal.
+        pair, example = controls.wire_models(asked, lines), gr.State(asked["example"].value)
         asked["example"].change(
-            lambda label: str(examples()[label]), asked["example"], asked["image"], api_visibility="private"
-        ).then(**run)
+            lambda label: (str(examples()[label]), label),
+            asked["example"],
+            [asked["image"], example],
+            api_visibility="private",
+            **WORDS,
+        )
+        # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
+        gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         for module, tab in tabs:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed.
-        row.select(_name, outputs=[opened, link], api_visibility="private", show_progress="hidden")
-        restored = [asked["image"], asked["example"], *(asked[n] for n in (*SIDES, *SETTINGS)), lines, row, opened]
+        row.select(_name, outputs=[opened, link], api_visibility="private", show_progress="hidden", **WORDS)
+        restored = [
+            asked["image"],
+            asked["example"],
+            picture,
+            *(asked[n] for n in (*SIDES, *SETTINGS)),
+            lines,
+            row,
+            opened,
+        ]
         link.submit(
             restore,
             [link, *given],
             [*restored, *shown],
             api_visibility="private",
-            concurrency_id="models",
-            concurrency_limit=1,
             show_progress_on=drawn,
         )
         api.add()
@@ -195,7 +229,7 @@ def _shown(look: Look, point: tuple[float, float], parts: str, given: Sequence[A
     return [look.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
 
 
-def _look(
+def _asked(
     image: str | None,
     dlka: str,
     baseline: str,
@@ -204,32 +238,34 @@ def _look(
     size: int,
     classes: list[str],
     strength: float,
-    progress: gr.Progress,
-) -> Look:
+) -> tuple[str, Settings]:
     if image is None:
         raise Refused("There is no picture yet: drop one, paste one, or choose an example.")
-    pixels = read_image(image)
-    progress(0.3, "Both models look")
-    settings = Settings(dlka, baseline, confidence, iou, int(size), tuple(classes), strength)
-    return session.look(pixels, settings, source_of(image))
+    return image, Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 
 def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
-    """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME."""
+    """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME;
+    port None: the first free one from 7860 on. Raises DlkaError for one that cannot be listened on."""
+    if port is not None:
+        check_port(host, port)
     if block:
+        temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
     return launch(build_app(first_look()), host, port, block)
 
 
 def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
     """Let a page that is built answer, with the limits that strangers meet."""
-    app.queue(max_size=32, default_concurrency_limit=4)
+    temporary.keep_all()
+    # Seconds for which a drawing may keep the interpreter from the server: a refusal should not wait for pictures.
+    sys.setswitchinterval(0.001)
     app.launch(
         server_name=host,
         server_port=port,
         theme=THEME,
         css_paths=sorted(Path(__file__).parent.glob("*.css")),
-        allowed_paths=[files.folder(), *map(str, examples().values())],
+        allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,
         enable_monitoring=False,
@@ -237,9 +273,11 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         prevent_thread_lock=True,
         quiet=not block,
         ssr_mode=False,
+        app_kwargs={"middleware": [admit(app), Middleware(Uploads)]},
         mcp_server=tools.available(),
     )
     tools.keep(app)
+    states.keep(app)
     if block:
         app.block_thread()
     return app

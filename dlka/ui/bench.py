@@ -7,6 +7,7 @@ goes is measured in another fresh process (bench_parts). Times are milliseconds,
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 import psutil
 
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui.bench_frames import probe_frames
 from dlka.ui.bench_visitor import Visitor
@@ -45,13 +47,12 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     the request to the finished answer), "memory" (MB after the start and after the comparisons), "frames" (see
     `probe_frames`), "compares".
 
-    Raises ValueError for fewer than one comparison, ChildProcessError where the page does not start, and what
-    `Visitor.change` raises.
+    Raises DlkaError for fewer than one comparison and where the page does not start, and what `Visitor.change` raises.
     """
     if compares < 1:
-        raise ValueError(f"compares: expected at least 1 comparison, got {compares}")
+        raise DlkaError(f"compares: expected at least 1 comparison, got {compares}")
     begin = time.perf_counter()
-    with _page() as (url, process):
+    with running_page() as (url, process):
         start = 1000 * (time.perf_counter() - begin)
         memory = {"started": _megabytes(process)}
         visitor = Visitor(url)
@@ -68,7 +69,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
         [sys.executable, "-m", "dlka.ui.bench_parts", str(time.time())], capture_output=True, text=True, check=False
     )
     if parts.returncode:
-        raise ChildProcessError(f"The page could not be started in parts: {_last_line(parts.stderr)}")
+        raise DlkaError(f"The page could not be started in parts: {_last_line(parts.stderr)}")
     return {
         "start": start,
         **json.loads(parts.stdout.splitlines()[-1]),
@@ -87,8 +88,11 @@ def pictures(count: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def _page() -> Iterator[tuple[str, psutil.Process]]:
-    """The address and the process of a page on a free port, started as app.py starts it; stopped afterwards."""
+def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """The address and the process of a page on a free port, started as app.py starts it; stopped afterwards.
+
+    temporary: the folder for its temporary files, where it is not the usual one.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,16 +100,15 @@ def _page() -> Iterator[tuple[str, psutil.Process]]:
     end = time.monotonic() + PATIENCE
     with tempfile.TemporaryFile() as said:
         command = [sys.executable, "-c", START.format(port=port)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        environment = os.environ | ({"TMPDIR": temporary} if temporary else {})
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         try:
             while not _answers(url):
                 if process.poll() is not None:
                     said.seek(0)
-                    raise ChildProcessError(
-                        f"The page did not start: {_last_line(said.read().decode(errors='replace'))}"
-                    )
+                    raise DlkaError(f"The page did not start: {_last_line(said.read().decode(errors='replace'))}")
                 if time.monotonic() > end:
-                    raise ChildProcessError(f"The page did not answer within {PATIENCE} seconds of its start.")
+                    raise DlkaError(f"The page did not answer within {PATIENCE} seconds of its start.")
                 time.sleep(0.01)
             yield url, psutil.Process(process.pid)
         finally:

@@ -45,7 +45,8 @@ def measure(begun: float) -> dict[str, Any]:
         import_module(module)
         lap(f"import {library}")
     app, session = import_module("dlka.ui.app"), import_module("dlka.ui.session")
-    settings = session.Settings()
+    suited = import_module("dlka.ui.suited")
+    settings = suited.settings_for(suited.opening())
     for model in (settings.dlka, settings.baseline):
         session.load_predictor(model)
     lap("models loaded")
@@ -72,7 +73,7 @@ def _parts(first: Any) -> dict[str, float]:
         import_module(f"dlka.ui.tab_{name}") for name in ("compare", "offsets", "attention", "numbers")
     )
     boxes, box_page = import_module("dlka.ui.boxes"), import_module("dlka.ui.box_page")
-    png = import_module("dlka.render").png
+    jpeg = import_module("dlka.render").jpeg
     least: dict[str, float] = {}
 
     def timed(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,7 +98,7 @@ def _parts(first: Any) -> dict[str, float]:
         drawn = [*pictures.both_boxes(look), pictures.sample_panels(look, point).to_array()]
         drawn.append(pictures.marked_overlay(look, point, stage, overlay[1], 0, *overlay[2:]).to_array())
         drawn.append(pictures.gate_overlay(look, block, pictures.REDUCTIONS[0], 0, attention.OPACITY).to_array())
-        timed("of drawing: PNG of five pictures", list, map(png, drawn))
+        timed("of drawing: JPEG of five pictures", list, map(jpeg, drawn))
     return least
 
 

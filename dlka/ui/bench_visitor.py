@@ -5,17 +5,35 @@ from __future__ import annotations
 import json
 import secrets
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
+from dlka.errors import DlkaError
+
+TOO_MANY = (429, 503)  # what a page answers that takes no more questions at the moment
+
+
+class Busy(DlkaError):
+    """The page told a visitor to come back later. seconds: when, where it said so."""
+
+    def __init__(self, sentence: str, seconds: float | None) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
 
 class Visitor:
-    """A visitor of a running page. values: label (or element id) of a component -> what it holds now."""
+    """A visitor of a running page. values: label (or element id) of a component -> what it holds now.
 
-    def __init__(self, url: str) -> None:
+    like: another visitor, whose configuration is taken instead of asking the page for it; address: where the visitor
+    says to come from, as a proxy on the page's machine would.
+    """
+
+    def __init__(self, url: str, like: Visitor | None = None, address: str | None = None) -> None:
         self.api = f"{url}/gradio_api"
         self.session = secrets.token_hex(8)
-        self._config = json.loads(_get(f"{url}/config"))
+        self._headers = {"X-Forwarded-For": address} if address else {}
+        self._config: dict[str, Any] = like._config if like else json.loads(self._get(f"{url}/config"))
         self._names: dict[int, str] = {}
         self.values: dict[str, Any] = {}
         for component in self._config["components"]:
@@ -32,31 +50,42 @@ class Visitor:
         boundary = secrets.token_hex(16)
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="picture.jpg"\r\n\r\n'
         body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        answer = _get(f"{self.api}/upload", body, f"multipart/form-data; boundary={boundary}")
+        answer = self._get(f"{self.api}/upload", body, f"multipart/form-data; boundary={boundary}")
         self.values["picture"] = {"path": json.loads(answer)[0], "meta": {"_type": "gradio.FileData"}}
 
     def change(self, name: str, event: str) -> float:
         """Milliseconds from a control's event to the finished answer.
 
-        Raises ValueError where the page refuses, in its words, and ConnectionError where the answer breaks off.
+        Raises Busy where the page takes no more, DlkaError where it refuses, both in its words, and ConnectionError
+        where the answer breaks off.
         """
-        target = next(i for i, known in self._names.items() if known == name)
-        asked = next(d for d in self._config["dependencies"] if [target, event] in map(list, d["targets"]))
-        data = [self.values[self._names[i]] for i in asked["inputs"]]
-        question = {"data": data, "fn_index": asked["id"], "session_hash": self.session, "trigger_id": target}
         begin = time.perf_counter()
-        _get(f"{self.api}/queue/join", json.dumps(question).encode(), "application/json")
-        with urllib.request.urlopen(f"{self.api}/queue/data?session_hash={self.session}") as events:
+        self.ask(name, event)
+        request = urllib.request.Request(f"{self.api}/queue/data?session_hash={self.session}", headers=self._headers)
+        with urllib.request.urlopen(request) as events:
             for line in events:
                 message = json.loads(line[5:]) if line.startswith(b"data:") else {}
                 if message.get("msg") == "process_completed":
                     if not message["success"]:
-                        raise ValueError(f"The page refused {name}: {message['output'].get('error')}")
+                        raise DlkaError(f"The page refused {name}: {message['output'].get('error')}")
                     return 1000 * (time.perf_counter() - begin)
         raise ConnectionError(f"The page's answer to {name} broke off.")
 
+    def ask(self, name: str, event: str) -> None:
+        """Put the question of a control's event, and listen to no answer. Raises Busy where the page takes no more."""
+        target = next(i for i, known in self._names.items() if known == name)
+        asked = next(d for d in self._config["dependencies"] if [target, event] in map(list, d["targets"]))
+        data = [self.values[self._names[i]] for i in asked["inputs"]]
+        question = {"data": data, "fn_index": asked["id"], "session_hash": self.session, "trigger_id": target}
+        try:
+            self._get(f"{self.api}/queue/join", json.dumps(question).encode(), "application/json")
+        except urllib.error.HTTPError as error:
+            if error.code not in TOO_MANY:
+                raise
+            said, later = json.loads(error.read()).get("detail", ""), error.headers.get("Retry-After")
+            raise Busy(str(said), float(later) if later else None) from None
 
-def _get(url: str, body: bytes | None = None, kind: str = "") -> bytes:
-    request = urllib.request.Request(url, body, {"Content-Type": kind} if kind else {})
-    with urllib.request.urlopen(request) as answer:
-        return answer.read()
+    def _get(self, url: str, body: bytes | None = None, kind: str = "") -> bytes:
+        headers = self._headers | ({"Content-Type": kind} if kind else {})
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+            return answer.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from dlka.render.spread_chart import SpreadPoint, spread_chart
 from dlka.types import Capture
 from dlka.ui.box_figures import COLOURS, LINES, side_of
 from dlka.ui.boxes import SIDES, fields, listed, prediction
+from dlka.ui.kept import kept
 from dlka.ui.session import Look, Refused, recall
 
 SHAPES_COLUMNS = ["stage", "shift cells", "zoom", "rotation °", "shear", "rest cells"]
@@ -58,7 +58,7 @@ def condensation(look: Look, label: str) -> render.Canvas:
     return canvas
 
 
-@lru_cache(maxsize=6)
+@kept
 def _shapes(key: str) -> dict[str, KernelShape]:
     look = recall(key)
     return {label: stage_shapes(capture) for label, capture in zip(look.stage_labels, look.dlka.captures)}

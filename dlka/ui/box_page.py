@@ -18,11 +18,11 @@ def cells_part(look: Look, traces: Sequence[Trace]) -> str:
     parts = [
         table(box_figures.BOX_COLUMNS, box_figures.box_rows(look, traces)),
         _notes(look, own, other),
-        _figure(box_figures.cells_picture(look, traces), "box-cells.png"),
+        _figure(box_figures.cells_picture(look, traces), "box-cells.jpg"),
     ]
     seen = box_figures.samples_of(look, own)
     if seen:
-        parts.append(_figure(box_figures.samples_picture(look, own, seen), "box-samples.png"))
+        parts.append(_figure(box_figures.samples_picture(look, own, seen), "box-samples.jpg"))
     if seen:
         parts.append(table(box_figures.SAMPLE_COLUMNS, box_figures.sample_rows(own, seen)))
         parts.append(table(box_figures.SHAPE_COLUMNS, box_figures.shape_rows(seen)))
@@ -59,7 +59,7 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
 def evidence_part(look: Look, traces: Sequence[Trace]) -> str:
     """LayerCAM and the gradient on the picture, of both models."""
     drawn, rows = box_evidence.evidence(look, traces)
-    figures = "".join(_figure(canvas, "box-evidence.png") for canvas in drawn)
+    figures = "".join(_figure(canvas, "box-evidence.jpg") for canvas in drawn)
     return f'<div class="box-pair">{figures}</div>{table(box_evidence.EVIDENCE_COLUMNS, rows)}'
 
 
@@ -80,7 +80,7 @@ def chart_part(look: Look) -> str:
     if charted is None:
         return ""
     drawn, sentence = charted
-    path = files.picture(drawn, "spread.png")
+    path = files.picture(drawn, "spread.jpg")
     text = f"{box_field.SPREAD}: {sentence}"
     return f'{_image(path, text)}<p class="quiet">{html.escape(text)}</p>'
 
@@ -89,7 +89,7 @@ def condensation_part(look: Look, label: str | None) -> str:
     """The condensation map of one stage or composed field."""
     if label is None:
         return f'<p class="quiet">{html.escape(words.NO_STAGES)}</p>'
-    return _figure(box_field.condensation(look, label), "condensation.png")
+    return _figure(box_field.condensation(look, label), "condensation.jpg")
 
 
 def _figure(paper: render.Paper, name: str) -> str:

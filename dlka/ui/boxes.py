@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from dlka.inference.box_origin import BoxOrigins, best_cell
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, Predictor, load_predictor
 from dlka.types import Capture
-from dlka.ui.session import Look, Refused, recall
+from dlka.ui.kept import kept
+from dlka.ui.session import COMPOSED, Look, Refused, place_label, recall
 
 SIDES = {"dlka": "D-LKA", "baseline": "baseline"}
 
@@ -100,7 +100,7 @@ def changed(look: Look, side: str) -> Intervention:
     return Intervention(strength=look.settings.strength if side == "dlka" else 1.0)
 
 
-@lru_cache(maxsize=6)
+@kept
 def origins(key: str, side: str) -> BoxOrigins:
     """Where the boxes of a look that was made before come from: the model looks once more. Raises Refused."""
     look = recall(key)
@@ -115,7 +115,7 @@ def origins(key: str, side: str) -> BoxOrigins:
     )
 
 
-@lru_cache(maxsize=32)
+@kept
 def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
     """What a class depends on at one cell of a look that was made before. Raises Refused."""
     look = recall(key)
@@ -177,6 +177,6 @@ def fields(look: Look, level: int | None = None) -> dict[str, list[Capture]]:
         if level is None or stage.level == f"P{level}":
             found[label] = [capture]
             if before is not None and before.stage.block == stage.block:
-                found[label.replace(stage.label, f"{stage.level} composed")] = [before, capture]
+                found[f"{place_label(label, capture)} {COMPOSED}"] = [before, capture]
         before = capture
     return found

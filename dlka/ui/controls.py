@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dlka.inference.predictor import best_device
@@ -9,23 +10,25 @@ from dlka.models.catalog import cards
 from dlka.ui import model_words
 from dlka.ui.examples import examples
 from dlka.ui.inputs import picture_input
-from dlka.ui.models import SIZES, baseline_models, dlka_models, partner
+from dlka.ui.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
+from dlka.ui.page_queue import WORDS
 from dlka.ui.session import Look
+from dlka.ui.suited import opening
 from dlka.ui.toolkit import gr
 
 
 def build(first: Look) -> dict[str, Any]:
     """The components, as a first look was asked for."""
-    names = list(first.names.values())
+    names, shown = list(first.names.values()), opening()
     with gr.Group():
         image = picture_input(
-            str(next(iter(examples().values()))),
+            str(examples()[shown]),
             label="Picture",
             sources=["upload", "clipboard", "webcam"],
             height=280,
             elem_id="picture",
         )
-        example = gr.Dropdown(list(examples()), value=next(iter(examples())), label="or an example", filterable=False)
+        example = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
     go = gr.Button("Compare", variant="primary")
     with gr.Group():
         dlka = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
@@ -36,7 +39,7 @@ def build(first: Look) -> dict[str, Any]:
     with gr.Accordion("Detection settings", open=False):
         confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
         iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")
-        size = gr.Dropdown(list(SIZES), value=first.settings.size, label="Input size, px", filterable=False)
+        size = size_choice()
         classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
     return {
@@ -60,29 +63,39 @@ def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
     return gr.Dropdown(choices, value=value, label=label, filterable=False, elem_classes="choice")
 
 
-def wire_model(asked: dict[str, Any], side: str, lines: gr.HTML) -> Any:
-    """A model that is chosen on one side ("dlka" or "baseline") brings the lines on both models, and what fits it.
+def size_choice() -> gr.Dropdown:
+    """A choice of input sizes."""
+    choices = [("what fits", size) if size == FITS else (str(size), size) for size in SIZES]
+    return gr.Dropdown(choices, value=FITS, label="Input size, px", filterable=False)
 
-    That is the other model, and all of the new classes; the input size stays as it is. Returns the event, after which
-    the models can be asked.
+
+def wire_models(asked: dict[str, Any], lines: gr.HTML) -> gr.State:
+    """A model that is chosen on either side brings the lines on both models, and what fits it.
+
+    That is the other model, and all of the new classes; the input size stays as it is. Returns the pair of models,
+    D-LKA first, which changes once for a choice, when both of its sides are settled.
     """
-    sides = {"dlka": "baseline", "baseline": "dlka"}
+    pair = gr.State((asked["dlka"].value, asked["baseline"].value))
 
-    def choose(chosen: str, other: str) -> list[Any]:
-        fitting = partner(chosen, other)
-        pair = (chosen, fitting) if side == "dlka" else (fitting, chosen)
-        if fitting == other:
-            return [model_words.lines(*pair), gr.skip(), gr.skip()]
-        names = list(cards()[chosen].names.values())
-        return [model_words.lines(*pair), fitting, gr.update(choices=names, value=[])]
+    def chosen(side: str) -> Callable[[str, str], list[Any]]:
+        def choose(chosen: str, other: str) -> list[Any]:
+            fitting = baseline_for(chosen, other) if side == "dlka" else dlka_for(chosen, other)
+            models = (chosen, fitting) if side == "dlka" else (fitting, chosen)
+            if fitting == other:
+                return [model_words.lines(*models), gr.skip(), gr.skip(), models]
+            names = list(cards()[chosen].names.values())
+            return [model_words.lines(*models), fitting, gr.update(choices=names, value=[]), models]
 
-    other = asked[sides[side]]
-    return asked[side].change(
-        choose,
-        [asked[side], other],
-        [lines, other, asked["classes"]],
-        api_visibility="private",
-        show_progress="hidden",
-        queue=False,
-        trigger_mode="always_last",
-    )
+        return choose
+
+    for side, other in (("dlka", "baseline"), ("baseline", "dlka")):
+        asked[side].change(
+            chosen(side),
+            [asked[side], asked[other]],
+            [lines, asked[other], asked["classes"], pair],
+            api_visibility="private",
+            show_progress="hidden",
+            trigger_mode="always_last",
+            **WORDS,
+        )
+    return pair

@@ -7,24 +7,21 @@ import html
 from dlka import render
 from dlka.inference.receptive_field import BLOCK
 from dlka.ui import files
-from dlka.ui.session import recall, receptive_field
+from dlka.ui.session import place_label, recall, receptive_field
 
 
 def field_card(key: str, label: str, row: str, column: str) -> str:
     """HTML for a cell of the block that the stage with this label belongs to, in a look that was made before.
 
-    What cannot be done is told in the place of the picture.
+    Raises Refused.
     """
-    try:
-        look = recall(key)
-        field, captures, cell = receptive_field(look, label, row, column)
-        letterbox = look.dlka.letterbox
-        point = render.cell_centres(captures[-1], letterbox)[cell]
-        reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
-        drawn = render.receptive_field_overlay(look.image, field, BLOCK, letterbox, reads)
-    except ValueError as error:
-        return f"<p>{html.escape(str(error))}</p>"
+    look = recall(key)
+    field, captures, cell = receptive_field(look, label, row, column)
+    letterbox = look.dlka.letterbox
+    point = render.cell_centres(captures[-1], letterbox)[cell]
+    reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
+    drawn = render.receptive_field_overlay(look.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
-    text = f"{captures[-1].stage.level}, cell {cell}: {within}."
-    return f'<img src="{files.address(files.picture(drawn, "receptive-field.png"))}" alt="{html.escape(text)}">'
+    text = f"{place_label(label, look.capture(label))}, cell {cell}: {within}."
+    return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'

@@ -10,39 +10,23 @@ import base64
 import hashlib
 import io
 import json
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import cv2
 import numpy as np
 
 from dlka import render
-from dlka.images import read_image
 from dlka.inference.arithmetic import arithmetic
 from dlka.models.adopt import sha256
 from dlka.models.catalog import find
-from dlka.ui.examples import examples
 from dlka.ui.figure_type import Figure
-from dlka.ui.session import Look, Refused, Settings
-from dlka.ui.source import Source, source_of
+from dlka.ui.session import Look
 from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"
 LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only the sums
-MOST = 16 * 2**20  # bytes of a recipe that is read
 PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
-PARTS = {
-    "figure": dict,
-    "caption": str,
-    "picture": dict,
-    "weights": dict,
-    "settings": dict,
-    "arrays": dict,
-    "versions": dict,
-    "device": str,
-    "arithmetic": dict,
-}
 
 
 def recipe_of(look: Look, kind: str, arguments: dict[str, Any], made: Figure) -> dict[str, Any]:
@@ -60,55 +44,6 @@ def recipe_of(look: Look, kind: str, arguments: dict[str, Any], made: Figure) ->
         "device": look.dlka.device,
         "arithmetic": arithmetic(),
     }
-
-
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """A recipe from a file. Raises Refused for what is none, and OSError for a file that cannot be read."""
-    if (size := Path(path).stat().st_size) > MOST:
-        raise Refused(f"{Path(path).name}: expected a recipe of at most {MOST >> 20} MB, got {size >> 20} MB.")
-    try:
-        recipe = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError):
-        recipe = None
-    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
-        raise Refused(f"{Path(path).name}: expected a recipe of a figure (JSON of format {FORMAT}).")
-    for part, kind in PARTS.items():
-        if not isinstance(recipe.get(part), kind):
-            raise Refused(f"{Path(path).name}: its part {part!r} is missing or damaged.")
-    kind, arguments = (recipe["figure"].get(name) for name in ("kind", "arguments"))
-    if not isinstance(kind, str) or not isinstance(arguments, dict):
-        raise Refused(f"{Path(path).name}: its part 'figure' is missing or damaged.")
-    return recipe
-
-
-def settings_of(recipe: dict[str, Any]) -> Settings:
-    """The settings of a recipe. Raises Refused where they are not those of a comparison."""
-    given, wanted = recipe["settings"], asdict(Settings())
-    for field in fields(Settings):
-        value = given.get(field.name)
-        kinds = (int, float) if isinstance(wanted[field.name], float) else list if field.name == "classes" else None
-        if isinstance(value, bool) or not isinstance(value, kinds or type(wanted[field.name])):
-            raise Refused(f"Recipe: its setting {field.name!r} is missing or damaged.")
-    return Settings(**{f.name: given[f.name] for f in fields(Settings)} | {"classes": tuple(given["classes"])})
-
-
-def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
-    """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
-
-    Raises Refused where there is none of the three, and whatever read_image raises.
-    """
-    told = recipe["picture"]
-    if file is None and told.get("example") in examples():
-        file = examples()[told["example"]]
-    if file is not None:
-        return read_image(file), source_of(file)
-    if isinstance(told.get("png"), str):
-        try:
-            data = base64.b64decode(told["png"], validate=True)
-        except ValueError:
-            raise Refused("Recipe: the picture inside it is damaged; give the picture with --image FILE.") from None
-        return read_image(data), Source(str(told.get("file", "")), str(told.get("sha256", "")))
-    raise Refused("Recipe: its picture is not inside it and no example; give the picture with --image FILE.")
 
 
 def sums(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlka.inference.predictor import PredictionFailed
 from dlka.ui import files
+from dlka.ui.asked import script_in_turn
 from dlka.ui.figure_recipe import WRITERS, recipe_of
 from dlka.ui.figures import caption, figure
+from dlka.ui.guard import answering
 from dlka.ui.session import Look, Refused, recall
 from dlka.ui.toolkit import gr
 
@@ -32,7 +33,9 @@ class Shown(NamedTuple):
 def build(look: Look, shown: list[Shown]) -> gr.HTML:
     """The component, with the figures of a first look."""
     script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
-    return gr.HTML(value(look, shown), html_template=HTML, js_on_load=script, server_functions=[take_figure])
+    return gr.HTML(
+        value(look, shown), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
+    )
 
 
 def value(look: Look, shown: list[Shown]) -> str:
@@ -40,23 +43,17 @@ def value(look: Look, shown: list[Shown]) -> str:
     return json.dumps([s._asdict() | {"key": look.key, "caption": caption(look, s.kind, s.arguments)} for s in shown])
 
 
-def take_figure(asked: dict[str, Any]) -> dict[str, str]:
+@answering
+def take_figure(key: str, kind: str, arguments: dict[str, Any], form: str) -> dict[str, str]:
     """Make one file of a figure for the page's script.
 
-    asked: key of the look, kind and arguments of the figure, form (one of WRITERS). Returns file (its address), its
-    name, and told, a sentence; that alone where nothing could be made.
+    key: of the look; kind and arguments: of the figure; form: one of WRITERS. Returns file (its address), its name, and
+    told, a sentence.
     """
-    try:
-        form = asked.get("form")
-        if form not in WRITERS:
-            raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
-        kind, arguments = asked.get("kind"), asked.get("arguments")
-        if not isinstance(kind, str) or not isinstance(arguments, dict):
-            raise Refused("Figure: expected a kind and its arguments.")
-        look = recall(str(asked.get("key")))
-        made = figure(look, kind, arguments)
-        data = WRITERS[form](made, recipe_of(look, kind, arguments, made))
-    except (ValueError, PredictionFailed) as error:
-        return {"told": str(error)}
+    if form not in WRITERS:
+        raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
+    look = recall(key)
+    made = figure(look, kind, arguments)
+    data = WRITERS[form](made, recipe_of(look, kind, arguments, made))
     name = f"{kind.replace(' ', '-')}.{form}"
     return {"file": files.address(files.write(data, name)), "name": name, "told": f"{name} is ready."}

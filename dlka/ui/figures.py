@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from dlka import render
 from dlka.inference.receptive_field import BLOCK
 from dlka.types import Detections
 from dlka.ui import captions, figures_boxes, figures_changes, pictures, session
+from dlka.ui.checked import checked
 from dlka.ui.figure_type import Arrays, Figure
 from dlka.ui.session import Look, Refused
 
@@ -121,8 +122,9 @@ def receptive_field(look: Look, stage: str, row: int, column: int) -> Figure:
     x, y = map(float, render.cell_centres(block[-1], letterbox)[cell])
     through = render.reads_at(block, (x, y), letterbox)
     radius = render.influence_radius(field, BLOCK, letterbox, through.centre)
+    place = session.place_label(stage, look.capture(stage))
     caption = (
-        f"What influences cell (row {row}, column {column}) of the block at {block[-1].stage.level}, "
+        f"What influences cell (row {row}, column {column}) of the block at {place}, "
         f"{captions.subject(look)}: {render.INFLUENCE:.0%} of it lies within {radius:.0f} px."
     )
     paper = render.receptive_field_overlay(look.image, field, BLOCK, letterbox, through)
@@ -150,19 +152,12 @@ CAPTIONS: dict[str, Callable[..., str]] = {
 
 def _check(kind: str, arguments: dict[str, Any]) -> None:
     """Refuse arguments whose names or types are not those of the function that draws this kind."""
-    hints = get_type_hints(KINDS[kind])
     names = list(signature(KINDS[kind]).parameters)[1:]
     if sorted(arguments) != sorted(names):
         raise Refused(
             f"Figure {kind}: expected {', '.join(names) or 'no arguments'}; got {', '.join(arguments)!s:.100}."
         )
-    for name, value in arguments.items():
-        wanted = hints[name]
-        number = isinstance(value, int) and not isinstance(value, bool) and isinstance(1.0, wanted)
-        if isinstance(value, bool) or not (number or isinstance(value, wanted)):
-            raise Refused(
-                f"Figure {kind}: expected {name} as {getattr(wanted, '__name__', wanted)}; got {value!r:.60}."
-            )
+    checked(KINDS[kind], arguments, f"Figure {kind}, ")
 
 
 def _found(detections: Detections, before: str = "") -> Arrays:

@@ -1,57 +1,18 @@
-"""Files that the page hands out: pictures and downloads. They lie in one temporary folder of bounded size."""
+"""Files that the page hands out: pictures and downloads."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import tempfile
-import threading
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlka import render
+from dlka.csv_text import csv_text
 from dlka.ui import figure_recipe, pictures, tables
 from dlka.ui.figure_type import Drawing
 from dlka.ui.figures import figure
 from dlka.ui.session import Look
-
-KEPT = 300  # files; the page has fetched a picture long before as many newer ones were made
-
-_lock = threading.Lock()
-_made: list[Path] = []
-
-
-def folder() -> str:
-    """The folder that all files lie in; it lives as long as the process. The server must be allowed to read it."""
-    return _temporary().name
-
-
-@lru_cache(maxsize=1)
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="dlka-")
-
-
-def write(data: bytes, name: str, kept: bool = False) -> str:
-    """Path of a new file with this content; the oldest files of the folder make room.
-
-    kept: as long as the process lives, for what every new visitor is given.
-    """
-    with _lock:
-        parent = Path(tempfile.mkdtemp(dir=folder()))
-        path = parent / name
-        if not kept:
-            _made.append(path)
-        while len(_made) > KEPT:
-            old = _made.pop(0)
-            old.unlink(missing_ok=True)
-            old.parent.rmdir()
-    path.write_bytes(data)
-    os.chmod(path, 0o644)
-    return str(path)
+from dlka.ui.temporary import write
 
 
 def address(path: str) -> str:
@@ -59,9 +20,18 @@ def address(path: str) -> str:
     return f"gradio_api/file={path}"
 
 
-def picture(paper: Drawing | np.ndarray, name: str = "picture.png", kept: bool = False) -> str:
-    """A drawing, or pixels [H, W, 3] uint8, as a PNG file; kept: as in `write`."""
-    return write(render.png(paper) if isinstance(paper, np.ndarray) else paper.to_png(), name, kept)
+def picture(paper: Drawing | np.ndarray, name: str = "picture.jpg", kept: bool = False) -> str:
+    """A drawing, or pixels [H, W, 3] uint8, as a JPEG file for the page; kept: as in `temporary.write`."""
+    return write(render.jpeg(_pixels(paper)), name, kept)
+
+
+def png(paper: Drawing | np.ndarray, name: str = "picture.png") -> str:
+    """The same as a PNG file to take along, every pixel as it is."""
+    return write(render.png(_pixels(paper)), name)
+
+
+def _pixels(paper: Drawing | np.ndarray) -> np.ndarray:
+    return paper if isinstance(paper, np.ndarray) else paper.to_array()
 
 
 def downloads(look: Look) -> list[str]:
@@ -86,9 +56,7 @@ def downloads(look: Look) -> list[str]:
 
 
 def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows([columns, *rows])
-    return out.getvalue().encode("utf-8-sig")
+    return csv_text([columns, *rows]).encode("utf-8-sig")
 
 
 def _arrays(look: Look) -> bytes:

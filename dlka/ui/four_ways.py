@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from dlka import palette
 from dlka.compare import ONLY_BASELINE, ONLY_DLKA, compare
 from dlka.inference.predictor import load_predictor
+from dlka.models.build import PLAIN
 from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
 from dlka.types import SIZES, Comparison, Detections, size_of
+from dlka.ui.kept import kept
 from dlka.ui.session import Look, class_ids, recall
 from dlka.ui.what_if import AS_LEARNED, RIGID, detections
 
 COLUMNS = ["seen by", "boxes", "S", "M", "L", "new", "gone", "against"]
 BASELINE, RIGID_LKA, DEFORMED, SLICED = NAMES = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
 COLOURS = dict(zip(NAMES, (palette.BASELINE, palette.WHAT_IF, palette.DLKA, palette.SLICED)))
+LARGE = "Large kernel"
+ALIKE = "Weights learned with offsets"  # what that is where the baseline is a rigid twin, with the same large kernels
 # What tells one way from another: (what it is, the way with it, the way without it).
 EFFECTS = (
-    ("Large kernel", RIGID_LKA, BASELINE),
+    (LARGE, RIGID_LKA, BASELINE),
     ("Deformation", DEFORMED, RIGID_LKA),
     ("Resolution", SLICED, BASELINE),
 )
@@ -40,7 +43,7 @@ class FourWays:
         return compare(self.found[with_it], self.found[without])
 
 
-@lru_cache(maxsize=8)
+@kept
 def four_ways(key: str) -> FourWays:
     """A look's picture seen in the four NAMES. Raises Refused."""
     # Imported late, as the library that cuts slices takes half a second.
@@ -97,7 +100,7 @@ def rows(ways: FourWays) -> list[list[object]]:
     return out
 
 
-def sentence(ways: FourWays) -> str:
+def sentence(look: Look, ways: FourWays) -> str:
     """What each of the three brings and costs here, in boxes."""
     if not any(len(found) for found in ways.found.values()):
         return "None of the four found anything at this confidence. Lower it, or choose another picture."
@@ -107,6 +110,8 @@ def sentence(ways: FourWays) -> str:
         numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
         counted = [f"{count_boxes(pairs, ONLY_DLKA)} new", f"{count_boxes(pairs, ONLY_BASELINE)} gone"]
         change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
+        if what == LARGE and look.cards[1].placement not in PLAIN:
+            what = ALIKE
         parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
     return " ".join(parts)
 

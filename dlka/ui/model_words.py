@@ -8,9 +8,19 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
-from dlka.models.catalog import CONTROL, cards, control_of, is_coco
+from dlka.models.build import PLAIN
+from dlka.models.catalog import (
+    PHOTOGRAPHS,
+    SIZE,
+    baseline_of,
+    cards,
+    control_of,
+    is_coco,
+    knows_shapes,
+    left_out,
+)
 from dlka.models.weights import Card
-from dlka.ui.models import SIZE
+from dlka.ui.uses_words import in_words
 
 # Where D-LKA sits and how its offsets are predicted, as a card spells them -> in words.
 PLACES = {
@@ -18,15 +28,29 @@ PLACES = {
     "residual": "D-LKA after the neck",
     "head": "D-LKA in the head",
     "neck-head": "D-LKA in neck and head",
+    "one-level": "D-LKA on one level, no pyramid",
 }
-OFFSETS = {"dense": "dense offsets", "separable": "separable offsets", "none": "rigid kernels"}
-KINDS = {"dense": "dense", "separable": "separable", "none": "rigid"}  # the same in a choice's narrow field
+OFFSETS = {
+    "dense": "dense offsets",
+    "separable": "separable offsets",
+    "none": "rigid kernels",
+    "features": "rigid kernels, offset nets as features",
+}
+KINDS = {
+    "dense": "dense",
+    "separable": "separable",
+    "none": "rigid",
+    "features": "features",
+}  # the same in a choice's narrow field
+STOCK = {"control": "stock", "one-level-plain": "plain"}  # and what those without D-LKA are called there
 # Data sets by the names of their folders -> what their pictures are, in one word and in two.
 PICTURES = {
     "coco-mini": ("COCO", "COCO pictures"),
     "natural-pool": ("photographs", "unlabelled photos"),
     "hit-uav": ("thermal", "thermal drone frames"),
+    "scenes": ("drawn", "drawn scenes"),
 }
+NOT_MEASURED = "not measured"
 FEW = 4  # classes that are named one by one
 
 
@@ -34,12 +58,13 @@ def label(model: str, card: Card) -> str:
     """An entry of the page's choices, "residual (COCO, dense)"; what the id says is not said again."""
     data = data_sets(card)[0]
     known = "COCO" if is_coco(card.names) else PICTURES[data][0] if data in PICTURES else _count(card)
-    kind = "stock" if card.placement == CONTROL else KINDS[card.offsets]
+    kind = STOCK.get(card.placement) or KINDS[card.offsets]
     return f"{model} ({known})" if kind in model.split("-") else f"{model} ({known}, {kind})"
 
 
 def lines(dlka: str, baseline: str) -> str:
-    """Both chosen models, a line each, and which pictures they are for where those are not everyday ones: HTML."""
+    """Both chosen models, a line each; which pictures they are for where those are not everyday ones; and every file in
+    the weights folder that is no model: HTML."""
     known = cards()
     rows = []
     for side, model in (("dlka", dlka), ("baseline", baseline)):
@@ -47,19 +72,23 @@ def lines(dlka: str, baseline: str) -> str:
         rows.append(f'<p><i class="{side}"></i><b>{html.escape(model)}</b> {html.escape(text)}</p>')
     if dlka in known and not is_coco(known[dlka].names):
         rows.append(f"<p>{html.escape(hint(known[dlka]))}</p>")
+    rows += [f"<p>Not among the models: {html.escape(sentence)}</p>" for sentence in left_out().values()]
     return f'<div class="models">{"".join(rows)}</div>'
 
 
 def line(model: str) -> str:
     """One line on a model of the catalog: what it is, what it knows and from where, how well it did, on what."""
     card = cards()[model]
-    return " · ".join((what(card), f"{_count(card)} from {pictures(card)}", measured(model)))
+    parts = [what(card), f"{_count(card)} from {pictures(card)}", measured(model)]
+    if card.uses is not None:
+        parts.append(in_words(card.uses))
+    return " · ".join(parts)
 
 
 def what(card: Card) -> str:
     """Scale, placement and offsets."""
-    if card.placement == CONTROL:
-        return f"stock YOLOv8{card.scale}"
+    if card.placement in PLAIN:
+        return f"stock YOLOv8{card.scale}{', one level, no pyramid' if card.placement == PLAIN[1] else ''}"
     return f"YOLOv8{card.scale}, {PLACES[card.placement]}, {OFFSETS[card.offsets]}"
 
 
@@ -81,9 +110,10 @@ def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
     try:
         recipe = json.loads(card.recipe)
-        sets = [shorten(recipe[key], 60) for key in ("data", "unlabelled") if recipe.get(key)]
-    except (ValueError, TypeError, AttributeError, RecursionError):  # the recipe is a sentence, or somebody else's JSON
-        sets = []
+    except (ValueError, RecursionError):  # it may be a sentence
+        recipe = None
+    given = [recipe.get(key) for key in ("data", "unlabelled")] if isinstance(recipe, dict) else []
+    sets = [shorten(name, 60) for name in given if name and isinstance(name, str)]
     return sets or [shorten(card.data, 60) or "unnamed data"]
 
 
@@ -94,7 +124,7 @@ def measured(model: str) -> str:
     if not _is_figure(figures.get("AP")):
         return "its card gives no AP"
     said = f"AP {_ap(figures)}"
-    if card.placement != CONTROL and fair and _alike(figures, cards()[fair].metrics):
+    if card.placement not in PLAIN and fair and _alike(figures, cards()[fair].metrics):
         said += f", control {_ap(cards()[fair].metrics, '')},"
     if figures.get("pictures"):
         said += f" on {figures['pictures']} pictures of {figures.get('data', 'unnamed data')}"
@@ -103,8 +133,27 @@ def measured(model: str) -> str:
     return f"{said}, {_seeds(card)}"
 
 
+def offsets_in_use(model: str, card: Card) -> tuple[str, str]:
+    """One word of its card on whether a model uses its offsets, or "not measured"; and why, or how to measure it."""
+    if card.uses is None:
+        command = f"python -m dlka uses {model} --data DIR --write"
+        return (
+            NOT_MEASURED,
+            f"Its card does not say whether it uses its offsets. On labelled pictures this does: {command}",
+        )
+    uses = card.uses
+    return uses[
+        "verdict"
+    ], f"{uses['why']} Measured on {uses['pictures']} pictures of {uses['data']} at {uses['size']} px."
+
+
 def hint(card: Card) -> str:
     """Which pictures to show a model that knows other things than COCO's."""
+    if knows_shapes(card.names):
+        return (
+            "These two know letters and curves as the project draws them, and nothing else. For photographs choose the "
+            f"model {PHOTOGRAPHS}; one that you drop here, or take from the examples, chooses it by itself."
+        )
     return (
         f"These two expect {pictures(card)} and know only {classes(card.names)}. "
         "The examples here are everyday photographs: drop a picture of your own."
@@ -113,7 +162,7 @@ def hint(card: Card) -> str:
 
 def why_not(dlka: str, baseline: str) -> str:
     """A sentence for two models of different classes, and what to do about it."""
-    known, fair = cards(), control_of(dlka)
+    known, fair = cards(), baseline_of(dlka)
     advice = (
         f"choose the baseline {fair}"
         if fair

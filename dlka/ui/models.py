@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from dlka.models.catalog import CONTROL, cards, control_of
+from dlka.models.build import PLAIN
+from dlka.models.catalog import baseline_of, cards
+from dlka.models.weights import Card
 
-SIZE = 640  # pixels: the input size that the page opens with, at which cards give their figures unless they say so
-SIZES = (320, 416, 512, 640, 960, 1280)  # that the page offers
+FITS = 0  # an input size: what fits model and picture, see dlka.models.catalog.input_size
+SIZES = (FITS, 160, 320, 416, 512, 640, 960, 1280)  # px, that the page offers
 
 
 def dlka_models() -> list[str]:
     """Ids of the models that can stand on the D-LKA side, COCO's first."""
-    return [model for model, card in cards().items() if card.placement != CONTROL]
+    return [model for model, card in cards().items() if card.placement not in PLAIN]
 
 
 def baseline_models() -> list[str]:
-    """Ids of the stock models, which can stand on the other side, COCO's first."""
-    return [model for model, card in cards().items() if card.placement == CONTROL]
+    """Ids of the models on the other side, those that move no tap: stock and rigid ones, COCO's first."""
+    return [model for model, card in cards().items() if not deforms(card)]
 
 
-def partner(chosen: str, other: str) -> str:
-    """Which model stands beside one that was just chosen: `other`, which does now, unless its classes are different.
+def deforms(card: Card) -> bool:
+    """Whether a model moves any tap."""
+    return card.placement not in PLAIN and card.offsets in ("dense", "separable")
 
-    Then it is the control of a D-LKA model; for a stock model one of those whose control it is, if possible with the
-    placement and the offsets of `other`. Where there is none it stays `other`.
+
+def baseline_for(dlka: str, baseline: str) -> str:
+    """What stands beside a D-LKA model that was just chosen: the baseline that does now, unless its classes are others.
+
+    Then it is the model's own, see dlka.models.catalog.baseline_of; where there is none it stays.
+    """
+    return baseline if dlka not in cards() or _alike(dlka, baseline) else baseline_of(dlka) or baseline
+
+
+def dlka_for(baseline: str, dlka: str) -> str:
+    """What stands beside a baseline that was just chosen: the D-LKA model that does now, unless its classes are others.
+
+    Then it is one of those whose baseline the chosen one is, or which know the same, if possible with the placement and
+    the offsets of the one that stands there now, which stays where there is none.
     """
     known = cards()
-    if chosen not in known or (other in known and known[chosen].names == known[other].names):
-        return other
-    if known[chosen].placement != CONTROL:
-        return control_of(chosen) or other
-    able = [m for m in dlka_models() if known[m].names == known[chosen].names]
-    own = [m for m in able if control_of(m) == chosen] or able
-    like = known.get(other)
+    if baseline not in known or _alike(dlka, baseline):
+        return dlka
+    able = [m for m in dlka_models() if deforms(known[m]) and _alike(m, baseline)]
+    own = [m for m in able if baseline_of(m) == baseline] or able
+    like = known.get(dlka)
 
     def likeness(model: str) -> tuple[bool, bool]:
         card = known[model]
         return like is not None and card.placement == like.placement, like is not None and card.offsets == like.offsets
 
-    return max(own, key=likeness, default=other)
+    return max(own, key=likeness, default=dlka)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether both are there and know the same classes."""
+    known = cards()
+    return one in known and other in known and known[one].names == known[other].names

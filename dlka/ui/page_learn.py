@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dlka.ui.asked import script_in_turn
 from dlka.ui.learn import answers, pieces
 from dlka.ui.learn.words import PAGE, STEPS
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Learn", "learn"
-SERVER: dict[str, list[Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "offsets": [answers.see_field],
-    "gate": [answers.see_gate],
-    "levels": [answers.see_small, answers.see_small_picture],
+SERVER: dict[str, list[Callable[..., Any]]] = {
+    "offsets": [answers.see_field],  # made once
+    "gate": [script_in_turn(answers.see_gate)],
+    "levels": [script_in_turn(answers.see_small), script_in_turn(answers.see_small_picture)],
 }
 
 
@@ -26,7 +27,7 @@ def build() -> None:
                 pieces.bar_value(),
                 html_template=pieces.bar_html(),
                 js_on_load=pieces.bar_script(),
-                server_functions=[answers.make_worksheet],
+                server_functions=[script_in_turn(answers.make_worksheet)],
                 elem_classes="learn",
             )
             _lesson()
@@ -35,7 +36,7 @@ def build() -> None:
                 pieces.play_value(),
                 html_template=pieces.play_html(),
                 js_on_load=pieces.play_script(),
-                server_functions=[answers.see_drawing],
+                server_functions=[script_in_turn(answers.see_drawing)],
                 elem_id="play",
                 elem_classes="learn",
             )

@@ -9,21 +9,21 @@ from typing import Any
 
 from dlka.models.catalog import cards
 from dlka.ui import controls, model_words, words
-from dlka.ui.examples import ASSETS, examples
+from dlka.ui.checked import checked
+from dlka.ui.examples import labelled
 from dlka.ui.many import tables
-from dlka.ui.many.folder import new_folder
 from dlka.ui.many.inputs import Given, sort_files
 from dlka.ui.many.looks import ManyLooks
 from dlka.ui.many.report import report
 from dlka.ui.many.viewer import EMPTY, viewer_value
 from dlka.ui.models import baseline_models, dlka_models
+from dlka.ui.page_queue import LONG_RUN
 from dlka.ui.session import Settings
-from dlka.ui.told import told
+from dlka.ui.temporary import new_folder, write_to
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
-LABELS = ASSETS / "labels.json"
 ASKED = ("dlka", "baseline", "confidence", "iou", "size", "classes")
 SHOWN = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
@@ -38,17 +38,14 @@ def build() -> None:
             asked = _ask(first)
         with gr.Column(scale=3, min_width=320):
             shown = _show()
-    stop = gr.State(None, time_to_live=7200)  # the running run's threading.Event
-    for side in ("dlka", "baseline"):
-        controls.wire_model(asked, side, lines)
+    stop = gr.State(None)  # the running run's threading.Event
+    controls.wire_models(asked, lines)
     inputs = [stop, *(asked[n] for n in ASKED)]
     run: dict[str, Any] = {
         "outputs": [shown[n] for n in SHOWN],
         "api_visibility": "private",
-        # Not the queue of single comparisons: a run takes minutes. Models take turns, picture by picture.
-        "concurrency_id": "many",
-        "concurrency_limit": 1,
         "show_progress": "hidden",
+        **LONG_RUN,  # a run takes minutes; models take turns, picture by picture
     }
     start: dict[str, Any] = {
         "fn": _begin,
@@ -82,7 +79,7 @@ def _ask(first: Settings) -> dict[str, Any]:
     with gr.Accordion("Detection settings", open=False):
         confidence = gr.Slider(0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box")
         iou = gr.Slider(0.1, 0.95, first.iou, step=0.05, label="IoU", info="boxes that overlap more are merged")
-        size = gr.Dropdown(list(controls.SIZES), value=first.size, label="Input size, px", filterable=False)
+        size = controls.size_choice()
         names = list(cards()[first.dlka].names.values())
         classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     with gr.Accordion("Ground truth: how to give it", open=False):
@@ -140,13 +137,14 @@ def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, A
 def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the files of the visitor."""
     settings, (files, folder) = _settings(given[: len(ASKED)]), given[len(ASKED) :]
-    yield from _run(stop, settings, told(sort_files, [*(files or []), *(folder or [])], _known(settings)))
+    yield from _run(stop, settings, sort_files([*(files or []), *(folder or [])], _known(settings)))
 
 
 def _try(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the examples, which have labels of their own."""
     settings = _settings(given)
-    yield from _run(stop, settings, told(sort_files, [*map(str, examples().values()), str(LABELS)], _known(settings)))
+    known = _known(settings)
+    yield from _run(stop, settings, sort_files([str(path) for path in labelled(known)], known))
 
 
 def _known(settings: Settings) -> dict[int, str]:
@@ -160,14 +158,17 @@ def _stop(stop: threading.Event | None) -> None:
 
 
 def _settings(given: Sequence[Any]) -> Settings:
-    dlka, baseline, confidence, iou, size, classes = given
-    return Settings(dlka, baseline, confidence, iou, int(size), tuple(classes))
+    return _asked(**checked(_asked, dict(zip(ASKED, given))))
+
+
+def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, classes: list[str]) -> Settings:
+    return Settings(dlka, baseline, confidence, iou, size, tuple(classes))
 
 
 def _run(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
     """Values of SHOWN: how far it is after every picture, then everything."""
-    folder = new_folder()
-    many = told(ManyLooks, settings, given.labels, folder)
+    folder = Path(new_folder())
+    many = ManyLooks(settings, given.labels, folder)
     for number, path in enumerate(given.pictures):
         if stop.is_set():
             break
@@ -195,5 +196,5 @@ def _hidden() -> dict[str, Any]:
 
 def _save(many: ManyLooks, said: Sequence[str]) -> str:
     path = many.folder / "report.html"
-    path.write_text(report(many, said), encoding="utf-8")
+    write_to(path, report(many, said).encode())
     return str(path)

@@ -81,7 +81,7 @@ def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, 
         "Magnitude": render.offset_magnitude,
     }
     if kind not in draw:
-        raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r}.")
+        raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
     cells = _scale_cells(look, capture, scale, number, kind == "Magnitude")
     return draw[kind](look.image, capture, letterbox, cells, number, opacity)
@@ -102,11 +102,11 @@ def summary_overlay(look: Look) -> dict[str, Any]:
 
 def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
     if isinstance(scale, int | float):
-        if not 0 < scale <= 100:
-            raise Refused(f"Scale: expected above 0 up to 100 cells; got {scale:g}.")
+        if not 1e-6 <= scale <= 100:
+            raise Refused(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
         return float(scale)
     if scale not in SCALES:
-        raise Refused(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r}.")
+        raise Refused(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r:.60}.")
     group = [c for c in look.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
     return render.field_scale(group, tap, of_magnitude=of_magnitude)
 
@@ -126,7 +126,7 @@ def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: 
     """One block's attention map. reduction: one of REDUCTIONS; channel: from 0, used where reduction is "channel"."""
     gate = look.gate(block)
     if reduction not in REDUCTIONS:
-        raise Refused(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r}.")
+        raise Refused(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r:.60}.")
     if reduction == "channel" and not 0 <= channel < len(gate.values):
         raise Refused(f"Channel: expected 0 to {len(gate.values) - 1} for {block}; got {channel}.")
     if not 0 < opacity <= 1:

@@ -11,7 +11,7 @@ import numpy as np
 from dlka import palette, render
 from dlka.types import Capture
 from dlka.ui import files
-from dlka.ui.session import Look, place_label, stage_label
+from dlka.ui.session import Look, place_label
 
 LEVELS = 32767  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768
@@ -29,9 +29,10 @@ def probe_value(look: Look, point: tuple[float, float], kept: bool = False) -> s
     weights = look.tap_weights
     parts, stages = [], []
     start = 0
-    for capture in captures:
+    for label, capture in zip(look.stage_labels, captures):
         levels, unit = quantised(capture)
-        stages.append({**_geometry(capture, look), "start": start, "unit": unit, "weights": _shares(weights, capture)})
+        geometry = _geometry(label, capture, look)
+        stages.append({**geometry, "start": start, "unit": unit, "weights": _shares(weights, capture)})
         parts.append(levels)
         start += levels.size
     offsets = np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0, "<i2")
@@ -63,9 +64,8 @@ def quantised(capture: Capture) -> tuple[np.ndarray, float]:
     return levels.astype("<i2"), unit
 
 
-def _geometry(capture: Capture, look: Look) -> dict[str, Any]:
+def _geometry(label: str, capture: Capture, look: Look) -> dict[str, Any]:
     stage = capture.stage
-    label = stage_label(capture, look.dlka.captures)
     return {
         "label": label,
         "place": place_label(label, capture),

@@ -8,21 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dlka.inference.arithmetic import arithmetic, use_threads
-from dlka.models.weights import WeightsRefused
+from dlka.models.catalog import available
 from dlka.ui import session
-from dlka.ui.figure_recipe import (
-    files,
-    picture_of,
-    pixels_sha256,
-    read_recipe,
-    recipe_of,
-    settings_of,
-    sums,
-    versions,
-    weights,
-)
+from dlka.ui.figure_recipe import files, pixels_sha256, recipe_of, sums, versions, weights
 from dlka.ui.figure_type import Figure
 from dlka.ui.figures import figure
+from dlka.ui.recipe_file import picture_of, read_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +29,12 @@ class Replayed:
 def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
     """Run a recipe again. image: the picture's file, where the recipe does not bring it and it is no example.
 
-    Raises ValueError or OSError, one sentence each, for a recipe, a picture or weights that cannot be used.
+    Raises DlkaError or OSError, one sentence each, for a recipe, a picture or weights that cannot be used.
     """
     recipe = read_recipe(path)
     (pixels, source), settings = picture_of(recipe, image), settings_of(recipe)
     kind, arguments = recipe["figure"]["kind"], recipe["figure"]["arguments"]
-    use_threads(recipe["arithmetic"].get("threads"))
+    use_threads(recipe["arithmetic"]["threads"])
     look = session.look(pixels, settings, source)
     made = figure(look, kind, arguments)
     others = list(_others(recipe, pixels_sha256(pixels), look.dlka.device))
@@ -54,7 +45,7 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
         alike = before.get(name) == now.get(name)
         same &= alike
         shape = " x ".join(map(str, now[name]["shape"])) if name in now else "missing"
-        told.append(f"{name} [{shape}]: " + ("same" if alike else f"differs, because {reason}"))
+        told.append(f"{name:.60} [{shape}]: " + ("same" if alike else f"differs, because {reason}"))
     return Replayed(made, recipe_of(look, kind, arguments, made), told, same)
 
 
@@ -71,24 +62,21 @@ def write(replayed: Replayed, folder: str | Path) -> list[Path]:
 
 def _others(recipe: dict[str, Any], pixels: str, device: str) -> Iterator[str]:
     """What is not as it was when the recipe was written."""
-    if recipe["picture"].get("pixels_sha256") != pixels:
+    if recipe["picture"]["pixels_sha256"] != pixels:
         yield "the picture has other pixels"
-    for side, told in recipe["weights"].items():
-        model = told.get("id") if isinstance(told, dict) else None
-        try:
-            here = weights(str(model))
-        except WeightsRefused:
-            here = None
-        if here != told:
-            yield f"the weights of {model!s:.60} ({side}) are others"
+    for side, said in recipe["weights"].items():
+        if said["id"] not in available() or weights(said["id"]) != said:
+            yield f"the weights of {said['id']:.60} ({side}) are others"
     changed = [f"{name} {was!s:.20} then and {now} now" for name, was, now in _changed(recipe["versions"])]
     if changed:
         yield f"versions are others ({', '.join(changed)})"
     if recipe["device"] != device:
         yield f"it was made on {recipe['device']!s:.40} and now on {device}"
-    if recipe["arithmetic"] != arithmetic():
-        was, now = recipe["arithmetic"].get("instructions"), arithmetic()["instructions"]
-        yield f"the processor's instructions were {was!s:.40} and are {now}"
+    was, now = recipe["arithmetic"], arithmetic()
+    if was["threads"] != now["threads"]:
+        yield f"sums were shared among {was['threads']} threads and are among {now['threads']}, as many as cores"
+    if was["instructions"] != now["instructions"]:
+        yield f"the processor's instructions were {was['instructions']!s:.40} and are {now['instructions']}"
 
 
 def _changed(before: dict[str, Any]) -> list[tuple[str, Any, str]]:

@@ -3,57 +3,70 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from dlka.compare import compare
+from dlka.errors import DlkaError
+from dlka.images import read_image
 from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import DEFAULT
+from dlka.models.catalog import CONTROL, PHOTOGRAPHS, cards, choices, input_size
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.render.legend import kernel
 from dlka.stage_stats import StageStats, all_stage_stats
-from dlka.types import Capture, Comparison, Gate
+from dlka.types import Capture, Comparison, Gate, block_places, stage_labels
+from dlka.ui.kept import PICTURES, STORE, Kept, kept
 from dlka.ui.model_words import why_not
-from dlka.ui.models import SIZE, baseline_models, dlka_models
-from dlka.ui.source import Source
+from dlka.ui.models import FITS, baseline_models, dlka_models
+from dlka.ui.source import Source, lasting_file, source_of
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
-KEPT = 16  # looks that stay in memory, about 20 MB each
+QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
 
 
-class Refused(ValueError):
+class Refused(DlkaError):
     """What the user asked for cannot be done; one sentence for the page."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides on a look, beside the picture. classes: names, empty for all."""
+    """Everything that decides on a look, beside the picture: by default what a photograph is looked at with.
 
-    dlka: str = DEFAULT
-    baseline: str = "control"
+    size: px, or FITS; a finished look has the size that it was. classes: names, empty for all.
+    """
+
+    dlka: str = PHOTOGRAPHS
+    baseline: str = CONTROL
     confidence: float = 0.25
     iou: float = 0.7
-    size: int = SIZE
+    size: int = FITS
     classes: tuple[str, ...] = ()
     strength: float = 1.0
+
+
+class PictureFile(NamedTuple):
+    """A picture's file and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
     """Two models on one picture: everything the page draws comes from here, and no model runs again.
 
-    source: the file that the picture came from, where it is known.
+    picture: RGB [H, W, 3] uint8, or the file that it is read from; source: where it comes from, where that is known.
     """
 
     key: str
-    image: np.ndarray
+    picture: np.ndarray | PictureFile
     settings: Settings
     names: dict[int, str]
     dlka: Prediction
@@ -68,30 +81,35 @@ class Look:
         """Numbers of every deform stage of the D-LKA model."""
         return all_stage_stats(self.dlka.captures, self.dlka.letterbox)
 
-    @cached_property
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, RGB [H, W, 3] uint8. One from a file is read again where it has made room in memory since."""
+        return self.picture if isinstance(self.picture, np.ndarray) else pixels(self.picture)
+
+    @property
     def frame(self) -> Canvas:
         """An empty canvas of this picture: it maps clicks on any drawing back to pixels of the picture."""
         return Canvas(self.image)
 
     def capture(self, label: str) -> Capture:
         """The capture of a stage by its label, for example "P3 7x7 d3"."""
-        for capture in self.dlka.captures:
-            if stage_label(capture, self.dlka.captures) == label:
+        for known, capture in zip(self.stage_labels, self.dlka.captures):
+            if known == label:
                 return capture
         labels = ", ".join(self.stage_labels) or "none: this model does not deform"
-        raise Refused(f"Stage: expected one of {labels}; got {label!r}.")
+        raise Refused(f"Stage: expected one of {labels}; got {label!r:.60}.")
 
     @property
     def stage_labels(self) -> list[str]:
         """Labels of all stages, in the order they run."""
-        return [stage_label(c, self.dlka.captures) for c in self.dlka.captures]
+        return stage_labels([capture.stage for capture in self.dlka.captures])
 
     def gate(self, label: str) -> Gate:
         """The gate of a D-LKA block by its label, for example "P3"."""
         for gate, known in zip(self.dlka.gates, self.gate_labels):
             if known == label:
                 return gate
-        raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r}.")
+        raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r:.60}.")
 
     @property
     def views(self) -> dict[str, list[Capture]]:
@@ -107,16 +125,9 @@ class Look:
 
     @property
     def gate_labels(self) -> list[str]:
-        """Labels of all D-LKA blocks: the level, and the place where a level has two."""
-        levels = [g.level for g in self.dlka.gates]
-        return [g.level if levels.count(g.level) == 1 else f"{g.level} {_place(g.block)}" for g in self.dlka.gates]
-
-
-def stage_label(capture: Capture, captures: tuple[Capture, ...]) -> str:
-    """A stage's short name, with its place where a model has two such stages on one level (neck + head)."""
-    label = capture.stage.label
-    twins = sum(c.stage.label == label for c in captures)
-    return label if twins == 1 else f"{label} {_place(capture.stage.block)}"
+        """Labels of all D-LKA blocks: the level, and the place where a level has several."""
+        places = block_places({g.block: g.level for g in self.dlka.gates})
+        return [f"{g.level} {places[g.block]}".rstrip() for g in self.dlka.gates]
 
 
 def place_label(label: str, capture: Capture) -> str:
@@ -124,35 +135,72 @@ def place_label(label: str, capture: Capture) -> str:
     return label.replace(f" {kernel(capture.stage)}", "")
 
 
-def _place(block: str) -> str:
-    return "head" if ".cv3." in block else "neck"
+@dataclass(frozen=True)
+class Question:
+    """What a look at a picture's file is made from."""
+
+    file: PictureFile
+    source: Source
+    settings: Settings
 
 
-_kept: OrderedDict[str, Look] = OrderedDict()
-_lock = threading.Lock()
+_questions = Kept(QUESTIONS)  # by the keys of their looks
+
+
+def pixels(file: PictureFile) -> np.ndarray:
+    """The picture of a file, RGB [H, W, 3] uint8. Raises ImageRefused, or Refused for one that is gone or changed."""
+    return PICTURES.get(file, lambda: _read(file))
+
+
+def _read(file: PictureFile) -> np.ndarray:
+    _check_there(file.path)
+    data = Path(file.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise Refused("The file of this picture has changed since: drop the picture once more.")
+    return read_image(data)
+
+
+def look_at(path: str | Path, settings: Settings) -> Look:
+    """Run both models on a picture's file, or take the kept result of the same question.
+
+    As long as the file is there, the look can be recalled by its key. Raises Refused, ImageRefused, WeightsRefused or
+    PredictionFailed, each one sentence.
+    """
+    source = source_at(path)
+    question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
+    key = _key(source, settings)
+    seen = STORE.get(("look", key), lambda: _made(key, question))
+    _questions.put(key, question)
+    return seen
+
+
+def source_at(path: str | Path) -> Source:
+    """Where the picture of a file comes from. Raises Refused for a file that is gone."""
+    _check_there(path)
+    return source_of(path)
+
+
+def _check_there(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise Refused("The file of this picture is no longer here: drop the picture once more, or choose an example.")
+
+
+def _key(*asked: object) -> str:
+    return hashlib.sha256(repr(asked).encode()).hexdigest()
+
+
+def _made(key: str, question: Question) -> Look:
+    seen = look_once(pixels(question.file), question.settings)
+    return replace(seen, key=key, picture=question.file, source=question.source)
 
 
 def look(image: np.ndarray, settings: Settings, source: Source | None = None) -> Look:
-    """Run both models on a picture [H, W, 3] uint8, or take the kept result of the same question.
+    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, it cannot be recalled.
 
-    source: the file that the picture came from; of two with the same pixels the last one counts. Raises Refused,
-    WeightsRefused or PredictionFailed, each one sentence.
+    source: what its file was, where that is known; a part of the question, so that nobody gets the name of another's.
     """
-    digest = hashlib.sha256(image.tobytes())
-    digest.update(repr((image.shape, settings)).encode())
-    key = digest.hexdigest()
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            if source is not None and source != _kept[key].source:
-                _kept[key] = replace(_kept[key], source=source)
-            return _kept[key]
-    result = replace(look_once(image, settings), key=key, source=source)
-    with _lock:
-        _kept[key] = result
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return result
+    key = _key(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, settings, source)
+    return STORE.get(("look", key), lambda: replace(look_once(image, settings), key=key, source=source))
 
 
 def look_once(image: np.ndarray, settings: Settings) -> Look:
@@ -162,12 +210,13 @@ def look_once(image: np.ndarray, settings: Settings) -> Look:
         ("Baseline", settings.baseline, baseline_models()),
     ):
         if value not in known:
-            raise Refused(f"{side}: expected one of {', '.join(known)}; got {value!r}.")
+            raise Refused(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
         raise Refused(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
     (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
     if left.names != right.names:
         raise Refused(why_not(settings.dlka, settings.baseline))
+    settings = fitted(settings, image)
     ids = class_ids(settings.classes, left.names)
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
@@ -177,25 +226,41 @@ def look_once(image: np.ndarray, settings: Settings) -> Look:
     return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
 
 
+def fitted(settings: Settings, image: np.ndarray) -> Settings:
+    """The settings with an input size in pixels, for a picture [H, W, 3]."""
+    if settings.size != FITS:
+        return settings
+    return replace(settings, size=input_size(cards()[settings.dlka].names, *image.shape[:2]))
+
+
 def warm_up(image: np.ndarray, settings: Settings) -> None:
     """Load both models and let them see a picture once: the first look waits for no compiler and is timed fairly.
 
     It has to be a picture of the first look's shape, as convolutions are prepared anew for every shape.
     """
     for model in (settings.dlka, settings.baseline):
-        load_predictor(model)[0].predict(image, size=settings.size)
+        load_predictor(model)[0].predict(image, size=fitted(settings, image).size)
 
 
 def recall(key: str) -> Look:
-    """A look that was made before, by its key. Raises Refused once it has made room for newer ones."""
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
-    raise Refused("This comparison is no longer in memory; press Compare to make it again.")
+    """A look that was asked for before, by its key; made again, the same, where it has made room for newer ones.
+
+    Raises Refused where the key is not known, or the picture's file is no longer here.
+    """
+    return STORE.get(("look", key), lambda: _made(key, _questions.get(key, _unknown)))
 
 
-@lru_cache(maxsize=6)
+def _unknown() -> Question:
+    raise Refused("This page is older than the program that answers it: load it again.")
+
+
+def stay(seen: Look) -> None:
+    """Never let a look make room, nor what it would be made from: what every new visitor opens the page with."""
+    STORE.stay(("look", seen.key))
+    _questions.stay(seen.key)
+
+
+@kept
 def block_values(key: str, block: str) -> BlockValues:
     """What a D-LKA block computed in a look that was made before: the model looks once more. Raises Refused."""
     seen = recall(key)
@@ -221,7 +286,7 @@ def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.n
 def whole(text: str, what: str, low: int, high: int) -> int:
     """A whole number from the page. Raises Refused."""
     if not text.isdecimal() or not low <= int(text) <= high:
-        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r}.")
+        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r:.60}.")
     return int(text)
 
 

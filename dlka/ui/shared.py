@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
 
@@ -28,18 +29,16 @@ def when_seen(
 
     draw(key, *values of inputs) -> values of outputs.
     """
-    drawn = gr.State("", time_to_live=7200)
+    drawn = gr.State("")
+    due = gr.State(0)  # how often it was time to draw: only that asks for work
 
-    def run(key: str, opened: str, last: str, *given: Any) -> list[Any]:
-        if opened != name or key == last:
-            return [gr.skip() for _ in (drawn, *outputs)]
-        return [key, *draw(key, *given)]
+    def ask(key: str, opened: str, last: str, times: int) -> Any:
+        return times + 1 if opened == name and key != last else gr.skip()
 
-    for state in (shared.key, shared.opened):
-        state.change(
-            run,
-            [shared.key, shared.opened, drawn, *inputs],
-            [drawn, *outputs],
-            api_visibility="private",
-            trigger_mode="always_last",
-        )
+    def run(key: str, last: str, *given: Any) -> list[Any]:
+        return [gr.skip() for _ in (drawn, *outputs)] if key == last else [key, *draw(key, *given)]
+
+    always: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last"}
+    moved = [shared.key.change, shared.opened.change]
+    gr.on(moved, ask, [shared.key, shared.opened, drawn, due], due, show_progress="hidden", **always, **WORDS)
+    due.change(run, [shared.key, drawn, *inputs], [drawn, *outputs], **always)

@@ -29,3 +29,8 @@ def source_of(path: str | Path) -> Source:
 def _labels() -> dict[str, str]:
     """SHA-256 of every example's file -> its label."""
     return {sha256(path): label for label, path in examples().items()}
+
+
+def lasting_file(source: Source) -> str | None:
+    """The file of an example, which is there as long as the process lives; None for any other picture."""
+    return str(examples()[source.example]) if source.example else None

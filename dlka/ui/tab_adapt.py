@@ -13,9 +13,9 @@ from dlka.render.chart import chart_svg
 from dlka.transforms import Change
 from dlka.ui import adapt, adapt_curve, adapt_shown, figure_row, files, words
 from dlka.ui.figure_row import Shown
+from dlka.ui.page_queue import LONG_RUN, WORDS
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
@@ -25,7 +25,6 @@ SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields 
 SEEN = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
 CURVE = ("told", "chart", "rows")  # what shows the curve
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-LOOKS: dict[str, Any] = {**QUIET, "concurrency_id": "models", "concurrency_limit": 1}
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     sliders = [tab[name] for name in SLIDERS]
     seen, curve = [tab[name] for name in SEEN], [tab[name] for name in CURVE]
     # What is shown. Choices that the tab itself has set ask once more, and a choice by mouse asks twice.
-    shown = gr.State((), time_to_live=7200)
+    shown = gr.State(())
     asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
 
     def change(
@@ -89,10 +88,10 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         now = (key, number, stage, given)
         if now == last:
             return [gr.skip() for _ in (shown, *seen)]
-        return [now, *_drawn(told(recall, key), point, number, stage, given)]
+        return [now, *_drawn(recall(key), point, number, stage, given)]
 
     def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> list[Any]:
-        look = told(recall, key)
+        look = recall(key)
         found, stages = adapt.targets(look), look.stage_labels
         number = adapt.nearest(found, point)
         stage = stage if stage in stages else next(iter(stages), None)
@@ -111,26 +110,24 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         [shared.point, tab["stage"], *sliders],
         [tab["target"], tab["stage"], shown, *seen, *curve],
     )
-    for slider in sliders:
-        slider.input(change, asked, [shown, *seen], trigger_mode="always_last", **LOOKS)
-    for choice in (tab["target"], tab["stage"]):
-        choice.change(change, asked, [shown, *seen], trigger_mode="always_last", **LOOKS)
+    moved = [*(slider.input for slider in sliders), tab["target"].change, tab["stage"].change]
+    gr.on(moved, change, asked, [shown, *seen], trigger_mode="always_last", **QUIET)
     for button, preset in zip(tab["presets"], adapt.PRESETS.values()):
         given = [getattr(preset, name) for name in SLIDERS]
 
         def press(*state: Any, given: list[float] = given) -> list[Any]:
             return [*given, *change(*state[:5], *given)]
 
-        button.click(press, asked, [*sliders, shown, *seen], **LOOKS)
-    # Not among "models": others' comparisons need not wait for a whole curve. The predictors take turns anyway.
+        button.click(press, asked, [*sliders, shown, *seen], **QUIET)
+    # Others' comparisons need not wait for a whole curve. The predictors take turns anyway.
     run = tab["measure"].click(
         _curve,
         [shared.key, tab["target"]],
         [*curve, tab["cancel"]],
-        concurrency_limit=1,
         **QUIET,
+        **LONG_RUN,
     )
-    tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET)
+    tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET, **WORDS)
     shared.key.change(None, cancels=run, api_visibility="private")
 
 
@@ -138,16 +135,16 @@ def _drawn(
     look: Look, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
 ) -> list[Any]:
     """Values of SEEN for a changed picture; given: by SLIDERS."""
-    seen = told(_follow, look, point, number, given)
-    pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.png") for side in ("baseline", "dlka"))
+    seen = _follow(look, point, number, given)
+    pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
     figures = figure_row.value(look, _figures(seen, number, stage))
     shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
     if stage is None:
         return [*shown, f"<p>{words.NO_STAGES}</p>", "", figures]
-    paper = told(adapt_shown.samples, seen, stage)
+    paper = adapt_shown.samples(seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
     if paper is not None:
-        samples = f'<div class="adapt-one">{_image(paper, "samples.png")}</div>'
+        samples = f'<div class="adapt-one">{_image(paper, "samples.jpg")}</div>'
     return [*shown, samples, adapt_shown.sample_table(seen, stage), figures]
 
 
@@ -178,12 +175,11 @@ def _image(paper: Paper, name: str) -> str:
 
 def _curve(key: str, number: int | None) -> Iterator[list[Any]]:
     """Values of CURVE and the Cancel button, as the curve grows; what was measured stays when it is cancelled."""
-    look = told(recall, key)
-    chosen = told(adapt_curve.chosen, look, number)
-    walk = adapt_curve.measure(look, chosen)
+    look = recall(key)
+    chosen = adapt_curve.chosen(look, number)
     steps: list[adapt_curve.Step] = []
     yield [adapt_curve.told(look, steps), "", "", gr.update(interactive=True)]
-    while (step := told(next, walk, None)) is not None:
+    for step in adapt_curve.measure(look, chosen):
         steps.append(step)
         alt = adapt_curve.described(look, chosen, steps)
         svg = base64.b64encode(chart_svg(adapt_curve.chart(look, chosen, steps), alt)).decode()

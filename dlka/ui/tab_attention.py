@@ -8,7 +8,6 @@ from dlka.ui import figure_row, files, pictures, tables, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
@@ -82,15 +81,14 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shown = [tab[n] for n in SHOWN]
 
     def redraw(key: str, point: tuple[float, float], *settings: Any) -> list[Any]:
-        return values(told(recall, key), point, *settings)
+        return values(recall(key), point, *settings)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    for name in GIVEN:
-        tab[name].input(redraw, [shared.key, shared.point, *settings], shown, **quiet)
+    gr.on([c.input for c in settings], redraw, [shared.key, shared.point, *settings], shown, **quiet)
 
 
 def _draw(look: Look, *settings: Any) -> str:
-    return files.picture(told(pictures.gate_overlay, look, *settings), "attention.png")
+    return files.picture(pictures.gate_overlay(look, *settings), "attention.jpg")
 
 
 def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[Shown]:

@@ -8,13 +8,12 @@ from dlka.ui import box_field, box_figures, box_page, boxes, figure_row, files, 
 from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
 GIVEN: tuple[str, ...] = ()
 SHOWN = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "chart", "tables", "map_figures")
-MODELS: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "models", "concurrency_limit": 1}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(first: Look) -> dict[str, Any]:
@@ -74,32 +73,31 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     about = [tab["picture"], tab["cells"], tab["figures"]]
 
     def draw(key: str) -> list[Any]:
-        return told(_draw, key)
+        return _draw(key)
 
     def choose(key: str, name: str | None) -> list[Any]:
-        return told(_about, told(recall, key), name) if name else [gr.skip() for _ in about]
+        return _about(recall(key), name) if name else [gr.skip() for _ in about]
 
     def click(key: str, event: gr.SelectData) -> list[Any]:
-        look = told(recall, key)
+        look = recall(key)
         point = look.frame.pixel_of(*event.index)
         name = None if point is None else boxes.at_point(look, point)
-        return [name, *told(_about, look, name)] if name else [gr.skip() for _ in (name, *about)]
+        return [name, *_about(look, name)] if name else [gr.skip() for _ in (name, *about)]
 
     def explain(key: str, name: str | None) -> list[Any]:
-        return told(_evidence, told(recall, key), name) if name else ["", "[]"]
+        return _evidence(recall(key), name) if name else ["", "[]"]
 
     def condense(key: str, label: str | None) -> list[str]:
-        return told(_map, told(recall, key), label)
+        return _map(recall(key), label)
 
     when_seen(shared, NAME, draw, [], shown)
     last: dict[str, Any] = {"trigger_mode": "always_last"}
-    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **MODELS, **last)
-    clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **MODELS)
+    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **PRIVATE, **last)
+    clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **PRIVATE)
     for event in (chosen, clicked):
-        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **MODELS, **last)
+        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **PRIVATE, **last)
     drawn = [tab["map"], tab["map_figures"]]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, **quiet, **last)
+    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, show_progress="hidden", **PRIVATE, **last)
 
 
 def _draw(key: str) -> list[Any]:
@@ -127,13 +125,13 @@ def _draw(key: str) -> list[Any]:
 def _about(look: Look, name: str) -> list[Any]:
     """Picture, cells and samples, and the figures of these two."""
     traces = boxes.find(look, name)
-    picture = files.picture(box_figures.overview(look, traces), "boxes.png")
+    picture = files.picture(box_figures.overview(look, traces), "boxes.jpg")
     return [picture, box_page.cells_part(look, traces), figure_row.value(look, _figures(look, name))]
 
 
 def _nothing(look: Look) -> list[Any]:
     sentence = box_figures.EMPTY.format(look.settings.confidence)
-    return [files.picture(box_figures.overview(look), "boxes.png"), f"<p>{sentence}</p>", "[]"]
+    return [files.picture(box_figures.overview(look), "boxes.jpg"), f"<p>{sentence}</p>", "[]"]
 
 
 def _evidence(look: Look, name: str) -> list[Any]:

@@ -8,7 +8,6 @@ from dlka.ui import figure_row, files, pictures, tables, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
@@ -85,7 +84,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
     def change(key: str, view: str) -> list[Any]:
-        look = told(recall, key)
+        look = recall(key)
         return [*_view(look, view), figure_row.value(look, _figures(look, view))]
 
     tab["view"].input(
@@ -102,9 +101,9 @@ def _view(look: Look, view: str) -> list[Any]:
     if view == "Swipe":
         return [gr.update(value=_halves(look), visible=True), gr.update(visible=False)]
     if view == "Difference":
-        flat = files.picture(pictures.difference(look), "difference.png")
+        flat = files.picture(pictures.difference(look), "difference.jpg")
     else:
-        flat = files.picture(pictures.beside(*pictures.both_boxes(look)), "side-by-side.png")
+        flat = files.picture(pictures.beside(*pictures.both_boxes(look)), "side-by-side.jpg")
     return [gr.update(visible=False), gr.update(value=flat, visible=True)]
 
 
@@ -123,12 +122,12 @@ def _figures(look: Look, view: str) -> list[Shown]:
 
 def _halves(look: Look) -> tuple[str, str]:
     left, right = pictures.both_boxes(look)
-    return files.picture(left, "baseline.png"), files.picture(right, "dlka.png")
+    return files.picture(left, "baseline.jpg"), files.picture(right, "dlka.jpg")
 
 
 def _crops(look: Look) -> str | None:
     sheet = pictures.crops(look)
-    return None if sheet is None else files.picture(sheet, "small-objects.png")
+    return None if sheet is None else files.picture(sheet, "small-objects.jpg")
 
 
 def _objects(look: Look) -> str:

@@ -7,19 +7,18 @@ from typing import Any
 from dlka.ui import files, pictures, tables, words
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
 GIVEN = ()
-SHOWN = ("badges", "stages", "cost", "files")
+SHOWN = ("badge", "stages", "cost", "files")
 
 
 def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
-    badges, stages, cost, _ = values(first, pictures.default_point(first))
+    badge, stages, cost, _ = values(first, pictures.default_point(first))
     with gr.Tab(NAME):
-        shown: dict[str, Any] = {"badges": gr.HTML(badges), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
+        shown: dict[str, Any] = {"badge": gr.HTML(badge), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
         make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
         shown["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
@@ -29,7 +28,7 @@ def build(first: Look) -> dict[str, Any]:
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
     """Updates of what SHOWN names; the files of an earlier look go away, new ones are made when asked for."""
     return [
-        tables.badges(look),
+        tables.badge(look),
         tables.table(tables.STAGE_COLUMNS, tables.stage_rows(look)),
         tables.table(tables.COST_COLUMNS, tables.cost_rows(look)),
         gr.update(value=None, visible=False),
@@ -40,6 +39,6 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Compressing all offsets takes longer than a look: only on demand."""
 
     def make(key: str) -> Any:
-        return gr.update(value=files.downloads(told(recall, key)), visible=True)
+        return gr.update(value=files.downloads(recall(key)), visible=True)
 
     tab["make"].click(make, shared.key, tab["files"], api_visibility="private")

@@ -12,7 +12,6 @@ from dlka.ui import address, figure_row, files, pictures, tables, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.session import Look, recall, whole
 from dlka.ui.shared import Shared
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
@@ -122,11 +121,11 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def redraw(key: str, point: Point, *overlay: Any) -> list[Any]:
         if not overlay[0]:
             return [None, "[]"]
-        look = told(recall, key)
+        look = recall(key)
         return [_overlay(look, point, *overlay), figure_row.value(look, _figures(point, *overlay))]
 
     def choose_stage(key: str, point: Point, stage: str, kind: str, tap: int, *rest: Any) -> list[Any]:
-        look = told(recall, key)
+        look = recall(key)
         taps = look.capture(stage).stage.taps
         shown = (stage, kind, tap if tap <= taps else 0, *rest)
         return [
@@ -137,7 +136,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         ]
 
     def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> list[Any]:
-        look = told(recall, key)
+        look = recall(key)
         clicked = look.frame.pixel_of(*event.index)
         if clicked is None or not overlay[0]:  # on the legend, or a model without stages
             return [gr.skip()] * 8
@@ -146,10 +145,10 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def choose_cell(key: str, row: int | None, column: int | None, *overlay: Any) -> list[Any]:
         if row is None or column is None or not overlay[0]:  # while a number is typed
             return [gr.skip()] * 6
-        look = told(recall, key)
+        look = recall(key)
         centres = render.cell_centres(look.capture(overlay[0]), look.dlka.letterbox)
         given = zip((row, column), ("Row", "Column"), centres.shape)
-        x, y = centres[tuple(told(whole, str(number), what, 0, count - 1) for number, what, count in given)]
+        x, y = centres[tuple(whole(str(number), what, 0, count - 1) for number, what, count in given)]
         return [(float(x), float(y)), _samples(look, (x, y)), *_chosen(look, (float(x), float(y)), *overlay)]
 
     chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
@@ -157,13 +156,13 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     tab["stage"].input(
         choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["about"], *cell, *chosen], **QUIET
     )
-    for name in ("kind", "scale", "tap", "opacity"):
-        shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
-        tab[name].input(redraw, shown, drawn, trigger_mode="always_last", **QUIET)
+    moved = [tab[name].input for name in ("kind", "scale", "tap", "opacity")]
+    shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
+    gr.on(moved, redraw, shown, drawn, trigger_mode="always_last", **QUIET)
     point = [shared.point, tab["samples"]]
     tab["picture"].select(choose_point, [shared.key, *overlay], [*point, *cell, *chosen], **QUIET)
-    for number in cell:
-        number.input(choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], trigger_mode="always_last", **QUIET)
+    typed = [number.input for number in cell]
+    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], trigger_mode="always_last", **QUIET)
 
 
 def _chosen(look: Look, point: Point, *overlay: Any) -> list[Any]:
@@ -182,11 +181,11 @@ def _cell(look: Look, stage: str, point: Point) -> tuple[int, int]:
 
 
 def _overlay(look: Look, point: Point, *overlay: Any) -> str:
-    return files.picture(told(pictures.marked_overlay, look, point, *overlay), "offsets.png")
+    return files.picture(pictures.marked_overlay(look, point, *overlay), "offsets.jpg")
 
 
 def _samples(look: Look, point: Point) -> str:
-    return files.picture(pictures.sample_panels(look, point), "samples.png")
+    return files.picture(pictures.sample_panels(look, point), "samples.jpg")
 
 
 def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[Shown]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dlka.ui import figure_row, pictures, words
+from dlka.ui.asked import script_in_turn
 from dlka.ui.field_card import field_card
+from dlka.ui.guard import answering
 from dlka.ui.probe_data import probe_value
 from dlka.ui.session import Look
 from dlka.ui.shared import Shared
@@ -27,21 +29,23 @@ def build(first: Look) -> dict[str, Any]:
             probe_value(first, pictures.default_point(first), kept=True),
             html_template=_read("probe.html").replace("<!-- take -->", figure_row.HTML),
             js_on_load="\n".join((figure_row.SHARED, *map(_read, SCRIPTS))),
-            server_functions=[add_up, see_field, figure_row.take_figure],
+            server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
             elem_id="probe",
         )
         gr.Markdown(words.PROBE, elem_classes="quiet", elem_id="probe-help")
     return {"probe": probe}
 
 
-def add_up(asked: dict[str, Any]) -> str:
+@answering
+def add_up(key: str, stage: str, row: int | str, column: int | str, channel: str = "", tap: str = "") -> str:
     """The card of one tap for the page's script."""
-    return tap_card(*(str(asked.get(name, "")) for name in ("key", "stage", "row", "column", "channel", "tap")))
+    return tap_card(key, stage, str(row), str(column), channel, tap)
 
 
-def see_field(asked: dict[str, Any]) -> str:
+@answering
+def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
     """The effective receptive field of a cell for the page's script."""
-    return field_card(*(str(asked.get(name, "")) for name in ("key", "stage", "row", "column")))
+    return field_card(key, stage, str(row), str(column))
 
 
 def values(look: Look, point: tuple[float, float]) -> list[Any]:

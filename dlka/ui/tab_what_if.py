@@ -6,23 +6,23 @@ from typing import Any
 
 from dlka import render
 from dlka.inference import interventions as kinds
+from dlka.models.catalog import knows_shapes
 from dlka.ui import figure_row, files, four_ways, tables, words
 from dlka.ui.described import described
-from dlka.ui.examples import examples
+from dlka.ui.examples import SCENES, examples
 from dlka.ui.figure_row import Shown
 from dlka.ui.figures_changes import STAGES
 from dlka.ui.inputs import picture_input
 from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
-from dlka.ui.told import told
 from dlka.ui.toolkit import gr
 from dlka.ui.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
 from dlka.ui.what_if_shown import DIFFERENCE, LEFT, RIGHT, drawing
 from dlka.ui.what_if_words import COLUMNS, headline, object_rows
 
 NAME = "What if"
-GIVEN = ("stages",)
-SHOWN = ("stages", "apart", "apart_figures")
+GIVEN = ("stages", "example")
+SHOWN = ("stages", "example", "apart", "apart_figures")
 VIEWS = ("Difference", "Swipe", "Side by side")
 SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
 SEEN = ("headline", "flat", "swipe", "objects", "figures")
@@ -86,17 +86,25 @@ def _controls(first: Look) -> dict[str, Any]:
     tab["again"] = gr.Button("Shuffle again", size="sm", visible=False)
     with gr.Group(visible=False) as donor:
         tab["donor"] = donor
-        known = list(examples())
-        tab["example"] = gr.Dropdown(known, value=known[1 % len(known)], label="Offsets of", filterable=False)
+        tab["example"] = gr.Dropdown(list(examples()), value=_other(first, ""), label="Offsets of", filterable=False)
         tab["other"] = picture_input(label="or of your own picture", sources=["upload", "clipboard"], height=160)
     tab["stages"] = gr.CheckboxGroup(first.stage_labels, label="Stages", info="none ticked: all of them")
     return tab
 
 
-def values(look: Look, point: tuple[float, float], stages: list[str]) -> list[Any]:
+def _other(look: Look, example: str) -> str:
+    """Whose offsets are taken: the example that is chosen, unless the model cannot know it; else one that it can."""
+    shapes = knows_shapes(look.names)
+    able = [label for label in examples() if (label in SCENES) == shapes]
+    shown = look.source.example if look.source else None
+    return example if example in able else next((label for label in able if label != shown), able[0])
+
+
+def values(look: Look, point: tuple[float, float], stages: list[str], example: str) -> list[Any]:
     """Updates of what SHOWN names, after a new look: ticks stay where the model has these stages."""
     labels = look.stage_labels
-    return [gr.update(choices=labels, value=[label for label in labels if label in stages]), "", "[]"]
+    ticked = gr.update(choices=labels, value=[label for label in labels if label in stages])
+    return [ticked, _other(look, example), "", "[]"]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -106,13 +114,15 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         "api_visibility": "private",
         "show_progress": "hidden",
         "trigger_mode": "always_last",
-        "concurrency_id": "models",
-        "concurrency_limit": 1,
     }
     when_seen(shared, NAME, _draw, settings, seen)
-    for name in ("kind", "strength", "stages", "example", "other", "view"):
-        event = tab[name].input if name in ("kind", "strength", "stages", "view") else tab[name].change
-        event(_draw, [shared.key, *settings], seen, **live)
+    moved = [tab[name].input for name in ("kind", "strength", "stages", "view")]
+    gr.on([*moved, tab["other"].change], _draw, [shared.key, *settings], seen, **live)
+
+    def given(key: str, kind: str, *rest: Any) -> list[Any]:  # the page itself may have chosen it
+        return _draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in SEEN]
+
+    tab["example"].change(given, [shared.key, *settings], seen, **live)
     for name, button in tab["presets"].items():
         kind, strength = PRESETS[name]
 
@@ -138,8 +148,6 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         shared.key,
         [tab["apart"], tab["apart_figures"]],
         api_visibility="private",
-        concurrency_id="models",
-        concurrency_limit=1,
     )
 
 
@@ -162,9 +170,9 @@ def _draw(
     view: str,
 ) -> list[Any]:
     """What SEEN names."""
-    look = told(recall, key)
-    change = told(asked, look, kind, strength, stages, seed, other or str(examples()[example]))
-    seen = told(what_if, look, change)
+    look = recall(key)
+    change = asked(look, kind, strength, stages, seed, other or str(examples()[example]))
+    seen = what_if(look, change)
     shown = _figures(change, example, other, view)
     said = headline(look, seen)
     if not shown:
@@ -177,13 +185,13 @@ def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
     """The flat picture and the swipe slider; one of them is seen."""
     if view == VIEWS[0]:
         drawn = drawing(look, seen, DIFFERENCE)
-        return [gr.update(value=described(drawn, "what-if.png"), visible=True), gr.update(visible=False)]
+        return [gr.update(value=described(drawn, "what-if.jpg"), visible=True), gr.update(visible=False)]
     left, right = drawing(look, seen, LEFT), drawing(look, seen, RIGHT)
     if view == "Side by side":
-        both = f'<div class="four-ways">{described(left, "learned.png")}{described(right, "changed.png")}</div>'
+        both = f'<div class="four-ways">{described(left, "learned.jpg")}{described(right, "changed.jpg")}</div>'
         return [gr.update(value=both, visible=True), gr.update(visible=False)]
     halves = render.same_size(left.to_array(), right.to_array())
-    swiped = files.picture(halves[0], "learned.png"), files.picture(halves[1], "changed.png")
+    swiped = files.picture(halves[0], "learned.jpg"), files.picture(halves[1], "changed.jpg")
     return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
 
 
@@ -204,11 +212,11 @@ def _figures(change: Change, example: str, other: str | None, view: str) -> list
 
 def _apart(key: str) -> tuple[str, str]:
     """The four ways as HTML: sentence, table, pictures; and their figures."""
-    look, ways = told(recall, key), told(four_ways.four_ways, key)
+    look, ways = recall(key), four_ways.four_ways(key)
     drawn = "".join(
-        described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.png") for way in four_ways.NAMES
+        described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = tables.table(four_ways.COLUMNS, four_ways.rows(ways))
     shown = [Shown(way, "four ways", {"way": way}) for way in four_ways.NAMES]
-    said = f'<p class="four-told">{four_ways.sentence(ways)}</p>{table}<div class="four-ways">{drawn}</div>'
+    said = f'<p class="four-told">{four_ways.sentence(look, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
     return said, figure_row.value(look, shown)

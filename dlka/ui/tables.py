@@ -13,6 +13,7 @@ from dlka.compare import rows, summary
 from dlka.inference.predictor import load_predictor
 from dlka.ops.sampling import split_offset
 from dlka.types import KINDS, SIZES, Comparison
+from dlka.ui import model_words
 from dlka.ui.session import Look
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
@@ -21,12 +22,13 @@ CARD = ("placement", "offsets", "scale", "data", "licence", "seed", "versions", 
 TAP_COLUMNS = ["tap (row, column)", "regular x, y px", "reads x, y px", "dy, dx cells", "outside", "weight"]
 GATE_COLUMNS = ["block", "map", "shown", "least", "mean", "most", "cells below 0"]
 TILE = 32  # pixels; the models' largest stride
-STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside", "health"]
+STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside"]
 
 
-def chip(text: str, colour: str) -> str:
-    """A small coloured mark with text beside it."""
-    return f'<span class="chip"><i style="background:{colour}"></i>{html.escape(text)}</span>'
+def chip(text: str, colour: str, title: str = "") -> str:
+    """A small coloured mark with text beside it; title: what is told where a pointer rests on it."""
+    told = f' title="{html.escape(title)}"' if title else ""
+    return f'<span class="chip"{told}><i style="background:{colour}"></i>{html.escape(text)}</span>'
 
 
 def table(columns: list[str], rows: list[list[Any]]) -> str:
@@ -101,7 +103,6 @@ def stage_rows(look: Look) -> list[list[Any]]:
             f"{s.moved:.0%}",
             round(s.varies, 3),
             f"{s.outside:.0%} (regular {s.regular_outside:.0%})",
-            s.health,
         ]
         for label, s in zip(look.stage_labels, look.stats)
     ]
@@ -181,13 +182,13 @@ def _tile_cost(model: str) -> dict[str, int]:
     return load_predictor(model)[0].multiply_adds((TILE, TILE))
 
 
-def badges(look: Look) -> str:
-    """A health badge per stage."""
-    marks = [
-        chip(f"{label}: {s.health}", palette.HEALTH_COLOURS[s.health])
-        for label, s in zip(look.stage_labels, look.stats)
-    ]
-    return f'<div class="badges">{"".join(marks) or "This model has no deform stages."}</div>'
+def badge(look: Look) -> str:
+    """Whether the D-LKA model uses its offsets, as its card says: a word, and behind it the figures."""
+    if not look.stage_labels:
+        return '<div class="badges">This model has no deform stages.</div>'
+    word, why = model_words.offsets_in_use(look.settings.dlka, look.cards[0])
+    mark = chip(f"Offsets: {word}", palette.USE_COLOURS[word], why)
+    return f'<div class="badges">{mark}<span class="quiet">{html.escape(why)}</span></div>'
 
 
 def report(look: Look) -> dict[str, Any]:
@@ -201,6 +202,7 @@ def report(look: Look) -> dict[str, Any]:
             side: {name: getattr(card, name) for name in CARD} | {"classes": len(card.names)}
             for side, card in zip(("dlka", "baseline"), look.cards)
         },
+        "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(look.settings.dlka, look.cards[0]))),
         "summary": summary(look.comparison),
         "objects": rows(look.comparison, *found, look.names),
         "stages": [s.as_dict() for s in look.stats],

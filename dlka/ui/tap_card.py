@@ -17,21 +17,18 @@ def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str
     """HTML for a cell of the stage with this label, in a look that was made before.
 
     channel: from 0; tap: from 1, row by row; empty: the channel that passes most through its gate there, and the
-    tap that adds most in it. What cannot be done is told in the place of the card.
+    tap that adds most in it. Raises Refused.
     """
-    try:
-        look = recall(key)
-        stage = look.capture(label).stage
-        values = block_values(key, stage.block)
-        channels, rows, columns = values.gate.shape
-        cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
-        passed = np.abs(values.gate * values.gated)[:, cell[0], cell[1]]
-        number = whole(channel, "Channel", 0, channels - 1) if channel else int(passed.argmax())
-        products = tap_sum(values, stage, cell, number, 0).products
-        chosen = whole(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
-        told = tap_sum(values, stage, cell, number, chosen)
-    except ValueError as error:
-        return f"<p>{html.escape(str(error))}</p>"
+    look = recall(key)
+    stage = look.capture(label).stage
+    values = block_values(key, stage.block)
+    channels, rows, columns = values.gate.shape
+    cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
+    passed = np.abs(values.gate * values.gated)[:, cell[0], cell[1]]
+    number = whole(channel, "Channel", 0, channels - 1) if channel else int(passed.argmax())
+    products = tap_sum(values, stage, cell, number, 0).products
+    chosen = whole(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
+    told = tap_sum(values, stage, cell, number, chosen)
     return "".join(_parts(look, label, stage, cell, number, told))
 
 

@@ -8,11 +8,14 @@ source file is not known.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
+
+from dlka.ui import temporary
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def _import_ahead(package: str) -> None:
         del sys.modules[name]  # Python itself takes back the package, but not the submodules that were ready
 
 
+os.environ["GRADIO_TEMP_DIR"] = temporary.folder()  # read while gradio is imported; files in it are not copied again
 _import_ahead("gradio")
 import gradio as gr  # noqa: E402
 

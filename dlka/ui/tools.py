@@ -6,24 +6,21 @@ a picture where there is one to see. The docstrings are what an assistant reads;
 
 # No "from __future__ import annotations": gradio reads how many outputs there are from the real annotation.
 
-import functools
 import json
-import threading
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from dlka.images import read_image
+from dlka.models.catalog import baseline_of
 from dlka.ui import files, tables
-from dlka.ui.api import DEFAULT, sentences
+from dlka.ui.api import DEFAULT, Picture, endpoint
+from dlka.ui.asked import tool_in_turn
 from dlka.ui.examples import examples
 from dlka.ui.figure_type import Figure
 from dlka.ui.figures import figure
-from dlka.ui.models import partner
-from dlka.ui.session import Look, Refused, Settings, look
-from dlka.ui.source import source_of
+from dlka.ui.session import Look, Refused, Settings, look_at
+from dlka.ui.suited import opening, settings_for
 from dlka.ui.toolkit import gr
 
 
@@ -35,10 +32,10 @@ def available() -> bool:
 def add() -> None:
     """Register the tools as endpoints on the Blocks that is being built.
 
-    Past the queue, as gradio makes one text of all that a tool returns through it; so they have a limit of their own.
+    Past the queue, as gradio makes one text of all that a tool returns through it; they take their turns all the same.
     """
     for function in TOOLS:
-        gr.api(sentences(_limited(function)), api_name=function.__name__, queue=False)
+        gr.api(tool_in_turn(endpoint(function)), api_name=function.__name__, queue=False)
 
 
 def keep(app: gr.Blocks) -> None:
@@ -50,9 +47,9 @@ def keep(app: gr.Blocks) -> None:
 
 
 def compare_image(
-    image: gr.FileData = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]
     example: str = "",
-    model: str = DEFAULT.dlka,
+    model: str = "",
     baseline: str = "",
     strength: float = DEFAULT.strength,
     confidence: float = DEFAULT.confidence,
@@ -63,8 +60,8 @@ def compare_image(
     Args:
         image: the picture; leave it out to take an example
         example: label of an example picture, for example "Bus stop"; used where there is no image
-        model: id of the D-LKA model: head, neck or residual
-        baseline: id of the stock model; empty for the control that fits the model
+        model: id of the D-LKA model, such as head, neck, residual or scenes; empty for the one that suits the picture
+        baseline: id of the model beside it; empty for its rigid twin, else the control that fits it
         strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
         confidence: least score of a box, 0.01 to 0.95
     """
@@ -74,9 +71,9 @@ def compare_image(
 
 
 def list_stages(
-    image: gr.FileData = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]
     example: str = "",
-    model: str = DEFAULT.dlka,
+    model: str = "",
     strength: float = DEFAULT.strength,
 ) -> str:
     """List the deformable stages of a D-LKA model with the size of their maps and how far they move their taps on a
@@ -85,7 +82,7 @@ def list_stages(
     Args:
         image: the picture; leave it out to take an example
         example: label of an example picture, for example "Bus stop"; used where there is no image
-        model: id of the D-LKA model: head, neck or residual
+        model: id of the D-LKA model, such as head, neck, residual or scenes; empty for the one that suits the picture
         strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
     """
     seen = _look(image, example, model, strength)
@@ -102,9 +99,9 @@ def probe_cell(
     stage: str,
     row: int,
     column: int,
-    image: gr.FileData = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]
     example: str = "",
-    model: str = DEFAULT.dlka,
+    model: str = "",
     strength: float = DEFAULT.strength,
 ) -> tuple[str, gr.FileData]:
     """Say where one cell of a deformable stage reads in a picture: regular grid and samples as (x, y) in pixels of the
@@ -116,47 +113,31 @@ def probe_cell(
         column: column of the cell on the stage's map, from 0
         image: the picture; leave it out to take an example
         example: label of an example picture, for example "Bus stop"; used where there is no image
-        model: id of the D-LKA model: head, neck or residual
+        model: id of the D-LKA model, such as head, neck, residual or scenes; empty for the one that suits the picture
         strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
     """
     made = figure(_look(image, example, model, strength), "reads", {"view": stage, "row": row, "column": column})
     return _json({"caption": made.caption} | made.arrays), _picture(made)
 
 
-AT_A_TIME = 4
-_ROOM = threading.BoundedSemaphore(AT_A_TIME)
 TOOLS = (compare_image, list_stages, probe_cell)
-
-
-def _limited(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same tool, which refuses to be the one too many at a time."""
-
-    @functools.wraps(function)
-    def tool(*arguments: Any, **named: Any) -> Any:
-        if not _ROOM.acquire(blocking=False):
-            raise Refused(f"{AT_A_TIME} questions are being answered already: ask again in a moment.")
-        try:
-            return function(*arguments, **named)
-        finally:
-            _ROOM.release()
-
-    return tool
 
 
 def _look(
     image: Any, example: str, model: str, strength: float, baseline: str = "", confidence: float = DEFAULT.confidence
 ) -> Look:
-    label = example or next(iter(examples()))
+    label = example or opening()
     if image is None and label not in examples():
         raise Refused(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
     file = examples()[label] if image is None else image["path"]
-    fitting = baseline or partner(model, DEFAULT.baseline)
-    settings = Settings(dlka=model, baseline=fitting, strength=strength, confidence=confidence)
-    return look(read_image(file), settings, source_of(file))
+    suiting = settings_for(label if image is None else None)
+    dlka = model or suiting.dlka
+    fitting = baseline or baseline_of(dlka) or suiting.baseline
+    return look_at(file, Settings(dlka=dlka, baseline=fitting, strength=strength, confidence=confidence))
 
 
 def _picture(made: Figure) -> gr.FileData:
-    return gr.FileData(path=files.picture(made.paper))
+    return gr.FileData(path=files.png(made.paper))
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.types import Comparison, Detections
+from dlka.ui.kept import kept
 from dlka.ui.session import Look, Refused, class_ids, recall
 
 LOW, HIGH = -1.0, 2.0  # of the strength
@@ -117,7 +117,7 @@ def offsets_used(look: Look, change: Change) -> dict[str, np.ndarray]:
     return dict(zip(look.stage_labels, (capture.offset for capture in _predict(look, change).captures)))
 
 
-@lru_cache(maxsize=128)
+@kept
 def _faint(key: str, change: Change) -> Detections:
     """Everything that a changed model finds down to the score FLOOR, or to the look's confidence if that is less."""
     return _predict(recall(key), change).detections
@@ -147,7 +147,7 @@ def _intervention(look: Look, change: Change) -> Intervention:
     return Intervention(GIVEN, change.strength, where, fields=fields)
 
 
-@lru_cache(maxsize=4)
+@kept
 def offsets_of(model: str, size: int, picture: str) -> Mapping[str, np.ndarray]:
     """The offset fields [2K, H, W] that a model predicts for a picture file, by the names of its stages."""
     seen = load_predictor(model)[0].predict(read_image(picture), size=size)

@@ -12,7 +12,7 @@ from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED
 from dlka.types import Pair
 from dlka.ui import words
 from dlka.ui.examples import examples
-from dlka.ui.session import Look
+from dlka.ui.session import Look, place_label
 from dlka.ui.what_if import AS_LEARNED, Change, WhatIf
 
 COLUMNS = ["size", "area px", "object", "learned score", "changed score", "change", "has it", "all at zero"]
@@ -24,7 +24,7 @@ def title(change: Change, look: Look) -> str:
     """What is done to the model, for example "Shuffled offsets (seed 0) x 2 in P3 5x5"."""
     where = f" in {', '.join(change.stages)}" if 0 < len(change.stages) < len(look.stage_labels) else ""
     if change.kind == GATE_OFF:
-        blocks = dict.fromkeys(look.capture(label).stage.level for label in change.stages)
+        blocks = dict.fromkeys(place_label(label, look.capture(label)) for label in change.stages)
         return f"Gate off in {', '.join(blocks)}" if where else "Gate off"
     if change.strength == 0:
         return f"Offsets at zero, the rigid large kernel{where}"

@@ -1,14 +1,15 @@
 """The page's longer texts, in one place. A line here is a line of the source only; a paragraph is a paragraph."""
 
 TITLE = """# Where does a deformable kernel look?
-Drop a picture. YOLOv8 with Deformable Large Kernel Attention (D-LKA) and stock YOLOv8 look at it side by side:
+Drop a picture. YOLOv8 with Deformable Large Kernel Attention (D-LKA) and a YOLOv8 without look at it side by side:
 what each finds, where every deformable kernel really sampled, and what changes when deformation is turned
 down, off or up."""
 
 COMPARE = """**How to read this.** Both models see the same pixels. An object counts as found by both where boxes of
 the same class overlap by half (IoU 0.5 or more). Small, medium and large follow COCO: under 32², under 96², and
-above, in pixels of the original picture. A **control** is stock YOLOv8 trained exactly as the D-LKA models
-of the same data were: the fair comparison, which is chosen with the model."""
+above, in pixels of the original picture. A model brings a fair comparison along: its **rigid twin**, the same
+network trained the same way without offsets, where one ships; else its **control**, stock YOLOv8 trained exactly as
+the D-LKA models of the same data were."""
 
 PROBE = """**How to read this.** Move over the picture: every panel shows what the cell under the pointer reads in one
 deform stage, the regular grid as rings, the samples as dots joined to them. A dot's colour is its **tap weight**: the
@@ -19,8 +20,9 @@ cell, Enter holds, Escape lets go."""
 WHAT_IF = """**How to read this.** *Learned* is the D-LKA model as it was trained; *changed* is the same model, same
 weights, same picture, with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**:
 with offsets at zero a deformable convolution is the large kernel on its regular grid. (A rigid model that was trained
-as one would be another model; none is shipped.) **Mirrored** turns every offset round. **Shuffled** gives each cell
-the offsets of another cell of the same map: as much deformation, but not where it belongs. **Another picture's**
+as one is another model: `scenes-rigid` is one, beside `scenes`.) **Mirrored** turns every offset round. **Shuffled**
+gives each cell the offsets of another cell of the same map: as much deformation, but not where it belongs. **Another
+picture's**
 freezes the offsets that the model predicts elsewhere. **Gate off** takes the whole block away. &#9733; marks a
 learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its
 place then, under the least confidence, stands in *All objects*."""
@@ -30,6 +32,7 @@ choose an example for them."""
 
 FOUR_WAYS = """Each panel is compared with the one that it differs from in one thing. 2 has the same weights as 3, which
 learned together with their offsets: it shows the large kernel without them, not what a rigid model would have learned.
+Where 1 is a rigid twin, it is that model: it has the same large kernels, whose weights learned without any offsets.
 4 sees every slice at the input size of the whole picture, so that objects get more pixels; large ones may come in
 pieces."""
 
@@ -76,8 +79,9 @@ single one."""
 NUMBERS = """**How to read this.** Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*:
 share of offsets above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means
 the same deformation everywhere. *Outside*: samples beyond the map, which read zero, beside the share that the
-regular grid has there anyway. **Dead**: 95 % of offsets are under 0.05 cell. **Exploding**: samples run away from
-the map or from the kernel."""
+regular grid has there anyway. How long offsets are does not say whether they are used. The word above does, from AP on
+labelled pictures (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the
+offsets off and with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
 NO_STAGES = (
     "This model has no deform stages, so there are no offsets to show. Choose one with dense or separable offsets."
@@ -99,9 +103,10 @@ the size of the labelled box, false alarms by their own."""
 
 LABELS = """Labels come with the pictures, in the same drop or folder:
 
-- **YOLO**: `name.txt` for `name.jpg`, a row `class cx cy w h` an object, shares of width and height. Class numbers
-  are the model's own, unless `classes.txt` (a name a line) or a `data.yaml` with `names` comes along. An empty file
-  says that nothing is there; a picture without one is not judged.
+- **YOLO**: `name.txt` for `name.jpg`, a row `class cx cy w h` an object, shares of width and height, or polygons
+  (`class x1 y1 x2 y2 ...`), whose boxes are taken. Class numbers are the model's own, unless `classes.txt` (a name a
+  line) or a `data.yaml` with `names` comes along. An empty file says that nothing is there; a picture without one is
+  not judged.
 - **COCO**: one `.json` with images, categories and annotations; pictures are matched by `file_name`, boxes are in
   pixels of the upright picture. Objects with `iscrowd` or `ignore` are neither hit nor missed, and a box that lies in
   one by half is no false alarm.

@@ -19,7 +19,8 @@ from dlka.evidence.stored import load
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
-from dlka.jobs.dataset import DataRefused, read_val
+from dlka.jobs.dataset import read_val
+from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.val import average_precision, run_val
 from dlka.jobs.validation import LOOK, Validation
 from dlka.models.build import build_model
@@ -87,7 +88,7 @@ def test_as_learned_it_is_what_val_gives(run, toys, lively):
     assert run.found.all()
     areas = [
         box[2] * box[3] * math.prod(read_image(item.picture).shape[:2])
-        for item in read_val(toys)[1]
+        for item in read_val(toys).labelled
         for box in item.boxes
     ]
     np.testing.assert_allclose(run.object_side, np.sqrt(areas), rtol=1e-4)  # by picture, whatever the order of looks

@@ -11,9 +11,9 @@ from dlka.evidence import rerun as module
 from dlka.evidence.plan import STOCK, Experiment
 from dlka.evidence.rerun import Places, rerun
 from dlka.evidence.stored import load_all
-from dlka.jobs.dataset import DataRefused
 from dlka.models.catalog import find
 from dlka.models.weights import load_card
+from dlka.truth import TruthRefused
 
 PLAN = (
     Experiment(
@@ -46,8 +46,9 @@ def calls(monkeypatch):
         made.append(("fit", recipe))
         out.write_bytes(b"weights")
 
-    def measure(weights, data, run, interventions, device):
+    def measure(weights, data, run, size, interventions, device):
         assert weights.is_file()
+        assert size == 160 if "scratch" in run else size == 640
         made.append(("measure", run))
         if interventions:
             made.append(("causes", run))
@@ -66,6 +67,14 @@ def measured(calls):
 
 def trained(calls):
     return [(what.placement, what.epochs) for kind, what in calls if kind == "fit"]
+
+
+def test_from_scratch_nothing_is_trained_before_and_pictures_keep_their_size(places, calls):
+    settings = {"epochs": 3, "size": 160, "batch": 4}
+    plan = (Experiment("one", ("control", "residual"), (0,), settings, start="none", title="scratch"),)
+    assert rerun(places, plan, report=lambda _: None) == []
+    assert [what.start for kind, what in calls if kind == "fit"] == ["none", "none"]
+    assert measured(calls) == ["scratch/control-s0", "scratch/residual-s0"]
 
 
 def test_everything_is_made_once(places, calls):
@@ -170,7 +179,7 @@ def test_a_training_that_was_killed_is_resumed_unless_the_plan_has_changed(place
 
 def test_what_is_not_there_is_told_before_the_first_training(places, calls):
     (places.data / "two" / "data.yaml").unlink()
-    with pytest.raises(DataRefused, match=r"two.*expected"):
+    with pytest.raises(TruthRefused, match=r"two.*expected"):
         rerun(places, PLAN, report=lambda _: None)
     with pytest.raises(ValueError, match=r"--stock no.pt: there is no such file"):
         rerun(module.replace(places, stock="no.pt"), PLAN, "one/*", report=lambda _: None)
@@ -221,7 +230,7 @@ def test_from_pictures_to_the_report(places, tmp_path, monkeypatch, capsys):
         (["--rerun", "--data", "nowhere", "--only", "bccd/*"], "nowhere/bccd"),
         (
             ["--rerun", "--data", "nowhere", "--only", "zzz"],
-            "--only zzz: expected a pattern that fits some of hit-uav/",
+            "--only zzz: expected a pattern that fits some of scenes/",
         ),
     ],
 )

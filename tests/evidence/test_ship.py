@@ -16,7 +16,7 @@ from dlka.evidence.plan import PLAN, SHIPPED, steps
 from dlka.evidence.ship import metrics_of, ship
 from dlka.models.adopt import sha256
 from dlka.models.build import build_model
-from dlka.models.weights import Card, load_card, load_model, save_weights
+from dlka.models.weights import Card, load_card, load_model, save_weights, with_card
 from dlka.ui.model_words import measured
 
 WEIGHTS = {"hit-uav-residual": "hit-uav/residual-s0", "hit-uav-control": "hit-uav/control-s0"}
@@ -88,6 +88,22 @@ def test_the_card_has_what_was_measured_and_is_else_the_same(work, tmp_path):
     assert 0.003 < low < 0.01 < high < 0.017
     assert high - low < np.subtract(*metrics["AP_95"][::-1]) / 2, "the difference is paired"
     assert not any("minus" in key for key in load_card(control).metrics)
+
+
+def test_what_was_measured_of_offsets_stays_with_the_same_tensors(work, tmp_path):
+    (written, control), _ = shipped(work, tmp_path)
+    uses = {"verdict": "unused", "why": "AP changes by 0.", "data": "hit-uav val", "pictures": 40, "size": 640}
+    measured = replace(load_card(written), uses=uses)
+    with_card(written, written, measured)
+    shipped(work, tmp_path)
+    assert load_card(written) == measured
+    model, card = load_model(written)
+    state = model.state_dict()
+    state["model.0.conv.weight"][0] *= 2
+    save_weights(written, state, card)
+    shipped(work, tmp_path)
+    assert load_card(written) == replace(measured, uses=None)
+    assert load_card(control).uses is None
 
 
 def test_the_page_reads_these_cards(work, tmp_path, monkeypatch):

@@ -94,6 +94,14 @@ def test_pictures_and_report(run, bus):
     assert {"dlka", "torch", "ultralytics"} <= set(report["versions"])
 
 
+def test_a_drawn_scene_goes_in_as_large_as_it_is(tmp_path):
+    scene = Path(__file__).parents[2] / "assets" / "scene-3.png"
+    (outcome,) = run_batch([scene], "scenes", "scenes-rigid", tmp_path, device="cpu")
+    report = json.loads((outcome.folder / batch.REPORT).read_text())
+    assert report["settings"]["size"] == 320
+    assert [stage["cells"] for stage in report["stages"]] == [[32, 40], [32, 40]]
+
+
 def test_scales_are_shared_between_stages(run):
     folder, *_ = run
     told = json.loads((folder / "out/bus/comparison.json").read_text())["pictures"]
@@ -153,6 +161,18 @@ def test_models_of_different_classes(tmp_path):
     save_weights(tmp_path / "ants.safetensors", build_model("neck", "n", 1).state_dict(), card)
     with pytest.raises(BatchRefused, match="know different classes"):
         run_batch([ASSETS / "bus.jpg"], str(tmp_path / "ants.safetensors"), "control", tmp_path / "out", SMALL, "cpu")
+
+
+def test_a_fault_of_the_program_is_no_mistake_of_a_picture(tmp_path, bus, monkeypatch, caplog):
+    def gallery(*arguments):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(batch, "gallery", gallery)
+    (one,) = run_batch([save(tmp_path / "a.png", bus)], "neck", "control", tmp_path / "out", SMALL, "cpu")
+    assert one.problem.startswith("Something broke here, it was not your picture.")
+    (record,) = caplog.records
+    assert "broadcast" in str(record.exc_info[1])
+    assert record.getMessage().split()[-1] in one.problem
 
 
 def test_a_full_disk_stops_one_picture_only(tmp_path, bus, monkeypatch):

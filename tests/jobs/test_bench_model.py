@@ -248,8 +248,11 @@ def test_what_does_not_fit_is_said(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"models": ["side"]}, "models: expected some of control, neck, residual, head, neck-head, got 'side'"),
-        ({"offsets": ["sparse"]}, "offsets: expected some of dense, separable, none, got 'sparse'"),
+        (
+            {"models": ["side"]},
+            "models: expected some of control, neck, residual, head, neck-head, one-level, one-level-plain, got 'side'",
+        ),
+        ({"offsets": ["sparse"]}, "offsets: expected some of dense, separable, none, features, got 'sparse'"),
         ({"scales": ["n", "q"]}, "scales: expected some of n, s, m, l, x, got 'q'"),
         ({"sizes": [320, 100]}, "sizes: expected multiples of 32 from 32 to 4096, got 320, 100"),
         ({"sizes": []}, "sizes: expected .* got none"),
@@ -258,8 +261,8 @@ def test_what_does_not_fit_is_said(monkeypatch):
         ({"rounds": 0}, "batches, rounds and threads: expected at least 1"),
         ({"threads": 0}, "batches, rounds and threads: expected at least 1"),
         ({"device": "abacus"}, "device: expected cpu, cuda or mps, of which torch finds cpu.*; got 'abacus'"),
-        ({"backends": ["abacus"]}, "backend: expected one of .*, got 'abacus'"),
-        ({"backends": ["triton"]}, "backend 'triton' was asked for, but"),
+        ({"backends": ["abacus"]}, "backends: expected some of .*, got 'abacus'"),
+        ({"backends": ["triton"]}, "backends: triton cannot run here: it is away"),
     ],
     ids=str,
 )

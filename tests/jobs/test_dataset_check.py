@@ -9,7 +9,9 @@ from ultralytics.data.utils import img2label_paths
 
 from dlka.jobs.dataset import read_val
 from dlka.jobs.dataset_check import check_dataset
-from dlka.jobs.dataset_yaml import DataRefused, label_file, pictures_of, read_dataset
+from dlka.jobs.dataset_pictures import label_file, pictures_of
+from dlka.jobs.dataset_yaml import read_dataset
+from dlka.truth import TruthRefused
 
 
 @pytest.fixture
@@ -63,8 +65,8 @@ def test_paths_are_relative_to_the_yaml_wherever_one_stands(data, monkeypatch):
     (data.parent / "yamls").mkdir()
     file = write(data.parent / "yamls", "path: ../set\nnames: [dot, line]\ntrain: images/train\nval: images/val")
     assert names_of(pictures_of(read_dataset(file).train)) == TRAIN
-    assert [item.picture.name for item in read_val(file)[1]] == ["a.png", "b.png"]
-    assert read_val(file, limit=1)[1][0].boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
+    assert [item.picture.name for item in read_val(file).labelled] == ["a.png", "b.png"]
+    assert read_val(file, limit=1).labelled[0].boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
     assert read_dataset(data).title == "set", "data.yaml is everybody's name"
 
 
@@ -94,22 +96,22 @@ def test_no_validation_part_is_said(data):
     checked = check_dataset(read_dataset(data))
     assert checked.val is None
     assert "There is no validation part: nothing will be measured." in checked.lines()
-    with pytest.raises(DataRefused, match="expected a folder with pictures, got none"):
+    with pytest.raises(TruthRefused, match="expected a folder with pictures, got none"):
         read_val(data)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("train: images/train", r"data\.yaml: expected class names numbered from 0 under 'names'"),
+        ("train: images/train", r"data\.yaml: expected class names, a list or numbered from 0, under 'names'"),
         ("names: {1: a}", "expected class names numbered from 0"),
         ("names: [a, a]", "two classes are called 'a'"),
         ("names: ['']", "class names of 1 to 100 characters"),
         ("names: [a]\nnc: 2", "'nc' is 2, and there are 1 names"),
-        ("names: [a]\npath: nowhere", "'path' is .*nowhere, and there is no such folder"),
+        ("names: [a]\npath: nowhere", "'path' is 'nowhere', and there is no such folder; leave it out"),
         ("names: [a]\ntrain: nowhere", "nowhere: expected a folder with pictures, got none"),
         ("names: [a]\nval: nowhere", "nowhere: expected a folder with pictures, got none"),
-        ("names: [a]\ntrain: nowhere.txt", r"nowhere\.txt: there is no such list"),
+        ("names: [a]\ntrain: nowhere.txt", r"nowhere\.txt: expected a folder with pictures, got none"),
         ("names: [a]\ntrain: data.txt", r"data\.txt, line 2: expected a picture file, got 'gone\.png'"),
         ("names: [a]\ntrain: 3", "expected a path or a list of paths under 'train' and 'val', got 3"),
         ("names: [a", "is not valid yaml"),
@@ -117,7 +119,7 @@ def test_no_validation_part_is_said(data):
 )
 def test_yamls_that_do_not_fit(data, text, says):
     (data / "data.txt").write_text("images/train/a.png\ngone.png\n")
-    with pytest.raises(DataRefused, match=says):
+    with pytest.raises(TruthRefused, match=says):
         check_dataset(read_dataset(write(data, text)))
 
 
@@ -129,19 +131,26 @@ def test_yamls_that_do_not_fit(data, text, says):
         ("2 0.5 0.5 0.1 0.1", "a.txt, line 2: expected class cx cy w h, class under 2"),
         ("0 320 240 64 64", "a.txt, line 2: .*shares of the picture, 0 to 1"),
         ("0 0.5 0.5 0.1 -0.1", "a.txt, line 2: "),
-        ("caf\xe9 0.5", "a.txt: expected rows of class cx cy w h, got no text"),
+        ("caf\xe9 0.5", "a.txt is not UTF-8"),
     ],
 )
 def test_broken_rows(data, part, row, says):
     (data / f"labels/{part}/a.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\n" + row.encode("latin-1"))
-    with pytest.raises(DataRefused, match=says):
+    with pytest.raises(TruthRefused, match=says):
         check_dataset(read_dataset(data))
 
 
 def test_all_that_is_wrong_is_counted(data):
     for name in "ab":
         (data / f"labels/train/{name}.txt").write_text("x")
-    with pytest.raises(DataRefused, match=r"a\.txt, line 1: .*\(1 more of 2 pictures are wrong\.\)"):
+    with pytest.raises(TruthRefused, match=r"a\.txt, line 1: .*\(1 more of 2 pictures are wrong\.\)"):
+        check_dataset(read_dataset(data))
+
+
+def test_labels_of_boxes_without_area_alone_are_not_called_empty(data):
+    for name in "ab":
+        (data / f"labels/train/{name}.txt").write_text("0 0.5 0.5 0 0.2\n")
+    with pytest.raises(TruthRefused, match="train: all 2 labelled boxes are without a width or a height"):
         check_dataset(read_dataset(data))
 
 
@@ -149,21 +158,21 @@ def test_all_that_is_wrong_is_counted(data):
 def test_labels_that_are_not_there(data, part):
     for name in "ab":
         (data / f"labels/{part}/{name}.txt").write_text("\n")
-    with pytest.raises(DataRefused, match=f"{part}: all label files are empty"):
+    with pytest.raises(TruthRefused, match=f"{part}: all label files are empty"):
         check_dataset(read_dataset(data))
     for name in "ab":
         (data / f"labels/{part}/{name}.txt").rename(data / f"labels/{part}/{name}2.txt")
-    with pytest.raises(DataRefused, match=r"expected a\.txt for a\.png and so on, got no such file"):
+    with pytest.raises(TruthRefused, match=r"expected a\.txt for a\.png and so on, got no such file"):
         check_dataset(read_dataset(data))
     (data / f"labels/{part}").rename(data / "labels/elsewhere")
-    with pytest.raises(DataRefused, match=f"labels/{part}: expected a folder with the labels of .*images/{part}"):
+    with pytest.raises(TruthRefused, match=f"labels/{part}: expected a folder with the labels of .*images/{part}"):
         check_dataset(read_dataset(data))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF1234WEBP"])
 def test_files_that_are_no_pictures(data, content):
     (data / "images/train/b.png").write_bytes(content)
-    with pytest.raises(DataRefused, match=r"b\.png: expected a JPEG, PNG, WebP or BMP picture, got something else"):
+    with pytest.raises(TruthRefused, match=r"b\.png: expected a JPEG, PNG, WebP or BMP picture, got something else"):
         check_dataset(read_dataset(data))
 
 
@@ -178,11 +187,11 @@ def test_pictures_too_small_to_train_on_or_too_large_to_measure(data, monkeypatc
     from dlka.jobs import dataset_check
 
     cv2.imwrite(str(data / "images/train/b.png"), np.zeros((9, 100, 3), np.uint8))
-    with pytest.raises(DataRefused, match="expected sides of at least 10 pixels, got 100x9"):
+    with pytest.raises(TruthRefused, match="expected sides of at least 10 pixels, got 100x9"):
         check_dataset(read_dataset(data))
     cv2.imwrite(str(data / "images/train/b.png"), np.zeros((60, 100, 3), np.uint8))
     monkeypatch.setattr(dataset_check, "MAX_PIXELS", 5500)
     check_dataset(read_dataset(data))
     cv2.imwrite(str(data / "images/val/b.png"), np.zeros((60, 100, 3), np.uint8))
-    with pytest.raises(DataRefused, match="expected a validation picture of at most"):
+    with pytest.raises(TruthRefused, match="expected a validation picture of at most"):
         check_dataset(read_dataset(data))

@@ -13,7 +13,7 @@ import torch
 from ultralytics.cfg import DEFAULT_CFG_DICT
 
 from dlka.inference.predictor import Predictor
-from dlka.jobs.dataset import DataRefused
+from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.pseudo_labels import pseudo_label
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.jobs.recipe_loss import RecipeLoss
@@ -125,6 +125,17 @@ def test_a_teacher_is_learned_from_and_crops_of_mosaics_in_bfloat16(squares, tea
     assert all(t.isfinite().all() for t in load_model(tmp_path / "o.safetensors")[0].state_dict().values())
 
 
+def test_from_scratch_everything_learns_and_is_measured_at_its_own_size(squares, tmp_path):
+    recipe = Recipe("residual", str(squares), start="none", epochs=1, size=64, batch=4, seed=3)
+    run = tmp_path / "run"
+    model, card = load_model(train(recipe, tmp_path / "out.safetensors", run, "cpu"))
+    first, (stock, _) = "model.0.conv.weight", read_start("control")
+    assert not torch.allclose(model.state_dict()[first], stock[first], atol=0.1)
+    assert not (run / "ledger.txt").exists()
+    assert json.loads((run / "report.json").read_text())["settings"]["size"] == card.metrics["size"] == 64
+    assert json.loads(card.recipe)["start"] == "none"
+
+
 def test_frozen_layers_stay_as_they_were(trained):
     path, _ = trained
     state, _ = read_start("control")
@@ -138,7 +149,11 @@ def test_frozen_layers_stay_as_they_were(trained):
     ("change", "error", "says"),
     [
         ({"placement": "tail"}, TrainingRefused, "placement: expected one of control, neck"),
-        ({"offsets": "sparse"}, TrainingRefused, "offsets: expected one of dense, separable, none, got 'sparse'"),
+        (
+            {"offsets": "sparse"},
+            TrainingRefused,
+            "offsets: expected one of dense, separable, none, features, got 'sparse'",
+        ),
         ({"scale": "xs"}, TrainingRefused, "scale: expected one of n, s, m, l, x, got 'xs'"),
         ({"data": "nowhere"}, DataRefused, "expected a data set folder with data.yaml"),
         ({"start": "nowhere.safetensors"}, ValueError, "there is no such file"),
@@ -152,6 +167,7 @@ def test_frozen_layers_stay_as_they_were(trained):
         ({"size": 100}, TrainingRefused, "size: expected a multiple of 32 from 32 to 4096, got 100"),
         ({"crop": 448}, TrainingRefused, "crop: expected at most the size, 416, got 448"),
         ({"epochs": 0}, TrainingRefused, "epochs: expected 1 or more, got 0"),
+        ({"start": "none", "teacher": "control"}, TrainingRefused, "a model from scratch has no teacher"),
         ({"lr": float("nan")}, TrainingRefused, "lr: expected 0 or more, got nan"),
         ({"mosaic": 2.0}, TrainingRefused, "mosaic: expected 0 to 1, got 2.0"),
         ({"offset_warmup": 3.0}, TrainingRefused, "offset_warmup: expected 0 to 2, got 3.0"),

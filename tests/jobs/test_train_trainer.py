@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ultralytics.data.augment import RandomPerspective
 from ultralytics.utils.dist import generate_ddp_file
 
-from dlka.jobs.dataset_yaml import pictures_of
+from dlka.jobs.dataset_pictures import pictures_of
 from dlka.jobs.recipe import Recipe, warmed_up
 from dlka.jobs.recipe_optimizer import OFFSETS, build_optimizer
 from dlka.jobs.recipe_trainer import RecipeTrainer

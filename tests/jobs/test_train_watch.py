@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 
+from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import Predictor
-from dlka.jobs.dataset_yaml import pictures_of
+from dlka.jobs.dataset_pictures import pictures_of
 from dlka.jobs.recipe import Recipe
 from dlka.jobs.train import fit
-from dlka.jobs.train_offsets import OffsetWatch, told, warnings
+from dlka.jobs.train_offsets import OffsetWatch, health_of, told, warnings
 from dlka.models.build import build_model
 from dlka.models.weights import load_model
 from dlka.offset_nets import OffsetConv2d
-from dlka.stage_stats import all_stage_stats
+from dlka.stage_stats import all_stage_stats, stage_stats
+from dlka.types import Capture, Stage
 
 
 def rows(file):
@@ -96,6 +99,17 @@ def test_what_is_seen_is_what_a_predictor_sees(watch):
         assert row["mean"] == pytest.approx(sum(one.mean for one in same) / 4, rel=1e-3)
         assert row["maximum"] == pytest.approx(max(one.maximum for one in same), rel=1e-3)
     assert watch.rows(build_model("control").eval()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "health"), [((0, 0), "dead"), ((0.3, -0.4), "healthy"), ((9, 0), "exploding"), ((0, 1.2), "exploding")]
+)
+def test_health_by_lengths(value, health):
+    """A 3x3 kernel: 9 cells lead off the map, a mean of 1.2 beyond half the kernel."""
+    stage = Stage("b.conv0", "b", "P3", 8, (3, 3), (1, 1), (1, 1), 4)
+    offset = np.zeros((18, 16, 8), np.float32)
+    offset[0::2], offset[1::2] = value
+    assert health_of(stage, stage_stats(Capture(stage, offset), Letterbox.fit((64, 32), 128))) == health
 
 
 @pytest.mark.parametrize(("bias", "health"), [(0.0, "dead"), (0.5, "healthy"), (40.0, "exploding")])

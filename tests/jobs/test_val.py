@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,14 +12,16 @@ import yaml
 from labelled import data_set, found_by
 from ultralytics.utils import ASSETS
 
+from dlka.cli import main
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
-from dlka.jobs.dataset import DataRefused, read_labels, read_val
+from dlka.jobs.dataset import read_labels, read_val
 from dlka.jobs.val import OffsetTotals, average_precision, run_val
-from dlka.jobs.validation import coco_rows
+from dlka.jobs.validation import Validation, coco_rows
 from dlka.models.catalog import find
 from dlka.models.weights import WeightsRefused
+from dlka.truth import TruthRefused
 from dlka.types import Capture, Stage
 
 SIZE = 320
@@ -132,13 +135,39 @@ def test_limit_and_offsets(own_findings):
 
 def test_refusals(tmp_path, own_findings):
     blank = np.zeros((40, 40, 3), np.uint8)
-    strange = data_set(tmp_path / "strange", ["person", "unicorn"], {"a": (blank, [])})
-    with pytest.raises(DataRefused, match="control does not know the class 'unicorn'"):
+    strange = data_set(tmp_path / "strange", ["dragon", "unicorn"], {"a": (blank, [])})
+    with pytest.raises(TruthRefused, match="for control: its classes are dragon, unicorn; the models know person"):
         run_val("control", strange, SIZE)
     with pytest.raises(WeightsRefused, match="got 'nothing'"):
         run_val("nothing", own_findings, SIZE)
     with pytest.raises(ValueError, match="size: expected a multiple of 32"):
         run_val("control", own_findings, 33)
+
+
+def test_classes_that_the_model_does_not_know_are_left_out_and_told(own_findings, tmp_path, capsys):
+    """A dragon, and a class that nobody labelled, change no figure; names are matched as on the page."""
+    folder = tmp_path / "d"
+    shutil.copytree(own_findings, folder)
+    names = list(yaml.safe_load((folder / "data.yaml").read_text())["names"].values())
+    more = [*(name.upper() for name in names), "dragon", "unicorn"]
+    (folder / "data.yaml").write_text(yaml.safe_dump({"names": more}))
+    for file in (folder / "labels/val").iterdir():
+        file.write_text(f"{file.read_text()}\n{len(names)} 0.5 0.5 0.2 0.2\n")
+    result = run_val("control", folder, SIZE, device="cpu")
+    assert result["metrics"] == run_val("control", own_findings, SIZE, device="cpu")["metrics"]
+    assert result["left_out"] == [
+        "Labelled objects of classes that the models do not know are left out: dragon (2), unicorn (0)."
+    ]
+    assert main(["val", "--model", "control", "--data", str(folder), "--size", str(SIZE)]) == 0
+    assert result["left_out"][0] in capsys.readouterr().err
+
+
+def test_two_names_of_the_data_may_be_one_class_of_the_model(tmp_path):
+    blank = np.zeros((40, 40, 3), np.uint8)
+    rows = ["0 0.5 0.5 0.1 0.2", "1 0.5 0.5 0.3 0.2"]
+    folder = data_set(tmp_path / "d", ["traffic light", "Traffic_Light"], {"a": (blank, rows)})
+    part = Validation.of(load_predictor("control", "cpu")[0], "control", folder, 64)
+    assert [row["category_id"] for row in part.truth(0, part.look(0))] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -149,22 +178,21 @@ def test_refusals(tmp_path, own_findings):
         ("2 0.5 0.5 0.1 0.2", False),
         ("-1 0.5 0.5 0.1 0.2", False),
         ("0.5 0.5 0.5 0.1 0.2", False),
-        ("0 0.5 0.5 0 0.2", False),
         ("0 0.5 0.5 nan 0.2", False),
         ("0 0.5 0.5 0.1", False),
-        ("0 0.5 0.5 0.1 0.2 0.3 0.4", False),
+        ("0 0.5 0.5 0.1 0.2 0.3", False),
         ("person 0.5 0.5 0.1 0.2", False),
     ],
 )
 def test_label_rows(tmp_path, line, ok):
     (tmp_path / "a.txt").write_text(f"\n{line}\n")
     if ok:
-        item = read_labels(tmp_path / "a.png", tmp_path, 2)
+        item = read_labels(tmp_path / "a.png", 2)
         assert item.boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
         assert item.classes.dtype == np.int64
     else:
-        with pytest.raises(DataRefused, match=r"a\.txt, line 2: expected class cx cy w h, class under 2, got"):
-            read_labels(tmp_path / "a.png", tmp_path, 2)
+        with pytest.raises(TruthRefused, match=r"a\.txt, line 2: expected class cx cy w h, class under 2"):
+            read_labels(tmp_path / "a.png", 2)
 
 
 def test_the_folder(tmp_path):
@@ -173,27 +201,28 @@ def test_the_folder(tmp_path):
     folder = data_set(tmp_path / "d", {0: "a", 1: "b"}, {"y": (blank, [row, row]), "x": (blank, [])})
     (folder / "labels/val/x.txt").unlink()
     (folder / "images/val/notes.txt").write_text("not a picture")
-    names, items = read_val(folder)
+    part = read_val(folder)
+    names, items = part.names, part.labelled
     assert names == {0: "a", 1: "b"}
     assert [i.picture.name for i in items] == ["x.png", "y.png"]
     assert [len(i.classes) for i in items] == [0, 1]  # a row that stands twice counts once
-    assert len(read_val(folder, limit=1)[1]) == 1
+    assert len(read_val(folder, limit=1).labelled) == 1
 
 
 @pytest.mark.parametrize(
-    "content", ["names: [a", "names: 3", "names: {1: a}", "names: {}", "[]", "nc: 3", "names: {a: b}"]
+    "content", ["names: [a", "names: 3", "names: {1: a}", "names: {}", "[]", "nc: 0", "names: {a: b}"]
 )
 def test_class_names_are_checked(tmp_path, content):
     (tmp_path / "data.yaml").write_text(content)
-    with pytest.raises(DataRefused, match=r"data\.yaml"):
+    with pytest.raises(TruthRefused, match=r"data\.yaml"):
         read_val(tmp_path)
 
 
 def test_no_folder_and_no_pictures(tmp_path):
-    with pytest.raises(DataRefused, match=r"expected a data set folder with data\.yaml"):
+    with pytest.raises(TruthRefused, match=r"expected a data set folder with data\.yaml"):
         read_val(tmp_path / "none")
     (tmp_path / "data.yaml").write_text("names: [a]")
-    with pytest.raises(DataRefused, match="expected a folder with pictures, got none"):
+    with pytest.raises(TruthRefused, match="expected a folder with pictures, got none"):
         read_val(tmp_path)
 
 

@@ -48,6 +48,9 @@ def known(tmp_path_factory):
         ("neck", "n", "separable"),
         ("neck", "n", "none"),
         ("head", "s", "dense"),
+        ("one-level", "n", "separable"),
+        ("one-level", "n", "features"),
+        ("one-level-plain", "n", "dense"),
     ],
 )
 def test_every_placement_is_recognised(tmp_path, placement, scale, offsets):

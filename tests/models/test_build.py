@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from dlka.models.build import (
     read_config,
 )
 from dlka.models.cost import parameters
+from dlka.models.module_names import ATTENTION
 from dlka.models.yaml_file import ModelYamlError, load_model_yaml, read_text
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
@@ -34,13 +36,18 @@ ONE, TWO = HERE / "article_one.yaml", HERE / "article_two.yaml"
 STOCK_PARAMETERS = dict(zip(SCALES, (3_157_200, 11_166_560, 25_902_640, 43_691_520, 68_229_648)))  # as published
 P3_P4_P5 = {"n": (64, 128, 256), "s": (128, 256, 512), "m": (192, 384, 576), "l": (256, 512, 512), "x": (320, 640, 640)}
 REPEATS = {"n": 1, "s": 1, "m": 2, "l": 3, "x": 3}  # of 3, after the depth gain
-PINNED = {  # scale n: as OFFSETS
-    "control": (3_157_200, 3_157_200, 3_157_200),
-    "neck": (4_401_068, 3_095_148, 3_044_976),
-    "residual": (6_161_484, 3_549_644, 3_449_744),
-    "head": (4_686_204, 3_287_004, 3_233_280),
-    "neck-head": (5_930_072, 3_224_952, 3_121_056),
+PINNED = {  # scale n: as OFFSETS, of which features has what separable has
+    "control": (3_157_200, 3_157_200, 3_157_200, 3_157_200),
+    "neck": (4_401_068, 3_095_148, 3_044_976, 3_095_148),
+    "residual": (6_161_484, 3_549_644, 3_449_744, 3_549_644),
+    "head": (4_686_204, 3_287_004, 3_233_280, 3_287_004),
+    "neck-head": (5_930_072, 3_224_952, 3_121_056, 3_224_952),
 }
+ONE_LEVEL = 48_880  # scale n without a block
+BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
+PINNED["one-level-plain"] = (ONE_LEVEL,) * 4
+STRIDES = {placement: [8] if "one-level" in placement else [8, 16, 32] for placement in PLACEMENTS}
+PLACED = [p for p in PLACEMENTS if p not in ("control", "one-level-plain")]  # with D-LKA
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +59,20 @@ def block_parameters(c: int, offsets: str) -> int:
     """Parameters of a D-LKA block, counted by hand: three 1x1 convolutions, two depthwise weights, two offset nets."""
     rigid = 3 * (c * c + c) + 25 * c + 49 * c
     nets = {"dense": 50 * (25 * c) + 98 * (49 * c), "separable": (25 + 50) * c + (49 + 98) * c}  # without biases
+    nets["features"] = nets["separable"]
     return rigid + (nets[offsets] + 50 + 98 if offsets in nets else 0)
+
+
+PINNED["one-level"] = tuple(ONE_LEVEL + BLOCKS * block_parameters(64, offsets) for offsets in OFFSETS)
 
 
 def expected_parameters(placement: str, scale: str, offsets: str) -> int:
     channels = P3_P4_P5[scale]
+    if "one-level" in placement:
+        stock = tasks.DetectionModel(f"yolov8{scale}.yaml", verbose=False)
+        c = channels[0]  # in the head, two 1x1 convolutions a branch, the first with a batch norm, and its 16 constants
+        count = sum(map(parameters, stock.model[:4])) + sum(c * c + 2 * c + c * n + n for n in (64, 80)) + 16
+        return count + (BLOCKS * block_parameters(channels[0], offsets) if placement == "one-level" else 0)
     count = STOCK_PARAMETERS[scale]
     if placement == "residual":
         count += sum(block_parameters(c, offsets) for c in channels)
@@ -107,8 +123,8 @@ def edited(tmp_path: Path, source: Path, *changes: tuple[str, str], name: str = 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_every_placement_builds_at_every_scale(placement, scale):
     model = build_model(placement, scale)
-    assert model.stride.tolist() == [8, 16, 32]
-    assert model.model[-1].stride.tolist() == [8, 16, 32]
+    assert model.stride.tolist() == STRIDES[placement]
+    assert model.model[-1].stride.tolist() == STRIDES[placement]
     assert parameters(model) == expected_parameters(placement, scale, "dense")
 
 
@@ -128,7 +144,7 @@ def test_rectangular_pictures_and_other_class_counts(placement, offsets):
     model = shaken(build_model(placement, "n", 3, offsets))
     with torch.no_grad():
         out = model(torch.rand(2, 3, 64, 96))[0]
-    assert list(out.shape) == [2, 4 + 3, 8 * 12 + 4 * 6 + 2 * 3]
+    assert list(out.shape) == [2, 4 + 3, sum((64 // s) * (96 // s) for s in STRIDES[placement])]
     assert out.isfinite().all()
 
 
@@ -141,7 +157,11 @@ def test_a_picture_that_is_no_number_does_not_crash(placement):
 
 
 def test_where_the_blocks_sit():
-    neck, residual, head, both = (build_model(p).model for p in ("neck", "residual", "head", "neck-head"))
+    neck, residual, head, both, one = (
+        build_model(p).model for p in ("neck", "residual", "head", "neck-head", "one-level")
+    )
+    assert [type(m).__name__ for m in one] == ["Conv", "Conv", "C2f", "Conv", "DeformableLKAAttention", "Detect1x1"]
+    assert {m.kernel_size for m in one[-1].modules() if isinstance(m, nn.Conv2d)} == {(1, 1)}
     for layers in (neck, both):
         assert [i for i, m in enumerate(layers) if isinstance(m, C2f_DLKA)] == [15, 18, 21]
         assert all(isinstance(b, BottleneckDLKA) and not b.add for i in (15, 18, 21) for b in layers[i].m)
@@ -157,7 +177,7 @@ def test_where_the_blocks_sit():
 
 
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
-@pytest.mark.parametrize("placement", [p for p in PLACEMENTS if p != "control"])
+@pytest.mark.parametrize("placement", PLACED)
 def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, offsets):
     torch.manual_seed(0)
     model, twin = shaken(build_model(placement, offsets=offsets)), build_model(placement, offsets="none").eval()
@@ -173,15 +193,24 @@ def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, off
     torch.testing.assert_close(scores(model, x), scores(twin, x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("placement", [p for p in PLACEMENTS if p != "control"])
+@pytest.mark.parametrize("placement", PLACED)
 def test_separable_is_the_yamls_word_for_every_block(placement):
     nets = [m.offset_net for m in build_model(placement, offsets="separable").modules() if isinstance(m, DeformConv)]
-    assert len(nets) == (12 if placement == "neck-head" else 6)
+    assert len(nets) == {"neck-head": 12, "one-level": 2 * BLOCKS}.get(placement, 6)
     assert all(type(net) is SeparableOffsetNet for net in nets)
     torch.manual_seed(0)
     model = shaken(build_model(placement, offsets="separable"))
     assert model.yaml["offsets"] == "separable"
     assert scores(model, torch.rand(1, 3, 64, 64)).std() > 0.1
+
+
+@pytest.mark.parametrize("placement", PLACED)
+def test_the_twin_of_the_same_cost_takes_the_weights_of_a_separable_model(placement):
+    model, twin = shaken(build_model(placement, offsets="separable")), build_model(placement, offsets="features").eval()
+    assert not any(isinstance(m, DeformConv) for m in twin.modules())
+    twin.load_state_dict(model.state_dict(), strict=True)
+    x = torch.rand(2, 3, 64, 64)
+    assert (scores(model, x) - scores(twin, x)).abs().max() > 1e-3
 
 
 def test_control_is_ultralytics_own_model():
@@ -255,7 +284,7 @@ class TestUltralyticsIsLeftAlone:
         assert isinstance(stock.model[15], C2f)
 
     def test_the_order_of_building_does_not_matter(self):
-        names = ["head", "control", "neck", "residual", "neck-head"]
+        names = ["head", "control", "neck", "residual", "neck-head", "one-level"]
 
         def shapes(order: list[str]) -> dict[str, dict]:
             built = {}
@@ -302,12 +331,13 @@ class TestTheArticlesYamls:
         right = edited(tmp_path, TWO, (row, row.replace("[]", "[64]")))
         assert DLKAModel(right, verbose=False).model[16].proj_1.in_channels == 64
 
-    @pytest.mark.parametrize("args", ["[256]", "[63]", "[64, 64]", "[[64]]", "[x]"])
+    @pytest.mark.parametrize("args", ["[256]", "[63]", "[64, 64]", "[[64]]"])
     def test_attention_rows_with_other_channels_are_refused(self, tmp_path, args):
         row = "deformable_LKA_Attention, []]  # 16"
         wrong = edited(tmp_path, TWO, (row, row.replace("[]", args)))
         with pytest.raises(
-            ModelYamlError, match=r"^row 16: deformable_LKA_Attention takes .*64 channels.*write \[\]\.$"
+            ModelYamlError,
+            match=rf"^row 16: deformable_LKA_Attention {re.escape(args)} gets 64 channels at this scale; ",
         ):
             DLKAModel(wrong, verbose=False)
 
@@ -326,8 +356,8 @@ def test_a_block_with_another_expansion_has_those_hidden_channels(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"offsets": "factorised"}, "^offsets: expected one of dense, separable, none, got 'factorised'"),
-        ({"end2end": True}, "^end2end: DetectDLKA has no one-to-one branches"),
+        ({"offsets": "factorised"}, "^offsets: expected one of dense, separable, none, features, got 'factorised'"),
+        ({"end2end": True}, "^row 22: DetectDLKA has no branches for end2end; remove that line or use Detect; "),
         ({"scale": "q"}, "^scale 'q' is not one of this yaml's scales"),
     ],
 )
@@ -338,7 +368,7 @@ def test_settings_that_would_be_ignored_are_refused(change, says):
 
 def test_an_unknown_module_is_refused_in_one_sentence(tmp_path):
     path = edited(tmp_path, TWO, ("C2f, [512]", "C2f_DLAK, [512]"))
-    with pytest.raises(ModelYamlError, match=r"^row 12: C2f_DLAK \[512\] names a module that is not registered; "):
+    with pytest.raises(ModelYamlError, match=r"^row 12: C2f_DLAK \[512\]: C2f_DLAK is not registered: "):
         DLKAModel(path, verbose=False)
 
 
@@ -354,6 +384,8 @@ def test_names_of_the_projects_yamls(tmp_path, monkeypatch):
     assert placement_of("yolov8-dlka-neck.yaml") == "neck"
     assert placement_of("yolov8x-dlka-neck-head.yaml") == "neck-head"
     assert placement_of("yolov8m.yaml") == "control"
+    assert placement_of("yolov8n-dlka-one-level.yaml") == "one-level"
+    assert placement_of("yolov8n-one-level.yaml") == "one-level-plain"
     assert placement_of("yolov8q-dlka-neck.yaml") is placement_of("yolo11n.yaml") is placement_of("neck") is None
     assert read_config("yolov8s-dlka-head.yaml") == model_config("head", "s")
     edited(tmp_path, TWO, ("nc: 80", "nc: 5"), name="yolov8s-dlka-head.yaml")

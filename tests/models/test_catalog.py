@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.weights import Card, load_card, save_weights
+from dlka.models.weights import Card, WeightsRefused, load_card, save_weights
 
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
 THERMAL = dict(enumerate(("person", "car", "bicycle", "other vehicle")))
@@ -58,11 +60,16 @@ def test_the_control_has_the_same_classes_and_the_same_beginning(folder):
     (folder / "residual-control.safetensors").unlink()
 
 
-def test_a_file_that_is_no_weights_is_left_out_and_a_new_one_is_seen(folder):
+def test_a_file_that_is_no_weights_is_left_out_and_a_new_one_is_seen(folder, caplog):
     file = folder / "broken.safetensors"
     file.write_bytes(b"no weights")
     assert "broken" in catalog.available()
-    assert "broken" not in catalog.cards()
+    for _ in range(2):  # told once, however often the page asks
+        assert "broken" not in catalog.cards()
+        assert list(catalog.left_out()) == ["broken"]
+    assert caplog.text.count("left out of the models: broken.safetensors is not a whole safetensors file") == 1
+    with pytest.raises(WeightsRefused, match=r"got 'brokn'; broken\.safetensors is not a whole safetensors file"):
+        catalog.find("brokn")
     put(folder, "broken", "control", {0: "phoenix"})
     os.utime(file, ns=(1, 1))
     assert catalog.cards()["broken"].names == {0: "phoenix"}
@@ -70,3 +77,49 @@ def test_a_file_that_is_no_weights_is_left_out_and_a_new_one_is_seen(folder):
     assert catalog.cards()["broken"].names == {0: "griffin"}
     file.unlink()
     assert "broken" not in catalog.cards()
+
+
+def foreign(path):
+    save_file({"w": torch.zeros(2)}, path)
+
+
+def huge_header(path):
+    path.write_bytes((1 << 62).to_bytes(8, "little") + b"{}")
+
+
+def deep_header(path):
+    text = b'{"__metadata__":' + b"[" * 100_000
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (foreign, "got one without its card"),
+        (lambda path: path.write_bytes(b""), "not a whole safetensors file"),
+        (huge_header, "not a whole safetensors file"),
+        (deep_header, "not a whole safetensors file"),
+        (lambda path: path.mkdir(), "odd.safetensors is no file."),
+        (os.mkfifo, "odd.safetensors is no file."),
+        (lambda path: path.symlink_to("nowhere"), "odd.safetensors: there is no such file."),
+        (lambda path: path.symlink_to("odd.safetensors"), "odd.safetensors: there is no such file."),
+    ],
+    ids=["foreign", "empty", "huge header", "deep header", "folder", "pipe", "link to nowhere", "link to itself"],
+)
+def test_other_files_are_left_out_with_a_reason(tmp_path, monkeypatch, make, why):
+    monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
+    make(tmp_path / "odd.safetensors")
+    (tmp_path / ".hidden.safetensors").write_bytes(b"a download that was not finished")
+    assert list(catalog.left_out()) == ["odd"]
+    assert why in catalog.left_out()["odd"]
+    assert catalog.cards() == {}
+
+
+def test_a_folder_without_models(tmp_path, monkeypatch):
+    for folder in (tmp_path, tmp_path / "none"):
+        monkeypatch.setattr(catalog, "WEIGHTS", folder)
+        assert catalog.cards() == catalog.left_out() == {}
+        with pytest.raises(WeightsRefused) as caught:
+            catalog.find("head")
+        expected = f"model: expected a model in {folder}, which holds none of this kind, or the path of a"
+        assert str(caught.value) == f"{expected} .safetensors file, got 'head'."

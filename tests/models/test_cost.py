@@ -7,8 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlka.layers import DeformConv
-from dlka.models.build import OFFSETS, PLACEMENTS, build_model
+from dlka.models.build import OFFSETS, PLACEMENTS, build_model, model_config
 from dlka.models.cost import PARTS, multiply_adds, parameters
+from dlka.models.module_names import ATTENTION
 
 CELLS = (80 * 80, 40 * 40, 20 * 20)  # of P3, P4, P5 at 640
 SEPARABLE = {"neck": 79_564_800, "residual": 159_129_600, "head": 149_184_000, "neck-head": 228_748_800}
@@ -23,11 +24,26 @@ PINNED = {  # scale n at 640: backbone, neck, head, offset convolutions, deforma
     ("neck-head", "dense"): (1_577_779_200, 865_075_200, 1_972_454_400, 6_235_980_800, 381_248_000),
     ("neck-head", "none"): (1_577_779_200, 891_596_800, 2_022_182_400, 0, 0),
 }
-for _offsets in ("separable", "none"):
-    PINNED["control", _offsets] = PINNED["control", "dense"]
-for _placement in ("neck", "residual", "head", "neck-head"):
+BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
+_P3 = 80 * 80 * 64 * BLOCKS  # channels and cells of the blocks of one-level
+_PLAIN = (463_667_200, 0, 111_820_800)
+PINNED["one-level-plain", "dense"] = (*_PLAIN, 0, 0)
+PINNED["one-level", "dense"] = (
+    _PLAIN[0],
+    3 * 64 * _P3,
+    _PLAIN[2],
+    (50 * 25 + 98 * 49) * _P3,
+    5 * (25 + 49) * _P3,
+)
+PINNED["one-level", "none"] = (_PLAIN[0], (3 * 64 + 25 + 49) * _P3, _PLAIN[2], 0, 0)
+SEPARABLE["one-level"] = 3 * (25 + 49) * _P3
+for _placement in ("control", "one-level-plain"):
+    for _offsets in OFFSETS[1:]:
+        PINNED[_placement, _offsets] = PINNED[_placement, "dense"]
+for _placement, _net in SEPARABLE.items():
     *_stock, _, _step = PINNED[_placement, "dense"]
-    PINNED[_placement, "separable"] = (*_stock, SEPARABLE[_placement], _step)
+    PINNED[_placement, "separable"] = (*_stock, _net, _step)
+    PINNED[_placement, "features"] = (*PINNED[_placement, "none"][:3], _net, 0)  # the net, and a rigid convolution
 
 
 @pytest.mark.parametrize("offsets", OFFSETS)
@@ -45,7 +61,7 @@ def test_stock_yolov8n_has_the_published_cost():
     assert 8.7 <= 2 * multiply_adds(model)["total"] / 1e9 <= 8.9
 
 
-@pytest.mark.parametrize("placement", ["control", "neck-head", "residual"])
+@pytest.mark.parametrize("placement", ["control", "neck-head", "residual", "one-level"])
 @pytest.mark.parametrize("offsets", OFFSETS)
 @pytest.mark.parametrize("size", [(96, 96), (96, 192)])  # maps that fall into phases of a dilation without padding
 def test_convolutions_are_those_that_torch_counts(placement, offsets, size):

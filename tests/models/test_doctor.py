@@ -55,7 +55,12 @@ def test_the_first_listing_is_refused_with_exactly_its_six_wrong_rows():
 def test_the_second_listing_is_right_and_its_repeats_are_noted():
     report = diagnose(load_model_yaml(TWO))
     assert report.ok
-    assert [note.split(":")[0] for note in report.notes] == ["row 16", "row 20", "row 24"]
+    assert [note.split(":")[0] for note in report.notes] == [
+        "row 16",
+        "row 20",
+        "row 24",
+        "the file's name says no scale, as yolov8s.yaml does; n, the first, is taken",
+    ]
     assert diagnose(load_model_yaml(TWO), "l").notes == ()
     assert mend(read_text(TWO)) == read_text(TWO)
 
@@ -73,7 +78,7 @@ def test_a_key_that_nobody_would_read_is_told(key):
 
 def test_an_unknown_word_for_offsets_is_told_and_not_mended():
     text = read_text(TWO) + "\noffsets: seperable\n"
-    sentence = "offsets: expected one of dense, separable, none, got 'seperable'"
+    sentence = "offsets: expected one of dense, separable, none, features, got 'seperable'"
     assert found(text) == {None: (sentence, None)}
     with pytest.raises(ModelYamlError, match=f"^{sentence}, and no mended row can be offered"):
         mend(text)
@@ -125,7 +130,13 @@ def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
     right = deepcopy(rows)
     for index in lost:
         rows[index][3] = rows[index][3][:1]
-    assert {p.row: p.mended for p in diagnose(model).problems} == {index: right[index] for index in lost}
+    report = diagnose(model)
+    if report.ok:  # the maps fit all the same, only the strides of the head are not the usual ones
+        noted = [note for note in report.notes if "has kernel 1 and stride 1; with stride 2" in note]
+        assert [int(note.split(":")[0].removeprefix("row ")) for note in noted] == sorted(lost)
+        assert lost <= {1, 3}
+    else:
+        assert {p.row: p.mended for p in report.problems} == {index: right[index] for index in lost}
 
 
 @pytest.mark.parametrize(
@@ -138,11 +149,7 @@ def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
         ([("[[-1, 9], 1, Concat", "[[-1, 99], 1, Concat")], 22, "does not come before", [[-1, 9], 1, "Concat", [1]]),
         ([("[-1, 1, SPPF", "[9, 1, SPPF")], 9, "does not come before", None),
         ([("[-1, 1, SPPF", "[[-1, 6], 1, SPPF")], 9, "reads one row", None),
-        ([("[[16, 20, 24]", "[[16, 20, 20]")], 25, "strides [8, 16, 16]", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("[[16, 20, 24]", "[[24, 20, 16]")], 25, "strides [32, 16, 8]", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("[[16, 20, 24]", "[[15, 20, 23]")], 25, "passes by", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("[[16, 20, 24]", "[[16, 20, 31]")], 25, "does not come before", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("[[16, 20, 24]", "[[16, 24]")], 25, "expected [8, 16, 32]", [[16, 20, 24], 1, "Detect", ["nc"]]),
+        ([("[[16, 20, 24]", "[[16, 20, 31]")], 25, "does not come before", None),
         ([("Attention, []]  # 20", "Attention, [512]]  # 20")], 20, "gets 128 channels", [-1, 3, None, []]),
         ([("Detect, [nc]", "Detect, [7]")], 25, "other arguments", [[16, 20, 24], 1, "Detect", ["nc"]]),
         ([("[-1, 1, SPPF, [1024, 5]]", "[-1, 9, SPPF, [256, 5]]")], 9, "be repeated 9 times", [-1, 1, None, None]),
@@ -167,9 +174,9 @@ def test_where_several_rows_could_be_the_one_without_stride_none_is_guessed():
     text = edited(TWO, ("  - [-1, 1, Conv, [256, 3, 2]]  # 3-P3/8\n", "  - [-1, 1, Conv, [256]]\n"))
     text = text.replace("  - [-1, 3, C2f, [128, True]]\n", "  - [-1, 1, Conv, [128]]\n")
     report = diagnose(parse_model_yaml(text))
-    assert [(p.row, p.mended) for p in report.problems] == [(25, None)]
-    with pytest.raises(ModelYamlError, match="change it by hand"):
-        mend(text)
+    assert report.ok  # it builds, with maps twice as large
+    assert not any("stride 1" in note for note in report.notes)
+    assert mend(text) == text
 
 
 def test_right_channels_given_to_an_attention_row_are_accepted():
@@ -178,12 +185,10 @@ def test_right_channels_given_to_an_attention_row_are_accepted():
     assert not diagnose(parse_model_yaml(text), "s").ok
 
 
-def test_a_module_of_ultralytics_that_is_not_followed_is_a_note_and_not_wrong():
+def test_a_module_of_ultralytics_is_followed_by_the_dry_build():
     report = diagnose(parse_model_yaml(edited(TWO, ("C2f, [512, True]", "C3k2, [512, True]"))))
     assert report.ok
-    assert any("row 6: C3k2" in note for note in report.notes)
-    assert report.rows[7].channels_in is None
-    assert "?" in report_text(report)
+    assert (report.rows[6].channels_out, report.rows[6].stride, report.rows[7].channels_in) == (128, 16, 128)
 
 
 def test_a_model_without_detect_row_is_reported_for_the_whole():
@@ -227,7 +232,8 @@ HEAD = "nc: 80\nhead:\n  - [[0], 1, Detect, [nc]]\nbackbone:\n"
         (HEAD + "  - [-1, 1, Conv]\n", "must be [from, repeats, module, args]"),
         (HEAD + "  - [x, 1, Conv, [8]]\n", "'from' must be"),
         (HEAD + "  - [-1, 1, Conv, [8]]\n" * 200, "at most 200"),
-        (HEAD + "  - " + "[" * 5000 + "\n", "nested too deep"),
+        (HEAD + "  - " + "[" * 5000 + "\n", "nesting"),
+            (HEAD + "  - " + "[" * 20 + "]" * 20 + "\n", "nested too deep"),
         (HEAD + "  - [-1, 1, Conv, [" + "9" * 5000 + "]]\n", "over 1000 characters"),
         (HEAD + "  []\nbackbone: []\n", "given twice"),
         (HEAD + "  []\n", "backbone must be a list"),

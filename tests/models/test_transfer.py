@@ -10,7 +10,7 @@ from torch import nn
 from ultralytics.nn.tasks import DetectionModel
 
 from dlka.layers import DeformableLKAAttention
-from dlka.models.build import PLACEMENTS, DLKAModel, build_model, model_config
+from dlka.models.build import DLKAModel, build_model, model_config
 from dlka.models.convert import read_checkpoint
 from dlka.models.cost import parameters
 from dlka.models.transfer import transfer
@@ -74,7 +74,7 @@ def test_the_official_weights_too(shared):
         torch.testing.assert_close(raw(model, x), raw(control, x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", STOCK_ROW)
 def test_every_tensor_outside_the_blocks_is_the_stock_one(placement, stock):
     model = build_model(placement)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -98,7 +98,7 @@ def test_every_tensor_outside_the_blocks_is_the_stock_one(placement, stock):
 
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("classes", [COCO, FOUR], ids=["80", "4"])
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", STOCK_ROW)
 def test_the_ledger_adds_up(placement, classes, offsets, stock):
     model = build_model(placement, classes=len(classes), offsets=offsets)
     ledger = transfer(model, stock.state_dict(), classes, COCO)
@@ -109,6 +109,26 @@ def test_the_ledger_adds_up(placement, classes, offsets, stock):
     blocks = [m for m in model.modules() if isinstance(m, DeformableLKAAttention)]
     assert totals["new"] == sum(parameters(block) for block in blocks)
     assert (totals["part"] == 0) == (classes is COCO)
+
+
+def test_a_model_of_one_level_begins_as_the_plain_one_that_it_starts_from():
+    torch.manual_seed(1)
+    plain, model = build_model("one-level-plain"), build_model("one-level")
+    nn.init.normal_(plain.model[-1].cv2[0][-1].weight)
+    ledger = transfer(model, plain.state_dict(), COCO, COCO)
+    assert ledger.totals()["copied"] == parameters(plain)
+    x = torch.rand(2, 3, 64, 96)
+    wanted = raw(plain, x)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(raw(model, x), wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"model\.4\..*expected the state dict of a whole stock YOLOv8"):
+        transfer(build_model("control"), plain.state_dict(), COCO, COCO)
+
+
+@pytest.mark.parametrize("placement", ["one-level", "one-level-plain"])
+def test_stock_weights_do_not_fit_into_a_model_without_its_head(placement, stock):
+    with pytest.raises(ValueError, match="expected the weights of a model with a head of 1x1 convolutions"):
+        transfer(build_model(placement), stock.state_dict(), COCO, COCO)
 
 
 def test_the_ledgers_line(stock):

@@ -36,6 +36,16 @@ CARD = Card(
     metrics={"AP": 0.41, "by size": {"S": 0.1, "M": None}, "counts": [1, 2]},
 )
 
+USES = {
+    "verdict": "small",
+    "why": "AP changes by -1.0.",
+    "data": "drawn val",
+    "pictures": 30,
+    "size": 416,
+    "offsets": {"off": {"AP": 0.4, "AP_minus_own_95": [-0.02, -0.01]}},
+    "stages": [{"stage": "b.conv0", "size_rho": None, "size_rho_95": [0.1, 0.2]}],
+}
+
 
 def random_model(placement: str = "neck", classes: int = 2, offsets: str = "dense") -> nn.Module:
     """A model whose every tensor has values, batch statistics included."""
@@ -72,6 +82,14 @@ def rewritten(good: Path, path: Path, change=None, metadata=None, **card_changes
         stored["card"] = json.dumps({**json.loads(stored["card"]), **card_changes})
     save_file(tensors, path, metadata=stored if metadata is None else metadata)
     return path
+
+
+def tensors_of(data: bytes) -> tuple[dict, bytes]:
+    """The header of a safetensors file without its metadata, and what follows it."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    del header["__metadata__"]
+    return header, data[end:]
 
 
 def refused(path: Path, says: str) -> None:
@@ -357,7 +375,7 @@ class TestOtherFiles:
         refused(tmp_path / "none.safetensors", "there is no such file")
 
     def test_a_folder(self, tmp_path):
-        refused(tmp_path, "there is no such file")
+        refused(tmp_path, "is no file")
 
     def test_too_large_a_file_is_not_opened(self, good, tmp_path, monkeypatch):
         path = tmp_path / "w.safetensors"
@@ -365,6 +383,40 @@ class TestOtherFiles:
         os.truncate(path, weights.MAX_BYTES + 1)  # sparse: no bytes on the disk
         monkeypatch.setattr(weights, "safe_open", lambda *a, **k: pytest.fail("opened"))
         refused(path, "expected at most 400 MB, got 400 MB")
+
+
+class TestAnotherCard:
+    @pytest.mark.parametrize("exact", [False, True])
+    def test_every_byte_of_the_tensors_stays(self, exact, model, tmp_path):
+        path = tmp_path / "w.safetensors"
+        save_weights(path, model.state_dict(), CARD, exact=exact)
+        before = path.read_bytes()
+        weights.with_card(path, path, dataclasses.replace(CARD, uses=USES))
+        after = path.read_bytes()
+        assert after != before
+        assert tensors_of(after) == tensors_of(before)
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
+        weights.with_card(path, path, CARD)
+        assert load_card(path) == CARD
+        assert len(path.read_bytes()) == len(before)  # the two texts of the metadata come in any order
+
+    def test_the_same_tensors(self, good, model, tmp_path):
+        other, exact, more = (tmp_path / f"{name}.safetensors" for name in ("other", "exact", "more"))
+        weights.with_card(good, other, dataclasses.replace(CARD, uses=USES))
+        assert weights.same_tensors(good, other)
+        save_weights(exact, model.state_dict(), CARD, exact=True)
+        assert not weights.same_tensors(good, exact)
+        rewritten(good, more, lambda tensors: tensors.update(more=torch.zeros(1)))
+        assert not weights.same_tensors(good, more)
+        rewritten(good, more, lambda tensors: tensors["model.0.conv.weight"].view(-1)[0].add_(1))
+        assert not weights.same_tensors(good, more)
+
+    def test_a_card_that_could_not_be_read_back_leaves_the_file(self, good, tmp_path):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(good.read_bytes())
+        with pytest.raises(CardError, match="its uses should have a verdict"):
+            weights.with_card(path, path, dataclasses.replace(CARD, uses={**USES, "verdict": "much"}))
+        assert path.read_bytes() == good.read_bytes()
 
 
 class TestCards:
@@ -445,6 +497,36 @@ class TestCards:
         )
         refused(rewritten(good, path, scale="s"), r"model.0.conv.weight.scale should be \[32\], is \[16\]")
         refused(rewritten(good, path, names={"0": "person"}), r"model.22.cv3.0.2.weight should be \[1, 64, 1, 1\]")
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ([], "its uses should have a verdict, one of unused, small, in use"),
+            ({"verdict": "healthy"}, "its uses should have a verdict"),
+            ({"verdict": ["small"]}, "its uses should have a verdict"),
+            ({"why": None}, "its uses should have why and data, texts"),
+            ({"data": "x" * 10_001}, "its uses should have why and data, texts"),
+            ({"pictures": 3.0}, "its uses should have pictures and size, whole numbers"),
+            ({"size": True}, "its uses should have pictures and size, whole numbers"),
+            ({"stages": [float("inf")]}, "its uses should be finite numbers"),
+            ({"stages": [[[[[1]]]]]}, "its uses should be finite numbers"),
+            ({"stages": [0.5] * 60_000}, "its uses should be .*262144 characters at most"),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_figures_of_offsets_that_are_none(self, change, says, good, tmp_path):
+        uses = {**USES, **change} if isinstance(change, dict) else change
+        refused(rewritten(good, tmp_path / "w.safetensors", uses=uses), says)
+
+    def test_figures_of_offsets_come_back(self, good, tmp_path):
+        card = dataclasses.replace(CARD, uses=USES)
+        weights.with_card(good, tmp_path / "w.safetensors", card)
+        assert load_card(tmp_path / "w.safetensors") == load_model(tmp_path / "w.safetensors")[1] == card
+
+    def test_a_file_without_such_figures_is_as_before_they_were_known(self, good):
+        with safe_open(good, framework="pt") as file:
+            assert "uses" not in json.loads(file.metadata()["card"])
+        assert load_card(good).uses is None
 
     def test_metrics_may_be_left_out(self, good, tmp_path):
         with safe_open(good, framework="pt") as file:

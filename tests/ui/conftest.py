@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -48,15 +50,31 @@ def browser():
 
 @pytest.fixture
 def page(browser, server):
-    """The page, loaded, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    with window(browser, server) as page:
+        page.goto(server)
+        page.wait_for_selector("#swipe img")
+        yield page
+
+
+@pytest.fixture
+def street(browser, server):
+    """The same at a photograph, which a model with a pyramid looks at."""
+    with window(browser, server) as page:
+        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
+        page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
+        yield page
+
+
+@contextmanager
+def window(browser, server):
+    """A fresh window, without a page in it yet."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.strangers = []
     local = (server.rstrip("/"), "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
-    page.goto(server)
-    page.wait_for_selector("#swipe img")
     yield page
     assert page.strangers == []
     context.close()

@@ -22,10 +22,10 @@ def wait_for_picture(page, old=None):
 
 
 @pytest.fixture
-def tab(page):
-    open_tab(page, "Adapt")
-    wait_for_picture(page)
-    return page
+def tab(street):
+    open_tab(street, "Adapt")
+    wait_for_picture(street)
+    return street
 
 
 def wait_for_steps(page, least):

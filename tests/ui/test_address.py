@@ -9,7 +9,7 @@ import pytest
 
 from dlka import render
 from dlka.images import read_image
-from dlka.ui import address, session
+from dlka.ui import address, session, suited
 from dlka.ui.examples import examples
 from dlka.ui.session import Settings
 from dlka.ui.source import source_of
@@ -33,8 +33,24 @@ def test_what_is_written_is_read(look):
 
 def test_an_empty_address_is_the_page_as_it_opens():
     asked = address.decode("", TABS)
-    assert (asked.settings, asked.example, asked.wrong) == (Settings(), next(iter(examples())), ())
+    opens = suited.opening()
+    assert (asked.settings, asked.example, asked.wrong) == (suited.settings_for(opens), opens, ())
     assert address.complaint(asked) == ""
+
+
+def test_an_example_brings_its_models_and_a_model_an_example():
+    street = address.decode("example=Bus+stop", TABS)
+    assert (street.settings, street.example) == (Settings("head", "control"), "Bus stop")
+    assert address.decode("model=neck", TABS).example == "Bus stop"
+    scene = address.decode("model=scenes-rigid&example=Bus+stop", TABS)
+    assert (scene.example, scene.settings.dlka) == ("Bus stop", "scenes-rigid"), "what it says counts"
+    assert address.decode("model=scenes", TABS).example == suited.opening()
+
+
+def test_a_size_that_fits_is_not_said(look):
+    image = read_image(examples()[suited.opening()])
+    assert "size=&" in address.encode(session.look(image, suited.settings_for(suited.opening())))
+    assert "size=320&" in address.encode(look)
 
 
 def test_an_own_picture_is_not_in_the_address(look, tmp_path):
@@ -61,7 +77,7 @@ def test_the_cell_of_an_address_is_the_cell_that_is_looked_at(look):
         ("model=hit-uav-head&baseline=control", "baseline 'control', which knows other classes than hit-uav-head"),
         ("strength=9", "strength '9' (a number from 0 to 2)"),
         ("strength=nan", "strength 'nan'"),
-        ("size=33", "size '33' (there are 320"),
+        ("size=33", "size '33' (there are 0, 160, 320"),
         ("classes=person|dragon", "classes 'person|dragon'"),
         ("tab=<b>", "tab '<b>'"),
         ("cell=1", "cell '1' (row,column, from 0)"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from ultralytics.utils import ASSETS
 
 from dlka.ui.examples import examples
 from dlka.ui.figure_recipe import sums
@@ -103,12 +105,31 @@ def test_a_figure_comes_with_its_recipe(client, bus):
         ({"block": "P6"}, "/attention_overlay", "expected one of P3"),
         ({"reduction": "channel", "channel": 999}, "/attention_overlay", "expected 0 to 79"),
         ({"x": 9000.0, "y": 1.0}, "/probe", "expected inside the picture"),
-        ({"kind": "boxes", "arguments": {"side": 3}}, "/figure", "expected side as str"),
+        ({"kind": "boxes", "arguments": {"side": 3}}, "/figure", "side: expected text; got 3"),
     ],
 )
 def test_refusals_are_sentences(client, bus, arguments, endpoint, says):
     with pytest.raises(AppError, match=says):
         client.predict(image=bus, api_name=endpoint, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([], "Expected 3 values (image, model, size); got 0."),
+        ([None, "neck", 640], "image: expected an uploaded picture, as gradio_client.handle_file sends it; got None."),
+        (["data:image/png;base64,AAAA", "neck", 640], "image: expected an uploaded picture, "),
+        ([{"path": "http://127.0.0.1:9/x.png", "meta": {"_type": "gradio.FileData"}}, "neck", 640], "image: expected"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_a_sentence(server, values, says):
+    assert stages_of(server, *values).startswith(says)
+
+
+@pytest.mark.parametrize("size", ["320", None, 320.5, True, [320], 10**30])
+def test_a_value_of_another_type_is_named(server, client, bus, size):
+    with pytest.raises(AppError, match=r"(size: expected a whole number|size: expected a multiple of 32).*got"):
+        client.predict(bus, "neck", size, api_name="/stages")
 
 
 def test_broken_picture_is_a_sentence(client, tmp_path):
@@ -117,17 +138,30 @@ def test_broken_picture_is_a_sentence(client, tmp_path):
         client.predict(handle_file(str(tmp_path / "broken.jpg")), api_name="/compare")
 
 
-def test_files_of_the_server_cannot_be_asked_for(server):
-    """A caller may name only files that were uploaded."""
-    body = {"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "neck", 640]}
+def stages_of(server, *values):
+    """What a program that speaks HTTP gets: the error's text, None for an answer."""
     request = urllib.request.Request(
         f"{server.rstrip('/')}/gradio_api/call/stages",
-        data=json.dumps(body).encode(),
+        data=json.dumps({"data": values}).encode(),
         headers={"Content-Type": "application/json"},
     )
     event = json.load(urllib.request.urlopen(request))["event_id"]
     answer = urllib.request.urlopen(f"{server.rstrip('/')}/gradio_api/call/stages/{event}").read().decode()
-    assert "event: error" in answer
-    assert "root:" not in answer
+    return json.loads(answer.split("data: ", 1)[1])["error"] if "event: error" in answer else None
+
+
+def test_files_of_the_server_cannot_be_asked_for(server):
+    """A caller may name only files that were uploaded, in whatever form."""
+    meta, picture = {"_type": "gradio.FileData"}, str(next(Path(ASSETS).glob("*.jpg")))
+    for image in (
+        {"path": "/etc/passwd", "meta": meta},
+        {"path": picture, "meta": meta},
+        {"path": picture},
+        {"path": picture, "meta": {}},
+        picture,
+    ):
+        said = stages_of(server, image, "neck", 640)
+        assert said.startswith("image: expected an uploaded"), image
+        assert "root:" not in said
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(f"{server.rstrip('/')}/gradio_api/file=/etc/passwd")

@@ -11,22 +11,25 @@ import numpy as np
 import psutil
 import pytest
 
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui import bench, bench_frames, bench_parts, session
 from dlka.ui.bench_visitor import Visitor
 
 
-def test_a_visitor_changes_controls_of_the_running_page(server):
+def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     visitor = Visitor(server.rstrip("/"))
-    session._kept.clear()
+    looks = []
+    once = session.look_once
+    monkeypatch.setattr(session, "look_once", lambda *asked: (looks.append(once(*asked)), looks[-1])[1])
     visitor.show_picture(next(bench.pictures(1)))
     visitor.values["Input size, px"] = 320
     assert visitor.change("Compare", "click") > 0
-    (look,) = session._kept.values()
+    (look,) = looks
     assert (look.settings.size, look.image.shape[:2]) == (320, (1080, 810))
     visitor.values["Overlay"] = "Flow colours"
     assert visitor.change("Overlay", "input") > 0
-    assert list(session._kept.values()) == [look], "an overlay asks no model"
+    assert looks == [look], "an overlay asks no model"
 
 
 def test_what_the_page_refuses_is_an_error(server):
@@ -57,7 +60,7 @@ def test_pictures_are_different_and_of_one_size():
 
 def test_bench_page_says_what_it_measured(server, monkeypatch):
     parts = {"phases": [], "parts": {}}
-    monkeypatch.setattr(bench, "_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
+    monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
     answer = subprocess.CompletedProcess([], 0, f"a library said something\n{json.dumps(parts)}\n", "")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
     monkeypatch.setattr(bench, "probe_frames", lambda url: {})
@@ -77,22 +80,22 @@ def test_bench_page_refuses_no_comparisons():
 
 def test_a_page_that_does_not_start_is_an_error(monkeypatch):
     monkeypatch.setattr(bench, "START", "raise SystemExit('no such module')  # {port}")
-    with pytest.raises(ChildProcessError, match=r"^The page did not start: no such module$"), bench._page():
+    with pytest.raises(DlkaError, match=r"^The page did not start: no such module$"), bench.running_page():
         pass
     monkeypatch.setattr(bench, "PATIENCE", 0)
     monkeypatch.setattr(bench, "START", "import time; time.sleep(60)  # {port}")
-    with pytest.raises(ChildProcessError, match="did not answer within 0 seconds"), bench._page():
+    with pytest.raises(DlkaError, match="did not answer within 0 seconds"), bench.running_page():
         pass
 
 
 def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
-    monkeypatch.setattr(bench, "_page", lambda: contextlib.nullcontext(("", psutil.Process())))
+    monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext(("", psutil.Process())))
     monkeypatch.setattr(bench, "pictures", lambda count: [])
     answer = subprocess.CompletedProcess([], 1, "", "Traceback\n  a line\nValueError: no weights\n")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
     monkeypatch.setattr(bench, "probe_frames", lambda url: {})
     monkeypatch.setattr(bench, "Visitor", lambda url: None)
-    with pytest.raises(ChildProcessError, match=r"^The page could not be started in parts: ValueError: no weights$"):
+    with pytest.raises(DlkaError, match=r"^The page could not be started in parts: ValueError: no weights$"):
         bench.bench_page(1)
 
 

@@ -31,8 +31,8 @@ def look(image):
 
 
 def kept(look, key):
-    session._kept[key] = replace(look, key=key)
-    return session._kept[key]
+    session.STORE.put(("look", key), replace(look, key=key))
+    return session.recall(key)
 
 
 def test_boxes_of_both_models_smallest_first(look):
@@ -148,7 +148,7 @@ def test_no_box_at_all_is_drawn_and_told(image):
     box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None
-    assert picture.endswith(".png")
+    assert picture.endswith(".jpg")
     assert "Neither model has a box here: none scores above the confidence of 0.95." in cells
     assert evidence == chart == ""
     assert figures == "[]"

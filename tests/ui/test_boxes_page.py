@@ -10,6 +10,10 @@ from page_tabs import open_tab
 
 @pytest.fixture
 def tab(page):
+    return opened(page)
+
+
+def opened(page):
     open_tab(page, "Boxes")
     page.locator("#box-tables table").first.wait_for()
     return page
@@ -48,7 +52,8 @@ def test_the_smallest_box_is_chosen_and_another_one_by_keyboard(tab):
         assert image.evaluate("i => i.decode().then(() => i.naturalWidth)") > 200
 
 
-def test_a_click_on_the_picture_and_another_map(tab):
+def test_a_click_on_the_picture_and_another_map(street):
+    tab = opened(street)
     before, map_ = source(tab, "#box-evidence"), source(tab, "#box-map")
     tab.locator("#boxes-picture img").click(position={"x": 100, "y": 240})  # on a person before the bus
     wait_for_evidence(tab, before)
@@ -62,8 +67,8 @@ def test_no_box_is_a_state_on_a_phone(browser, server):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.goto(server)
-    page.wait_for_selector("#swipe img")
+    page.goto(f"{server}?example=Bus+stop")
+    page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
     open_tab(page, "Boxes")
     page.locator("#box-tables table").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from dlka import render
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui import figures, figures_boxes, figures_changes, session
 from dlka.ui.examples import examples
 from dlka.ui.figure_row import take_figure
-from dlka.ui.session import Refused, Settings
+from dlka.ui.session import Settings
 from dlka.ui.source import source_of
 
 OFFSETS = {"stage": "P3 5x5", "overlay": "Arrows", "tap": 0, "opacity": 1, "scale": 2.0, "x": 80.0, "y": 90.0}
@@ -93,9 +94,9 @@ def test_arrays_are_the_numbers_of_the_look(look):
         ("magic", {}, "Figure: expected one of boxes"),
         ("boxes", {"side": "left"}, "Side: expected dlka or baseline"),
         ("boxes", {}, "expected side; got"),
-        ("boxes", {"side": 3}, "expected side as str; got 3"),
-        ("samples", {"x": True, "y": 1.0}, "expected x as float; got True"),
-        ("samples", {"x": float("nan"), "y": 1.0}, "Point: expected pixels"),
+        ("boxes", {"side": 3}, "Figure boxes, side: expected text; got 3."),
+        ("samples", {"x": True, "y": 1.0}, "x: expected a number; got True"),
+        ("samples", {"x": float("nan"), "y": 1.0}, "x: expected a number; got nan"),
         ("reads", {"view": "P9", "row": 0, "column": 0}, "Stage: expected one of P3 5x5, P3 7x7 d3, P3 composed"),
         ("reads", {"view": "P3 5x5", "row": 999, "column": 0}, "Cell: expected"),
         ("offsets", OFFSETS | {"tap": 99}, "Tap: expected 0"),
@@ -104,10 +105,10 @@ def test_arrays_are_the_numbers_of_the_look(look):
     ],
 )
 def test_what_does_not_exist_is_refused(look, kind, arguments, says):
-    with pytest.raises(Refused, match=re.escape(says)):
+    with pytest.raises(DlkaError, match=re.escape(says)):
         figures.figure(look, kind, arguments)
 
 
 @pytest.mark.parametrize("asked", [{}, {"form": "exe"}, {"form": "svg", "kind": 3}, {"form": "svg", "key": "x"}])
 def test_the_page_is_told_what_cannot_be_taken(asked):
-    assert set(take_figure(asked)) == {"told"}
+    assert set(take_figure(asked)) == {"error"}

@@ -172,7 +172,7 @@ def test_a_box_of_one_model_alone(look):
         dlka=replace(look.dlka, detections=left),
         comparison=compare(left, look.baseline.detections),
     )
-    session._kept[alone.key] = alone
+    session.STORE.put(("look", alone.key), alone)
     name = f"baseline {pair.baseline}"
     cells = figure(alone, "box cells", {"box": name})
     assert "D-LKA: no box, cell P" in cells.caption
@@ -198,7 +198,7 @@ def test_what_does_not_exist_is_refused(look, kind, arguments, says):
 def test_a_model_without_stages_has_no_samples(look):
     stock = replace(look, key=f"{look.key} stock", settings=replace(look.settings, dlka="control"), dlka=look.baseline)
     stock = replace(stock, comparison=compare(look.baseline.detections, look.baseline.detections))
-    session._kept[stock.key] = stock
+    session.STORE.put(("look", stock.key), stock)
     for kind, arguments, says in (
         ("box samples", {"box": "dlka 0"}, "no deform stage on P"),
         ("condensation", {"stage": "P3 5x5"}, "none: this model does not deform"),

@@ -147,14 +147,14 @@ def test_gate_maps_are_the_blocks():
     gated, gate, product_, added, put_in = np.frombuffer(base64.b64decode(answer["maps"]), "<f4").reshape(
         5, *answer["size"]
     )
-    seen = example.street()
+    seen = example.scene()
     assert np.array_equal(gate, seen.dlka.gates[0].values[7])
     assert np.allclose(product_, gate * gated)
     assert np.abs(added).max() > 0
     assert put_in.shape == gate.shape
     means = np.frombuffer(base64.b64decode(answers.see_gate({"channel": "mean"})["maps"]), "<f4").reshape(5, -1)
     assert np.allclose(means[1], seen.dlka.gates[0].values.mean(0).ravel(), atol=1e-6)
-    assert "expected a whole number from 0 to 79" in answers.see_gate({"channel": "80"})["error"]
+    assert "expected a whole number from 0 to 63" in answers.see_gate({"channel": "64"})["error"]
 
 
 def test_the_small_objects_taps_are_counted_on_the_picture():

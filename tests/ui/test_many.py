@@ -7,25 +7,29 @@ import json
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.models.catalog import cards
+from dlka.models.catalog import CONTROL, cards
 from dlka.truth import CocoLabels, TruthRefused, YoloLabels
 from dlka.ui import page_many, session
-from dlka.ui.examples import examples
-from dlka.ui.many import folder, looks, report, tables
+from dlka.ui.examples import examples, labelled
+from dlka.ui.many import looks, report, tables
 from dlka.ui.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.ui.many.looks import ManyLooks
 from dlka.ui.many.viewer import viewer_value
 from dlka.ui.session import Refused, Settings
 
+CASES = Path(__file__).parents[1] / "cases"
 SETTINGS = Settings(size=320, confidence=0.1)
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
 KNOWN = {0: "person", 1: "car"}
+COCO = b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": "car"}]}'
 
 
 def files(tmp_path, **contents):
@@ -48,7 +52,16 @@ def test_files_are_sorted_and_labels_find_their_pictures(tmp_path):
     assert isinstance(given.labels, YoloLabels)
     assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
     assert given.labels.truth("b.PNG", (10, 10)) is None
-    assert given.told == ("Left aside, neither a picture nor its labels: notes.txt, x.md.",)
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: notes.txt, x.md.",)
+
+
+def test_a_file_that_is_named_often_is_one_file(tmp_path):
+    a, labels, b = files(tmp_path, a_jpg=b"", a_txt=b"1 0.5 0.5 0.2 0.2", b_jpg=b"")
+    other_way = f"{tmp_path}/../{tmp_path.name}/a.jpg"
+    given = sort_files([a, other_way, *200 * [a], labels, labels, b], KNOWN)
+    assert sorted(path.name for path in given.pictures) == ["a.jpg", "b.jpg"]
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.told == ("Files named more than once count once: 202 left aside.",)
 
 
 def test_class_names_beside_the_labels_are_used(tmp_path):
@@ -60,9 +73,89 @@ def test_class_names_beside_the_labels_are_used(tmp_path):
 
 
 def test_a_json_is_a_coco_file(tmp_path):
-    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "car"}]}
-    given = sort_files(files(tmp_path, a_jpg=b"", labels_json=json.dumps(content).encode()), KNOWN)
+    given = sort_files(files(tmp_path, a_jpg=b"", labels_json=COCO), KNOWN)
     assert isinstance(given.labels, CocoLabels)
+
+
+def test_what_label_studio_and_cvat_add_is_left_aside_and_named(tmp_path):
+    given = sort_files([str(path) for path in (CASES / "data/labelstudio").rglob("*.*")], KNOWN)
+    assert given.labels.truth("1a-car.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: notes.json.",)
+
+    row, lists = b"0 0.5 0.5 0.2 0.2", b"data/obj_train_data/a.jpg\ndata/obj_train_data/train.jpg\n"
+    cvat = {"obj_data": b"classes = 1", "obj_names": b"car\n", "train_txt": lists, "a_txt": row}
+    given = sort_files(files(tmp_path, a_jpg=b"", train_jpg=b"", b_HEIC=b"", **cvat), KNOWN)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.labels.truth("train.jpg", (10, 10)) is None, "a list of pictures is no label file"
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: b.HEIC, obj.data, train.txt.",)
+
+
+@pytest.mark.parametrize("notes", [b"", b"not JSON", b'{"a": 1}\n{"b": 2}', b"\xff\xfe", b'{"images": [{'])
+def test_beside_label_files_a_json_that_is_none_is_left_aside(tmp_path, notes):
+    given = sort_files(files(tmp_path, a_jpg=b"", a_txt=b"1 0.5 0.5 0.2 0.2", notes_json=notes), KNOWN)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: notes.json.",)
+
+
+@pytest.mark.parametrize("name", ["_darknet.labels", "coco.names", "OBJ.NAMES"])
+def test_class_names_as_darknet_calls_them(tmp_path, name):
+    (tmp_path / name).write_text("car\nperson\n")
+    paths = files(tmp_path, a_jpg=b"", a_txt=b"0 0.5 0.5 0.2 0.2")
+    given = sort_files([*paths, str(tmp_path / name)], KNOWN)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert not given.told
+
+
+@pytest.mark.parametrize("other", [b"nc: 1\nlr0: 0.1", b"[1, 2]", b""])
+def test_yamls_about_something_else_are_left_aside(tmp_path, other):
+    labels = {"a_txt": b"0 0.5 0.5 0.2 0.2", "data_yaml": b"names: [car]", "classes_txt": b"car"}
+    given = sort_files(files(tmp_path, a_jpg=b"", args_yaml=other, **labels), KNOWN)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1], "two files that say the same are one"
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: args.yaml.",)
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    folder = tmp_path / ".cache/data"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    paths = files(folder, a_jpg=b"") + files(folder / ".ipynb_checkpoints", b_jpg=b"")
+    (folder / "._a.jpg").write_bytes(b"")
+    given = sort_files([*paths, str(folder / "._a.jpg")], KNOWN)
+    assert [path.name for path in given.pictures] == ["a.jpg"], "dots above the folder are its own matter"
+    assert not given.told
+    uploaded = tmp_path / "uploaded"
+    uploaded.mkdir()
+    copies = files(uploaded, a_jpg=b"", **{"a-checkpoint_jpg": b"", "b-checkpoint_jpg": b""})
+    assert [path.name for path in sort_files(copies, KNOWN).pictures] == ["a.jpg", "b-checkpoint.jpg"]
+
+
+def test_polygons_and_boxes_without_area_are_told(tmp_path):
+    rows = b"0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n0 0.1 0.1 0.1 0.2 0.1 0.3"
+    given = sort_files(files(tmp_path, a_jpg=b"", a_TXT=rows), KNOWN)
+    np.testing.assert_allclose(given.labels.truth("a.jpg", (100, 100)).boxes, [[10, 10, 40, 50]])
+    assert given.told == (
+        "1 label file with polygons: the boxes around them are taken.",
+        "1 labelled box without a width or a height: left out.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("coco/coco-same-id.json", "two images have the id 1, a.jpg and b.jpg"),
+        ("coco/huge-integer.json", "annotation 1: expected image_id, category_id and bbox"),
+        ("labels/classes_timestamp.yaml", "line 1 has the tag !!timestamp, which is not read here"),
+    ],
+)
+def test_files_that_broke_it_once_are_refused_in_a_sentence(tmp_path, file, says):
+    picture = files(tmp_path, a_jpg=b"", a_txt=b"") if file.endswith("yaml") else files(tmp_path, a_jpg=b"")
+    with pytest.raises(TruthRefused, match=says):
+        sort_files([*picture, str(CASES / file)], KNOWN)
+
+
+def test_a_coco_box_without_height_is_left_out_and_told(tmp_path):
+    given = sort_files([*files(tmp_path, a_jpg=b""), str(CASES / "coco/coco-zero-height.json")], KNOWN)
+    assert given.labels.truth("a.jpg", (48, 64)).boxes.tolist() == [[1, 2, 11, 12]]
+    assert given.told == ("1 labelled box without a width or a height: left out.",)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +163,20 @@ def test_a_json_is_a_coco_file(tmp_path):
     [
         ({"a_txt": b""}, "There are no pictures yet"),
         ({}, "There are no pictures yet"),
-        ({"a_jpg": b"", "x_json": b"", "y_json": b""}, "Expected one COCO file, got x.json and y.json"),
-        ({"a_jpg": b"", "x_yaml": b"", "classes_txt": b""}, "Expected one file of class names"),
-        ({"a_jpg": b"", "a_txt": b"", "x_json": b""}, "got a.txt and x.json"),
+        ({"a_jpg": b"", "x_json": COCO, "y_json": COCO}, "Expected one COCO file, got x.json and y.json"),
+        ({"a_jpg": b"", "x_json": b""}, "x.json is not valid JSON"),
+        (
+            {"a_jpg": b"", "a_txt": b"", "x_yaml": b"names: [car, person]", "classes_txt": b"person\ncar"},
+            "Expected one list of class names, got different ones in x.yaml and classes.txt",
+        ),
+        ({"a_jpg": b"", "a_txt": b"", "x_json": COCO}, "got a.txt and x.json"),
+        ({"a_jpg": b"", "a_txt": b"", "x_yaml": b"names: !!timestamp x"}, "x.yaml: line 1 has the tag !!timestamp"),
+        ({"a_jpg": b"", "x_json": b'[{"id": 1, "data": {}, "annotations": []}]'}, "of Label Studio's own format"),
+        ({"a_jpg": b"", "a_txt": "0 0.5 0.5 0.1 0.1 车".encode("gbk")}, "a.txt is not UTF-8 (it looks like GBK)"),
+        ({"a_jpg": b"", "x_md": b" " * (20 * 2**20 + 1)}, "Expected at most 20 MB of labels"),
         ({"a_jpg": b"", "a_png": b"", "a_txt": b""}, "Two pictures could own the labels in a.txt"),
         ({"a_jpg": b"", "a_txt": b"0 0.5"}, "a.txt, line 1"),
-        ({"a_jpg": b"", "x_json": b"[]"}, "x.json: expected COCO"),
+        ({"a_jpg": b"", "x_json": b"[]"}, "x.json is JSON: expected COCO"),
         ({f"p{i}_jpg": b"" for i in range(MAX_PICTURES + 1)}, "at most 200 pictures at once, got 201"),
     ],
 )
@@ -84,10 +185,21 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, contents, says):
         sort_files(files(tmp_path, **contents), KNOWN)
 
 
+def test_files_below_a_hidden_folder_are_no_hidden_files(tmp_path):
+    """The README's environment is called .venv, and most examples lie in it."""
+    deep, hidden = tmp_path / ".venv" / "assets", tmp_path / ".ipynb_checkpoints"
+    for folder in (deep, hidden):
+        folder.mkdir(parents=True)
+    given = sort_files(
+        [*files(deep, bus_jpg=b"", a_jpg=b""), *files(hidden, b_jpg=b""), *files(tmp_path, c_jpg=b"")], {}
+    )
+    assert [path.name for path in given.pictures] == ["bus.jpg", "a.jpg", "c.jpg"]
+
+
 def test_the_examples_labels_are_of_the_examples():
     """Package pictures of another size would be told as not judged; the far crowd is the bus stop twelve times."""
-    known = cards()[Settings().dlka].names
-    given = sort_files([*map(str, examples().values()), str(page_many.LABELS)], known)
+    known = cards()[CONTROL].names
+    given = sort_files([*map(str, labelled(known))], known)
     counts = {}
     for path in given.pictures:
         truth = given.labels.truth(path.name, read_image(path).shape[:2])
@@ -95,6 +207,17 @@ def test_the_examples_labels_are_of_the_examples():
     assert counts["far-crowd.png"] == 12 * counts["bus.jpg"] > 0
     assert counts["dots-and-curves.png"] == 0
     assert not given.told
+
+
+def test_models_of_drawn_shapes_are_judged_by_drawn_scenes():
+    known = dict(enumerate(reversed(SHAPES)))  # another order than that of the labels
+    given = sort_files([*map(str, labelled(known))], known)
+    assert sorted(path.name for path in given.pictures) == ["scene-1.png", "scene-2.png", "scene-3.png"]
+    assert not given.told
+    found = given.labels.truth("scene-1.png", (240, 320))
+    assert [known[number] for number in found.classes] == ["E"] * 4 + ["ring"] * 3 + ["T"]
+    both = [path for known in (known, {0: "person"}) for path in labelled(known)[:-1]]
+    assert sorted(both) == sorted(examples().values())
 
 
 # A run over two real pictures, a broken one and a hostile name, labelled with what the baseline finds.
@@ -175,6 +298,12 @@ def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
     run = ManyLooks(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
     run.add(given.pictures[0])
     assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds["both"] == 1
+
+
+def test_a_run_without_pictures_says_nothing_of_what_the_models_found(tmp_path):
+    said = tables.summary(ManyLooks(SETTINGS, None, tmp_path))
+    assert "0 pictures compared." in said
+    assert "Neither model found" not in said
 
 
 def test_without_labels_nobody_is_right(given, tmp_path):
@@ -258,9 +387,3 @@ def test_a_run_that_is_stopped_shows_what_there_is():
     assert shown["summary"].startswith("<p>1 picture compared.</p>")
     with open(shown["report"], encoding="utf-8") as file:
         assert "Stopped after 1 of 2 pictures." in file.read()
-
-
-def test_old_runs_make_room(monkeypatch):
-    monkeypatch.setattr(folder, "KEPT", 2)
-    made = [folder.new_folder() for _ in range(4)]
-    assert [path.is_dir() for path in made] == [False, False, True, True]

@@ -11,10 +11,12 @@ import pytest
 
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.weights import Card, save_weights
+from dlka.models.card import VERDICTS
+from dlka.models.weights import Card, save_weights, with_card
+from dlka.palette import USE_COLOURS
 from dlka.ui import api, model_words, session, tab_numbers
 from dlka.ui.app import serve
-from dlka.ui.models import baseline_models, dlka_models, partner
+from dlka.ui.models import baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.ui.session import Refused, Settings
 
 THERMAL = dict(enumerate(("person", "car", "bicycle", "other vehicle")))
@@ -29,7 +31,8 @@ def put(folder, model, placement, names, metrics, offsets="separable", recipe='{
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """The catalog of these tests: two shipped models, three that know thermal frames, one without a control."""
+    """The catalog of these tests: two shipped models, three that know thermal frames, one without a control, and one
+    that has a rigid twin beside its control."""
     folder = tmp_path_factory.mktemp("weights")
     for model in ("control", "head"):
         (folder / f"{model}.safetensors").symlink_to(SHIPPED / f"{model}.safetensors")
@@ -37,6 +40,7 @@ def folder(tmp_path_factory):
     put(folder, "th-control", "control", THERMAL, {**alike, "AP": 0.2911, "AP_S": 0.25})
     put(folder, "th-head", "head", THERMAL, {**alike, "AP": 0.3, "AP_S": None, "AP_of_seeds": [0.3, 0.28, 0.312]})
     put(folder, "th-residual", "residual", THERMAL, {**alike, "pictures": 100, "AP": 0.3})
+    put(folder, "th-residual-rigid", "residual", THERMAL, {}, offsets="none")
     put(folder, "dragons", "head", {0: "dragon"}, {"AP": "much"}, recipe="none", data="<b>caves</b>")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "WEIGHTS", folder)
@@ -44,19 +48,23 @@ def folder(tmp_path_factory):
 
 
 def test_sides_and_labels():
-    assert dlka_models() == ["head", "dragons", "th-head", "th-residual"]
-    assert baseline_models() == ["control", "th-control"]
+    assert dlka_models() == ["head", "dragons", "th-head", "th-residual", "th-residual-rigid"]
+    assert baseline_models() == ["control", "th-control", "th-residual-rigid"]
     labels = [model_words.label(model, card) for model, card in catalog.cards().items()]
     assert labels[:2] == ["control (COCO, stock)", "head (COCO, dense)"]
     assert labels[2:4] == ["dragons (1 class, separable)", "th-control (thermal, stock)"]
 
 
 def test_partners():
-    assert partner("head", "control") == "control"
-    assert partner("th-head", "control") == "th-control"
-    assert partner("th-control", "head") == "th-head", "as the D-LKA model that stood there"
-    assert partner("control", "th-head") == "head"
-    assert partner("dragons", "control") == "control", "there is no other"
+    assert baseline_for("head", "control") == "control"
+    assert baseline_for("th-head", "control") == "th-control"
+    assert baseline_for("th-residual", "control") == "th-residual-rigid", "its twin, where one is there"
+    assert baseline_for("th-residual", "th-control") == "th-control", "what stands there, where it can"
+    assert baseline_for("dragons", "control") == "control", "there is no other"
+    assert dlka_for("th-control", "head") == "th-head", "as the D-LKA model that stood there"
+    assert dlka_for("th-residual-rigid", "head") == "th-residual", "the model whose twin it is"
+    assert dlka_for("control", "th-head") == "head"
+    assert catalog.control_of("th-residual") == "th-control", "cards are compared with stock"
 
 
 def test_lines_say_what_the_cards_say():
@@ -71,6 +79,34 @@ def test_lines_say_what_the_cards_say():
     assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
     assert "px" not in model_words.line("head")
     assert model_words.line("dragons").endswith("1 class from <b>caves</b> · its card gives no AP")
+
+
+USES = {"verdict": "in use", "why": "AP changes by -5.0 <and> more.", "data": "frames val", "pictures": 30, "size": 416}
+
+
+def test_the_word_on_offsets_is_the_cards_own():
+    card = catalog.cards()["th-head"]
+    assert card.uses is None
+    assert model_words.offsets_in_use("th-head", card) == (
+        "not measured",
+        "Its card does not say whether it uses its offsets. On labelled pictures this does: "
+        "python -m dlka uses th-head --data DIR --write",
+    )
+    assert model_words.offsets_in_use("th-head", replace(card, uses=USES)) == (
+        "in use",
+        "AP changes by -5.0 <and> more. Measured on 30 pictures of frames val at 416 px.",
+    )
+    assert set(USE_COLOURS) == {*VERDICTS, model_words.NOT_MEASURED}
+
+
+def test_a_measured_models_line_says_it_in_words(folder):
+    file = folder / "th-head.safetensors"
+    before = catalog.cards()["th-head"]
+    try:
+        with_card(file, file, replace(before, uses=USES))
+        assert model_words.line("th-head").endswith(" 3 seeds: 28.0 to 31.2 · needs its offsets")
+    finally:
+        with_card(file, file, before)
 
 
 @pytest.mark.parametrize("recipe", ["", "[]", "7", '{"data": ""}', '{"data": 7}', "[" * 9000])
@@ -89,9 +125,9 @@ def test_lines_are_html_and_tell_which_pictures_suit():
 
 
 def test_every_placement_and_kind_of_offsets_has_words():
-    from dlka.models.build import OFFSETS, PLACEMENTS
+    from dlka.models.build import OFFSETS, PLACEMENTS, PLAIN
 
-    assert {*model_words.PLACES, catalog.CONTROL} == set(PLACEMENTS)
+    assert {*model_words.PLACES, *PLAIN} == set(PLACEMENTS)
     assert set(model_words.OFFSETS) == set(model_words.KINDS) == set(OFFSETS)
 
 
@@ -155,7 +191,7 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     assert here.get_by_label("D-LKA model").input_value() == "head (COCO, dense)"
     assert here.locator(".models p").count() == 2
     here.wait_for_timeout(500)
-    assert here.locator(".toast-body").count() == 0
+    assert here.locator(".toast-body").all_inner_texts() == []
     asked = [(settings.dlka, settings.baseline, settings.classes) for settings in drawn]
     assert asked == [
         ("head", "control", ("dining table",)),

@@ -15,12 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dlka.cli import main
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models import catalog
 from dlka.ui import figure_recipe, session
 from dlka.ui.examples import examples
 from dlka.ui.figures import figure
+from dlka.ui.kept import Kept
+from dlka.ui.recipe_file import read_recipe
 from dlka.ui.session import Settings
 from dlka.ui.source import source_of
 
@@ -105,7 +108,7 @@ def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
             tensors[key] = tensors[key] + 0.5
         save_file(tensors, folder / file.name, told)
     monkeypatch.setattr(catalog, "WEIGHTS", folder)
-    monkeypatch.setattr(session, "_kept", type(session._kept)())
+    monkeypatch.setattr(session, "STORE", Kept(2**30))
     load_predictor.cache_clear()
     try:
         assert main(["replay", str(path)]) == 1
@@ -144,6 +147,117 @@ def test_what_is_no_recipe_is_refused(tmp_path, capsys, changed, says):
     path, _ = recipe(tmp_path, **changed)
     assert main(["replay", str(path)]) == 2
     assert says in capsys.readouterr().err
+
+
+def at(recipe, place, value):
+    """A copy of a recipe with another value at a place, "part.inner"; None: without it."""
+    changed = json.loads(json.dumps(recipe))
+    *outer, last = place.split(".")
+    part = changed
+    for name in outer:
+        part = part[name]
+    part[last] = value
+    if value is None:
+        del part[last]
+    return changed
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        ("figure.kind", 3, "its part 'figure' is missing or damaged at 'kind': got 3."),
+        ("figure.kind", ["difference"], "its part 'figure' is missing or damaged at 'kind'"),
+        ("figure.arguments", [], "its part 'figure' is missing or damaged at 'arguments': got []."),
+        ("figure.arguments", {"x": 10**400, "y": 1}, "Figure samples, x: expected a number; got 1000"),
+        ("figure.arguments", {"x": float("nan"), "y": 1}, "Figure samples, x: expected a number; got nan."),
+        ("figure.arguments", {"x": json.loads(DEEP), "y": 1}, "Figure samples, x: expected a number; got [[[["),
+        ("picture", "bus.jpg", "its part 'picture' is missing or damaged: got 'bus.jpg'."),
+        ("picture.example", [], "its part 'picture' is missing or damaged at 'example': got []."),
+        ("picture.example", {}, "its part 'picture' is missing or damaged at 'example': got {}."),
+        ("picture.file", 7, "its part 'picture' is missing or damaged at 'file': got 7."),
+        ("picture", {"file": "/etc/passwd", "path": "/etc/passwd"}, "give the picture with --image FILE"),
+        ("picture", {"png": "\u00e4"}, "the picture inside it is damaged"),
+        ("picture", {"png": ["a"]}, "its part 'picture' is missing or damaged at 'png'"),
+        ("picture", {"png": ""}, "The file is empty"),
+        ("weights.dlka", "head", "its part 'weights' is missing or damaged at 'dlka': got 'head'."),
+        ("weights.dlka.id", json.loads(DEEP), "its part 'weights' is missing or damaged at 'dlka.id': got [[[["),
+        ("weights.third", {"id": "head"}, "its part 'weights' is missing or damaged at 'third"),
+        ("settings.strength", 10**400, "its setting 'strength' is missing or damaged: got 1000"),
+        ("settings.strength", 10**59, "Deformation: expected 0 to 2"),
+        ("settings.strength", True, "its setting 'strength' is missing or damaged: got True."),
+        ("settings.strength", None, "its setting 'strength' is missing or damaged: nothing is there."),
+        ("settings.confidence", "0.25", "its setting 'confidence' is missing or damaged: got '0.25'."),
+        ("settings.size", 64.5, "its setting 'size' is missing or damaged: got 64.5."),
+        ("settings.size", 10**30, "size: expected a multiple of 32"),
+        ("settings.classes", ["person", 3], "its setting 'classes' is missing or damaged: got 3."),
+        ("settings.classes", "person", "its setting 'classes' is missing or damaged: got 'person'."),
+        ("settings.dlka", "../../etc/passwd", "D-LKA model: expected one of"),
+        ("arrays", [], "its part 'arrays' is missing or damaged: got []."),
+        ("arrays.x", 1, "its part 'arrays' is missing or damaged at 'x': got 1."),
+        ("versions.torch", json.loads(DEEP), "its part 'versions' is missing or damaged at 'torch'"),
+        ("device", 0, "its part 'device' is missing or damaged: got 0."),
+        ("arithmetic.threads", 1024, "threads: expected a whole number from 1 to 512, got 1024"),
+        ("arithmetic.threads", 0, "threads: expected a whole number"),
+        ("arithmetic.threads", "2", "its part 'arithmetic' is missing or damaged at 'threads': got '2'."),
+        ("arithmetic.threads", None, "its part 'arithmetic' is missing or damaged at 'threads': nothing is there."),
+        ("arithmetic.instructions", json.loads(DEEP), "its part 'arithmetic' is missing or damaged"),
+    ],
+)
+def test_a_part_of_another_type_is_one_sentence(tmp_path, capsys, place, value, says):
+    path, written = recipe(tmp_path)
+    path.write_text(json.dumps(at(written, place, value)))
+    before = torch.get_num_threads()
+    assert main(["replay", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+    assert len(said) < 400
+    assert torch.get_num_threads() == before or not place.startswith("arithmetic")
+
+
+def test_threads_are_at_most_the_cores(tmp_path, capsys):
+    path, written = recipe(tmp_path)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    path.write_text(json.dumps(at(written, "arithmetic.threads", cores + 62)))
+    assert main(["replay", str(path)]) in (0, 1)
+    assert torch.get_num_threads() == cores
+    assert f"sums were shared among {cores + 62} threads and are among {cores}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "expected a recipe of a figure"),
+        (b"\xff\xfe", "expected a recipe of a figure"),
+        (b"[" * 100_000, "expected a recipe of a figure"),
+        (b'{"format": "dlka-recipe-1", "x": ' + b"9" * 5000 + b"}", "expected a recipe of a figure"),
+        (b"[]", "expected a recipe of a figure"),
+        (b'{"format": ["dlka-recipe-1"]}', "expected a recipe of a figure"),
+        (b'{"format": "dlka-recipe-1"}', "its part 'figure' is missing or damaged: nothing is there."),
+    ],
+)
+def test_what_is_no_json_of_a_recipe(tmp_path, capsys, text, says):
+    (tmp_path / "a.json").write_bytes(text)
+    assert main(["replay", str(tmp_path / "a.json")]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_only_files_are_opened(tmp_path, kind):
+    path = tmp_path / "a.json"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(DlkaError, match=r"a.json: expected a recipe's file, got a folder or device\."):
+        read_recipe(path)
 
 
 def test_no_json_and_no_file(tmp_path, capsys):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
-from dlka.ui import files, pictures, session, tables
+from dlka.ui import files, kept, pictures, session, tables
 from dlka.ui.examples import examples
+from dlka.ui.figure_recipe import recipe_of
+from dlka.ui.figures import figure
+from dlka.ui.kept import Kept
 from dlka.ui.session import Refused, Settings
+from dlka.ui.source import Source
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +30,82 @@ def look(bus):
     return session.look(bus, Settings(size=320))
 
 
+def forget(monkeypatch):
+    """As if everything had made room."""
+    store = Kept(2**30)
+    for module in (kept, session):
+        monkeypatch.setattr(module, "STORE", store)
+    monkeypatch.setattr(session, "PICTURES", Kept(2**30))
+
+
 def test_the_same_question_runs_no_model_again(bus, look, monkeypatch):
     monkeypatch.setattr(session, "load_predictor", None)
     assert session.look(bus.copy(), Settings(size=320)) is look
     assert session.recall(look.key) is look
 
 
-def test_only_some_looks_are_kept(look, monkeypatch):
-    monkeypatch.setattr(session, "KEPT", 1)
-    session.look(np.zeros((40, 40, 3), np.uint8), Settings(size=64))
-    with pytest.raises(Refused, match="no longer in memory"):
-        session.recall(look.key)
+def test_the_name_of_a_file_is_nobody_elses(bus):
+    mine, yours = (
+        session.look(bus, Settings(size=320), Source(name, "0" * 64)) for name in ("my-house.png", "yours.png")
+    )
+    for seen, name in ((mine, "my-house.png"), (yours, "yours.png")):
+        again = session.recall(seen.key)
+        assert again.source.name == name
+        recipe = recipe_of(again, "difference", {}, figure(again, "difference", {}))
+        assert recipe["picture"]["file"] == name
+
+
+def test_what_has_made_room_is_made_again_the_same(monkeypatch):
+    file = examples()["Two people"]
+    before = session.look_at(file, Settings(size=320, strength=1.25, classes=("person",)))
+    forget(monkeypatch)
+    again = session.recall(before.key)
+    assert again is not before
+    assert (again.key, again.settings, again.source) == (before.key, before.settings, before.source)
+    np.testing.assert_array_equal(again.image, before.image)
+    for side in ("dlka", "baseline"):
+        was, now = getattr(before, side), getattr(again, side)
+        for part in ("boxes", "scores", "classes", "levels", "cells"):
+            np.testing.assert_array_equal(getattr(now.detections, part), getattr(was.detections, part))
+        for left, right in zip(was.captures, now.captures, strict=True):
+            np.testing.assert_array_equal(right.offset, left.offset)
+        for left, right in zip(was.gates, now.gates, strict=True):
+            np.testing.assert_array_equal(right.values, left.values)
+
+
+def test_a_picture_in_the_place_of_another_is_no_look_again(tmp_path, monkeypatch):
+    file = tmp_path / "a.png"
+    cv2.imwrite(str(file), np.zeros((40, 40, 3), np.uint8))
+    seen = session.look_at(file, Settings(size=64))
+    forget(monkeypatch)
+    cv2.imwrite(str(file), np.full((40, 40, 3), 9, np.uint8))
+    with pytest.raises(Refused, match="has changed since"):
+        session.recall(seen.key)
+
+
+def test_a_picture_whose_file_has_made_room_is_asked_for_again(tmp_path, monkeypatch):
+    file = tmp_path / "a.png"
+    cv2.imwrite(str(file), np.zeros((40, 40, 3), np.uint8))
+    seen = session.look_at(file, Settings(size=64))
+    forget(monkeypatch)
+    file.unlink()
+    with pytest.raises(Refused, match="drop the picture once more"):
+        session.recall(seen.key)
+    with pytest.raises(Refused, match="drop the picture once more"):
+        session.look_at(file, Settings(size=64))
+
+
+def test_a_key_of_another_process_is_told():
+    with pytest.raises(Refused, match="load it again"):
+        session.recall("gone")
+
+
+def test_the_name_of_a_file_stays_with_its_sender(tmp_path):
+    """Two visitors with the same picture: neither sees what the other calls it."""
+    for name in ("mine.png", "yours.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((40, 40, 3), 77, np.uint8))
+    mine, yours = (session.look_at(tmp_path / name, Settings(size=64)) for name in ("mine.png", "yours.png"))
+    assert [session.recall(seen.key).source.name for seen in (mine, yours)] == ["mine.png", "yours.png"]
 
 
 def test_redrawing_runs_no_model(look, monkeypatch):
@@ -65,7 +136,7 @@ def test_settings_decide(bus):
 def test_deformation_off_has_no_offsets_and_says_so(bus):
     off = session.look(bus, Settings(size=320, strength=0.0))
     assert all(not c.offset.any() for c in off.dlka.captures)
-    assert {s.health for s in off.stats} == {"dead"}
+    assert {s.maximum for s in off.stats} == {0}
     assert "x 0" in pictures.strength_note(off)
 
 
@@ -103,11 +174,24 @@ def test_downloads(look):
         assert file.readline().strip() == ",".join(tables.STAGE_COLUMNS)
 
 
-def test_old_files_make_room(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "KEPT", 3)
-    made = [files.write(b"x", "a.txt") for _ in range(5)]
-    alive = [path for path in made if files.Path(path).exists()]
-    assert alive == made[-3:]
+def test_whether_offsets_are_used_is_said_from_the_card(look):
+    uses = {"verdict": "small", "why": "AP changes by <1>.", "data": "d val", "pictures": 9, "size": 64}
+    card, other = look.cards
+    measured = replace(look, cards=(replace(card, uses=uses), other))
+    shown = tables.badge(measured)
+    assert "Offsets: small</span>" in shown
+    assert (
+        shown.count("AP changes by &lt;1&gt;. Measured on 9 pictures of d val at 64 px.") == 2
+    )  # shown, and as a title
+    assert tables.report(measured)["offsets"]["use"] == "small"
+    unknown = replace(look, cards=(replace(card, uses=None), other))
+    assert "Offsets: not measured</span>" in tables.badge(unknown)
+    assert f"python -m dlka uses {look.settings.dlka} --data DIR --write" in tables.badge(unknown)
+    assert tables.report(unknown)["offsets"]["use"] == "not measured"
+
+
+def test_a_model_without_stages_has_no_word_on_offsets(look):
+    assert "no deform stages" in tables.badge(replace(look, dlka=look.baseline))
 
 
 @pytest.mark.parametrize("size", [(320, 256), (32, 640)])
@@ -133,7 +217,7 @@ def test_warming_up_sees_the_first_looks_own_picture(monkeypatch):
         "predict",
         lambda self, image, **how: (shapes.append((image.shape, how["size"])), predict(self, image, **how))[1],
     )
-    monkeypatch.setattr(session, "_kept", type(session._kept)())
+    monkeypatch.setattr(session, "STORE", Kept(2**30))
     app.first_look()
     assert len(shapes) == 4  # both models, twice
     assert len(set(shapes)) == 1

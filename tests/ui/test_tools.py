@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from dlka.images import read_image
-from dlka.ui import session, tools
+from dlka.ui import session, suited, tools
 from dlka.ui.examples import examples
 from dlka.ui.figures import figure
 from dlka.ui.session import Settings
@@ -76,9 +77,10 @@ def test_stages(answers):
 
 def test_a_cell_has_pythons_numbers(answers):
     told = numbers(answers[0][1][1])
-    look = session.look(read_image(examples()["Bus stop"]), Settings(strength=0.5))
+    settings = replace(suited.settings_for(suited.opening()), strength=0.5)
+    look = session.look(read_image(examples()[suited.opening()]), settings)
     made = figure(look, "reads", {"view": "P3 5x5", "row": 20, "column": 30})
-    assert told["caption"].startswith("Reads of head on Bus stop, offsets x 0.5.")
+    assert told["caption"].startswith(f"Reads of scenes on {suited.opening()}, offsets x 0.5.")
     for name, array in made.arrays.items():
         np.testing.assert_array_equal(np.array(told[name], array.dtype), array)
     picture = next(part for part in answers[0][1][1].content if part.type == "image")
@@ -100,16 +102,11 @@ def test_refusals_are_sentences(answers, number, says):
     assert says in answer.content[0].text
 
 
-def test_not_too_many_at_a_time(monkeypatch):
-    monkeypatch.setattr(tools, "_ROOM", tools.threading.BoundedSemaphore(1))
-
-    def second():
-        with pytest.raises(ValueError, match="questions are being answered already"):
-            tools._limited(lambda: None)()
-        return "refused"
-
-    first = tools._limited(second)
-    assert [first(), first()] == ["refused", "refused"], "the room is given back"
+def test_they_take_their_turn_as_everybody_does(server, monkeypatch):
+    monkeypatch.setattr("dlka.ui.admission.PER_VISITOR", 0)
+    _, (answer,) = ask(server, ("list_stages", {"example": "Two people"}))
+    assert answer.isError
+    assert "0 of your own questions are being answered: try again in about 1 s." in answer.content[0].text
 
 
 def test_without_the_extra_there_are_none(monkeypatch):

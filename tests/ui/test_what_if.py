@@ -13,8 +13,9 @@ from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_model, save_weights
 from dlka.ui import four_ways, session, tab_what_if, words
-from dlka.ui.examples import examples
+from dlka.ui.examples import SCENES, examples
 from dlka.ui.session import Settings
+from dlka.ui.suited import settings_for
 from dlka.ui.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
 from dlka.ui.what_if_words import LOST, headline, object_rows, title
 
@@ -174,7 +175,7 @@ def test_no_box_is_said(nothing):
     assert "found anything at this confidence" in headline(nothing, result)
     assert object_rows(nothing, result) == []
     ways = four_ways.four_ways(nothing.key)
-    assert "None of the four found anything" in four_ways.sentence(ways)
+    assert "None of the four found anything" in four_ways.sentence(nothing, ways)
     assert all(four_ways.drawing(nothing, ways, way).legend_text for way in four_ways.NAMES)
 
 
@@ -187,8 +188,24 @@ def test_a_model_without_deform_stages_says_so(tmp_path, monkeypatch):
     look = session.look(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
     assert words.NO_STAGES in headline(look, what_if(look, Change(SHUFFLED)))
     assert headline(look, what_if(look, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
-    stages, apart, figures = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"])
-    assert (stages["choices"], stages["value"], apart, figures) == ([], [], "", "[]")
+    stages, other, apart, figures = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"], "Two people")
+    assert (stages["choices"], stages["value"], other, apart, figures) == ([], [], "Two people", "", "[]")
+
+
+def test_the_other_picture_is_one_that_the_model_knows(crowd):
+    drawn = next(iter(SCENES))
+    given = tab_what_if.values(crowd, (0.0, 0.0), [], drawn)
+    assert given[1] == "Bus stop", "not a drawn scene"
+    scene = session.look_at(examples()[drawn], settings_for(drawn))
+    assert tab_what_if.values(scene, (0.0, 0.0), [], "Bus stop")[1] == list(SCENES)[1], "not the same picture"
+
+
+def test_a_rigid_twin_has_the_large_kernels_too(crowd):
+    drawn = next(iter(SCENES))
+    scene = session.look_at(examples()[drawn], settings_for(drawn))
+    said = four_ways.sentence(scene, four_ways.four_ways(scene.key))
+    assert said.startswith("Weights learned with offsets (2 against 1)")
+    assert four_ways.sentence(crowd, four_ways.four_ways(crowd.key)).startswith("Large kernel (2 against 1)")
 
 
 def test_four_ways_tell_apart_what_they_say(crowd):
@@ -205,7 +222,7 @@ def test_four_ways_tell_apart_what_they_say(crowd):
         assert row["boxes"] == len(found) == row["S"] + row["M"] + row["L"]
     lost = len(what_if(crowd, RIGID).lost)
     assert table["3. D-LKA"]["new"] == lost
-    assert f"Deformation (3 against 2): {lost} new" in four_ways.sentence(ways)
+    assert f"Deformation (3 against 2): {lost} new" in four_ways.sentence(crowd, ways)
     legends = [four_ways.drawing(crowd, ways, way).legend_text for way in four_ways.NAMES]
     assert [text[:2] for text in legends] == ["1.", "2.", "3.", "4."]
     assert "4 slices, #1 to #4" in legends[3]

@@ -46,7 +46,7 @@ def test_controls_change_picture_and_table(page):
     assert slider.input_value() == "0"
     caption = page.locator(".take-caption:visible")
     assert caption.count() == 1, "the four ways have no figures yet"
-    caption.filter(has_text="Offsets at zero, the rigid large kernel: head on Bus stop").wait_for()
+    caption.filter(has_text="Offsets at zero, the rigid large kernel: scenes on Drawn scene: letters").wait_for()
 
     old = source(page)
     page.get_by_role("button", name="Shuffled", exact=True).click()
@@ -77,7 +77,8 @@ def test_four_ways_on_a_phone(browser, server):
     texts = [picture.get_attribute("alt") for picture in pictures.all()]
     assert [text[:2] for text in texts] == ["1.", "2.", "3.", "4."]
     assert page.locator("#four-ways tbody tr").count() == 4
-    page.locator(".take-caption:visible").filter(has_text="1. Baseline: control, on Bus stop").wait_for()
+    caption = page.locator(".take-caption:visible")
+    caption.filter(has_text="1. Baseline: scenes-rigid, on Drawn scene: letters").wait_for()
     assert "Resolution (4 against 1):" in page.locator("#four-ways").inner_text()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     assert max(picture.bounding_box()["width"] for picture in pictures.all()) <= 390

@@ -1,15 +1,15 @@
-"""The shipped model looks at a drawing from the playground."""
+"""The model whose kernel follows what it looks at, and a drawing from the playground."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from functools import lru_cache
 from typing import Any
 
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
+from dlka.ui.kept import kept
 from dlka.ui.learn.reading import SHEET
 from dlka.ui.probe_data import quantised
 from dlka.ui.session import Refused
@@ -33,7 +33,7 @@ def offsets_of(drawing: str) -> dict[str, Any]:
     return _seen(data)
 
 
-@lru_cache(maxsize=32)
+@kept
 def _seen(data: bytes) -> dict[str, Any]:
     image = read_image(data)
     if image.shape != (SHEET, SHEET, 3):

@@ -1,4 +1,4 @@
-"""What the lesson shows of the shipped model on real pictures: offsets, gates, and taps on a small object."""
+"""What the lesson shows of shipped models: offsets and gates of what the page opens with, and a small object."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 import numpy as np
 
 from dlka import palette
-from dlka.images import read_image
 from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
-from dlka.ui.examples import examples
+from dlka.ui.examples import examples, first
 from dlka.ui.probe_data import probe_value
-from dlka.ui.session import Look, Refused, Settings, block_values, look, whole
+from dlka.ui.session import Look, Refused, block_values, look_at, whole
+from dlka.ui.suited import opening, settings_for
 
 COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins
 
 
-def street() -> Look:
-    """The look at the first example; the page has opened with it, so that it is mostly still in memory."""
-    return look(read_image(next(iter(examples().values()))), Settings())
+def scene() -> Look:
+    """The look at the example that the page opens with, by the model whose kernel follows what it looks at."""
+    return look_at(examples()[opening()], settings_for(opening()))
 
 
 def crowd() -> Look:
-    """The look at the example with small copies; without it, at the first one."""
-    found = [path for label, path in examples().items() if label.startswith(CROWD)]
-    return look(read_image(found[0]), Settings()) if found else street()
+    """The look at the example with small copies, by a model with a pyramid; without it, at another photograph."""
+    found = [label for label in examples() if label.startswith(CROWD)] or [first(shapes=False)]
+    return look_at(examples()[found[0]], settings_for(found[0]))
 
 
 def middle(box: np.ndarray) -> tuple[float, float]:
@@ -47,25 +47,25 @@ def first_point(seen: Look) -> tuple[float, float]:
 
 @lru_cache(maxsize=1)
 def field() -> str:
-    """The step on offsets: all offset fields of the first example, as the probe gets them."""
-    seen = street()
+    """The step on offsets: all offset fields of what the page opens with, as the probe gets them."""
+    seen = scene()
     return probe_value(seen, first_point(seen), kept=True)
 
 
 @lru_cache(maxsize=1)
 def _letterboxed() -> str:
-    seen = street()
+    seen = scene()
     return files.address(files.picture(seen.dlka.letterbox.apply(seen.image), kept=True))
 
 
 def gate_maps(channel: str) -> dict[str, Any]:
-    """The step on the gate: maps of the first block on the first example.
+    """The step on the gate: maps of the first block on the same picture.
 
     channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
     lowest to its highest value, with zero in the middle. Raises Refused.
     """
-    seen = street()
+    seen = scene()
     values = block_values(seen.key, seen.dlka.gates[0].block)
     product = values.gate * values.gated
     stack = np.stack([values.gated, values.gate, product, values.output - values.input, values.input])  # [5, C, H, W]

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.ui.learn import kernels
-from dlka.ui.learn.example import first_point, street
+from dlka.ui.learn.example import first_point, scene
 from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT
 
 GREY = "#F1F2F4"
@@ -57,14 +57,14 @@ def levels() -> str:
 
 
 def offsets() -> str:
-    """Where a cell of the shipped model's first stage reads on the first example."""
-    seen = street()
+    """Where a cell of the shipped model's first stage reads on what the page opens with."""
+    seen = scene()
     return _png(render.draw_samples(seen.image, seen.dlka.captures[:1], seen.dlka.letterbox, first_point(seen)))
 
 
 def gate() -> str:
-    """The mean gate of the shipped model's first block on the first example."""
-    seen = street()
+    """The mean gate of the shipped model's first block on what the page opens with."""
+    seen = scene()
     first = seen.dlka.gates[0]
     return _png(render.gate_overlay(seen.image, first, seen.dlka.letterbox, "mean", render.gate_scale([first])))
 

@@ -21,7 +21,7 @@ async function openGate(asked) {
   shown.options[1].textContent = say("mean", { channels: data.channels });
   part("gate-number").textContent = say("number", { last: data.channels - 1 });
   channel.max = data.channels - 1;
-  if (data.channel !== null) channel.value = data.channel;
+  if (data.channel !== null && document.activeElement !== channel) channel.value = data.channel; // never under a hand that types
   const stops = data.colours.map((colour) => `rgb(${colour.join(" ")})`).join(", ");
   for (const bar of element.querySelectorAll(".gate-bar")) bar.style.background = `linear-gradient(to right, ${stops})`;
   redrawGate();

@@ -11,7 +11,7 @@ PAGE = {
     "title": "How a deformable kernel learns where to look",
     "lead": (
         "Six steps from plain taps to a detector of small objects, for those who know what a convolution is. Every "
-        "picture can be touched; numbers come from real code and from the model that ships with this project."
+        "picture can be touched; numbers come from real code and from models that ship with this project."
     ),
     "lesson": "Lesson",
     "playground": "Playground",
@@ -96,7 +96,9 @@ looks at the same map and gives each cell two numbers per tap, (dy, dx) in cells
 <p class="learn-formula">p + g<sub>k</sub> + (dy, dx)<sub>k</sub></p>
 <p>where g<sub>k</sub> is its place in the regular grid. All channels share these places. The weights are the same
 for every picture; <em>where</em> they are applied is computed anew for each picture and each cell.</p>
-<p>The picture shows the model that ships with this project. Click another cell, choose another stage.</p>
+<p>The picture shows the model <code>scenes</code>, which learned from nothing to find drawn letters and curves, and
+cannot do without its offsets. Click a small letter, then a large one: its 5×5 kernel draws together on the one and
+stays as wide as its grid on the other. Then choose another stage.</p>
 <p class="quiet">The slider multiplies the offsets of the stage shown, and nothing else. The slider
 <em>Deformation</em> of the first page runs the whole network again.</p>""",
     "caption": (
@@ -168,7 +170,7 @@ multiplies the very map that the first stage has read, u:</p>
 <p>It is called attention, but there is no softmax and no sigmoid: one number per channel and cell, of <b>any sign
 and size</b>. 1 lets pass, 0 stops, a negative gate turns the sign. Then proj₂, a 1×1, mixes the channels, and the
 input x is <b>added</b>.</p>
-<p>The maps belong to the block of level P3 in the shipped model, on a real picture. Go over them.</p>""",
+<p>The maps belong to the block of the model <code>scenes</code>, on a drawn scene. Go over them.</p>""",
     "caption": (
         "The picture, what is multiplied (u), the gate, and their product, in one channel or as means. A bar ends "
         "at the 99th percentile of absolute values; what is beyond has the end colour. The channel shown at first has "
@@ -206,10 +208,12 @@ LEVELS = {
 A kernel is equally large <em>in cells</em> on all of them. An object is not:</p>
 <p class="learn-formula">n px = n/8 cells on P3 = n/16 on P4 = n/32 on P5</p>
 <p>So most regular taps fall beside a small object and read its surroundings. Offsets <em>can</em> bring taps onto
-it, or away from it. Under the sliders stands what the shipped model really does in a picture with small copies of a
-street.</p>
-<p><b>Does it find more?</b> Not here. In trainings that a CPU can afford, with several seeds and intervals over
-pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither. On drone pictures a
+it, or away from it. Under the sliders stands what the shipped model <code>head</code> really does in a picture with
+small copies of a street.</p>
+<p><b>Does it find more?</b> Not here. A network that grew up with its offsets, from nothing and without the other two
+levels, needs them: the model of the steps before. But on photographs, in trainings that a CPU can afford, with several
+seeds and intervals over pictures, D-LKA did not raise AP over stock YOLOv8n trained alike, for small objects neither,
+where both began as a finished stock model. On drone pictures a
 gain of 0.8 AP, which is often claimed, lies outside the measured intervals of the two placements that start as
 stock YOLOv8n (residual and head). “Does it help?” in the project's README has the figures.</p>""",
     "caption": "An object of n px (orange) under the taps of one cell, on the three levels. Windows of 21×21 cells.",
@@ -227,7 +231,7 @@ stock YOLOv8n (residual and head). “Does it help?” in the project's README h
         "on it"
     ),
     "told": "An object of {n} px, a cell's centre in its middle: {list} regular taps of the {kernel} lie on it.",
-    "real": "The same in the shipped model",
+    "real": "The same in the model head",
     "real_text": (
         "The smallest object that was found: {name}, {width} x {height} px of the picture, {inner} px of the input. "
         "For the cell nearest to its middle, how many taps lie in its box; in brackets the mean over all {count} small "
@@ -294,13 +298,13 @@ ink than the trained model does. Would a detector of curves have to do the same?
     "ring": "regular",
     "own": "yours: drag them",
     "model": "trained",
-    "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>head</code> as it is: 320×320 px,
+    "help": """<p><b>What is what.</b> The sheet goes to the shipped model <code>scenes</code> as it is: 320×320 px,
 one pixel of the sheet is one input pixel. On level P3 a cell is 8×8 px, so there are 40×40 cells. <b>Orange</b>
 samples are where the P3 5×5 stage of the trained model reads for the chosen cell: real offsets, computed for your
-drawing. But the trained stage reads <em>80 channels of features</em>, not ink. What all three kernels read
+drawing. But the trained stage reads <em>64 channels of features</em>, not ink. What all three kernels read
 <em>here</em> is a stand-in that you can follow: the share of ink in each cell of 8×8 px, 0 white to 1 black,
-between cells bilinearly, outside the map 0. The model was trained on photographs; nobody taught it to follow
-ink.</p>""",
+between cells bilinearly, outside the map 0. The model was trained to name drawn letters and curves, and to box
+them; nobody told its kernel how large they are.</p>""",
 }
 
 SHEET = {
@@ -308,14 +312,14 @@ SHEET = {
     "name": "Name",
     "date": "Date",
     "answers": "Answers",
-    "foot": "Made by dlka. Pictures and numbers come from its code and its shipped model.",
+    "foot": "Made by dlka. Pictures and numbers come from its code and its shipped models.",
     "figure_taps": "7×7, dilation 3: the 49 cells that one output cell reads, in a square of 19×19.",
     "figure_stack": "5×5, then 7×7 with dilation 3: paths from one output cell to each of the 23×23 cells (1, 2 or 4).",
-    "figure_offsets": "Where one cell of the shipped model's stage {stage} reads on a real picture.",
+    "figure_offsets": "Where one cell of the stage {stage} of the shipped model scenes reads on a drawn scene.",
     "figure_corners": (
         "Read the map at row 1.25, column 2.5. Which four cells count, with which shares, and what is the sum?"
     ),
-    "figure_gate": "The gate of the shipped model's P3 block, mean over channels: red positive, blue negative.",
+    "figure_gate": "The gate of the same model's block, mean over channels: red positive, blue negative.",
     "figure_levels": "An object of 24 px (orange) under the regular taps of the 7×7 d3, on P3, P4 and P5.",
     "sum_corners": "The sum of the picture: {sum}",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from dlka.ui.learn.example import street
+from dlka.ui.learn.example import scene
 from dlka.ui.learn.figures import FIGURES
 from dlka.ui.learn.pieces import filled
 from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT, read_bilinear
@@ -22,7 +22,7 @@ def worksheet(answers: bool) -> str:
 
 
 def _items() -> Iterator[str]:
-    stage = street().stage_labels[0]
+    stage = scene().stage_labels[0]
     for number, (step, words) in enumerate(STEPS.items(), 1):
         caption = SHEET[f"figure_{step}"].format(stage=stage)
         figure = f"<figure>{FIGURES[step]()}<figcaption>{caption}</figcaption></figure>"

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlka import render
 from dlka.compare import rows
+from dlka.errors import message
 from dlka.images import read_image
 from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
@@ -20,6 +21,7 @@ from dlka.truth import Counts, Judgement, Truth, TruthRefused, Verdict, agreemen
 from dlka.types import Comparison, Pair
 from dlka.ui.many.inputs import Labels
 from dlka.ui.session import Look, Settings, look_once
+from dlka.ui.temporary import write_to
 
 KEPT = 500  # disagreements that are drawn, the smallest; all are counted
 TILE = 320  # pixels of a close-up's side
@@ -101,8 +103,8 @@ class ManyLooks:
         """Compare one picture. One that fails becomes a row with a sentence."""
         try:
             row = self._compare(path)
-        except (ValueError, RuntimeError, MemoryError, OSError) as error:  # refused, not finite, out of memory or disk
-            row = Row(path.name, problem=str(error) or "There is not enough free memory for this picture.")
+        except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
+            row = Row(path.name, problem=message(error))
         self.rows.append(row)
         return row
 
@@ -155,7 +157,7 @@ class ManyLooks:
             del self.disagreements[KEPT:]
             drawn = True
         if drawn:
-            (self.folder / f"{number}.jpg").write_bytes(jpeg(small(look.image)))
+            write_to(self.folder / f"{number}.jpg", jpeg(small(look.image)))
 
 
 def small(image: np.ndarray) -> np.ndarray:

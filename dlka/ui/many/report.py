@@ -46,7 +46,7 @@ def report(many: ManyLooks, told: Sequence[str] = (), now: datetime | None = Non
         settings={
             "confidence, least score of a box": f"{settings.confidence:g}",
             "IoU above which boxes of a class are merged": f"{settings.iou:g}",
-            "input size, longer side": f"{settings.size} px",
+            "input size, longer side": f"{settings.size} px" if settings.size else "what fits the models",
             "classes": ", ".join(settings.classes) or "all",
         },
         versions=versions(),

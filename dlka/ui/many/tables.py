@@ -27,7 +27,7 @@ def summary(many: ManyLooks) -> str:
     done = [row for row in many.rows if row.size]
     failed = len(many.rows) - len(done)
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    found, judged = tables.found(many.comparison), ""
+    found, judged = tables.found(many.comparison) if done else "", ""
     if many.truth is not None:
         found, judged = found + _agreement(many), _judged(many, many.truth)
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from dlka.ui import files
+from dlka.ui import files, temporary
 from dlka.ui.many import tables
 from dlka.ui.many.looks import ManyLooks
 
@@ -17,7 +17,7 @@ def viewer_value(many: ManyLooks) -> str:
     items = []
     for number, found in enumerate(many.disagreements):
         tile = many.folder / f"tile-{number}.jpg"
-        tile.write_bytes(found.tile)
+        temporary.write_to(tile, found.tile)
         items.append(
             {
                 "tile": files.address(str(tile)),

@@ -13,7 +13,8 @@ async function show(card, ask, more) {
     const { stage } = state.views[state.chosen], [row, column] = cellAt(state.data.letterbox, stage, state.point);
     const question = { key: state.data.key, stage: stage.label, row, column, ...more() };
     const answer = await ask(question).catch(() => undefined);
-    part(card).innerHTML = answer ?? "<p>The server did not answer: choose the cell again, or reload the page.</p>";
+    if (typeof answer === "string") part(card).innerHTML = answer;
+    else part(card).textContent = answer?.error ?? "The server did not answer: choose the cell again, or reload the page.";
   }
   busy[card] = again[card] = false;
   part(card).removeAttribute("aria-busy");

@@ -18,7 +18,7 @@ function takeRow(root, figures) {
     told.textContent = "Making it ...";
     const answer = await server.take_figure({ ...figure, form: button.dataset.form }).catch(() => null);
     button.disabled = false;
-    told.textContent = answer?.told ?? "The server did not answer: try again, or reload the page.";
+    told.textContent = answer?.error ?? answer?.told ?? "The server did not answer: try again, or reload the page.";
     if (!answer?.file) return;
     const link = Object.assign(document.createElement("a"), { href: answer.file, download: answer.name });
     document.body.append(link);

@@ -1,0 +1,92 @@
+"""Reads a yaml of strangers as plain values, within limits.
+
+Tags could name Python objects, aliases can make a small file huge, and a value such as a number of a million digits can
+take minutes: all of that is refused in one pass over the text, before any object is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from dlka.errors import DlkaError
+
+MAX_BYTES = 256 * 1024
+MAX_EVENTS = 50_000
+MAX_DEPTH = 10
+MAX_SCALAR = 1000  # characters of a value without quotes, which yaml may take for a number or a date
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast; PyYAML may lack it
+
+
+class YamlRefused(DlkaError):
+    """A yaml that is not read; one sentence with the file's name, and the line where there is one."""
+
+
+def plain_yaml(text: str, name: str) -> object:
+    """What a yaml text holds: dicts, lists, texts, numbers, dates, True, False and None. `name` stands in the messages.
+
+    Raises YamlRefused for broken yaml, anchors, aliases, tags, a key given twice, deep nesting and what is too large.
+    """
+    if len(text) > MAX_BYTES:
+        raise YamlRefused(f"{name} is larger than {MAX_BYTES // 1024} KB: expected a smaller yaml.")
+    try:
+        _check_events(text)
+        return _of_yaml(lambda: yaml.load(text, Loader=_Loader))
+    except YamlRefused as error:
+        raise YamlRefused(f"{name}: {error}") from None
+
+
+def _of_yaml(step: Callable[[], Any]) -> Any:
+    """What a step of PyYAML gives; its errors are the text's: it makes dates and numbers by int() and datetime()."""
+    try:
+        return step()
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise YamlRefused(f"it is not valid yaml{where}: {reason:.200}.") from None
+
+
+def _check_events(text: str) -> None:
+    open_: list[_Collection] = []
+    count, events = 0, _of_yaml(lambda: yaml.parse(text, Loader=_Loader))
+    while (event := _of_yaml(lambda: next(events, None))) is not None:
+        count += 1
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_.pop()
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise YamlRefused(f"line {line} has an anchor or alias, which is not read here.")
+        if event.tag:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise YamlRefused(f"line {line} has the tag {tag:.60}, which is not read here.")
+        scalar = event.value if isinstance(event, yaml.ScalarEvent) else None
+        if scalar is not None and not event.style and len(scalar) > MAX_SCALAR:
+            raise YamlRefused(f"line {line} has a value of over {MAX_SCALAR} characters.")
+        if open_ and open_[-1].repeats_a_key(scalar):
+            raise YamlRefused(f"line {line}: {scalar!r:.60} is given twice; keep one of them.")
+        if scalar is None:
+            open_.append(_Collection(isinstance(event, yaml.MappingStartEvent)))
+        if len(open_) > MAX_DEPTH or count > MAX_EVENTS:
+            raise YamlRefused("it is nested too deep or has too many values.")
+
+
+class _Collection:
+    """A list or a mapping that is being read: in a mapping every other item is a key."""
+
+    def __init__(self, mapping: bool) -> None:
+        self._mapping, self._items, self._keys = mapping, 0, set[str]()
+
+    def repeats_a_key(self, scalar: str | None) -> bool:
+        """Take in the next item (None for a collection): whether it is a key that was there before."""
+        self._items += 1
+        if not self._mapping or self._items % 2 == 0 or scalar is None:
+            return False
+        known = scalar in self._keys
+        self._keys.add(scalar)
+        return known

@@ -1,0 +1,282 @@
+"""D-LKA models through Ultralytics' own interface: ``dlka.YOLO("yolov8n-dlka-neck.yaml").train(...)``."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ultralytics.cfg import DEFAULT_CFG_DICT
+from ultralytics.engine.model import Model
+from ultralytics.models.yolo.detect import DetectionPredictor
+from ultralytics.utils import RANK
+
+import dlka
+from dlka.errors import DlkaError
+from dlka.models.adopt import data_of, known_placement, misfit, restore, whole
+from dlka.models.build import PLACEMENTS, SCALES, DLKAModel, build_model, placement_of, read_config
+from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
+from dlka.models.catalog import available
+from dlka.models.convert import read_checkpoint
+from dlka.models.trainer import DLKATrainer, DLKAValidator, Start
+from dlka.models.transfer import Ledger, transfer
+from dlka.models.weights import Card, load_model, save_weights
+from dlka.models.yaml_file import yaml_path
+
+CHECKPOINTS = (".pt", ".pth")
+WEIGHTS = ".safetensors"
+YAMLS = (".yaml", ".yml")
+EXPORTED = (".onnx", ".torchscript", ".engine", ".tflite", ".pb", ".mnn")  # files that Ultralytics runs
+# Settings of a training run that stand in the card of what came out of it.
+_SETTINGS = ("epochs", "imgsz", "batch", "optimizer", "lr0", "lrf", "freeze", "mosaic")
+# Ultralytics' export settings that the project's exporter fulfils whatever they are: files take every batch and size.
+_FULFILLED = ("imgsz", "batch", "dynamic", "simplify", "device", "verbose")
+
+
+class YOLO(Model):
+    """Ultralytics' YOLO for detection models that may have D-LKA rows.
+
+    model: a yaml file or the name of one of the project's ("yolov8n-dlka-neck.yaml", scales n s m l x), a weights file
+    (.safetensors) or the name of a shipped one ("neck"), or a checkpoint of Ultralytics' trainer (.pt), of which
+    nothing is run. No model is ever downloaded: a file that is not there is a FileNotFoundError.
+    """
+
+    start: Start | None = None
+    ledger: Ledger | None = None
+    model: Any  # a DLKAModel, or the path of an exported file
+    cfg: Any
+    overrides: dict[str, Any]
+    ckpt: Any  # "train_args" and "epoch", as Ultralytics keeps them
+    ckpt_path: Any
+    model_name: Any
+    card: Card | None = None  # of the weights file that was opened, until other weights take their place
+    origin = "a new model, not trained"  # where the weights come from, for the card
+    licence = "AGPL-3.0"
+
+    def __init__(self, model: str | Path, verbose: bool = False) -> None:
+        if not placement_of(model) and not (str(model).lower().endswith(YAMLS) and yaml_path(model).is_file()):
+            model = _file(
+                model, "a model yaml, one of the project's names like yolov8n-dlka-neck.yaml, weights, or a checkpoint"
+            )
+            _check_ending(model)
+        super().__init__(str(model), task="detect", verbose=verbose)
+
+    def load(self, weights: str | Path) -> YOLO:  # type: ignore[override]
+        """Start from stock YOLOv8 of this scale: a ``.pt`` file, of which nothing is run, or a weights file.
+
+        Weights go to their layers by structure; ``ledger`` then says what was copied, and ``train`` starts from them.
+        Raises FileNotFoundError, or DlkaError where the file is refused or the weights do not fit.
+        """
+        path = _file(weights, "a stock YOLOv8 checkpoint")
+        if path.suffix.lower() in CHECKPOINTS:
+            checkpoint = read_checkpoint(path)
+            state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
+            names = checkpoint.names or dict(self.model.names)
+        else:
+            source, card = load_model(path)
+            if card.placement != "control":
+                raise DlkaError(
+                    f"{path.name}: expected the weights of a stock YOLOv8, got placement {card.placement}; "
+                    f"to go on with it, open it: dlka.YOLO({str(weights)!r})."
+                )
+            state, names = source.state_dict(), source.names
+        if len(names) == len(self.model.names):
+            self.model.names = dict(names)
+        self.ledger = transfer(self.model, state, self.model.names, names)
+        self.start = state, names
+        self.predictor, self.card = None, None
+        self.origin = f"weights of {path.name}, copied by structure: {self.ledger.text()}"
+        return self
+
+    def save(self, filename: str | Path = "saved_model.pt") -> None:
+        """Write the model: a name that ends in .safetensors gets a weights file with its card, others a checkpoint.
+
+        Raises DlkaError for a weights file of a fused model and of rows that are none of the project's placements.
+        """
+        if Path(filename).suffix.lower() != WEIGHTS:
+            super().save(filename)
+            return
+        self._check_is_pytorch_model()
+        if self.model.is_fused():
+            raise DlkaError(f"{filename}: this model is fused, which cannot be undone; save it before fuse().")
+        card, state = self._card(), self.model.state_dict()
+        if misfit(_tensors(card), {k: v for k, v in state.items() if v.is_floating_point()}):
+            raise DlkaError(
+                f"{filename}: a weights file holds a model of {', '.join(PLACEMENTS)} as they are built here; this one "
+                "has other rows or widths; save it as a .pt file."
+            )
+        if not Path(filename).parent.is_dir():
+            raise DlkaError(f"{Path(filename).parent}: there is no such folder to write to.")
+        save_weights(filename, state, card, exact=True)
+
+    def train(self, trainer: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Ultralytics' ``train``; mixed precision (amp) is off unless asked for, as its check downloads a model.
+
+        pretrained may name a checkpoint or a weights file. Raises DlkaError where there is nothing to resume.
+        """
+        weights = None
+        if isinstance(kwargs.get("pretrained"), str | Path):
+            weights = _opened(_file(kwargs["pretrained"], "pretrained weights"))[0]
+            kwargs["pretrained"] = True
+        if kwargs.get("resume") is True:
+            if not self.ckpt or self.ckpt.get("epoch", -1) < 0 or not self.ckpt_path:
+                raise DlkaError(f"{self.model_name} is no checkpoint of an unfinished run: there is nothing to resume.")
+            kwargs["resume"] = str(self.ckpt_path)
+        before = Path(str(self.model_name)).name
+        trainer = trainer or partial(DLKATrainer, start=self.start, weights=weights)
+        result = super().train(trainer, **{"amp": False, **kwargs})
+        self.card, self.start = None, None
+        self.origin = f"trained by dlka.YOLO from {before} ({self.origin})"[:1000]
+        return result
+
+    def export(self, **kwargs: Any) -> str:
+        """Write the model for other programs by the project's exporter, and return the file's path.
+
+        format: onnx, torchscript (as in Ultralytics where none is given) or pt2. The file lies beside the one that was
+        opened, for shipped and new models in the working folder. Raises ExportRefused for other formats and DlkaError
+        for settings that would change what is written.
+        """
+        from dlka.jobs.export import export_loaded
+        from dlka.jobs.export_formats import FORMATS
+
+        self._check_is_pytorch_model()
+        name = str(kwargs.pop("format", DEFAULT_CFG_DICT["format"])).lower()
+        other = [f"{key}={value!r:.40}" for key, value in kwargs.items() if value and key not in _FULFILLED]
+        if other:
+            raise DlkaError(
+                f"export: {', '.join(other)} is not done here: files are float32 with boxes before suppression, as "
+                "python -m dlka export writes them; leave it away."
+            )
+        opened = Path(getattr(self.model, "pt_path", None) or Path(str(self.model_name)).name)
+        folder = Path() if opened.parent == WEIGHTS_FOLDER else opened.parent
+        suffix = FORMATS[name].suffix if name in FORMATS else ""  # others are refused there
+        with TemporaryDirectory(dir=folder, prefix=".dlka-export-") as temporary:
+            out = Path(temporary) / f"{opened.stem}{suffix}"
+            exported = export_loaded(deepcopy(self.model).float(), self._card(), opened.stem, name, out)
+            return str(exported.file.replace(folder / out.name))
+
+    def track(self, *arguments: Any, **settings: Any) -> Any:  # type: ignore[override]
+        """Ultralytics' ``track``; DlkaError where the package that its trackers need is not installed."""
+        if find_spec("lap") is None:
+            raise DlkaError(
+                "track: Ultralytics' trackers need a package that is not here; get it with: pip install lap"
+            )
+        return super().track(*arguments, **settings)
+
+    def tune(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        """Refused with DlkaError: Ultralytics starts every trial in a program of its own, without D-LKA."""
+        raise DlkaError(
+            "tune: Ultralytics starts its own program for every trial, which knows no D-LKA; call train with each "
+            "setting that you want to compare."
+        )
+
+    def benchmark(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        """Refused with DlkaError: Ultralytics' table is made by its own exporters."""
+        raise DlkaError(
+            "benchmark: Ultralytics measures its own exporters, which write no deformable convolution; export a format "
+            "with export(format=...), and measure speed with: python -m dlka bench."
+        )
+
+    def _new(self, cfg: str, task: str | None = None, verbose: bool = False) -> None:
+        config = read_config(cfg)
+        self.cfg = cfg
+        self.task = "detect"
+        self.model = DLKAModel({**config, "yaml_file": str(cfg)}, verbose=verbose and RANK == -1)
+        self.overrides.update(model=str(cfg), task=self.task)
+        self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
+        self.model.task = self.task
+        self.model_name = str(cfg)
+
+    def _load(self, weights: str, task: str | None = None) -> None:
+        path = Path(weights)
+        if path.suffix.lower() not in (*CHECKPOINTS, WEIGHTS):
+            super()._load(weights, task)  # an exported file, which Ultralytics runs
+            return
+        self.model, self.card, settings, epoch = _opened(path)
+        if self.card is None:
+            self.origin = f"opened from {path.name}"
+            self.licence = "that of the checkpoint it was opened from"
+        else:
+            self.origin, self.licence = self.card.recipe, self.card.licence
+        self.task = self.model.task = "detect"
+        self.ckpt = {"train_args": settings, "epoch": epoch}
+        self.ckpt_path = self.model.pt_path = self.model_name = weights
+        size = whole(settings.get("imgsz"), 32, 8192, 640)
+        self.overrides = {"model": weights, "task": "detect", "imgsz": size}
+        if Path(str(settings.get("data") or "")).is_file():  # what is not there would be looked for on the network
+            self.overrides["data"] = settings["data"]
+        self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
+
+    def _card(self) -> Card:
+        """What a file says of this model. Figures are not carried over: they were measured on another file."""
+        if self.card is not None:
+            return replace(self.card, metrics={}, uses=None)
+        settings = (self.ckpt or {}).get("train_args") or {}
+        told = {key: settings[key] for key in _SETTINGS if key in settings}
+        config = self.model.yaml
+        return Card(
+            placement=known_placement(config) or "rows of its own",
+            scale=config.get("scale") or "",
+            offsets=config.get("offsets", "dense"),
+            names={int(number): str(name) for number, name in self.model.names.items()},
+            input_size=whole(settings.get("imgsz"), 32, 8192, 640),
+            data=data_of(settings),
+            recipe=f"{self.origin}; settings {json.dumps(told, default=str)}" if told else self.origin,
+            licence=self.licence,
+            seed=whole(settings.get("seed"), 0, 2**63, 0),
+            versions={"dlka": dlka.__version__, **{name: version(name) for name in ("torch", "ultralytics")}},
+        )
+
+    @property
+    def task_map(self) -> dict[str, dict[str, Any]]:
+        """What Ultralytics builds for each task; the supported way to bring an own model and trainer."""
+        return {
+            "detect": {
+                "model": DLKAModel,
+                "trainer": DLKATrainer,
+                "validator": DLKAValidator,
+                "predictor": DetectionPredictor,
+            }
+        }
+
+
+def _opened(path: Path) -> tuple[DLKAModel, Card | None, dict[str, Any], int]:
+    """Model, card of a weights file, settings it was trained with, and last epoch of an unfinished run or -1."""
+    if path.suffix.lower() == WEIGHTS:
+        model, card = load_model(path)
+        return model, card, {"imgsz": card.input_size}, -1
+    checkpoint = read_checkpoint(path)
+    return restore(checkpoint, path.name), None, checkpoint.train_args, checkpoint.epoch
+
+
+def _tensors(card: Card) -> dict[str, Any]:
+    """The tensors of the model that a card's words build; none for rows of one's own."""
+    if card.placement not in PLACEMENTS or card.scale not in SCALES:
+        return {}
+    state = build_model(card.placement, card.scale, len(card.names), card.offsets).state_dict()
+    return {name: value for name, value in state.items() if value.is_floating_point()}
+
+
+def _check_ending(path: Path) -> None:
+    """Raises DlkaError for a file that is no model by its name: Ultralytics would take any for an exported model, and
+    look for one without an ending on the network."""
+    if not path.name.lower().endswith((*YAMLS, WEIGHTS, *CHECKPOINTS, *EXPORTED)):
+        raise DlkaError(
+            f"{path}: expected a name that ends in {YAMLS[0]}, {WEIGHTS}, {CHECKPOINTS[0]} or that of an exported "
+            f"model ({', '.join(EXPORTED)}); rename the file if it is one of these."
+        )
+
+
+def _file(path: str | Path, what: str) -> Path:
+    """The file of that path, or of a shipped model of that name."""
+    if not Path(path).is_file():
+        if str(path) not in available():
+            raise FileNotFoundError(f"{path}: expected {what}; there is no such file, and nothing is downloaded")
+        return available()[str(path)]
+    return Path(path)

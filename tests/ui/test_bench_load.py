@@ -1,0 +1,69 @@
+"""The bench of the page under load: it asks as visitors do, and counts what they get. Nothing here depends on speed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import psutil
+import pytest
+
+from dlka.errors import DlkaError
+from dlka.ui import bench, bench_load
+from dlka.ui.bench_visitor import Busy, Visitor
+
+
+def test_a_crowd_and_abandoned_questions_on_the_page(server, monkeypatch):
+    running = contextlib.nullcontext((server.rstrip("/"), psutil.Process()))
+    monkeypatch.setattr(bench_load, "running_page", lambda: running)
+    result = bench_load.bench_load(clients=4, abandoned=12)
+    assert json.loads(json.dumps(result)) == result
+    crowd = result["crowd"]
+    assert crowd["answers"]["count"] + crowd["left"] == 4
+    assert 0 < crowd["answers"]["median"] <= crowd["answers"]["p95"] <= crowd["answers"]["most"] <= crowd["took"]
+    assert crowd["failures"] == {}
+    assert set(result["behind"]) == {"another address", "the same address"}
+    assert all(seconds > 0 for seconds in result["behind"].values())
+
+
+def test_who_is_sent_away_comes_back_when_told(server, monkeypatch):
+    url = server.rstrip("/")
+    first, refusals, slept = Visitor(url), [Busy("Too many: try again in about 7 s.", 7.0)], []
+
+    def change(visitor, name, event):
+        if refusals:
+            raise refusals.pop()
+        return 250.0
+
+    monkeypatch.setattr(Visitor, "change", change)
+    monkeypatch.setattr(bench_load.time, "sleep", slept.append)
+    found = bench_load.crowd(url, first, list(bench.pictures(1)))
+    assert (found["answers"]["median"], found["refusals"]["count"], slept) == (0.25, 1, [7.0])
+    assert (found["told"], found["left"], found["failures"]) == ("Too many: try again in about 7 s.", 0, {})
+
+
+def test_what_goes_wrong_is_counted(server, monkeypatch):
+    url = server.rstrip("/")
+    first = Visitor(url)
+
+    def change(visitor, name, event):
+        raise ConnectionError("broke off")
+
+    monkeypatch.setattr(Visitor, "change", change)
+    found = bench_load.crowd(url, first, list(bench.pictures(2)))
+    assert (found["failures"], found["left"], found["answers"]) == ({"broke off": 2}, 2, {"count": 0})
+
+
+def test_a_visitor_is_told_when_to_come_back(server):
+    visitor = Visitor(server.rstrip("/"), address="10.9.9.9")
+    for _ in range(2):
+        visitor.ask("Overlay", "input")
+    with pytest.raises(Busy, match="2 of your own questions are being answered: try again in about") as refused:
+        visitor.ask("Overlay", "input")
+    assert refused.value.seconds >= 1
+
+
+@pytest.mark.parametrize(("clients", "abandoned"), [(0, 1), (1, -1)])
+def test_counts_that_cannot_be_are_refused(clients, abandoned):
+    with pytest.raises(DlkaError, match=f"at least 1 client and 0 abandoned questions, got {clients} and {abandoned}"):
+        bench_load.bench_load(clients, abandoned)

@@ -1,0 +1,46 @@
+"""How long an answer is expected to take."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlka.ui.estimates import KEPT, Estimates
+
+
+def test_what_is_usual_until_something_is_known():
+    known = Estimates()
+    assert known.seconds("look", "a", 3.0) == 3.0
+    known.add("look", "a", 1.0)
+    assert known.seconds("look", "a", 3.0) == known.seconds("look", "b", 3.0) == 1.0
+    assert known.seconds("draw", "a", 3.0) == 3.0
+
+
+def test_own_times_count_for_oneself():
+    known = Estimates()
+    for address, seconds in (("a", 1.0), ("b", 5.0)):
+        known.add("look", address, seconds)
+    assert known.seconds("look", "a", 0) == 1.0
+    assert known.seconds("look", "c", 0) == pytest.approx(3 + 2)  # mean, and one deviation more
+
+
+def test_the_newest_counts_most():
+    known = Estimates()
+    for seconds in (8.0, 4.0, 2.0):
+        known.add("look", "a", seconds)
+    assert known.seconds("look", "a", 0) == 4.0
+
+
+def test_nobody_decides_for_all():
+    known = Estimates()
+    for i in range(9):
+        known.add("look", f"{i}", 1.0)
+    for _ in range(100):
+        known.add("look", "quick", 0.0)
+    assert known.seconds("look", "new", 0) > 0.9
+
+
+def test_only_some_addresses_are_known():
+    known = Estimates()
+    for i in range(2 * KEPT):
+        known.add("look", f"{i}", float(i >= KEPT))
+    assert known.seconds("look", "new", 0) == 1.0

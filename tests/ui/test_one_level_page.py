@@ -1,0 +1,202 @@
+"""The page with models of one detection map, without a browser: D-LKA against stock, and a twin that moves nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlka.jobs.batch import Settings as BatchSettings
+from dlka.jobs.batch import run_batch
+from dlka.jobs.bench_subjects import lively
+from dlka.layers import DeformableLKAAttention
+from dlka.models import catalog
+from dlka.models.build import model_config
+from dlka.models.module_names import ATTENTION
+from dlka.models.weights import Card, load_card, save_weights
+from dlka.transforms import Change as PictureChange
+from dlka.ui import (
+    adapt,
+    adapt_curve,
+    adapt_shown,
+    address,
+    box_page,
+    boxes,
+    field_card,
+    figures,
+    four_ways,
+    model_words,
+    pictures,
+    probe_data,
+    session,
+    tab_attention,
+    tab_boxes,
+    tab_numbers,
+    tab_offsets,
+    tab_what_if,
+    tables,
+    tap_card,
+    what_if,
+    words,
+)
+from dlka.ui.examples import examples
+from dlka.ui.models import baseline_for, baseline_models, dlka_models
+from dlka.ui.session import Settings
+
+COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
+BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
+PLACES = [f"P3 block {n + 1}" for n in range(BLOCKS)] if BLOCKS > 1 else ["P3"]
+LABELS = [place.replace("P3", f"P3 {kernel}", 1) for place in PLACES for kernel in ("5x5", "7x7 d3")]
+MODELS = {
+    "scenes-one-level": ("one-level", "separable"),
+    "scenes-features": ("one-level", "features"),
+    "scenes-plain": ("one-level-plain", "dense"),
+    "scenes-control": ("control", "dense"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory):
+    """A catalog of random models, none of whose scores is small."""
+    folder = tmp_path_factory.mktemp("weights")
+    for model, (placement, offsets) in MODELS.items():
+        torch.manual_seed(0)
+        net = lively(placement, "n", offsets)
+        for block in (m for m in net.modules() if isinstance(m, DeformableLKAAttention)):
+            nn.init.normal_(block.proj_2.weight, std=0.05)
+        for branch in net.model[-1].cv3:
+            branch[-1].bias.data[0] = -1.0
+        card = Card(placement, "n", offsets, COCO, 320, "drawn scenes", "none", "AGPL-3.0", 0, {})
+        save_weights(folder / f"{model}.safetensors", net.state_dict(), card)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "WEIGHTS", folder)
+        yield folder
+
+
+def seen_by(dlka: str, baseline: str):
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    return session.look(image, Settings(dlka=dlka, baseline=baseline, size=128, confidence=0.1))
+
+
+@pytest.fixture(scope="module")
+def look(weights):
+    return seen_by("scenes-one-level", "scenes-control")
+
+
+def test_what_is_offered_beside_what():
+    assert dlka_models() == ["scenes-features", "scenes-one-level"]
+    assert baseline_models() == ["scenes-control", "scenes-features", "scenes-plain"]
+    assert baseline_for("scenes-one-level", "gone") == "scenes-control"
+    assert model_words.label("a", catalog.cards()["scenes-plain"]).endswith("plain)")
+    assert "D-LKA on one level, no pyramid" in model_words.line("scenes-one-level")
+    assert "offset nets as features" in model_words.line("scenes-features")
+    assert model_words.line("scenes-plain").startswith("stock YOLOv8n, one level, no pyramid")
+
+
+def test_a_comparison_with_a_model_that_has_a_pyramid(look):
+    assert len(look.dlka.detections) > 0
+    assert len(look.baseline.detections) > 0
+    assert look.dlka.letterbox == look.baseline.letterbox
+    assert look.stage_labels == LABELS
+    assert look.gate_labels == PLACES
+    assert [len(look.capture(label).offset) for label in LABELS] == [50, 98] * BLOCKS
+    assert list(look.views) == [
+        view for n, place in enumerate(PLACES) for view in (*LABELS[2 * n : 2 * n + 2], f"{place} composed")
+    ]
+    assert {row[-1].split()[0] for row in tables.object_rows(look)} <= {"P3", "-"}
+    assert [row[0] for row in tables.stage_rows(look)] == LABELS
+    costs = {row[0]: row[1:] for row in tables.cost_rows(look)}
+    assert costs["G multiply-adds, deformable step"][1] == "0.00"
+    assert [stage["label"] for stage in tables.report(look)["stages"]] == LABELS
+
+
+def test_every_tab_shows_every_stage(look):
+    point = pictures.default_point(look)
+    for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
+        shown = tab_offsets.values(look, point, label, pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+        assert shown[0]["choices"] == LABELS
+        assert shown[0]["value"] == label
+        blocks = tab_attention.values(look, point, place, "mean", 0, 0.5)
+        assert (blocks[0]["choices"], blocks[0]["value"]) == (PLACES, place)
+        assert "receptive-field" in field_card.field_card(look.key, label, "2", "3")
+        assert "tap" in tap_card.tap_card(look.key, label, "2", "3", "0", "1")
+    assert tab_what_if.values(look, point, LABELS[:1], next(iter(examples())))[0]["value"] == LABELS[:1]
+    assert len(tab_numbers.values(look, point)) == len(tab_numbers.SHOWN)
+    sent = json.loads(probe_data.probe_value(look, point))["stages"]
+    assert [stage["label"] for stage in sent] == LABELS
+    assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]
+    wanted = address.Asked("", look.settings, stage=f"{PLACES[-1]} composed", cell=(1, 2))
+    place, stage, where = address.place(look, wanted)
+    assert (stage, place.wrong) == (LABELS[-1], ())
+    assert where is not None
+
+
+def test_changed_models_and_four_ways(look):
+    gate_off = what_if.what_if(look, what_if.Change(what_if.GATE_OFF, stages=tuple(LABELS[:2])))
+    assert len(gate_off.learned) == len(look.dlka.detections)
+    only = what_if.offsets_used(look, what_if.Change(strength=0.0, stages=(LABELS[0],)))
+    assert [bool(only[label].any()) for label in LABELS] == [False] + [True] * (len(LABELS) - 1)
+    ways = four_ways.four_ways(look.key)
+    assert [row[0] for row in four_ways.rows(ways)] == [f"{n}. {name}" for n, name in enumerate(four_ways.NAMES, 1)]
+
+
+def test_boxes_and_what_they_come_from(look):
+    own, other = boxes.find(look, "dlka 0")
+    assert (own.level, other.side) == (3, "baseline")
+    assert LABELS[0] in str(box_page.cells_part(look, (own, other)))
+    assert box_page.evidence_part(look, (own, other))
+    assert list(boxes.fields(look)) == list(look.views)
+    assert [len(boxes.fields(look, level)) for level in (3, 4)] == [3 * BLOCKS, 0]
+    for kind, arguments in (
+        ("box samples", {"box": "dlka 0"}),
+        ("condensation", {"stage": f"{PLACES[-1]} composed"}),
+        ("receptive field", {"stage": LABELS[-1], "row": 2, "column": 3}),
+        ("reads", {"view": f"{PLACES[-1]} composed", "row": 2, "column": 3}),
+    ):
+        assert figures.figure(look, kind, arguments).arrays
+    assert tab_boxes.values(look, (0.0, 0.0))
+
+
+def test_a_changed_picture_is_followed(look):
+    seen = adapt.follow(look, PictureChange(shrink=0.7), 0, (0.0, 0.0))
+    assert adapt_shown.samples(seen, LABELS[-1]) is not None
+    large = adapt.targets(look)[-1]
+    steps = adapt_curve.measure(look, large)
+    assert next(steps).dlka > 0
+
+
+def test_a_twin_in_which_nothing_moves_says_so():
+    look = seen_by("scenes-features", "scenes-plain")
+    assert look.stage_labels == []
+    assert look.gate_labels == PLACES
+    point = pictures.default_point(look)
+    assert words.NO_STAGES in tab_offsets.values(look, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+    assert tab_attention.values(look, point, None, "mean", 0, 0.5)[0]["value"] == PLACES[0]
+    assert words.NO_STAGES in box_page.cells_part(look, boxes.find(look, "dlka 0"))
+    assert four_ways.four_ways(look.key).found
+    assert json.loads(probe_data.probe_value(look, point))["stages"] == []
+
+
+def test_many_pictures_from_the_command_line(tmp_path):
+    file = next(iter(examples().values()))
+    (outcome,) = run_batch([file], "scenes-one-level", "scenes-control", tmp_path, BatchSettings(128, 0.5))
+    assert outcome.problem is None
+    drawn = {path.name for path in outcome.folder.iterdir()}
+    assert len([name for name in drawn if name.startswith("offsets-")]) == 4 * BLOCKS
+    assert len([name for name in drawn if name.startswith("gate-")]) == BLOCKS
+
+
+def test_a_stage_that_several_blocks_have_is_named_whole(look):
+    with pytest.raises(session.Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
+        look.capture("P4 5x5")
+    assert replace(look).capture(LABELS[-1]) is look.dlka.captures[-1]
+
+
+def _png(image: np.ndarray) -> bytes:
+    import cv2
+
+    return cv2.imencode(".png", image)[1].tobytes()
