@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dlka.errors import DlkaError
+from dlka.evidence.defaults import DefaultTraining
 from dlka.jobs.recipe import SCRATCH, Recipe
 from dlka.jobs.train import VAL_SIZE, measured_size
 from dlka.models.build import PLAIN
@@ -22,7 +23,9 @@ START = "start"  # the model word of a start that is itself trained first
 CONTROL = "control"
 # The ending of a model word -> `offsets` of its recipe.
 VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none", "-features": "features"}
-FITTED = "-fitted"  # before that ending: replaced blocks are first fitted to the stock ones, by fit_epochs of `own`
+# Before that ending, what `own` has for these words: replaced blocks are first fitted to the stock ones (fit_epochs), or
+# more epochs, as many as take the time that a slower model needs.
+FITTED, LONGER = "-fitted", "-longer"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Experiment:
     settings: Mapping[str, Any]
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     start: Mapping[str, Any] | str | None = None
+    by_default: bool = False
     one_seed: Sequence[str] = ()
     causes: Sequence[str] = ()
     stock: bool = False
@@ -69,7 +73,7 @@ class Step:
     data: str
     model: str
     seed: int
-    recipe: Recipe | None = field(repr=False)
+    recipe: Recipe | DefaultTraining | None = field(repr=False)
     causes: bool = False
 
     @property
@@ -80,6 +84,8 @@ class Step:
     @property
     def size(self) -> int:
         """The longer side of a picture in pixels when it is measured."""
+        if isinstance(self.recipe, DefaultTraining):
+            return self.recipe.size
         return measured_size(self.recipe) if self.recipe else VAL_SIZE
 
     @property
@@ -115,8 +121,19 @@ SCENES = Experiment(
     "here: a network in which the block alone looks around. Nothing else was changed after the first measurement on "
     "these pictures. Three seeds of control and of the dense model were planned, and cut for lack of time.",
 )
+# As small sets are trained in articles: from nothing, by Ultralytics' trainer as it is.
+NEU_DET = Experiment(
+    "neu-det",
+    models=(CONTROL, "neck-rigid", "neck", "neck-separable", "residual-separable", "control-longer"),
+    seeds=(0, 1, 2),
+    settings={"size": 224, "epochs": 60},
+    by_default=True,
+    one_seed=("control-longer",),
+    causes=("neck", "neck-separable", "residual-separable"),
+)
 PLAN: tuple[Experiment, ...] = (
     SCENES,
+    NEU_DET,
     Experiment(
         "hit-uav",
         models=(CONTROL, *EVERY),
@@ -249,7 +266,11 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
                     continue
                 placement, offsets = split(model)
                 settings = {**part.settings, **part.own.get(model, {})}
-                recipe = Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **settings)
+                recipe = (
+                    DefaultTraining(placement, part.data, offsets, seed=seed, **settings)
+                    if part.by_default
+                    else Recipe(placement, part.data, begin, offsets=offsets, seed=seed, **settings)
+                )
                 causes = model in part.causes and seed == part.seeds[0]
                 found.append(Step(part.name, part.data, model, seed, recipe, causes))
     return found
@@ -257,7 +278,7 @@ def steps(plan: Iterable[Experiment]) -> list[Step]:
 
 def split(model: str) -> tuple[str, str]:
     """Placement and offsets of a model word: "neck-fitted-rigid" -> ("neck", "none"). Stock and starts are controls."""
-    placement = family(model).removesuffix(FITTED)
+    placement = family(model).removesuffix(FITTED).removesuffix(LONGER)
     offsets = VARIANTS[model.removeprefix(family(model))]
     return (CONTROL if placement in (STOCK, START) else placement), offsets
 

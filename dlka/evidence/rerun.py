@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dlka.errors import DlkaError
+from dlka.evidence.defaults import DefaultTraining, fit_by_default
 from dlka.evidence.measure import measure
 from dlka.evidence.plan import STOCK, Experiment, Step, choose, steps
 from dlka.evidence.stored import RunRefused, load
@@ -133,7 +134,10 @@ def _make(step: Step, everything: dict[str, Step], places: Places, device: str |
     """Write the weights file of a step: trained, or for the stock weights converted or copied."""
     out = places.weights(step)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if step.recipe is not None:
+    if isinstance(step.recipe, DefaultTraining):
+        recipe = replace(step.recipe, data=str((places.data / step.data).resolve()))
+        fit_by_default(recipe, out, places.training(step), device)
+    elif step.recipe is not None:
         recipe, run = resolved(step.recipe, everything, places), places.training(step)
         if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
             resume(run, device, measure=False)
