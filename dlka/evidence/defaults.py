@@ -61,7 +61,7 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
     model.train(
         data=str(data.file),
         **{"imgsz": recipe.size, "epochs": recipe.epochs, "batch": recipe.batch, "seed": recipe.seed},
-        **{"val": False, "plots": False, "verbose": False, "cache": "ram", "workers": 0},
+        **{"val": False, "plots": False, "verbose": False, "workers": 0},
         **{"project": str(run.parent), "name": run.name, "exist_ok": True, "pretrained": False},
         device=device or ("0" if torch.cuda.is_available() else "cpu"),
         resume=last.is_file(),
