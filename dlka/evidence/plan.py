@@ -23,8 +23,8 @@ START = "start"  # the model word of a start that is itself trained first
 CONTROL = "control"
 # The ending of a model word -> `offsets` of its recipe.
 VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none", "-features": "features"}
-# Before that ending, what `own` has for these words: replaced blocks are first fitted to the stock ones (fit_epochs), or
-# more epochs, as many as take the time that a slower model needs.
+# Before that ending, what `own` has for these words: replaced blocks are first fitted to the stock ones (fit_epochs),
+# or more epochs, as many as take the time that a slower model needs.
 FITTED, LONGER = "-fitted", "-longer"
 
 
