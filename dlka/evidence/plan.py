@@ -131,8 +131,25 @@ NEU_DET = Experiment(
     one_seed=("control-longer",),
     causes=("neck", "neck-separable", "residual-separable"),
 )
+# The nets of SCENES on photographs, for which small ones of a drone are the nearest.
+ONE_LEVEL_PHOTOGRAPHS = Experiment(
+    "hit-uav",
+    models=(CONTROL, "one-level-rigid", "one-level-features", "one-level-separable"),
+    seeds=(0, 1, 2),
+    settings={
+        **{"size": 640, "crop": 320, "epochs": 12, "batch": 16, "bfloat16": True},
+        **{"lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0},
+    },
+    start=SCRATCH,
+    causes=("one-level-separable",),
+    one_seed=(CONTROL, "one-level-features"),
+    chosen="the settings are those of scenes but for the size of pictures and the number of epochs, and were set "
+    "beforehand.",
+    title="hit-uav-one-level",
+)
 PLAN: tuple[Experiment, ...] = (
     SCENES,
+    ONE_LEVEL_PHOTOGRAPHS,
     NEU_DET,
     Experiment(
         "hit-uav",
