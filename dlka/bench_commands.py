@@ -93,7 +93,7 @@ def page(args: argparse.Namespace) -> int:
     from dlka.ui.bench import bench_page as run
 
     result = run(args.compares)
-    from dlka.jobs.provenance import machine, versions  # not before: the bench's pages have the machine alone
+    from dlka.provenance import machine, versions
 
     result |= {"machine": machine(), "versions": versions()}
     print(
@@ -120,7 +120,7 @@ def load(args: argparse.Namespace) -> int:
     from dlka.ui.bench_load import bench_load as run
 
     result = run(args.clients, args.abandoned)
-    from dlka.jobs.provenance import machine, versions  # not before: the bench's page has the machine alone
+    from dlka.provenance import machine, versions
 
     result |= {"machine": machine(), "versions": versions()}
     crowd, where = result["crowd"], result["machine"]

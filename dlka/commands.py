@@ -18,7 +18,7 @@ from dlka.printing import table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
-    from dlka.jobs.batch import Settings, run_batch
+    from dlka.analysis.batch import Settings, run_batch
     from dlka.models.catalog import CONTROL, baseline_of
 
     baseline = args.baseline or baseline_of(args.model) or CONTROL
@@ -88,7 +88,7 @@ def draw_scenes(args: argparse.Namespace) -> int:
 
 
 def sizes(args: argparse.Namespace) -> int:
-    from dlka.jobs.five_sizes import five_sizes, rows
+    from dlka.analysis.five_sizes import five_sizes, rows
 
     row = five_sizes(args.model, args.shape, args.stage)
     out = Path(args.out or f"{Path(args.model).stem}-{args.shape}-sizes.png".replace(" ", "-"))
@@ -251,8 +251,8 @@ def export(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace) -> int:
-    from dlka.ui.replay import replay as run
-    from dlka.ui.replay import write
+    from dlka.analysis.replay import replay as run
+    from dlka.analysis.replay import write
 
     made = run(args.recipe, args.image)
     print(made.figure.caption)

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from dlka import render
+from dlka.analysis.stages import stage_stats
 from dlka.errors import DlkaError
 from dlka.images import rgb_of
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.watch import Calls, DeformCall, watch_calls
 from dlka.render import Canvas
-from dlka.stage_stats import stage_stats
 from dlka.types import Capture, Stage
 
 # Kind of an overlay -> how it is drawn; those with a scale take it from the capture alone.

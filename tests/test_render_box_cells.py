@@ -7,8 +7,8 @@ import pytest
 from render_builders import block_captures, capture, picture, stage
 
 from dlka import palette
+from dlka.inference.kernel_shape import spread
 from dlka.inference.letterbox import Letterbox
-from dlka.kernel_shape import spread
 from dlka.render.box_cells import BoxCells, close_view, draw_box_samples, draw_cells
 from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
 from dlka.render.box_samples import box_samples, cell_spreads, inside, shares_inside

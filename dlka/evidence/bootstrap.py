@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.judging import AREAS
 from dlka.evidence.curves import ClassCurves
-from dlka.truth.coco_matching import AREAS
 
 MEASURES = ("AP", "AP50", "AP_S", "AP_M", "AP_L")
 RESAMPLES = 1000

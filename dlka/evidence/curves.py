@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlka.truth.coco_matching import AREAS, IOUS, match
+from dlka.analysis.judging import AREAS, IOUS, match
 
 MOST = 100  # detections a picture and class that count, as COCO has it
 RECALLS = np.linspace(0.0, 1.0, 101)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlka.evidence.bootstrap import SEED, interval
-from dlka.kernel_shape import axis_spreads
+from dlka.inference.kernel_shape import axis_spreads
 from dlka.ops.sampling import tap_grid
 from dlka.types import Capture, Stage
 

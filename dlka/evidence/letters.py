@@ -19,7 +19,7 @@ from dlka.evidence.bootstrap import interval, resamples
 from dlka.evidence.following import DIGITS, rank_correlation
 from dlka.evidence.uses import points
 from dlka.evidence.uses_text import rho
-from dlka.kernel_shape import kernel_shape, spread
+from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.versions import versions
 
 MEASURED = 2000  # pictures, the same for every net

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dlka import provenance
 from dlka.evidence.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.evidence.recall import IOU, SCORE, objects_found
 from dlka.evidence.stored import StoredRun
@@ -17,7 +18,6 @@ from dlka.evidence.variation import OffsetVariation
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
-from dlka.jobs import provenance
 from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.val import OffsetTotals, average_precision, class_precision
 from dlka.jobs.validation import LOOK, Validation

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlka.truth.coco_matching import match
+from dlka.analysis.judging import match
 
 SCORE = 0.25  # what a detection must have to count, as on the page
 IOU = 0.5

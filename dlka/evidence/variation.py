@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dlka.stage_stats import MOVED
+from dlka.analysis.stages import MOVED
 from dlka.types import Capture
 
 

@@ -12,7 +12,7 @@ from dlka.errors import DlkaError
 from dlka.models.decode import suppress
 
 FAR = 7680  # letterboxed pixels between the boxes of different classes while they are suppressed; Ultralytics' max_wh
-SAME = 0.5  # IoU from which two boxes are of one object, as in dlka.compare
+SAME = 0.5  # IoU from which two boxes are of one object, as in dlka.analysis.pairing
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from typing import Any
 
 import torch
 
+from dlka import provenance
 from dlka.errors import DlkaError
-from dlka.jobs import cuda_timer, provenance
+from dlka.jobs import cuda_timer
 from dlka.jobs.cuda_cases import BASE, DTYPES, OURS, PASSES, Case, Operator, cases, least_work
 
 MODES = ("eager", "graph")

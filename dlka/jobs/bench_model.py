@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from dlka import provenance
 from dlka.errors import DlkaError
 from dlka.inference.predictor import as_input, precision
-from dlka.jobs import provenance
 from dlka.jobs.bench_law import laws
 from dlka.jobs.bench_subjects import STOCK, Subject, deform, pictures, prepared, subjects, words
 from dlka.jobs.part_times import PARTS, clock, part_times

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from dlka import provenance
 from dlka.errors import DlkaError
-from dlka.jobs import provenance
 from dlka.jobs.peak_memory import peak_bytes
 from dlka.ops import deform_dwconv2d
 from dlka.ops.backends import BACKENDS

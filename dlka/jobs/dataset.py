@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dlka.analysis.labels import read_bytes, text_of
+from dlka.analysis.labels_yolo import MAX_BYTES, Rows, parse_rows
 from dlka.jobs.dataset_pictures import DataRefused, find_pictures, label_file
 from dlka.jobs.dataset_yaml import read_dataset
-from dlka.truth.text import read_bytes, text_of
-from dlka.truth.yolo import MAX_BYTES, Rows, parse_rows
 
 
 @dataclass(frozen=True)

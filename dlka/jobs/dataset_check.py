@@ -10,12 +10,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from dlka.analysis.labels import TruthRefused, count, some, told_left_out
 from dlka.images import MAX_BYTES, MAX_PIXELS
 from dlka.jobs.dataset import read_labels
 from dlka.jobs.dataset_pictures import DataRefused, Found, find_pictures, label_file
 from dlka.jobs.dataset_yaml import DataSet
-from dlka.truth.labels import count, some, told_left_out
-from dlka.truth.text import TruthRefused
 from dlka.types import SMALL_AREA
 
 # What a file starts with -> the class that reads its header. Image.open is replaced by Ultralytics, which would install

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dlka.truth.labels import count
-from dlka.truth.text import TruthRefused, read_bytes, text_of
+from dlka.analysis.labels import TruthRefused, count, read_bytes, text_of
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # Formats that other programs call pictures, and Ultralytics partly reads: those that are left out are told.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlka.analysis import labels as truth_names
+from dlka.analysis.labels import read_bytes, text_of
 from dlka.jobs.dataset_pictures import DataRefused, first_there
-from dlka.truth import names as truth_names
-from dlka.truth.text import read_bytes, text_of
 
 SUFFIXES = (".yaml", ".yml")
 

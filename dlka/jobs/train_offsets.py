@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from ultralytics.utils.patches import imread
 
+from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import as_input
 from dlka.inference.probe import probe
-from dlka.stage_stats import StageStats, all_stage_stats
 from dlka.types import Stage
 
 PICTURES = 4
@@ -42,7 +42,7 @@ class OffsetWatch:
     def rows(self, model: nn.Module) -> list[dict[str, Any]]:
         """One row a stage, in the order they run; empty for a model without deform stages.
 
-        "stage", "label", NUMBERS as in dlka.stage_stats (lengths in cells, shares 0..1), means over the pictures
+        "stage", "label", NUMBERS as in dlka.analysis.stages (lengths in cells, shares 0..1), means over the pictures
         ("maximum": the greatest), and "health" by `health_of`: "exploding" if it is on any picture, "dead" if on all.
         """
         device = next(model.parameters()).device

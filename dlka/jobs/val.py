@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from dlka import provenance
+from dlka.analysis.stages import MOVED
 from dlka.inference.predictor import load_predictor
-from dlka.jobs import provenance
 from dlka.jobs.validation import LOOK, Validation
 from dlka.models.catalog import find
 from dlka.ops.sampling import split_offset
-from dlka.stage_stats import MOVED
 from dlka.types import Capture, stage_labels
 
 METRICS = {

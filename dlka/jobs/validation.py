@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.labels import same_names, told_left_out
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor
 from dlka.jobs.dataset import Labelled, read_val
-from dlka.truth.labels import told_left_out
-from dlka.truth.names import same_names
 from dlka.types import Detections
 
 LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}

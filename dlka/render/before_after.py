@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.collections import LineCollection
 
 from dlka import palette
+from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.inference.letterbox import Letterbox
-from dlka.kernel_shape import kernel_shape, spread
 from dlka.render import legend
 from dlka.render.box_samples import inside
 from dlka.render.boxes import corners

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlka.inference.kernel_shape import KernelShape, kernel_shape, spread
 from dlka.inference.letterbox import Letterbox
-from dlka.kernel_shape import KernelShape, kernel_shape, spread
 from dlka.ops.sampling import composed_locations
 from dlka.render.density import composed_counts
 from dlka.render.geometry import (

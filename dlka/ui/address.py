@@ -17,12 +17,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from dlka import render
+from dlka.analysis.analysis import Look, Settings
+from dlka.analysis.examples import examples, first
+from dlka.analysis.models import SIZES, baseline_models, dlka_models
+from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of, cards, input_size, knows_shapes
-from dlka.ui.examples import examples, first
-from dlka.ui.models import SIZES, baseline_models, dlka_models
-from dlka.ui.session import Look, Settings
-from dlka.ui.suited import opening, settings_for
 
 
 class _Unreadable(DlkaError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dlka.analysis.analysis import Look
 from dlka.ui import address
-from dlka.ui.session import Look
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("link")

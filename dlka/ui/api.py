@@ -14,12 +14,14 @@ from typing import Annotated, Any
 from gradio_client.utils import is_file_obj_with_meta
 from pydantic import PlainValidator
 
+from dlka.analysis import recipes, report
+from dlka.analysis.analysis import Look, Refused, Settings, look_at
+from dlka.analysis.checked import checked
+from dlka.analysis.figures import kinds, pictures
 from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
-from dlka.ui import figure_recipe, figures, files, pictures, tables
-from dlka.ui.checked import checked
-from dlka.ui.session import Look, Refused, Settings, look_at
+from dlka.ui import files
 from dlka.ui.toolkit import gr
 
 DEFAULT = Settings()
@@ -68,7 +70,7 @@ def compare(
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
     drawn = (files.png(left), files.png(right), files.png(pictures.difference(result)))
-    return tables.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]
+    return report.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]
 
 
 def stages(image: Picture, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
@@ -158,9 +160,9 @@ def figure(
     as NPZ. kind and arguments: as in dlka/ui/figures.py and in every recipe.
     """
     result = _look(image, dlka=model, baseline=baseline, size=size, strength=strength)
-    made = figures.figure(result, kind, arguments)
-    recipe = figure_recipe.recipe_of(result, kind, arguments, made)
-    written = (files.write(figure_recipe.WRITERS[f](made, recipe), f"figure.{f}") for f in ("svg", "pdf", "png", "npz"))
+    made = kinds.figure(result, kind, arguments)
+    recipe = recipes.recipe_of(result, kind, arguments, made)
+    written = (files.write(recipes.WRITERS[f](made, recipe), f"figure.{f}") for f in ("svg", "pdf", "png", "npz"))
     return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]
 
 

@@ -15,19 +15,21 @@ from urllib.parse import urlencode
 import numpy as np
 from starlette.middleware import Middleware
 
+from dlka import temporary
+from dlka.analysis import analysis, model_words, suited
+from dlka.analysis.analysis import Look, Refused, Settings
+from dlka.analysis.checked import checked
+from dlka.analysis.examples import examples
+from dlka.analysis.figures import pictures
 from dlka.images import read_image
 from dlka.ui import (
     address,
     address_link,
     api,
     controls,
-    model_words,
     page_learn,
     page_many,
-    pictures,
-    session,
     states,
-    suited,
     tab_adapt,
     tab_attention,
     tab_boxes,
@@ -36,16 +38,12 @@ from dlka.ui import (
     tab_offsets,
     tab_probe,
     tab_what_if,
-    temporary,
     tools,
     words,
 )
-from dlka.ui.checked import checked
-from dlka.ui.examples import examples
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.port import check_port
-from dlka.ui.session import Look, Refused, Settings
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
@@ -87,9 +85,9 @@ def first_look() -> Look:
     """The example that the page opens with, compared by models that are ready from then on."""
     example = suited.opening()
     settings = suited.settings_for(example)
-    session.warm_up(first_picture(), settings)
-    first = session.look_at(examples()[example], settings)
-    session.stay(first)
+    analysis.warm_up(first_picture(), settings)
+    first = analysis.look_at(examples()[example], settings)
+    analysis.stay(first)
     return first
 
 
@@ -126,7 +124,7 @@ def build_app(first: Look) -> gr.Blocks:
             """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
             new brings models that can know it. before: the SHA-256 of the one for which models were chosen last."""
             file, settings = _asked(**checked(_asked, dict(zip(ASKED, values))))
-            source = session.source_at(file)
+            source = analysis.source_at(file)
             models = settings.dlka, settings.baseline
             if source.sha256 != before:
                 models = suited.suited(file, source, *models)
@@ -134,7 +132,7 @@ def build_app(first: Look) -> gr.Blocks:
             if changed:
                 settings = replace(settings, dlka=models[0], baseline=models[1], classes=())
             progress(0.3, "Both models look")
-            look = session.look_at(file, settings)
+            look = analysis.look_at(file, settings)
             if look.key == shown_key:  # a control that the page itself has moved asks once more
                 return [gr.skip() for _ in (*chosen, *shown)]
             progress(0.8, "Drawing")
@@ -151,7 +149,7 @@ def build_app(first: Look) -> gr.Blocks:
             wanted = address.decode(query, [tab.NAME for tab in TABS])
             file, settings = examples()[wanted.example], wanted.settings
             progress(0.3, "Both models look")
-            look = session.look_at(file, settings)
+            look = analysis.look_at(file, settings)
             wanted, stage, point = address.place(look, wanted)
             if wanted.wrong:
                 gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)

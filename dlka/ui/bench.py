@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 import psutil
 
+from dlka.analysis.examples import examples
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui.bench_frames import probe_frames
 from dlka.ui.bench_visitor import Visitor
-from dlka.ui.examples import examples
 
 START = "from dlka.ui.app import serve; serve(port={port})"
 # What is measured -> a control of a tab, and the values that it is moved to.

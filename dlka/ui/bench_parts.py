@@ -44,8 +44,8 @@ def measure(begun: float) -> dict[str, Any]:
     for library, module in LIBRARIES.items():
         import_module(module)
         lap(f"import {library}")
-    app, session = import_module("dlka.ui.app"), import_module("dlka.ui.session")
-    suited = import_module("dlka.ui.suited")
+    app, session = import_module("dlka.ui.app"), import_module("dlka.analysis.analysis")
+    suited = import_module("dlka.analysis.suited")
     settings = suited.settings_for(suited.opening())
     for model in (settings.dlka, settings.baseline):
         session.load_predictor(model)
@@ -68,11 +68,11 @@ def measure(begun: float) -> dict[str, Any]:
 
 
 def _parts(first: Any) -> dict[str, float]:
-    session, pictures = import_module("dlka.ui.session"), import_module("dlka.ui.pictures")
+    session, pictures = import_module("dlka.analysis.analysis"), import_module("dlka.analysis.figures.pictures")
     compare, offsets, attention, numbers = (
         import_module(f"dlka.ui.tab_{name}") for name in ("compare", "offsets", "attention", "numbers")
     )
-    boxes, box_page = import_module("dlka.ui.boxes"), import_module("dlka.ui.box_page")
+    boxes, box_page = import_module("dlka.analysis.boxes"), import_module("dlka.ui.box_page")
     jpeg = import_module("dlka.render").jpeg
     least: dict[str, float] = {}
 

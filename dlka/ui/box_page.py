@@ -6,10 +6,12 @@ import html
 from collections.abc import Sequence
 
 from dlka import render
-from dlka.ui import box_evidence, box_field, box_figures, files, words
-from dlka.ui.boxes import SIDES, Trace
-from dlka.ui.session import Look
-from dlka.ui.tables import table
+from dlka.analysis import box_evidence, box_figures, condensation
+from dlka.analysis.analysis import Look
+from dlka.analysis.boxes import SIDES, Trace
+from dlka.analysis.report import table
+from dlka.analysis.stages import NO_STAGES
+from dlka.ui import files
 
 
 def cells_part(look: Look, traces: Sequence[Trace]) -> str:
@@ -36,7 +38,7 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
     """What has to be said about whose samples these are, and about a model that found nothing."""
     told = []
     if not look.stage_labels:
-        told.append(words.NO_STAGES)
+        told.append(NO_STAGES)
     elif not box_figures.samples_of(look, own):
         told.append(f"The D-LKA model has no deform stage on P{own.level}, where this box comes from.")
     elif own.side == "baseline":
@@ -68,28 +70,28 @@ def tables_part(look: Look) -> str:
     if not look.stage_labels:
         return ""
     return (
-        f"<p>{html.escape(box_field.pooled(look))}</p>"
-        + table(box_field.BOXES_COLUMNS, box_field.boxes_rows(look))
-        + table(box_field.SHAPES_COLUMNS, box_field.shapes_rows(look))
+        f"<p>{html.escape(condensation.pooled(look))}</p>"
+        + table(condensation.BOXES_COLUMNS, condensation.boxes_rows(look))
+        + table(condensation.SHAPES_COLUMNS, condensation.shapes_rows(look))
     )
 
 
 def chart_part(look: Look) -> str:
     """Spread against box size, over all boxes; empty without boxes or stages."""
-    charted = box_field.chart(look)
+    charted = condensation.chart(look)
     if charted is None:
         return ""
     drawn, sentence = charted
     path = files.picture(drawn, "spread.jpg")
-    text = f"{box_field.SPREAD}: {sentence}"
+    text = f"{condensation.SPREAD}: {sentence}"
     return f'{_image(path, text)}<p class="quiet">{html.escape(text)}</p>'
 
 
 def condensation_part(look: Look, label: str | None) -> str:
     """The condensation map of one stage or composed field."""
     if label is None:
-        return f'<p class="quiet">{html.escape(words.NO_STAGES)}</p>'
-    return _figure(box_field.condensation(look, label), "condensation.jpg")
+        return f'<p class="quiet">{html.escape(NO_STAGES)}</p>'
+    return _figure(condensation.condensation(look, label), "condensation.jpg")
 
 
 def _figure(paper: render.Paper, name: str) -> str:

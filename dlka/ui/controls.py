@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dlka.analysis import model_words
+from dlka.analysis.analysis import Look
+from dlka.analysis.examples import examples
+from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
+from dlka.analysis.suited import opening
 from dlka.inference.predictor import best_device
 from dlka.models.catalog import cards
-from dlka.ui import model_words
-from dlka.ui.examples import examples
 from dlka.ui.inputs import picture_input
-from dlka.ui.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.ui.page_queue import WORDS
-from dlka.ui.session import Look
-from dlka.ui.suited import opening
 from dlka.ui.toolkit import gr
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 
 from dlka import render
+from dlka.analysis.analysis import place_label, recall, receptive_field
 from dlka.inference.receptive_field import BLOCK
 from dlka.ui import files
-from dlka.ui.session import place_label, recall, receptive_field
 
 
 def field_card(key: str, label: str, row: str, column: str) -> str:

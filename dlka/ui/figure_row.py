@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dlka.analysis.analysis import Look, Refused, recall
+from dlka.analysis.figures.kinds import caption, figure
+from dlka.analysis.recipes import WRITERS, recipe_of
 from dlka.ui import files
 from dlka.ui.asked import script_in_turn
-from dlka.ui.figure_recipe import WRITERS, recipe_of
-from dlka.ui.figures import caption, figure
 from dlka.ui.guard import answering
-from dlka.ui.session import Look, Refused, recall
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("take")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from dlka import render
+from dlka.analysis import recipes, report
+from dlka.analysis.analysis import Look
+from dlka.analysis.figures import pictures
+from dlka.analysis.figures.figure import Drawing
+from dlka.analysis.figures.kinds import figure
 from dlka.csv_text import csv_text
-from dlka.ui import figure_recipe, pictures, tables
-from dlka.ui.figure_type import Drawing
-from dlka.ui.figures import figure
-from dlka.ui.session import Look
-from dlka.ui.temporary import write
+from dlka.temporary import write
 
 
 def address(path: str) -> str:
@@ -40,9 +41,9 @@ def downloads(look: Look) -> list[str]:
     Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
     """
     made = [
-        write(_csv(tables.OBJECT_COLUMNS, tables.object_rows(look)), "objects.csv"),
-        write(_csv(tables.STAGE_COLUMNS, tables.stage_rows(look)), "stages.csv"),
-        write(tables.report_text(look).encode(), "report.json"),
+        write(_csv(report.OBJECT_COLUMNS, report.object_rows(look)), "objects.csv"),
+        write(_csv(report.STAGE_COLUMNS, report.stage_rows(look)), "stages.csv"),
+        write(report.report_text(look).encode(), "report.json"),
         write(_arrays(look), "offsets-and-gates.npz"),
     ]
     shown: list[tuple[str, dict[str, Any]]] = [("difference", {})]
@@ -50,8 +51,8 @@ def downloads(look: Look) -> list[str]:
         shown.append(("offsets", pictures.summary_overlay(look)))
     for kind, arguments in shown:
         drawn = figure(look, kind, arguments)
-        recipe = figure_recipe.recipe_of(look, kind, arguments, drawn)
-        made += [write(data, f"{kind}.{form}") for form, data in figure_recipe.files(drawn, recipe).items()]
+        recipe = recipes.recipe_of(look, kind, arguments, drawn)
+        made += [write(data, f"{kind}.{form}") for form, data in recipes.files(drawn, recipe).items()]
     return made
 
 
@@ -62,4 +63,4 @@ def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
 def _arrays(look: Look) -> bytes:
     """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
     arrays = {f"offset/{c.stage.name}": c.offset for c in look.dlka.captures}
-    return figure_recipe.npz(arrays | {f"gate/{g.block}": g.values for g in look.dlka.gates})
+    return recipes.npz(arrays | {f"gate/{g.block}": g.values for g in look.dlka.gates})

@@ -11,8 +11,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlka.analysis.checked import checked
 from dlka.errors import DISK_FULL, DlkaError, message, short
-from dlka.ui.checked import checked
 from dlka.ui.toolkit import gr
 
 SECONDS = 12  # that a message stays on the page

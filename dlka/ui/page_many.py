@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlka.analysis import model_words
+from dlka.analysis.analysis import Settings
+from dlka.analysis.checked import checked
+from dlka.analysis.examples import labelled
+from dlka.analysis.many.inputs import Given, sort_files
+from dlka.analysis.many.looks import ManyLooks
+from dlka.analysis.models import baseline_models, dlka_models
 from dlka.models.catalog import cards
-from dlka.ui import controls, model_words, words
-from dlka.ui.checked import checked
-from dlka.ui.examples import labelled
+from dlka.temporary import new_folder, write_to
+from dlka.ui import controls, words
 from dlka.ui.many import tables
-from dlka.ui.many.inputs import Given, sort_files
-from dlka.ui.many.looks import ManyLooks
 from dlka.ui.many.report import report
 from dlka.ui.many.viewer import EMPTY, viewer_value
-from dlka.ui.models import baseline_models, dlka_models
 from dlka.ui.page_queue import LONG_RUN
-from dlka.ui.session import Settings
-from dlka.ui.temporary import new_folder, write_to
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"

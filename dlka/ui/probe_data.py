@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from dlka import palette, render
+from dlka.analysis.analysis import Look, place_label
 from dlka.types import Capture
 from dlka.ui import files
-from dlka.ui.session import Look, place_label
 
 LEVELS = 32767  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
-from dlka.ui.kept import Kept
+from dlka.analysis.cache import Kept
 from dlka.ui.toolkit import gr
 
 BOUNDS = ("choices", "minimum", "maximum")  # of a control, by which gradio checks what comes from it

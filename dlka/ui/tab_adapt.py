@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from dlka.analysis import adapt, adapt_curve, adapt_shown
+from dlka.analysis.analysis import Look, recall
+from dlka.analysis.stages import NO_STAGES
+from dlka.analysis.transforms import Change
 from dlka.render import Paper
 from dlka.render.chart import chart_svg
-from dlka.transforms import Change
-from dlka.ui import adapt, adapt_curve, adapt_shown, figure_row, files, words
+from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.page_queue import LONG_RUN, WORDS
-from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
 
@@ -140,7 +142,7 @@ def _drawn(
     figures = figure_row.value(look, _figures(seen, number, stage))
     shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
     if stage is None:
-        return [*shown, f"<p>{words.NO_STAGES}</p>", "", figures]
+        return [*shown, f"<p>{NO_STAGES}</p>", "", figures]
     paper = adapt_shown.samples(seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
     if paper is not None:

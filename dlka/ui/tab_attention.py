@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import figure_row, files, pictures, tables, words
+from dlka.analysis import report
+from dlka.analysis.analysis import Look, recall
+from dlka.analysis.figures import pictures
+from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import Shown
-from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
@@ -97,4 +99,4 @@ def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[S
 
 
 def _numbers(look: Look, reduction: str, channel: int) -> str:
-    return tables.table(tables.GATE_COLUMNS, tables.gate_rows(look, reduction, channel))
+    return report.table(report.GATE_COLUMNS, report.gate_rows(look, reduction, channel))

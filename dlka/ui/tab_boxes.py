@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import box_field, box_figures, box_page, boxes, figure_row, files, words
+from dlka.analysis import box_figures, boxes, condensation
+from dlka.analysis.analysis import Look, recall
+from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import Shown
-from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
 
@@ -103,7 +104,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 def _draw(key: str) -> list[Any]:
     """All of SHOWN for a look: its smallest box is chosen."""
     look = recall(key)
-    choices, stages = boxes.listed(look), list(box_field.fields(look))
+    choices, stages = boxes.listed(look), list(condensation.fields(look))
     name = choices[0][1] if choices else None
     stage = stages[0] if stages else None
     picture, cells, _ = _about(look, name) if name else _nothing(look)
@@ -156,5 +157,5 @@ def _map(look: Look, stage: str | None) -> list[str]:
     """The map of one stage or composed field, and what can be taken with it."""
     shown = [] if stage is None else [Shown("Condensation map", "condensation", {"stage": stage})]
     if stage is not None and boxes.listed(look):
-        shown.append(Shown(box_field.SPREAD, "spread", {}))
+        shown.append(Shown(condensation.SPREAD, "spread", {}))
     return [box_page.condensation_part(look, stage), figure_row.value(look, shown)]

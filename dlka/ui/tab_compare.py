@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import figure_row, files, pictures, tables, words
+from dlka.analysis import report
+from dlka.analysis.analysis import Look, recall
+from dlka.analysis.figures import pictures
+from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import Shown
-from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
@@ -19,7 +21,7 @@ def build(first: Look) -> dict[str, Any]:
     """The tab's components, showing a first look."""
     sheet = _crops(first)
     with gr.Tab(NAME):
-        headline = gr.HTML(tables.headline(first))
+        headline = gr.HTML(report.headline(first))
         view = gr.Radio(pictures.VIEWS, value=pictures.VIEWS[0], label="View", show_label=False)
         swipe = gr.ImageSlider(
             _halves(first),
@@ -48,7 +50,7 @@ def build(first: Look) -> dict[str, Any]:
         )
         none = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
         figures = figure_row.build(first, _figures(first, pictures.VIEWS[0]))
-        timing = gr.HTML(tables.timings(first))
+        timing = gr.HTML(report.timings(first))
         with gr.Accordion("All objects", open=False):
             objects = gr.HTML(_objects(first))
         gr.Markdown(words.COMPARE, elem_classes="quiet")
@@ -69,12 +71,12 @@ def values(look: Look, point: tuple[float, float], view: str) -> list[Any]:
     """Updates of what SHOWN names, after a new look."""
     sheet = _crops(look)
     return [
-        tables.headline(look),
+        report.headline(look),
         view,
         *_view(look, view),
         gr.update(value=sheet, visible=sheet is not None),
         gr.update(visible=sheet is None),
-        tables.timings(look),
+        report.timings(look),
         _objects(look),
         figure_row.value(look, _figures(look, view)),
     ]
@@ -131,4 +133,4 @@ def _crops(look: Look) -> str | None:
 
 
 def _objects(look: Look) -> str:
-    return tables.table(tables.OBJECT_COLUMNS, tables.object_rows(look))
+    return report.table(report.OBJECT_COLUMNS, report.object_rows(look))

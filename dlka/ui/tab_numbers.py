@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.ui import files, pictures, tables, words
-from dlka.ui.session import Look, recall
+from dlka.analysis import report
+from dlka.analysis.analysis import Look, recall
+from dlka.analysis.figures import pictures
+from dlka.ui import files, words
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
@@ -28,9 +30,9 @@ def build(first: Look) -> dict[str, Any]:
 def values(look: Look, point: tuple[float, float]) -> list[Any]:
     """Updates of what SHOWN names; the files of an earlier look go away, new ones are made when asked for."""
     return [
-        tables.badge(look),
-        tables.table(tables.STAGE_COLUMNS, tables.stage_rows(look)),
-        tables.table(tables.COST_COLUMNS, tables.cost_rows(look)),
+        report.badge(look),
+        report.table(report.STAGE_COLUMNS, report.stage_rows(look)),
+        report.table(report.COST_COLUMNS, report.cost_rows(look)),
         gr.update(value=None, visible=False),
     ]
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from dlka import render
-from dlka.ui import address, figure_row, files, pictures, tables, words
+from dlka.analysis import report
+from dlka.analysis.analysis import Look, recall, whole
+from dlka.analysis.figures import pictures
+from dlka.analysis.stages import NO_STAGES
+from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import Shown
-from dlka.ui.session import Look, recall, whole
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
@@ -33,7 +36,7 @@ def build(first: Look) -> dict[str, Any]:
         with gr.Row():
             stages = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)
             kinds = gr.Radio(pictures.OVERLAYS, value=kind, label="Overlay", min_width=320)
-        about = gr.Markdown(tables.about_stage(first, stage), elem_classes="quiet")
+        about = gr.Markdown(report.about_stage(first, stage), elem_classes="quiet")
         with gr.Row():
             picture = gr.Image(
                 _overlay(first, middle, *overlay),
@@ -95,7 +98,7 @@ def values(look: Look, point: Point, stage: str | None, *overlay: Any) -> list[A
             gr.update(choices=[], value=None),
             gr.update(value=0),
             *[blank] * 2,
-            words.NO_STAGES,
+            NO_STAGES,
             *[blank] * 3,
             "[]",
         ]
@@ -107,7 +110,7 @@ def values(look: Look, point: Point, stage: str | None, *overlay: Any) -> list[A
         gr.update(maximum=look.capture(stage).stage.taps, value=0),
         _overlay(look, point, *shown),
         _samples(look, point),
-        tables.about_stage(look, stage),
+        report.about_stage(look, stage),
         *_cell(look, stage, point),
         _numbers(look, stage, point),
         figure_row.value(look, _figures(point, *shown)),
@@ -130,7 +133,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         shown = (stage, kind, tap if tap <= taps else 0, *rest)
         return [
             gr.update(maximum=taps, value=shown[2]),
-            tables.about_stage(look, stage),
+            report.about_stage(look, stage),
             *_cell(look, stage, point),
             *_chosen(look, point, *shown),
         ]
@@ -200,9 +203,9 @@ def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scal
 def _numbers(look: Look, stage: str, point: Point) -> str:
     """The stage's row of numbers, then every tap of the chosen cell."""
     row, column = _cell(look, stage, point)
-    rows = [row for row in tables.stage_rows(look) if row[0] == stage]
+    rows = [row for row in report.stage_rows(look) if row[0] == stage]
     return (
-        tables.table(tables.STAGE_COLUMNS, rows)
+        report.table(report.STAGE_COLUMNS, rows)
         + f"<p>{stage}, cell (row {row}, column {column}): every tap, in pixels of the picture.</p>"
-        + tables.table(tables.TAP_COLUMNS, tables.tap_rows(look, stage, point))
+        + report.table(report.TAP_COLUMNS, report.tap_rows(look, stage, point))
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dlka.ui import figure_row, pictures, words
+from dlka.analysis.analysis import Look
+from dlka.analysis.figures import pictures
+from dlka.ui import figure_row, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.field_card import field_card
 from dlka.ui.guard import answering
 from dlka.ui.probe_data import probe_value
-from dlka.ui.session import Look
 from dlka.ui.shared import Shared
 from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr

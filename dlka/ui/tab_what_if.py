@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from dlka import render
+from dlka.analysis import four_ways, report
+from dlka.analysis.analysis import Look, recall
+from dlka.analysis.examples import SCENES, examples
+from dlka.analysis.figures.changes import STAGES
+from dlka.analysis.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
+from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawing, headline, object_rows
 from dlka.inference import interventions as kinds
 from dlka.models.catalog import knows_shapes
-from dlka.ui import figure_row, files, four_ways, tables, words
+from dlka.ui import figure_row, files, words
 from dlka.ui.described import described
-from dlka.ui.examples import SCENES, examples
 from dlka.ui.figure_row import Shown
-from dlka.ui.figures_changes import STAGES
 from dlka.ui.inputs import picture_input
-from dlka.ui.session import Look, recall
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
-from dlka.ui.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
-from dlka.ui.what_if_shown import DIFFERENCE, LEFT, RIGHT, drawing
-from dlka.ui.what_if_words import COLUMNS, headline, object_rows
 
 NAME = "What if"
 GIVEN = ("stages", "example")
@@ -177,7 +177,7 @@ def _draw(
     said = headline(look, seen)
     if not shown:
         said += f'<p class="quiet">{words.NO_RECIPE}</p>'
-    objects = tables.table(COLUMNS, object_rows(look, seen))
+    objects = report.table(COLUMNS, object_rows(look, seen))
     return [said, *_view(look, seen, view), objects, figure_row.value(look, shown)]
 
 
@@ -216,7 +216,7 @@ def _apart(key: str) -> tuple[str, str]:
     drawn = "".join(
         described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
-    table = tables.table(four_ways.COLUMNS, four_ways.rows(ways))
+    table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
     shown = [Shown(way, "four ways", {"way": way}) for way in four_ways.NAMES]
     said = f'<p class="four-told">{four_ways.sentence(look, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
     return said, figure_row.value(look, shown)

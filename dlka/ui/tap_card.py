@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dlka.analysis.analysis import Look, block_values, recall, whole
+from dlka.analysis.report import table
 from dlka.inference.block_values import TapSum, tap_sum
 from dlka.types import Stage
-from dlka.ui.session import Look, block_values, recall, whole
-from dlka.ui.tables import table
 
 
 def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str) -> str:

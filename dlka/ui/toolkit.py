@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from dlka.ui import temporary
+from dlka import temporary
 
 
 @contextmanager

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis import report
+from dlka.analysis.analysis import Look, Refused, Settings, look_at
+from dlka.analysis.examples import examples
+from dlka.analysis.figures.figure import Figure
+from dlka.analysis.figures.kinds import figure
+from dlka.analysis.suited import opening, settings_for
 from dlka.models.catalog import baseline_of
-from dlka.ui import files, tables
+from dlka.ui import files
 from dlka.ui.api import DEFAULT, Picture, endpoint
 from dlka.ui.asked import tool_in_turn
-from dlka.ui.examples import examples
-from dlka.ui.figure_type import Figure
-from dlka.ui.figures import figure
-from dlka.ui.session import Look, Refused, Settings, look_at
-from dlka.ui.suited import opening, settings_for
 from dlka.ui.toolkit import gr
 
 
@@ -67,7 +68,7 @@ def compare_image(
     """
     seen = _look(image, example, model, strength, baseline=baseline, confidence=confidence)
     made = figure(seen, "difference", {})
-    return _json(tables.report(seen) | {"caption": made.caption}), _picture(made)
+    return _json(report.report(seen) | {"caption": made.caption}), _picture(made)
 
 
 def list_stages(

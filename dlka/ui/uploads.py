@@ -8,9 +8,9 @@ from anyio.to_thread import run_sync
 from fastapi import HTTPException
 from starlette.responses import PlainTextResponse
 
+from dlka import temporary
 from dlka.errors import DISK_FULL, message
 from dlka.images import MAX_BYTES
-from dlka.ui import temporary
 
 MOST = 2 * MAX_BYTES  # bytes of a request that is no upload: room for a picture as a data: URL
 TOO_MUCH = "This is more than fits at once: at most {:,} bytes. Send less, or in several parts."

@@ -83,9 +83,6 @@ regular grid has there anyway. How long offsets are does not say whether they ar
 labelled pictures (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the
 offsets off and with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
-NO_STAGES = (
-    "This model has no deform stages, so there are no offsets to show. Choose one with dense or separable offsets."
-)
 NO_DISAGREEMENT = "No small object was found by one model alone."
 
 MANY = """# Many pictures

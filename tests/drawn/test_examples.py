@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from assets.draw import SCENES, scene
+from dlka.analysis.examples import ASSETS
+from dlka.analysis.examples import SCENES as SHOWN
 from dlka.drawn.scenes import GAP
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.ui.examples import ASSETS
-from dlka.ui.examples import SCENES as SHOWN
 
 LABELS = json.loads((ASSETS / "scenes.json").read_text(encoding="utf-8"))
 

@@ -9,13 +9,13 @@ import pytest
 from matplotlib.lines import Line2D
 
 from dlka import palette
+from dlka.analysis import five_sizes as job
+from dlka.analysis.five_sizes import SIZES, five_sizes, rows
 from dlka.cli import main
 from dlka.drawn.scenes import SIDE
 from dlka.drawn.shapes import Placed
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
-from dlka.jobs import five_sizes as job
-from dlka.jobs.five_sizes import SIZES, five_sizes, rows
 from dlka.ops.sampling import tap_grid
 from dlka.types import Capture, Detections, Stage
 

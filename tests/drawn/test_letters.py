@@ -20,7 +20,7 @@ from dlka.drawn.letters import AWAY, MIDDLE, QUARTERS, SIDE, SIZES, draw_letters
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.evidence import letters as experiment
-from dlka.kernel_shape import spread
+from dlka.inference.kernel_shape import spread
 from dlka.models import catalog
 from dlka.models.card import NO_MODELS
 from dlka.ops.sampling import cell_to_pixel

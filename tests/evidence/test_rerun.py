@@ -6,6 +6,7 @@ import pytest
 from drawn_squares import draw
 from stored_builders import stored
 
+from dlka.analysis.labels import TruthRefused
 from dlka.cli import main
 from dlka.evidence import rerun as module
 from dlka.evidence.defaults import DefaultTraining
@@ -14,7 +15,6 @@ from dlka.evidence.rerun import Places, rerun
 from dlka.evidence.stored import load_all
 from dlka.models.catalog import find
 from dlka.models.weights import load_card
-from dlka.truth import TruthRefused
 
 PLAN = (
     Experiment(

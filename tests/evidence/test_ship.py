@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from stored_builders import stored
 
+from dlka.analysis.model_words import measured
 from dlka.cli import main
 from dlka.evidence.collect import collect
 from dlka.evidence.plan import PLAN, SHIPPED, steps
@@ -17,7 +18,6 @@ from dlka.evidence.ship import metrics_of, ship
 from dlka.models.adopt import sha256
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_card, load_model, save_weights, with_card
-from dlka.ui.model_words import measured
 
 WEIGHTS = {"hit-uav-residual": "hit-uav/residual-s0", "hit-uav-control": "hit-uav/control-s0"}
 

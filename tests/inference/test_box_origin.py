@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from dlka.compare import box_iou
+from dlka.analysis.examples import examples
+from dlka.analysis.pairing import box_iou
 from dlka.images import read_image
 from dlka.inference.box_origin import best_cell, candidates
 from dlka.inference.predictor import load_predictor
 from dlka.models.decode import suppress
-from dlka.ui.examples import examples
 
 
 def crowd(cells=400, classes=3, seed=0):

@@ -15,7 +15,7 @@ from torch.nn import Conv2d
 from ultralytics import YOLO
 from ultralytics.utils import ASSETS
 
-from dlka.compare import compare
+from dlka.analysis.pairing import compare
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.letterbox import Letterbox

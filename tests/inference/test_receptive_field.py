@@ -7,11 +7,11 @@ import pytest
 import torch
 from deforming import deforming, hooks, picture
 
+from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.inference.receptive_field import BLOCK, effective_receptive_field
-from dlka.ui.examples import examples
 
 CELL = (3, 4)
 

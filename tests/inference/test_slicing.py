@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.compare import box_iou
+from dlka.analysis.examples import examples
+from dlka.analysis.pairing import box_iou
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.inference.slicing import look_in_slices, slices_per_side
 from dlka.types import Detections
-from dlka.ui.examples import examples
 
 SQUARES = [(10, 12, 30, 40), (150, 20, 170, 44), (5, 100, 24, 118), (95, 62, 109, 74), (180, 100, 200, 120)]
 

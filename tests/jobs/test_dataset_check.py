@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from ultralytics.data.utils import img2label_paths
 
+from dlka.analysis.labels import TruthRefused
 from dlka.jobs.dataset import read_val
 from dlka.jobs.dataset_check import check_dataset
 from dlka.jobs.dataset_pictures import label_file, pictures_of
 from dlka.jobs.dataset_yaml import read_dataset
-from dlka.truth import TruthRefused
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.data.utils import check_det_dataset
 
+from dlka.analysis.labels import TruthRefused
 from dlka.jobs.dataset import read_labels
 from dlka.jobs.dataset_check import check_dataset
 from dlka.jobs.dataset_pictures import DataRefused, find_pictures
 from dlka.jobs.dataset_yaml import read_dataset
 from dlka.jobs.recipe import Recipe
 from dlka.jobs.train_folder import RunFolder
-from dlka.truth import TruthRefused
 
 CASES = Path(__file__).parents[1] / "cases/data"
 BOX = "0 0.25 0.3 0.3 0.4\n"

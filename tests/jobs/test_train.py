@@ -208,7 +208,7 @@ def test_no_pictures_is_said(squares, tmp_path):
 
 
 def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
-    from dlka.ui.examples import examples
+    from dlka.analysis.examples import examples
 
     (tmp_path / "pool").mkdir()
     bus = examples()["Bus stop"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 
+from dlka.analysis.stages import all_stage_stats, stage_stats
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import Predictor
 from dlka.jobs.dataset_pictures import pictures_of
@@ -19,7 +20,6 @@ from dlka.jobs.train_offsets import OffsetWatch, health_of, told, warnings
 from dlka.models.build import build_model
 from dlka.models.weights import load_model
 from dlka.offset_nets import OffsetConv2d
-from dlka.stage_stats import all_stage_stats, stage_stats
 from dlka.types import Capture, Stage
 
 

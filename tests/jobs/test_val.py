@@ -12,6 +12,7 @@ import yaml
 from labelled import data_set, found_by
 from ultralytics.utils import ASSETS
 
+from dlka.analysis.labels import TruthRefused
 from dlka.cli import main
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
@@ -21,7 +22,6 @@ from dlka.jobs.val import OffsetTotals, average_precision, run_val
 from dlka.jobs.validation import Validation, coco_rows
 from dlka.models.catalog import find
 from dlka.models.weights import WeightsRefused
-from dlka.truth import TruthRefused
 from dlka.types import Capture, Stage
 
 SIZE = 320

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from dlka.analysis.stages import all_stage_stats
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import Predictor
 from dlka.inference.probe import probe, stages
@@ -16,7 +17,6 @@ from dlka.models.build import DLKAModel, build_model, model_config, plain_of
 from dlka.models.doctor import diagnose, report_text
 from dlka.models.module_names import ATTENTION
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.stage_stats import all_stage_stats
 from dlka.types import stage_labels
 from tests.deforming import deforming, picture
 

@@ -12,25 +12,27 @@ import numpy as np
 import pytest
 from render_builders import detections
 
-from dlka.fates import best_score
+from dlka.analysis import adapt, adapt_curve, adapt_shown, analysis
+from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis.examples import examples
+from dlka.analysis.pairing import best_score
+from dlka.analysis.stages import NO_STAGES
+from dlka.analysis.transforms import Change, apply, map_boxes, map_points, matrix
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.render import before_after
-from dlka.transforms import Change, apply, map_boxes, map_points, matrix
-from dlka.ui import adapt, adapt_curve, adapt_shown, session, tab_adapt, words
-from dlka.ui.examples import examples
-from dlka.ui.session import Refused, Settings
+from dlka.ui import tab_adapt
 
 SETTINGS = Settings(size=320)
 
 
 @pytest.fixture(scope="module")
 def look():
-    return session.look(read_image(examples()["Bus stop"])[::2, ::2].copy(), SETTINGS)
+    return analysis.look(read_image(examples()["Bus stop"])[::2, ::2].copy(), SETTINGS)
 
 
 def test_no_change_keeps_every_object_and_runs_no_model(look, monkeypatch):
-    monkeypatch.setattr(session, "load_predictor", None)
+    monkeypatch.setattr(analysis, "load_predictor", None)
     seen = adapt.follow(look, Change(), 0, (0, 0))
     assert seen.after is look
     assert len(seen.dlka.kept) == len(look.dlka.detections) > 0
@@ -120,7 +122,7 @@ def test_zoom_and_rotation_of_a_kernel(zoom, turn):
 
 
 def test_without_objects_the_place_is_followed(look):
-    nothing = session.look(look.image, Settings(size=320, confidence=0.95))
+    nothing = analysis.look(look.image, Settings(size=320, confidence=0.95))
     assert adapt.targets(nothing) == []
     shown = tab_adapt._drawn(nothing, (100.0, 80.0), None, nothing.stage_labels[1], (0.5, 0, 0, 0, 0, 1))
     assert "There is no object to follow" in shown[0]
@@ -134,7 +136,7 @@ def test_without_objects_the_place_is_followed(look):
 def test_without_stages_boxes_are_followed_all_the_same(look):
     rigid = replace(look, dlka=replace(look.dlka, captures=(), gates=()))
     shown = tab_adapt._drawn(rigid, (100.0, 80.0), 0, None, (0.5, 0, 0, 0, 0, 1))
-    assert words.NO_STAGES in shown[3]
+    assert NO_STAGES in shown[3]
     assert shown[4] == ""
     assert shown[1].count("<img") == 2
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from dlka import render
+from dlka.analysis import analysis, suited
+from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.ui import address, session, suited
-from dlka.ui.examples import examples
-from dlka.ui.session import Settings
-from dlka.ui.source import source_of
+from dlka.ui import address
 
 TABS = ("Compare", "Probe", "Offsets")
 
@@ -21,7 +21,7 @@ TABS = ("Compare", "Probe", "Offsets")
 def look():
     file = examples()["Two people"]
     settings = Settings(dlka="residual", size=320, strength=0.5, classes=("person", "tie"))
-    return session.look(read_image(file), settings, source_of(file))
+    return analysis.look(read_image(file), settings, source_of(file))
 
 
 def test_what_is_written_is_read(look):
@@ -49,12 +49,12 @@ def test_an_example_brings_its_models_and_a_model_an_example():
 
 def test_a_size_that_fits_is_not_said(look):
     image = read_image(examples()[suited.opening()])
-    assert "size=&" in address.encode(session.look(image, suited.settings_for(suited.opening())))
+    assert "size=&" in address.encode(analysis.look(image, suited.settings_for(suited.opening())))
     assert "size=320&" in address.encode(look)
 
 
 def test_an_own_picture_is_not_in_the_address(look, tmp_path):
-    own = session.look(np.zeros((64, 64, 3), np.uint8), Settings(size=64))
+    own = analysis.look(np.zeros((64, 64, 3), np.uint8), Settings(size=64))
     assert "example=&" in address.encode(own)
     copy = tmp_path / "renamed.jpg"
     copy.write_bytes(examples()["Two people"].read_bytes())

@@ -14,8 +14,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from ultralytics.utils import ASSETS
 
-from dlka.ui.examples import examples
-from dlka.ui.figure_recipe import sums
+from dlka.analysis.examples import examples
+from dlka.analysis.recipes import sums
 
 
 @pytest.fixture(scope="module")

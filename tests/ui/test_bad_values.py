@@ -13,11 +13,12 @@ from gradio.state_holder import SessionState
 from loop import run
 from PIL import Image
 
+from dlka.analysis import analysis
+from dlka.analysis.analysis import source_of
 from dlka.images import read_image
-from dlka.ui import api, figure_row, session, tab_probe, tools
+from dlka.ui import api, figure_row, tab_probe, tools
 from dlka.ui.guard import Page
 from dlka.ui.learn import answers
-from dlka.ui.source import source_of
 from dlka.ui.toolkit import gr
 
 META = {"_type": "gradio.FileData"}
@@ -142,7 +143,7 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
     ids=lambda f: f.__name__,
 )
 def test_a_server_function_answers_or_refuses(function, picture, caplog):
-    look = session.look(read_image(picture), session.Settings(size=64), source_of(picture))
+    look = analysis.look(read_image(picture), analysis.Settings(size=64), source_of(picture))
     base = {
         "add_up": {"key": look.key, "stage": "P3 5x5", "row": 1, "column": 1, "channel": "", "tap": ""},
         "see_field": {"key": look.key, "stage": "P3 5x5", "row": 1, "column": 1},

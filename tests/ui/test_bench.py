@@ -11,17 +11,18 @@ import numpy as np
 import psutil
 import pytest
 
+from dlka.analysis import analysis
 from dlka.errors import DlkaError
 from dlka.images import read_image
-from dlka.ui import bench, bench_frames, bench_parts, session
+from dlka.ui import bench, bench_frames, bench_parts
 from dlka.ui.bench_visitor import Visitor
 
 
 def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     visitor = Visitor(server.rstrip("/"))
     looks = []
-    once = session.look_once
-    monkeypatch.setattr(session, "look_once", lambda *asked: (looks.append(once(*asked)), looks[-1])[1])
+    once = analysis.look_once
+    monkeypatch.setattr(analysis, "look_once", lambda *asked: (looks.append(once(*asked)), looks[-1])[1])
     visitor.show_picture(next(bench.pictures(1)))
     visitor.values["Input size, px"] = 320
     assert visitor.change("Compare", "click") > 0

@@ -10,12 +10,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dlka.compare import compare
+from dlka.analysis import analysis, box_evidence, box_figures, boxes, condensation
+from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis.examples import examples
+from dlka.analysis.pairing import compare
 from dlka.images import read_image
 from dlka.types import Detections
-from dlka.ui import box_evidence, box_field, box_figures, box_page, boxes, session, tab_boxes, words
-from dlka.ui.examples import examples
-from dlka.ui.session import Refused, Settings
+from dlka.ui import box_page, tab_boxes, words
 
 SIZE = 320
 
@@ -27,12 +28,12 @@ def image():
 
 @pytest.fixture(scope="module")
 def look(image):
-    return session.look(image, Settings(size=SIZE))
+    return analysis.look(image, Settings(size=SIZE))
 
 
 def kept(look, key):
-    session.STORE.put(("look", key), replace(look, key=key))
-    return session.recall(key)
+    analysis.STORE.put(("look", key), replace(look, key=key))
+    return analysis.recall(key)
 
 
 def test_boxes_of_both_models_smallest_first(look):
@@ -125,17 +126,17 @@ def test_all_stages_and_composed_fields_can_be_chosen(look):
     assert list(boxes.fields(look, 4)) == ["P4 5x5", "P4 7x7 d3", "P4 composed"]
     composed = boxes.fields(look)["P4 composed"]
     assert [c.stage.label for c in composed] == ["P4 5x5", "P4 7x7 d3"]
-    assert "boxes of baseline" in box_field.condensation(look, "P5 composed").legend_text
+    assert "boxes of baseline" in condensation.condensation(look, "P5 composed").legend_text
     with pytest.raises(Refused, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
-        box_field.condensation(look, "P9")
+        condensation.condensation(look, "P9")
     html = box_page.tables_part(look) + box_page.chart_part(look)
     assert "Of all samples of all stages" in html
     assert html.count("<tr>") == 1 + 9 + 1 + 6
 
 
 def test_deformation_off_moves_nothing_into_boxes(image):
-    off = session.look(image, Settings(size=SIZE, strength=0.0))
-    for row in box_field.boxes_rows(off):
+    off = analysis.look(image, Settings(size=SIZE, strength=0.0))
+    for row in condensation.boxes_rows(off):
         assert row[1] == row[2]
         assert row[3] == "+0.00 points"
     own, _ = boxes.find(off, boxes.listed(off)[0][1])
@@ -144,7 +145,7 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 
 def test_no_box_at_all_is_drawn_and_told(image):
-    nothing = session.look(image, Settings(size=SIZE, confidence=0.95))
+    nothing = analysis.look(image, Settings(size=SIZE, confidence=0.95))
     box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None

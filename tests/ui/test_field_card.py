@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis
+from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.render import influence_radius, reads_at, receptive_field_overlay
-from dlka.ui import session
-from dlka.ui.examples import examples
 from dlka.ui.field_card import field_card
 from dlka.ui.tab_probe import see_field
 
 
 @pytest.fixture(scope="module")
 def look():
-    return session.look(read_image(examples()["Two people"])[::4, ::4].copy(), session.Settings(size=320))
+    return analysis.look(read_image(examples()["Two people"])[::4, ::4].copy(), analysis.Settings(size=320))
 
 
 def test_a_card_is_a_picture_with_its_text(look):

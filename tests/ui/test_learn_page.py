@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from dlka.analysis.analysis import block_values
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
@@ -17,7 +18,6 @@ from dlka.ops.sampling import sampling_locations
 from dlka.ui.learn import example, kernels
 from dlka.ui.learn.reading import EXAMPLE_MAP, ink_map, read_bilinear
 from dlka.ui.learn.words import PAGE, STEPS
-from dlka.ui.session import block_values
 
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;

@@ -13,17 +13,21 @@ import cv2
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis
+from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis.examples import examples, labelled
+from dlka.analysis.labels import TruthRefused
+from dlka.analysis.labels_coco import CocoLabels
+from dlka.analysis.labels_yolo import YoloLabels
+from dlka.analysis.many import looks
+from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
+from dlka.analysis.many.looks import ManyLooks
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
 from dlka.models.catalog import CONTROL, cards
-from dlka.truth import CocoLabels, TruthRefused, YoloLabels
-from dlka.ui import page_many, session
-from dlka.ui.examples import examples, labelled
-from dlka.ui.many import looks, report, tables
-from dlka.ui.many.inputs import MAX_PICTURES, Given, sort_files
-from dlka.ui.many.looks import ManyLooks
+from dlka.ui import page_many
+from dlka.ui.many import report, tables
 from dlka.ui.many.viewer import viewer_value
-from dlka.ui.session import Refused, Settings
 
 CASES = Path(__file__).parents[1] / "cases"
 SETTINGS = Settings(size=320, confidence=0.1)
@@ -231,7 +235,7 @@ def given(tmp_path_factory):
     for path, example in ((pictures[0], "Bus stop"), (pictures[2], "Two people")):
         small = cv2.resize(read_image(examples()[example]), (320, 240), interpolation=cv2.INTER_AREA)
         path.write_bytes(cv2.imencode(".png", small[..., ::-1])[1].tobytes())
-        found = session.look_once(small, SETTINGS).baseline.detections
+        found = analysis.look_once(small, SETTINGS).baseline.detections
         lines = []
         for (x1, y1, x2, y2), number in zip(found.boxes / [320, 240, 320, 240], found.classes):
             lines.append(f"{number} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}")

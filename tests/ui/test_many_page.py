@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import pytest
 
+from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.ui.examples import examples
 
 
 @pytest.fixture

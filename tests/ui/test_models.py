@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis, model_words
+from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis.models import baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.card import VERDICTS
 from dlka.models.weights import Card, save_weights, with_card
 from dlka.palette import USE_COLOURS
-from dlka.ui import api, model_words, session, tab_numbers
+from dlka.ui import api, tab_numbers
 from dlka.ui.app import serve
-from dlka.ui.models import baseline_for, baseline_models, dlka_for, dlka_models
-from dlka.ui.session import Refused, Settings
 
 THERMAL = dict(enumerate(("person", "car", "bicycle", "other vehicle")))
 SHIPPED = catalog.WEIGHTS
@@ -134,11 +135,11 @@ def test_every_placement_and_kind_of_offsets_has_words():
 def test_models_of_different_classes_are_refused_in_a_sentence():
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(Refused, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
-        session.look(image, Settings(dlka="th-head", size=64))
+        analysis.look(image, Settings(dlka="th-head", size=64))
     with pytest.raises(Refused, match="choose the baseline control"):
-        session.look(image, Settings(baseline="th-control", size=64))
+        analysis.look(image, Settings(baseline="th-control", size=64))
     with pytest.raises(Refused, match="train one on the same data"):
-        session.look(image, Settings(dlka="dragons", size=64))
+        analysis.look(image, Settings(dlka="dragons", size=64))
 
 
 def test_endpoints_take_the_fitting_baseline():

@@ -10,42 +10,33 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.jobs.batch import Settings as BatchSettings
-from dlka.jobs.batch import run_batch
+from dlka.analysis import adapt, adapt_curve, adapt_shown, analysis, boxes, four_ways, model_words, report, what_if
+from dlka.analysis.analysis import Settings
+from dlka.analysis.batch import Settings as BatchSettings
+from dlka.analysis.batch import run_batch
+from dlka.analysis.examples import examples
+from dlka.analysis.figures import kinds, pictures
+from dlka.analysis.models import baseline_for, baseline_models, dlka_models
+from dlka.analysis.stages import NO_STAGES
+from dlka.analysis.transforms import Change as PictureChange
 from dlka.jobs.bench_subjects import lively
 from dlka.layers import DeformableLKAAttention
 from dlka.models import catalog
 from dlka.models.build import model_config
 from dlka.models.module_names import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.transforms import Change as PictureChange
 from dlka.ui import (
-    adapt,
-    adapt_curve,
-    adapt_shown,
     address,
     box_page,
-    boxes,
     field_card,
-    figures,
-    four_ways,
-    model_words,
-    pictures,
     probe_data,
-    session,
     tab_attention,
     tab_boxes,
     tab_numbers,
     tab_offsets,
     tab_what_if,
-    tables,
     tap_card,
-    what_if,
-    words,
 )
-from dlka.ui.examples import examples
-from dlka.ui.models import baseline_for, baseline_models, dlka_models
-from dlka.ui.session import Settings
 
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
 BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
@@ -79,7 +70,7 @@ def weights(tmp_path_factory):
 
 def seen_by(dlka: str, baseline: str):
     image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
-    return session.look(image, Settings(dlka=dlka, baseline=baseline, size=128, confidence=0.1))
+    return analysis.look(image, Settings(dlka=dlka, baseline=baseline, size=128, confidence=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +98,11 @@ def test_a_comparison_with_a_model_that_has_a_pyramid(look):
     assert list(look.views) == [
         view for n, place in enumerate(PLACES) for view in (*LABELS[2 * n : 2 * n + 2], f"{place} composed")
     ]
-    assert {row[-1].split()[0] for row in tables.object_rows(look)} <= {"P3", "-"}
-    assert [row[0] for row in tables.stage_rows(look)] == LABELS
-    costs = {row[0]: row[1:] for row in tables.cost_rows(look)}
+    assert {row[-1].split()[0] for row in report.object_rows(look)} <= {"P3", "-"}
+    assert [row[0] for row in report.stage_rows(look)] == LABELS
+    costs = {row[0]: row[1:] for row in report.cost_rows(look)}
     assert costs["G multiply-adds, deformable step"][1] == "0.00"
-    assert [stage["label"] for stage in tables.report(look)["stages"]] == LABELS
+    assert [stage["label"] for stage in report.report(look)["stages"]] == LABELS
 
 
 def test_every_tab_shows_every_stage(look):
@@ -157,7 +148,7 @@ def test_boxes_and_what_they_come_from(look):
         ("receptive field", {"stage": LABELS[-1], "row": 2, "column": 3}),
         ("reads", {"view": f"{PLACES[-1]} composed", "row": 2, "column": 3}),
     ):
-        assert figures.figure(look, kind, arguments).arrays
+        assert kinds.figure(look, kind, arguments).arrays
     assert tab_boxes.values(look, (0.0, 0.0))
 
 
@@ -174,9 +165,9 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert look.stage_labels == []
     assert look.gate_labels == PLACES
     point = pictures.default_point(look)
-    assert words.NO_STAGES in tab_offsets.values(look, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+    assert NO_STAGES in tab_offsets.values(look, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
     assert tab_attention.values(look, point, None, "mean", 0, 0.5)[0]["value"] == PLACES[0]
-    assert words.NO_STAGES in box_page.cells_part(look, boxes.find(look, "dlka 0"))
+    assert NO_STAGES in box_page.cells_part(look, boxes.find(look, "dlka 0"))
     assert four_ways.four_ways(look.key).found
     assert json.loads(probe_data.probe_value(look, point))["stages"] == []
 
@@ -191,7 +182,7 @@ def test_many_pictures_from_the_command_line(tmp_path):
 
 
 def test_a_stage_that_several_blocks_have_is_named_whole(look):
-    with pytest.raises(session.Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
+    with pytest.raises(analysis.Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
         look.capture("P4 5x5")
     assert replace(look).capture(LABELS[-1]) is look.dlka.captures[-1]
 

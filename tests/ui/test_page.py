@@ -10,7 +10,7 @@ import pytest
 from page_tabs import open_tab
 from playwright.sync_api import expect
 
-from dlka.ui.examples import examples
+from dlka.analysis.examples import examples
 
 
 def source(page, selector):

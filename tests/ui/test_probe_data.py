@@ -12,18 +12,18 @@ import pytest
 from deforming import deforming
 from render_builders import capture, stage
 
+from dlka.analysis import analysis
+from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages, tap_weights
-from dlka.ui import session
-from dlka.ui.examples import examples
 from dlka.ui.probe_data import LARGEST, NOT_A_NUMBER, probe_value, quantised
 
 
 @pytest.fixture(scope="module")
 def look():
-    return session.look(read_image(examples()["Two people"])[::3, ::2].copy(), session.Settings(size=320))
+    return analysis.look(read_image(examples()["Two people"])[::3, ::2].copy(), analysis.Settings(size=320))
 
 
 def file_of(address):

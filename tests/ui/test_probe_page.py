@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from page_tabs import open_tab
 
+from dlka import temporary
+from dlka.analysis import analysis, suited
+from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.render.reads import reads_at
-from dlka.ui import files, session, suited, temporary
+from dlka.ui import files
 from dlka.ui.app import first_picture
-from dlka.ui.examples import examples
 
 DRAWN = """canvas => { const d = canvas.drawn;
   return {...d, zero: [...d.zero], shown: canvas.getBoundingClientRect().width} }"""
@@ -83,7 +85,7 @@ PLACES = [(0.5, 0.5), (0.01, 0.01), (0.99, 0.99), (0.99, 0.3), (0.37, 0.98), (0.
 
 
 def first_look():
-    return session.look(first_picture(), suited.settings_for(suited.opening()))
+    return analysis.look(first_picture(), suited.settings_for(suited.opening()))
 
 
 def test_what_is_drawn_is_what_python_computes(probe):
@@ -96,7 +98,7 @@ def test_what_is_drawn_is_what_python_computes(probe):
 def test_the_same_on_three_levels(street):
     open_tab(street, "Probe")
     ready(street)
-    look = session.look(read_image(examples()["Bus stop"]), session.Settings())
+    look = analysis.look(read_image(examples()["Bus stop"]), analysis.Settings())
     assert len(views(look)) == 9
     for place in PLACES:
         check(street, look, point_to(street, *place, look.image.shape))
@@ -122,7 +124,7 @@ def test_a_letterboxed_picture_with_stronger_offsets(probe):
     probe.wait_for_function("old => document.querySelector('#probe-told').textContent !== old", arg=old)
     settle(probe)
     image = read_image(data)
-    look = session.look(image, session.Settings(strength=2.0))
+    look = analysis.look(image, analysis.Settings(strength=2.0))
     assert look.dlka.letterbox.top > 0
     for place in PLACES:
         check(probe, look, point_to(probe, *place, image.shape))

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 import pytest
 from page_tabs import open_tab
 
+from dlka.analysis import analysis, suited
+from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis.examples import examples
+from dlka.analysis.figures import captions, kinds, pictures
+from dlka.analysis.recipes import sums
 from dlka.images import read_image
 from dlka.render import cell_at
-from dlka.ui import captions, figures, pictures, session, suited
 from dlka.ui.app import first_picture
-from dlka.ui.examples import examples
-from dlka.ui.figure_recipe import sums
-from dlka.ui.session import Settings
-from dlka.ui.source import source_of
 
 OPENED = {"example": suited.opening(), "model": "scenes", "baseline": "scenes-rigid"}
 
@@ -59,7 +59,7 @@ def wait_for_alt(page, image, text):
 
 def look(example, **settings):
     file = examples()[example]
-    return session.look(read_image(file), Settings(**settings), source_of(file))
+    return analysis.look(read_image(file), Settings(**settings), source_of(file))
 
 
 def test_a_link_shows_what_it_was_copied_from(opened):
@@ -211,4 +211,4 @@ def test_the_recipe_of_the_page_is_that_of_its_figure(page):
     arguments = {"view": "P3 5x5", "row": row, "column": column}
     assert recipe["figure"] == {"kind": "reads", "arguments": arguments}
     shown = look(OPENED["example"], dlka="scenes", baseline="scenes-rigid")
-    assert recipe["arrays"] == sums(figures.figure(shown, "reads", arguments).arrays)
+    assert recipe["arrays"] == sums(kinds.figure(shown, "reads", arguments).arrays)

@@ -7,16 +7,16 @@ import re
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis
+from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.ui import session
-from dlka.ui.examples import examples
 from dlka.ui.tab_probe import add_up
 from dlka.ui.tap_card import tap_card
 
 
 @pytest.fixture(scope="module")
 def look():
-    return session.look(read_image(examples()["Two people"])[::4, ::4].copy(), session.Settings(size=320))
+    return analysis.look(read_image(examples()["Two people"])[::4, ::4].copy(), analysis.Settings(size=320))
 
 
 def rows(card):
@@ -41,7 +41,7 @@ def test_a_card_holds_numbers_that_add_up(look):
 
 
 def test_empty_fields_are_the_largest(look):
-    values = session.block_values(look.key, look.capture("P4 5x5").stage.block)
+    values = analysis.block_values(look.key, look.capture("P4 5x5").stage.block)
     channel = int(np.abs(values.gate * values.gated)[:, 2, 3].argmax())
     card = add_up({"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""})
     assert f"cell (2, 3), channel {channel}, tap " in card
@@ -74,6 +74,6 @@ def test_what_cannot_be_done_is_told_in_its_place(look, changed, told):
 
 def test_the_deformation_that_is_shown_is_added_up():
     image = read_image(examples()["Two people"])[::4, ::4].copy()
-    rigid = session.look(image, session.Settings(size=320, strength=0.0))
+    rigid = analysis.look(image, analysis.Settings(size=320, strength=0.0))
     card = tap_card(rigid.key, "P3 5x5", "4", "5", "0", "13")
     assert "row 4.000, column 5.000" in card

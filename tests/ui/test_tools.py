@@ -14,11 +14,12 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
+from dlka.analysis import analysis, suited
+from dlka.analysis.analysis import Settings
+from dlka.analysis.examples import examples
+from dlka.analysis.figures.kinds import figure
 from dlka.images import read_image
-from dlka.ui import session, suited, tools
-from dlka.ui.examples import examples
-from dlka.ui.figures import figure
-from dlka.ui.session import Settings
+from dlka.ui import tools
 
 
 def ask(server, *questions):
@@ -69,7 +70,7 @@ def test_there_are_three_and_they_say_what_they_take(answers):
 
 def test_stages(answers):
     told = numbers(answers[0][1][0])
-    look = session.look(read_image(examples()["Two people"]), Settings(dlka="residual"))
+    look = analysis.look(read_image(examples()["Two people"]), Settings(dlka="residual"))
     assert [stage["stage"] for stage in told["stages"]] == look.stage_labels
     assert told["stages"][3]["mean_px"] == look.stats[3].mean_px
     assert told["composed_views"] == ["P3 composed", "P4 composed", "P5 composed"]
@@ -78,7 +79,7 @@ def test_stages(answers):
 def test_a_cell_has_pythons_numbers(answers):
     told = numbers(answers[0][1][1])
     settings = replace(suited.settings_for(suited.opening()), strength=0.5)
-    look = session.look(read_image(examples()[suited.opening()]), settings)
+    look = analysis.look(read_image(examples()[suited.opening()]), settings)
     made = figure(look, "reads", {"view": "P3 5x5", "row": 20, "column": 30})
     assert told["caption"].startswith(f"Reads of scenes on {suited.opening()}, offsets x 0.5.")
     for name, array in made.arrays.items():
@@ -91,7 +92,7 @@ def test_a_cell_has_pythons_numbers(answers):
 def test_an_own_picture(answers):
     told = numbers(answers[0][1][2])
     assert told["picture"] == {"height": 180, "width": 320}
-    look = session.look(read_image(answers[1]), Settings())
+    look = analysis.look(read_image(answers[1]), Settings())
     assert len(told["objects"]) == len(look.comparison.pairs)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlka.compare import box_iou
+from dlka.analysis import analysis, four_ways
+from dlka.analysis.analysis import Settings
+from dlka.analysis.examples import SCENES, examples
+from dlka.analysis.pairing import box_iou
+from dlka.analysis.stages import NO_STAGES
+from dlka.analysis.suited import settings_for
+from dlka.analysis.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
+from dlka.analysis.what_if_words import LOST, headline, object_rows, title
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.ui import four_ways, session, tab_what_if, words
-from dlka.ui.examples import SCENES, examples
-from dlka.ui.session import Settings
-from dlka.ui.suited import settings_for
-from dlka.ui.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
-from dlka.ui.what_if_words import LOST, headline, object_rows, title
+from dlka.ui import tab_what_if
 
 OTHER = str(examples()["Two people"])
 
@@ -26,12 +28,12 @@ OTHER = str(examples()["Two people"])
 def crowd():
     """A look in which some boxes are lost without deformation."""
     image = read_image(examples()["Far crowd: bus stop, 4 x 3 small copies"])
-    return session.look(image, Settings(dlka="neck", confidence=0.1))
+    return analysis.look(image, Settings(dlka="neck", confidence=0.1))
 
 
 @pytest.fixture(scope="module")
 def nothing():
-    return session.look(np.full((64, 96, 3), 90, np.uint8), Settings(size=96))
+    return analysis.look(np.full((64, 96, 3), 90, np.uint8), Settings(size=96))
 
 
 def same(a, b):
@@ -62,7 +64,7 @@ def test_offsets_at_zero_are_the_rigid_model_with_the_same_weights(crowd):
 
 def test_marks_are_the_boxes_that_are_lost_at_zero():
     image = read_image(examples()["Dots and curves, 4 to 64 px"])
-    look = session.look(image, Settings(dlka="neck", confidence=0.05))
+    look = analysis.look(image, Settings(dlka="neck", confidence=0.05))
     learned, rigid = detections(look, AS_LEARNED), detections(look, RIGID)
     kept = (box_iou(learned.boxes, rigid.boxes) >= 0.5) & (learned.classes[:, None] == rigid.classes[None])
     expected = set(np.flatnonzero(~kept.any(axis=1)).tolist())
@@ -121,12 +123,12 @@ def test_offsets_of_another_picture(crowd):
 
 def test_the_same_question_runs_no_model_again(crowd, monkeypatch):
     first = what_if(crowd, RIGID)
-    monkeypatch.setattr("dlka.ui.what_if.load_predictor", None)
+    monkeypatch.setattr("dlka.analysis.what_if.load_predictor", None)
     assert same(what_if(crowd, RIGID).changed, first.changed)
 
 
 def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
-    half = session.look(crowd.image, Settings(dlka="neck", confidence=0.1, strength=0.5))
+    half = analysis.look(crowd.image, Settings(dlka="neck", confidence=0.1, strength=0.5))
     result = what_if(half, AS_LEARNED)
     assert same(result.learned, crowd.dlka.detections)
     assert not same(result.learned, half.dlka.detections)
@@ -135,7 +137,7 @@ def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
 
 
 def test_settings_of_the_look_are_kept(crowd):
-    buses = session.look(crowd.image, Settings(dlka="neck", classes=("bus",), confidence=0.6))
+    buses = analysis.look(crowd.image, Settings(dlka="neck", classes=("bus",), confidence=0.6))
     changed = what_if(buses, Change(strength=2.0)).changed
     assert {buses.names[c] for c in changed.classes} == {"bus"}
     assert changed.scores.min() >= 0.6
@@ -185,8 +187,8 @@ def test_a_model_without_deform_stages_says_so(tmp_path, monkeypatch):
     card = Card("neck", "n", "none", names, 640, "", "none", "AGPL-3.0", 1, {}, {})
     save_weights(tmp_path / "rigid.safetensors", build_model("neck", "n", 80, "none").state_dict(), card)
     monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
-    look = session.look(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
-    assert words.NO_STAGES in headline(look, what_if(look, Change(SHUFFLED)))
+    look = analysis.look(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
+    assert NO_STAGES in headline(look, what_if(look, Change(SHUFFLED)))
     assert headline(look, what_if(look, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
     stages, other, apart, figures = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"], "Two people")
     assert (stages["choices"], stages["value"], other, apart, figures) == ([], [], "Two people", "", "[]")
@@ -196,13 +198,13 @@ def test_the_other_picture_is_one_that_the_model_knows(crowd):
     drawn = next(iter(SCENES))
     given = tab_what_if.values(crowd, (0.0, 0.0), [], drawn)
     assert given[1] == "Bus stop", "not a drawn scene"
-    scene = session.look_at(examples()[drawn], settings_for(drawn))
+    scene = analysis.look_at(examples()[drawn], settings_for(drawn))
     assert tab_what_if.values(scene, (0.0, 0.0), [], "Bus stop")[1] == list(SCENES)[1], "not the same picture"
 
 
 def test_a_rigid_twin_has_the_large_kernels_too(crowd):
     drawn = next(iter(SCENES))
-    scene = session.look_at(examples()[drawn], settings_for(drawn))
+    scene = analysis.look_at(examples()[drawn], settings_for(drawn))
     said = four_ways.sentence(scene, four_ways.four_ways(scene.key))
     assert said.startswith("Weights learned with offsets (2 against 1)")
     assert four_ways.sentence(crowd, four_ways.four_ways(crowd.key)).startswith("Large kernel (2 against 1)")

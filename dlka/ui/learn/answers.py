@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dlka.analysis.analysis import Refused
 from dlka.ui import files
 from dlka.ui.guard import answering
 from dlka.ui.learn import example
 from dlka.ui.learn.drawing import offsets_of
 from dlka.ui.learn.words import STEPS
 from dlka.ui.learn.worksheet import worksheet
-from dlka.ui.session import Refused
 
 Answer = dict[str, Any]
 

@@ -6,13 +6,13 @@ import base64
 import binascii
 from typing import Any
 
+from dlka.analysis.analysis import Refused
+from dlka.analysis.cache import kept
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
-from dlka.ui.kept import kept
 from dlka.ui.learn.reading import SHEET
 from dlka.ui.probe_data import quantised
-from dlka.ui.session import Refused
 
 LARGEST = 400_000  # characters; a sheet full of strokes takes some thousands
 PREFIX = "data:image/png;base64,"

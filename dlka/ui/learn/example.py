@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dlka import palette
+from dlka.analysis.analysis import Look, Refused, block_values, look_at, whole
+from dlka.analysis.examples import examples, first
+from dlka.analysis.suited import opening, settings_for
 from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
-from dlka.ui.examples import examples, first
 from dlka.ui.probe_data import probe_value
-from dlka.ui.session import Look, Refused, block_values, look_at, whole
-from dlka.ui.suited import opening, settings_for
 
 COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins

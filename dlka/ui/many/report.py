@@ -10,10 +10,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from dlka.analysis import model_words
+from dlka.analysis.many.looks import ManyLooks
 from dlka.models.catalog import cards
-from dlka.ui import model_words
 from dlka.ui.many import tables
-from dlka.ui.many.looks import ManyLooks
 from dlka.versions import versions
 
 SHOWN = 200  # close-ups, the smallest ones

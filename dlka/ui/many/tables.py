@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlka import palette
-from dlka.truth import Counts
-from dlka.truth.counts import AGREEMENTS, of
-from dlka.truth.verdict import BASELINE, BOTH, DLKA, NEITHER, OPEN
+from dlka.analysis import report
+from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
+from dlka.analysis.many.looks import Disagreement, ManyLooks, Row
 from dlka.types import KINDS, SIZES
-from dlka.ui import tables
-from dlka.ui.many.looks import Disagreement, ManyLooks, Row
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -27,7 +25,7 @@ def summary(many: ManyLooks) -> str:
     done = [row for row in many.rows if row.size]
     failed = len(many.rows) - len(done)
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    found, judged = tables.found(many.comparison) if done else "", ""
+    found, judged = report.found(many.comparison) if done else "", ""
     if many.truth is not None:
         found, judged = found + _agreement(many), _judged(many, many.truth)
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
@@ -157,7 +155,7 @@ def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[s
     """
     head = "".join(f'<th scope="col">{name}</th>' for name in BINS)
     rows = "".join(
-        f'<tr><th scope="row">{tables.chip(name, colour) if colour else html.escape(name)}</th>'
+        f'<tr><th scope="row">{report.chip(name, colour) if colour else html.escape(name)}</th>'
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for name, colour, cells in body

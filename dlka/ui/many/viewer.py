@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from dlka.ui import files, temporary
+from dlka import temporary
+from dlka.analysis.many.looks import ManyLooks
+from dlka.ui import files
 from dlka.ui.many import tables
-from dlka.ui.many.looks import ManyLooks
 
 EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})
 

@@ -1,0 +1,143 @@
+"""Score of one object against its size: the picture is shrunk step by step, and both models look every time."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlka.analysis import report
+from dlka.analysis.adapt import Target, target
+from dlka.analysis.analysis import Look, Refused
+from dlka.analysis.pairing import best_score, expected_boxes
+from dlka.analysis.transforms import Change, apply
+from dlka.csv_text import csv_text
+from dlka.inference.interventions import Intervention
+from dlka.inference.predictor import load_predictor
+from dlka.render.score_curve import score_chart
+
+STEPS = 16
+LEAST = 4.0  # px: the last size
+OVERLAP = 0.3  # IoU; of a box of 6 px, one that is off by 1 px both ways keeps little more than a half
+CONFIDENCE = 0.01  # scores below count as none; far under what is shown, so that a curve does not end there
+COLUMNS = ["size px", "shrunk to", "D-LKA score", "baseline score"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """factor: how far the picture was shrunk; side: the object's size then, square root of its box area in px; the two
+    scores in 0..1, 0 where no box of its class lies there."""
+
+    factor: float
+    side: float
+    dlka: float
+    baseline: float
+
+
+def factors(side: float) -> np.ndarray:
+    """[STEPS] factors from 1 on, evenly spread on a logarithmic axis, that bring an object of this size to LEAST px."""
+    if side <= LEAST:
+        raise Refused(f"The object is only {side:.1f} px large: the curve goes down to {LEAST:g} px.")
+    return np.geomspace(1, LEAST / side, STEPS)
+
+
+def chosen(look: Look, number: int | None) -> Target:
+    """The object that a curve is about; number: which of adapt.targets(look).
+
+    Raises Refused where there is none, or it is too small.
+    """
+    found = target(look, number)
+    if found is None:
+        raise Refused("There is no object to follow: neither model found one in the picture as it is.")
+    factors(found.side)
+    return found
+
+
+def measure(look: Look, chosen: Target) -> Iterator[Step]:
+    """One step after the other, largest first. The looks are not kept."""
+    settings = look.settings
+    models = (
+        (settings.dlka, Intervention(strength=settings.strength)),
+        (settings.baseline, Intervention()),
+    )
+    for factor in factors(chosen.side):
+        image, moved = apply(look.image, Change(shrink=float(factor)))
+        boxes, _ = expected_boxes(chosen.box[None], moved, (image.shape[0], image.shape[1]))
+        scores = []
+        for model, intervention in models:
+            found = load_predictor(model)[0].predict(
+                image,
+                confidence=CONFIDENCE,
+                iou=settings.iou,
+                size=settings.size,
+                classes=[chosen.class_id],
+                intervention=intervention,
+            )
+            scores.append(best_score(found.detections, boxes[0], chosen.class_id, OVERLAP))
+        yield Step(float(factor), chosen.side * float(factor), *scores)
+
+
+def chart(look: Look, chosen: Target, steps: list[Step]) -> Figure:
+    """The curve as far as it was measured."""
+    settings = look.settings
+    scale = float(look.dlka.letterbox.scale_xy.mean())
+    strength = "" if settings.strength == 1 else f", offsets x {settings.strength:g}"
+    return score_chart(
+        f"{chosen.name}, {chosen.side:.0f} px: score against size",
+        [s.side for s in steps],
+        {
+            "dlka": (f"D-LKA: {settings.dlka}{strength}", [s.dlka for s in steps]),
+            "control": (f"baseline: {settings.baseline}", [s.baseline for s in steps]),
+        },
+        settings.confidence,
+        (LEAST, chosen.side),
+        f"Best box of the class with IoU {OVERLAP:g} or more; 0: none above {CONFIDENCE:g}.\n"
+        f"1 px of the picture is {scale:.2f} px of the models' input.",
+    )
+
+
+def described(look: Look, chosen: Target, steps: list[Step]) -> str:
+    """The chart for those who do not see it: where each model's score first falls below the confidence."""
+    parts = [f"{chosen.name}: score against size, {len(steps)} of {STEPS} sizes."]
+    for name, side in (("D-LKA", "dlka"), ("baseline", "baseline")):
+        parts.append(f"{name}: {last_seen(look, steps, side)}.")
+    return " ".join(parts)
+
+
+def last_seen(look: Look, steps: list[Step], side: str) -> str:
+    """Down to which size a model ("dlka" or "baseline") shows the object at every step so far."""
+    below = [i for i, step in enumerate(steps) if getattr(step, side) < look.settings.confidence]
+    if not below:
+        return f"found at every size down to {steps[-1].side:.0f} px"
+    if below[0] == 0:
+        return f"not found at its own size of {steps[0].side:.0f} px"
+    return f"found down to {steps[below[0] - 1].side:.0f} px, not at {steps[below[0]].side:.0f} px"
+
+
+def told(look: Look, steps: list[Step]) -> str:
+    """How far the curve got, as a bar and in words, and what it says."""
+    if not steps:
+        return f'<div class="adapt-told"><progress value="0" max="{STEPS}"></progress> The first size …</div>'
+    far = f"{len(steps)} of {STEPS} sizes, down to {steps[-1].side:.0f} px."
+    words = " ".join(
+        f'<b style="color:var(--{side})">{name}</b>: {html.escape(last_seen(look, steps, side))}.'
+        for name, side in (("D-LKA", "dlka"), ("Baseline", "baseline"))
+    )
+    bar = f'<progress value="{len(steps)}" max="{STEPS}" aria-label="sizes measured"></progress>'
+    return f'<div class="adapt-told">{bar} {far} {words}</div>'
+
+
+def table(steps: list[Step]) -> str:
+    """The curve in numbers, and a link to take them along."""
+    text = csv_text([COLUMNS, *rows(steps)])
+    link = f'<a href="data:text/csv,{quote(text)}" download="score-against-size.csv">Download as CSV</a>'
+    return report.table(COLUMNS, rows(steps)) + f"<p>{link}</p>"
+
+
+def rows(steps: list[Step]) -> list[list[str]]:
+    """One row a size, under COLUMNS."""
+    return [[f"{s.side:.1f}", f"{s.factor:.3f}", f"{s.dlka:.3f}", f"{s.baseline:.3f}"] for s in steps]

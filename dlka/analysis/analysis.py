@@ -1,0 +1,329 @@
+"""What the page does, as plain functions that know nothing of gradio: look once, then draw as often as asked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dlka.analysis.cache import PICTURES, STORE, Kept, kept
+from dlka.analysis.examples import examples
+from dlka.analysis.model_words import why_not
+from dlka.analysis.models import FITS, baseline_models, dlka_models
+from dlka.analysis.pairing import compare
+from dlka.analysis.stages import StageStats, all_stage_stats
+from dlka.errors import DlkaError
+from dlka.images import read_image
+from dlka.inference.block_values import BlockValues
+from dlka.inference.interventions import Intervention
+from dlka.inference.predictor import Prediction, load_predictor
+from dlka.models.adopt import sha256
+from dlka.models.catalog import CONTROL, PHOTOGRAPHS, cards, choices, input_size
+from dlka.models.weights import Card
+from dlka.render import Canvas
+from dlka.render.legend import kernel
+from dlka.types import Capture, Comparison, Gate, block_places, stage_labels
+
+COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
+QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
+
+
+class Refused(DlkaError):
+    """What the user asked for cannot be done; one sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides on a look, beside the picture: by default what a photograph is looked at with.
+
+    size: px, or FITS; a finished look has the size that it was. classes: names, empty for all.
+    """
+
+    dlka: str = PHOTOGRAPHS
+    baseline: str = CONTROL
+    confidence: float = 0.25
+    iou: float = 0.7
+    size: int = FITS
+    classes: tuple[str, ...] = ()
+    strength: float = 1.0
+
+
+class PictureFile(NamedTuple):
+    """A picture's file and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Two models on one picture: everything the page draws comes from here, and no model runs again.
+
+    picture: RGB [H, W, 3] uint8, or the file that it is read from; source: where it comes from, where that is known.
+    """
+
+    key: str
+    picture: np.ndarray | PictureFile
+    settings: Settings
+    names: dict[int, str]
+    dlka: Prediction
+    baseline: Prediction
+    comparison: Comparison
+    cards: tuple[Card, Card]
+    tap_weights: dict[str, np.ndarray]
+    source: Source | None = None
+
+    @cached_property
+    def stats(self) -> list[StageStats]:
+        """Numbers of every deform stage of the D-LKA model."""
+        return all_stage_stats(self.dlka.captures, self.dlka.letterbox)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, RGB [H, W, 3] uint8. One from a file is read again where it has made room in memory since."""
+        return self.picture if isinstance(self.picture, np.ndarray) else pixels(self.picture)
+
+    @property
+    def frame(self) -> Canvas:
+        """An empty canvas of this picture: it maps clicks on any drawing back to pixels of the picture."""
+        return Canvas(self.image)
+
+    def capture(self, label: str) -> Capture:
+        """The capture of a stage by its label, for example "P3 7x7 d3"."""
+        for known, capture in zip(self.stage_labels, self.dlka.captures):
+            if known == label:
+                return capture
+        labels = ", ".join(self.stage_labels) or "none: this model does not deform"
+        raise Refused(f"Stage: expected one of {labels}; got {label!r:.60}.")
+
+    @property
+    def stage_labels(self) -> list[str]:
+        """Labels of all stages, in the order they run."""
+        return stage_labels([capture.stage for capture in self.dlka.captures])
+
+    def gate(self, label: str) -> Gate:
+        """The gate of a D-LKA block by its label, for example "P3"."""
+        for gate, known in zip(self.dlka.gates, self.gate_labels):
+            if known == label:
+                return gate
+        raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r:.60}.")
+
+    @property
+    def views(self) -> dict[str, list[Capture]]:
+        """Everything that can be read at a cell: every stage by its label, and the two stages of a block composed."""
+        found: dict[str, list[Capture]] = {}
+        before = None
+        for label, capture in zip(self.stage_labels, self.dlka.captures):
+            found[label] = [capture]
+            if before is not None and before.stage.block == capture.stage.block:
+                found[f"{place_label(label, capture)} {COMPOSED}"] = [before, capture]
+            before = capture
+        return found
+
+    @property
+    def gate_labels(self) -> list[str]:
+        """Labels of all D-LKA blocks: the level, and the place where a level has several."""
+        places = block_places({g.block: g.level for g in self.dlka.gates})
+        return [f"{g.level} {places[g.block]}".rstrip() for g in self.dlka.gates]
+
+
+def place_label(label: str, capture: Capture) -> str:
+    """A stage's label without its kernel, "P3" or "P3 neck": what names the block that it belongs to."""
+    return label.replace(f" {kernel(capture.stage)}", "")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a look at a picture's file is made from."""
+
+    file: PictureFile
+    source: Source
+    settings: Settings
+
+
+_questions = Kept(QUESTIONS)  # by the keys of their looks
+
+
+def pixels(file: PictureFile) -> np.ndarray:
+    """The picture of a file, RGB [H, W, 3] uint8. Raises ImageRefused, or Refused for one that is gone or changed."""
+    return PICTURES.get(file, lambda: _read(file))
+
+
+def _read(file: PictureFile) -> np.ndarray:
+    _check_there(file.path)
+    data = Path(file.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise Refused("The file of this picture has changed since: drop the picture once more.")
+    return read_image(data)
+
+
+def look_at(path: str | Path, settings: Settings) -> Look:
+    """Run both models on a picture's file, or take the kept result of the same question.
+
+    As long as the file is there, the look can be recalled by its key. Raises Refused, ImageRefused, WeightsRefused or
+    PredictionFailed, each one sentence.
+    """
+    source = source_at(path)
+    question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
+    key = _key(source, settings)
+    seen = STORE.get(("look", key), lambda: _made(key, question))
+    _questions.put(key, question)
+    return seen
+
+
+def source_at(path: str | Path) -> Source:
+    """Where the picture of a file comes from. Raises Refused for a file that is gone."""
+    _check_there(path)
+    return source_of(path)
+
+
+def _check_there(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise Refused("The file of this picture is no longer here: drop the picture once more, or choose an example.")
+
+
+def _key(*asked: object) -> str:
+    return hashlib.sha256(repr(asked).encode()).hexdigest()
+
+
+def _made(key: str, question: Question) -> Look:
+    seen = look_once(pixels(question.file), question.settings)
+    return replace(seen, key=key, picture=question.file, source=question.source)
+
+
+def look(image: np.ndarray, settings: Settings, source: Source | None = None) -> Look:
+    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, it cannot be recalled.
+
+    source: what its file was, where that is known; a part of the question, so that nobody gets the name of another's.
+    """
+    key = _key(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, settings, source)
+    return STORE.get(("look", key), lambda: replace(look_once(image, settings), key=key, source=source))
+
+
+def look_once(image: np.ndarray, settings: Settings) -> Look:
+    """Run both models on a picture [H, W, 3] uint8; nothing is kept, so it cannot be recalled. Raises as `look`."""
+    for side, value, known in (
+        ("D-LKA model", settings.dlka, dlka_models()),
+        ("Baseline", settings.baseline, baseline_models()),
+    ):
+        if value not in known:
+            raise Refused(f"{side}: expected {choices(known)}; got {value!r:.60}.")
+    if not 0 <= settings.strength <= 2:
+        raise Refused(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
+    (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
+    if left.names != right.names:
+        raise Refused(why_not(settings.dlka, settings.baseline))
+    settings = fitted(settings, image)
+    ids = class_ids(settings.classes, left.names)
+    shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
+    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
+    baseline = right.predict(image, **shared)  # type: ignore[arg-type]
+    pairs = compare(dlka.detections, baseline.detections)
+    cards, weights = (left_card, right_card), left.tap_weights
+    return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
+
+
+def fitted(settings: Settings, image: np.ndarray) -> Settings:
+    """The settings with an input size in pixels, for a picture [H, W, 3]."""
+    if settings.size != FITS:
+        return settings
+    return replace(settings, size=input_size(cards()[settings.dlka].names, *image.shape[:2]))
+
+
+def warm_up(image: np.ndarray, settings: Settings) -> None:
+    """Load both models and let them see a picture once: the first look waits for no compiler and is timed fairly.
+
+    It has to be a picture of the first look's shape, as convolutions are prepared anew for every shape.
+    """
+    for model in (settings.dlka, settings.baseline):
+        load_predictor(model)[0].predict(image, size=fitted(settings, image).size)
+
+
+def recall(key: str) -> Look:
+    """A look that was asked for before, by its key; made again, the same, where it has made room for newer ones.
+
+    Raises Refused where the key is not known, or the picture's file is no longer here.
+    """
+    return STORE.get(("look", key), lambda: _made(key, _questions.get(key, _unknown)))
+
+
+def _unknown() -> Question:
+    raise Refused("This page is older than the program that answers it: load it again.")
+
+
+def stay(seen: Look) -> None:
+    """Never let a look make room, nor what it would be made from: what every new visitor opens the page with."""
+    STORE.stay(("look", seen.key))
+    _questions.stay(seen.key)
+
+
+@kept
+def block_values(key: str, block: str) -> BlockValues:
+    """What a D-LKA block computed in a look that was made before: the model looks once more. Raises Refused."""
+    seen = recall(key)
+    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
+    return predictor.block_values(
+        seen.image, block, size=settings.size, intervention=Intervention(strength=settings.strength)
+    )
+
+
+def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
+    """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
+    belongs to; the block's captures, and the cell. row, column: text from the page. Raises Refused."""
+    stage = seen.capture(label).stage
+    captures = [c for c in seen.dlka.captures if c.stage.block == stage.block]
+    rows, columns = captures[-1].offset.shape[1:]
+    cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
+    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
+    changed = Intervention(strength=settings.strength)
+    field = predictor.receptive_field(seen.image, stage.block, cell, size=settings.size, intervention=changed)
+    return field, captures, cell
+
+
+def whole(text: str, what: str, low: int, high: int) -> int:
+    """A whole number from the page. Raises Refused."""
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r:.60}.")
+    return int(text)
+
+
+def class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
+    """The ids of class names, None for all of them. Raises Refused for a name that the models do not know."""
+    known = {name: i for i, name in names.items()}
+    unknown = [c for c in classes if c not in known]
+    if unknown:
+        raise Refused(f"Classes: {unknown[0]!r} is not one of the {len(names)} classes that the models know.")
+    return [known[c] for c in classes] or None
+
+
+# Where a picture comes from: the file's name and bytes, and the example that it is.
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture's file: its name, the SHA-256 of its bytes, and its label where it is one of the examples."""
+
+    name: str
+    sha256: str
+    example: str | None = None
+
+
+def source_of(path: str | Path) -> Source:
+    """What a picture's file is, whatever it is called: an example is known by its bytes."""
+    digest = sha256(path)
+    return Source(Path(path).name, digest, _labels().get(digest))
+
+
+@lru_cache(maxsize=1)
+def _labels() -> dict[str, str]:
+    """SHA-256 of every example's file -> its label."""
+    return {sha256(path): label for label, path in examples().items()}
+
+
+def lasting_file(source: Source) -> str | None:
+    """The file of an example, which is there as long as the process lives; None for any other picture."""
+    return str(examples()[source.example]) if source.example else None

@@ -1,0 +1,158 @@
+"""Pictures and tables about one box and the same object in the other model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlka import palette, render
+from dlka.analysis.analysis import Look
+from dlka.analysis.boxes import SIDES, Trace, fields, prediction
+from dlka.render import box_cells, legend
+from dlka.render.box_samples import BoxSamples, box_samples
+from dlka.render.boxes import Outline, draw_outlines
+from dlka.render.geometry import cell_squares
+from dlka.types import KINDS
+
+COLOURS = {"dlka": palette.DLKA, "baseline": palette.BASELINE}
+LINES = {"dlka": palette.KIND_LINES[KINDS[2]], "baseline": palette.KIND_LINES[KINDS[3]]}
+BOX_COLUMNS = ["model", "object", "score", "size px", "winning cell", "merged cells"]
+CELL_COLUMNS = ["cell", "score", "IoU with the box", "role"]
+SAMPLE_COLUMNS = ["stage", "inside the box", "grid inside", "spread px", "grid px", "spread / size", "grid / size"]
+SHAPE_COLUMNS = ["stage", "shift (dy, dx) cells", "zoom", "rotation", "shear", "rest cells"]
+EMPTY = "Neither model has a box here: none scores above the confidence of {:g}. Lower it to see where boxes come from."
+
+
+def overview(look: Look, traces: Sequence[Trace] = ()) -> render.Canvas:
+    """All boxes of both models on the picture, with those of the chosen object labelled and thick."""
+    canvas = render.Canvas(look.image)
+    chosen = {(t.side, t.index): t for t in traces}
+    outlines = []
+    for side in SIDES:
+        found = prediction(look, side).detections
+        for i, box in enumerate(found.boxes):
+            trace = chosen.get((side, i))
+            label = "" if trace is None else f"{SIDES[side]} {_object(look, trace)}"
+            outlines.append(Outline(box, label, COLOURS[side], LINES[side], thin=trace is None))
+    draw_outlines(canvas, sorted(outlines, key=lambda o: not o.thin))
+    legend.title(canvas, "All boxes of both models")
+    counts = {side: len(prediction(look, side).detections) for side in SIDES}
+    keys = [legend.Entry(f"{SIDES[s]} {counts[s]}", colour=COLOURS[s], line=LINES[s]) for s in SIDES]
+    legend.key(canvas, keys)
+    legend.note(canvas, "The chosen one is thick." if outlines else EMPTY.format(look.settings.confidence))
+    legend.finish(canvas)
+    return canvas
+
+
+def cells_picture(look: Look, traces: Sequence[Trace]) -> render.Paper:
+    """The box and its cells, for both models beside each other."""
+    panels = [_panel(look, trace) for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side))]
+    return box_cells.draw_cells(look.image, panels, "The cells behind the box")
+
+
+def _panel(look: Look, trace: Trace) -> box_cells.BoxCells:
+    seen, other = prediction(look, trace.side), next(s for s in SIDES if s != trace.side)
+    cells = np.concatenate([np.array([trace.cell]), trace.cells])
+    strides = 2 ** np.concatenate([[trace.level], trace.levels])
+    squares = cell_squares(cells, strides, seen.letterbox)
+    text = (
+        f"{SIDES[trace.side]}: {_object(look, trace)}" if trace.found else f"{SIDES[trace.side]}: not found, best cell"
+    )
+    owner = trace.side if trace.found else other
+    return box_cells.BoxCells(text, COLOURS[owner], LINES[owner], trace.box, squares[0], squares[1:])
+
+
+def samples_of(look: Look, trace: Trace) -> dict[str, BoxSamples]:
+    """Label -> the samples of the box' cell in each stage of its level and in both composed; empty without stages.
+
+    Stages are the D-LKA model's, whichever model the box is of: the maps of a level have the same cells in both.
+    """
+    letterbox = look.dlka.letterbox
+    return {
+        label: box_samples(captures, trace.cell, trace.box, letterbox)
+        for label, captures in fields(look, trace.level).items()
+    }
+
+
+def samples_picture(look: Look, trace: Trace, seen: dict[str, BoxSamples]) -> render.Paper:
+    """Where the stages of the D-LKA model read for the winning cell: a row per block."""
+    rows: dict[str, list[tuple[str, BoxSamples]]] = {}
+    for label, samples in seen.items():
+        rows.setdefault(samples.reads.stage.block, []).append((label, samples))
+    side, title = trace.side, f"Where D-LKA reads for {trace.where}"
+    return box_cells.draw_box_samples(
+        look.image,
+        list(rows.values()),
+        trace.box,
+        COLOURS[side],
+        LINES[side],
+        f"{title}, against the {SIDES[side]} box",
+    )
+
+
+def box_rows(look: Look, traces: Sequence[Trace]) -> list[list[Any]]:
+    """Both models' answers under BOX_COLUMNS."""
+    rows = []
+    for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side)):
+        across, down = trace.box[2:] - trace.box[:2]
+        size = f"{across:.0f} x {down:.0f}" if trace.found else "not found"
+        merged = len(trace.cells) if trace.found else "-"
+        where = trace.where if trace.found else f"{trace.where}, best here"
+        rows.append([SIDES[trace.side], look.names[trace.number], f"{trace.score:.2f}", size, where, merged])
+    return rows
+
+
+def cell_rows(trace: Trace) -> list[list[Any]]:
+    """The cells behind one box under CELL_COLUMNS, best first."""
+    rows: list[list[Any]] = [[trace.where, f"{trace.score:.3f}", "1", "wins"]]
+    for level, (row, column), score, overlap in zip(trace.levels, trace.cells, trace.scores, trace.overlaps):
+        rows.append([f"P{level} ({row}, {column})", f"{score:.3f}", f"{overlap:.2f}", "merged"])
+    return rows
+
+
+def sample_rows(trace: Trace, seen: dict[str, BoxSamples]) -> list[list[Any]]:
+    """One row a stage under SAMPLE_COLUMNS."""
+    side = side_of(trace.box)
+    return [
+        [
+            label,
+            f"{s.share:.1%}",
+            f"{s.regular_share:.1%}",
+            f"{s.spread:.1f}",
+            f"{s.regular_spread:.1f}",
+            f"{s.spread / side:.2f}",
+            f"{s.regular_spread / side:.2f}",
+        ]
+        for label, s in seen.items()
+    ]
+
+
+def shape_rows(seen: dict[str, BoxSamples]) -> list[list[Any]]:
+    """One row a stage under SHAPE_COLUMNS."""
+    return [
+        [
+            label,
+            f"({_signed(s.shape.shift[0], 2)}, {_signed(s.shape.shift[1], 2)})",
+            f"{s.shape.zoom:.3f}",
+            f"{_signed(float(s.shape.rotation), 1)}°",
+            f"{s.shape.shear:.3f}",
+            f"{s.shape.rest:.2f}",
+        ]
+        for label, s in seen.items()
+    ]
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, and without one where it is rounded to zero."""
+    return f"{value:+.{digits}f}" if round(float(value), digits) else f"{0:.{digits}f}"
+
+
+def side_of(box: np.ndarray) -> float:
+    """Square root of a box' area in pixels, never 0."""
+    return max(float(np.prod(box[2:].astype(np.float64) - box[:2])), 1e-6) ** 0.5
+
+
+def _object(look: Look, trace: Trace) -> str:
+    return f"{look.names[trace.number]} {trace.score:.2f}"

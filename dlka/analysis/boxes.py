@@ -1,0 +1,182 @@
+"""From a box back to the cells and the samples behind it, as plain functions that know nothing of gradio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlka.analysis.analysis import COMPOSED, Look, Refused, place_label, recall
+from dlka.analysis.cache import kept
+from dlka.inference.box_gradients import BoxGradients
+from dlka.inference.box_origin import BoxOrigins, best_cell
+from dlka.inference.interventions import Intervention
+from dlka.inference.predictor import Prediction, Predictor, load_predictor
+from dlka.types import Capture
+
+SIDES = {"dlka": "D-LKA", "baseline": "baseline"}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where one model's answer about an object comes from.
+
+    side      "dlka" or "baseline"; found: whether the model has a box there; index: its place among the detections
+    number    class id; score of that class at the cell
+    box       [4] x1 y1 x2 y2 in original pixels: the model's own, or the other model's where it found none
+    level     3, 4, 5 for P3, ...; cell: (row, column) of the winning cell; where nothing was found, of the cell that
+              scores best for the class among those whose boxes overlap the other model's, or of the same cell
+    levels [n], cells [n, 2], scores [n], overlaps [n]  of the cells that were merged into it, best first
+    """
+
+    side: str
+    found: bool
+    index: int | None
+    number: int
+    score: float
+    box: np.ndarray
+    level: int
+    cell: tuple[int, int]
+    levels: np.ndarray
+    cells: np.ndarray
+    scores: np.ndarray
+    overlaps: np.ndarray
+
+    @property
+    def where(self) -> str:
+        """The cell for people, for example "P3 (12, 40)"."""
+        return f"P{self.level} ({self.cell[0]}, {self.cell[1]})"
+
+
+def prediction(look: Look, side: str) -> Prediction:
+    """What one of the two models saw."""
+    return look.dlka if side == "dlka" else look.baseline
+
+
+def listed(look: Look) -> list[tuple[str, str]]:
+    """(label, name) of every box of both models, smallest first; the name is what `find` takes."""
+    rows = []
+    for side, title in SIDES.items():
+        found = prediction(look, side).detections
+        for i, (box, area) in enumerate(zip(found.boxes, found.areas)):
+            across, down = box[2:] - box[:2]
+            what = f"{look.names[int(found.classes[i])]} {found.scores[i]:.2f}"
+            cell = f"P{found.levels[i]} ({found.cells[i, 0]}, {found.cells[i, 1]})"
+            label = f"{title[0].upper()}{title[1:]}: {what}, {across:.0f}x{down:.0f} px, {cell}"
+            rows.append((float(area), label, f"{side} {i}"))
+    return [(label, name) for _, label, name in sorted(rows, key=lambda row: row[0])]
+
+
+def at_point(look: Look, point: tuple[float, float]) -> str | None:
+    """The name of the smallest box under a point (x, y) of the picture, at pixel centres; None where there is none."""
+    x, y = point[0] + 0.5, point[1] + 0.5
+    for _, name in listed(look):
+        side, index = name.split()
+        left, top, right, bottom = prediction(look, side).detections.boxes[int(index)]
+        if left <= x <= right and top <= y <= bottom:
+            return name
+    return None
+
+
+def find(look: Look, name: str) -> tuple[Trace, Trace]:
+    """(the box of this name, the same object in the other model). Raises Refused for a name that is not listed."""
+    if name not in [known for _, known in listed(look)]:
+        raise Refused("This box is not one of the picture that is shown; choose another one.")
+    side, index = name.split()[0], int(name.split()[1])
+    other = next(s for s in SIDES if s != side)
+    own = _found(look, side, index)
+    pair = next(p for p in look.comparison.pairs if getattr(p, side) == index)
+    twin = getattr(pair, other)
+    return own, _missed(look, other, own) if twin is None else _found(look, other, twin)
+
+
+def model(look: Look, side: str) -> Predictor:
+    """The model of one side, ready to look once more."""
+    return load_predictor(getattr(look.settings, side))[0]
+
+
+def changed(look: Look, side: str) -> Intervention:
+    """What was done to the model of this side in the look."""
+    return Intervention(strength=look.settings.strength if side == "dlka" else 1.0)
+
+
+@kept
+def origins(key: str, side: str) -> BoxOrigins:
+    """Where the boxes of a look that was made before come from: the model looks once more. Raises Refused."""
+    look = recall(key)
+    ids = [i for i, name in look.names.items() if name in look.settings.classes] or None
+    return model(look, side).box_origins(
+        look.image,
+        confidence=look.settings.confidence,
+        iou=look.settings.iou,
+        size=look.settings.size,
+        classes=ids,
+        intervention=changed(look, side),
+    )
+
+
+@kept
+def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
+    """What a class depends on at one cell of a look that was made before. Raises Refused."""
+    look = recall(key)
+    return model(look, side).box_gradients(
+        look.image, level, cell, number, size=look.settings.size, intervention=changed(look, side)
+    )
+
+
+def _found(look: Look, side: str, index: int) -> Trace:
+    found, origin = prediction(look, side).detections, origins(look.key, side)
+    level, cell = int(found.levels[index]), (int(found.cells[index, 0]), int(found.cells[index, 1]))
+    others = origin.merged(origin.index(level, cell))
+    behind = origin.candidates.index[others]
+    return Trace(
+        side=side,
+        found=True,
+        index=index,
+        number=int(found.classes[index]),
+        score=float(found.scores[index]),
+        box=found.boxes[index],
+        level=level,
+        cell=cell,
+        levels=origin.levels[behind],
+        cells=origin.places[behind],
+        scores=origin.candidates.scores[others],
+        overlaps=origin.candidates.overlap[others],
+    )
+
+
+def _missed(look: Look, side: str, other: Trace) -> Trace:
+    """How a model that has no box there answers to the other model's box."""
+    origin, letterbox = origins(look.key, side), prediction(look, side).letterbox
+    box = letterbox.boxes_forward(other.box[None].astype(np.float64))[0]
+    best = best_cell(origin.output, other.number, box)
+    index = best[0] if best else origin.index(other.level, other.cell)
+    nothing = np.zeros(0, np.float32)
+    return Trace(
+        side=side,
+        found=False,
+        index=None,
+        number=other.number,
+        score=float(origin.output[4 + other.number, index]),
+        box=other.box,
+        level=int(origin.levels[index]),
+        cell=(int(origin.places[index, 0]), int(origin.places[index, 1])),
+        levels=origin.levels[:0],
+        cells=origin.places[:0],
+        scores=nothing,
+        overlaps=nothing,
+    )
+
+
+def fields(look: Look, level: int | None = None) -> dict[str, list[Capture]]:
+    """Label -> the one stage, or for a composed field the two stages of a block; of one pyramid level or of all."""
+    found: dict[str, list[Capture]] = {}
+    before: Capture | None = None
+    for label, capture in zip(look.stage_labels, look.dlka.captures):
+        stage = capture.stage
+        if level is None or stage.level == f"P{level}":
+            found[label] = [capture]
+            if before is not None and before.stage.block == stage.block:
+                found[f"{place_label(label, capture)} {COMPOSED}"] = [before, capture]
+        before = capture
+    return found

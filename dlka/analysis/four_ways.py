@@ -1,0 +1,122 @@
+"""One picture seen four ways, so that large kernel, deformation and resolution are told apart. Plain functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlka import palette
+from dlka.analysis.analysis import Look, class_ids, recall
+from dlka.analysis.cache import kept
+from dlka.analysis.pairing import ONLY_BASELINE, ONLY_DLKA, compare
+from dlka.analysis.what_if import AS_LEARNED, RIGID, detections
+from dlka.inference.predictor import load_predictor
+from dlka.models.build import PLAIN
+from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
+from dlka.types import SIZES, Comparison, Detections, size_of
+
+COLUMNS = ["seen by", "boxes", "S", "M", "L", "new", "gone", "against"]
+BASELINE, RIGID_LKA, DEFORMED, SLICED = NAMES = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
+COLOURS = dict(zip(NAMES, (palette.BASELINE, palette.WHAT_IF, palette.DLKA, palette.SLICED)))
+LARGE = "Large kernel"
+ALIKE = "Weights learned with offsets"  # what that is where the baseline is a rigid twin, with the same large kernels
+# What tells one way from another: (what it is, the way with it, the way without it).
+EFFECTS = (
+    (LARGE, RIGID_LKA, BASELINE),
+    ("Deformation", DEFORMED, RIGID_LKA),
+    ("Resolution", SLICED, BASELINE),
+)
+START = {with_it: without for _, with_it, without in EFFECTS}
+
+
+@dataclass(frozen=True)
+class FourWays:
+    """found: name of a way -> its boxes; slices [M, 4] and fired [N]: of the sliced one, as in inference.slicing."""
+
+    found: dict[str, Detections]
+    slices: np.ndarray
+    fired: np.ndarray
+
+    def effect(self, with_it: str, without: str) -> Comparison:
+        """Boxes of one way against those of another: "only D-LKA" are new, "only baseline" are gone."""
+        return compare(self.found[with_it], self.found[without])
+
+
+@kept
+def four_ways(key: str) -> FourWays:
+    """A look's picture seen in the four NAMES. Raises Refused."""
+    # Imported late, as the library that cuts slices takes half a second.
+    from dlka.inference.slicing import look_in_slices, slices_per_side
+
+    look = recall(key)
+    settings, predictor = look.settings, load_predictor(look.settings.baseline)[0]
+    ids = class_ids(settings.classes, look.names)
+
+    def one(part: np.ndarray) -> Detections:
+        return predictor.predict(
+            part, confidence=settings.confidence, iou=settings.iou, size=settings.size, classes=ids
+        ).detections
+
+    parts = slices_per_side((look.image.shape[0], look.image.shape[1]), settings.size)
+    sliced = look_in_slices(one, look.image, parts)
+    found = (look.baseline.detections, detections(look, RIGID), detections(look, AS_LEARNED), sliced.detections)
+    return FourWays(dict(zip(NAMES, found)), sliced.slices, sliced.fired)
+
+
+def title(look: Look, ways: FourWays, way: str) -> str:
+    """What a way is, and which one it is compared with."""
+    return {
+        BASELINE: f"1. Baseline: {look.settings.baseline}",
+        RIGID_LKA: f"2. Rigid LKA: {look.settings.dlka} with offsets at zero, against 1",
+        DEFORMED: f"3. D-LKA: {look.settings.dlka} as learned, against 2",
+        SLICED: f"4. The baseline in {len(ways.slices)} slices, against 1",
+    }[way]
+
+
+def drawing(look: Look, ways: FourWays, way: str) -> Canvas:
+    """The picture of one way; of all but the first as the difference to what its effect starts from."""
+    found, said = ways.found[way], title(look, ways, way)
+    before = START.get(way)
+    if before is None:
+        return draw_boxes(look.image, found, look.names, COLOURS[way], said)
+    sides = Sides(before, way, COLOURS[before], COLOURS[way])
+    given = (look.image, ways.found[before], found, ways.effect(way, before), look.names, said, sides)
+    return draw_sliced(*given, ways.slices, ways.fired) if way == SLICED else draw_change(*given)
+
+
+def rows(ways: FourWays) -> list[list[object]]:
+    """One row a way, under COLUMNS."""
+    out: list[list[object]] = []
+    for number, name in enumerate(NAMES, 1):
+        sizes = [size_of(float(area)) for area in ways.found[name].areas]
+        row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
+        if name in START:
+            pairs = ways.effect(name, START[name])
+            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), START[name]]
+        else:
+            row += ["-", "-", "-"]
+        out.append(row)
+    return out
+
+
+def sentence(look: Look, ways: FourWays) -> str:
+    """What each of the three brings and costs here, in boxes."""
+    if not any(len(found) for found in ways.found.values()):
+        return "None of the four found anything at this confidence. Lower it, or choose another picture."
+    parts = []
+    for what, with_it, without in EFFECTS:
+        pairs = ways.effect(with_it, without)
+        numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
+        counted = [f"{count_boxes(pairs, ONLY_DLKA)} new", f"{count_boxes(pairs, ONLY_BASELINE)} gone"]
+        change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
+        if what == LARGE and look.cards[1].placement not in PLAIN:
+            what = ALIKE
+        parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
+    return " ".join(parts)
+
+
+def count_boxes(pairs: Comparison, kind: str) -> str:
+    """How many boxes are of a kind, and how many of them are small."""
+    small = pairs.count(kind, "S")
+    return f"{pairs.count(kind)} ({small} small)" if small else str(pairs.count(kind))

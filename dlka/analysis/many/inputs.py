@@ -1,0 +1,156 @@
+"""Which of the files that came in are pictures, which are labels, and whether they fit together."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlka.analysis.analysis import Refused
+from dlka.analysis.labels import (
+    MAX_BYTES,
+    TruthRefused,
+    is_yaml,
+    parse_names,
+    plain_name,
+    read_bytes,
+    some,
+    text_of,
+    yaml_mapping,
+)
+from dlka.analysis.labels_coco import CocoLabels, coco_labels, holds_labels, is_coco, parse_json
+from dlka.analysis.labels_yolo import YoloLabels, parse_yolo
+
+MAX_PICTURES = 200
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
+# A name a line, as Label Studio, LabelImg, CVAT (obj.names), Darknet and Roboflow for Darknet write them.
+NAMES = ("classes.txt", ".names", "_darknet.labels")
+
+Labels = YoloLabels | CocoLabels
+
+
+@dataclass(frozen=True)
+class Given:
+    """Pictures to compare, their labels if there are any, and sentences on what was left aside."""
+
+    pictures: tuple[Path, ...]
+    labels: Labels | None = None
+    told: tuple[str, ...] = ()
+
+
+def sort_files(paths: Sequence[str], known: Mapping[int, str]) -> Given:
+    """Sort files by their names' endings; labels belong to pictures of the same name. known: the models' classes.
+
+    A .txt belongs to the picture of its stem, unless it lists pictures; classes.txt, obj.names and the like, or a .yaml
+    with `names`, has the names of the labels' classes, and a .json is a COCO file if it holds labels. Raises Refused or
+    TruthRefused, one sentence.
+    """
+    named = _shown([Path(os.path.abspath(path)) for path in paths])
+    files = list({path.resolve(): path for path in named}.values())  # each once, however often it is named
+    pictures = tuple(path for path in files if path.suffix.lower() in PICTURES)
+    if not pictures:
+        raise Refused("There are no pictures yet: drop some, choose a folder, or try the examples.")
+    if len(pictures) > MAX_PICTURES:
+        raise Refused(f"Expected at most {MAX_PICTURES} pictures at once, got {len(pictures)}: leave some out.")
+    if sum(os.path.getsize(path) for path in {*files}.difference(pictures)) > MAX_BYTES:
+        raise Refused(f"Expected at most {MAX_BYTES >> 20} MB of labels: leave out what is none.")
+    rows = _rows(files, pictures)
+    coco = _coco(files, beside=bool(rows))
+    if len(coco) > 1:
+        raise Refused(f"Expected one COCO file, got {coco[0][0].name} and {coco[1][0].name}: leave one out.")
+    if rows and coco and is_coco(coco[0][1]):
+        raise Refused(f"Expected labels as text files or as one JSON, got {rows[0][0].name} and {coco[0][0].name}.")
+    labels: Labels | None = None
+    used = {*pictures}
+    if rows:
+        of_names, names = _names(files)
+        source = of_names[0].name if of_names else ""
+        labels = parse_yolo([(path.name, data) for path, data in rows], known, names, source)
+        used |= {*(path for path, _ in rows), *of_names}
+    elif coco:
+        labels = coco_labels(coco[0][1], known, coco[0][0].name)
+        used.add(coco[0][0])
+    told = [] if labels is None else labels.told()
+    if others := [path.name for path in files if path not in used]:
+        told.insert(0, f"Left aside, neither a picture that is read here nor labels: {some(others)}.")
+    if len(named) > len(files):
+        told.append(f"Files named more than once count once: {len(named) - len(files)} left aside.")
+    return Given(pictures, labels, tuple(told))
+
+
+def _shown(paths: Sequence[Path]) -> list[Path]:
+    """The files that are not hidden: neither their own name nor that of the folder they lie in begins with a dot.
+
+    Folders further up say nothing: the examples themselves may lie below a .venv. A browser gives names without
+    folders, so copies of Jupyter's hidden folder are known by their names.
+    """
+    shown = [path for path in paths if not path.name.startswith(".") and not path.parent.name.startswith(".")]
+    copies = {f"{path.stem}-checkpoint{path.suffix}" for path in shown}
+    return [path for path in shown if path.name not in copies]
+
+
+def _rows(files: Sequence[Path], pictures: Sequence[Path]) -> list[tuple[Path, bytes]]:
+    """The label files in YOLO's format, with their content."""
+    stems = Counter(plain_name(path.stem) for path in pictures)
+    texts = [path for path in files if path.suffix.lower() == ".txt" and not _is_names(path)]
+    own = [(path, read_bytes(path)) for path in texts if plain_name(path.stem) in stems]
+    rows = [(path, data) for path, data in own if not _lists_pictures(data)]
+    twice = next((path.name for path, _ in rows if stems[plain_name(path.stem)] > 1), None)
+    if twice:
+        raise Refused(f"Two pictures could own the labels in {twice}: give each picture a name of its own.")
+    return rows
+
+
+def _lists_pictures(data: bytes) -> bool:
+    """Whether a text has a picture's path in its first line, as CVAT's and Darknet's train.txt."""
+    first = data.strip().split(b"\n")[0].decode("utf-8", "replace")
+    return os.path.splitext(first.strip())[1].lower() in PICTURES
+
+
+def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
+    """The JSON files that hold labels, in COCO's format or not, with their content.
+
+    beside: whether there are label files in YOLO's format; then a JSON that cannot be read is about something else.
+    """
+    labels: list[tuple[Path, Any]] = []
+    for path in files:
+        if path.suffix.lower() != ".json":
+            continue
+        try:
+            content = parse_json(read_bytes(path), path.name)
+        except TruthRefused:
+            if beside:
+                continue
+            raise
+        if holds_labels(content):
+            labels.append((path, content))
+    return [(path, content) for path, content in labels if is_coco(content)] or labels[:1]
+
+
+def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
+    """The files of class names, and what they say; other yamls are about something else. Raises Refused where two
+    say different things."""
+    given: dict[Path, dict[int, str]] = {}
+    for path in files:
+        if _is_names(path) or (is_yaml(path.name) and "names" in _yaml(path)):
+            given[path] = parse_names(read_bytes(path), path.name)
+    first = next(iter(given), None)
+    if first is None:
+        return [], None
+    other = next((path for path in given if given[path] != given[first]), None)
+    if other is not None:
+        raise Refused(
+            f"Expected one list of class names, got different ones in {first.name} and {other.name}: leave one out."
+        )
+    return list(given), given[first]
+
+
+def _is_names(path: Path) -> bool:
+    return path.name.lower() == NAMES[0] or path.name.lower().endswith(NAMES[1:])
+
+
+def _yaml(path: Path) -> dict[Any, Any]:
+    return yaml_mapping(text_of(read_bytes(path), path.name), path.name)

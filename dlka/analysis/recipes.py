@@ -1,0 +1,235 @@
+"""A figure's recipe: everything that makes the same figure again, and the sums that show whether it is the same.
+
+A recipe is JSON: the figure's kind and arguments, picture, weights, settings, versions and device, and the SHA-256 of
+every array behind the figure as numpy's .npy bytes. A small picture of a visitor is inside it, without loss.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import stat
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dlka import render
+from dlka.analysis.analysis import Look, Refused, Settings, Source, source_of
+from dlka.analysis.examples import examples
+from dlka.analysis.figures.figure import Figure
+from dlka.errors import short
+from dlka.images import read_image
+from dlka.inference.arithmetic import arithmetic
+from dlka.models.adopt import sha256
+from dlka.models.catalog import find
+from dlka.versions import versions as versions_of
+
+FORMAT = "dlka-recipe-1"
+LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only the sums
+PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
+
+
+def recipe_of(look: Look, kind: str, arguments: dict[str, Any], made: Figure) -> dict[str, Any]:
+    """The recipe of a figure that was drawn from a look, JSON-ready."""
+    settings = look.settings
+    return {
+        "format": FORMAT,
+        "figure": {"kind": kind, "arguments": arguments},
+        "caption": made.caption,
+        "picture": _picture(look),
+        "weights": {side: weights(getattr(settings, side)) for side in ("dlka", "baseline")},
+        "settings": asdict(settings),
+        "arrays": sums(made.arrays),
+        "versions": versions(),
+        "device": look.dlka.device,
+        "arithmetic": arithmetic(),
+    }
+
+
+def sums(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Shape, type and SHA-256 of every array, the last of its .npy bytes."""
+    return {
+        name: {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": hashlib.sha256(npy(array)).hexdigest()}
+        for name, array in arrays.items()
+    }
+
+
+def npy(array: np.ndarray) -> bytes:
+    """An array as numpy's .npy file, in C order: the same bytes wherever it comes from."""
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+    return out.getvalue()
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as one .npz file; "/" in a name stays."""
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def pixels_sha256(image: np.ndarray) -> str:
+    """The SHA-256 of a decoded picture [H, W, 3] uint8: of its .npy bytes, so that its size counts."""
+    return hashlib.sha256(npy(image)).hexdigest()
+
+
+def weights(model: str) -> dict[str, str]:
+    """A model's id and the SHA-256 of its weights file."""
+    return {"id": model, "sha256": sha256(find(model))}
+
+
+def versions() -> dict[str, str]:
+    """Of what computes and draws."""
+    return versions_of(PACKAGES)
+
+
+def _picture(look: Look) -> dict[str, Any]:
+    height, width = look.image.shape[:2]
+    told: dict[str, Any] = {"height": height, "width": width, "pixels_sha256": pixels_sha256(look.image)}
+    if look.source is not None:
+        told |= {"file": look.source.name, "sha256": look.source.sha256, "example": look.source.example}
+    if not told.get("example"):
+        data = cv2.imencode(".png", look.image[..., ::-1])[1].tobytes()
+        if len(data) <= LARGEST:
+            told["png"] = base64.b64encode(data).decode()
+    return told
+
+
+def files(made: Figure, recipe: dict[str, Any]) -> dict[str, bytes]:
+    """Everything about a figure by the ending of its file: drawing (svg, pdf, png), numbers, caption, recipe."""
+    return {form: write(made, recipe) for form, write in WRITERS.items()}
+
+
+WRITERS: dict[str, Any] = {
+    "svg": lambda made, recipe: made.paper.to_svg(made.caption),
+    "pdf": lambda made, recipe: made.paper.to_pdf(made.caption),
+    "png": lambda made, recipe: render.png(made.paper.to_array()),
+    "npz": lambda made, recipe: npz(made.arrays),
+    "txt": lambda made, recipe: f"{made.caption}\n".encode(),
+    "recipe.json": lambda made, recipe: json.dumps(recipe, indent=1).encode(),
+}
+
+
+# A recipe read from a file, which may be anybody's: every part is of its type before anything is done with it.
+
+
+MOST = 16 * 2**20  # bytes of a recipe that is read
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Figure(_Part):
+    kind: str
+    arguments: dict[str, Any]
+
+
+class _Picture(_Part):
+    pixels_sha256: str = ""
+    file: str = ""
+    sha256: str = ""
+    example: str | None = None
+    png: str | None = None
+
+
+class _Weights(_Part):
+    id: str
+    sha256: str = ""
+
+
+class _Settings(_Part):
+    dlka: str
+    baseline: str
+    confidence: float
+    iou: float
+    size: int
+    classes: list[str]
+    strength: float
+
+
+class _Sum(_Part):
+    shape: list[int]
+    dtype: str
+    sha256: str
+
+
+class _Arithmetic(_Part):
+    threads: int
+    instructions: str | None = None
+
+
+class RecipeFile(_Part):
+    """What a recipe says, as figure_recipe.recipe_of writes it."""
+
+    figure: _Figure
+    caption: str
+    picture: _Picture
+    weights: dict[Literal["dlka", "baseline"], _Weights]
+    settings: _Settings
+    arrays: dict[str, _Sum]
+    versions: dict[str, str]
+    device: str
+    arithmetic: _Arithmetic
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """A recipe from a file. Raises Refused for what is none, and OSError for a file that cannot be read."""
+    path = Path(path)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # before opening: a named pipe would wait for its writer
+        raise Refused(f"{path.name}: expected a recipe's file, got a folder or device.")
+    if status.st_size > MOST:
+        raise Refused(f"{path.name}: expected a recipe of at most {MOST >> 20} MB, got {status.st_size >> 20} MB.")
+    data = path.read_bytes()
+    try:
+        recipe = json.loads(data)
+    except (ValueError, RecursionError):  # no JSON, no Unicode, numbers of more than 4300 digits; lists in lists in ...
+        recipe = None
+    if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
+        raise Refused(f"{path.name}: expected a recipe of a figure (JSON of format {FORMAT}).")
+    try:
+        return RecipeFile(**recipe).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        part, *inner = first["loc"]
+        if part == "settings" and inner:
+            raise Refused(f"Recipe: its setting {inner[0]!r} is missing or damaged: {_got(first)}.") from None
+        where = f" at {'.'.join(map(str, inner))!r:.60}" if inner else ""
+        raise Refused(f"{path.name}: its part {part!r} is missing or damaged{where}: {_got(first)}.") from None
+
+
+def settings_of(recipe: dict[str, Any]) -> Settings:
+    """The settings of a recipe that was read; whether there is such a comparison is for the comparison to say."""
+    return Settings(**recipe["settings"] | {"classes": tuple(recipe["settings"]["classes"])})
+
+
+def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
+    """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
+
+    Raises Refused where there is none of the three, and whatever read_image raises. No other file is ever read.
+    """
+    said = recipe["picture"]
+    if file is None and said["example"] in examples():
+        file = examples()[said["example"]]
+    if file is not None:
+        pixels = read_image(file)
+        return pixels, source_of(file)
+    if said["png"] is not None:
+        try:
+            data = base64.b64decode(said["png"], validate=True)
+        except (binascii.Error, ValueError):  # ValueError: letters beyond ASCII
+            raise Refused("Recipe: the picture inside it is damaged; give the picture with --image FILE.") from None
+        return read_image(data), Source(said["file"], said["sha256"])
+    raise Refused("Recipe: its picture is not inside it and no example; give the picture with --image FILE.")
+
+
+def _got(error: Any) -> str:
+    return "nothing is there" if error["type"] == "missing" else f"got {short(error['input'])}"

@@ -1,0 +1,216 @@
+"""Numbers of a look as small pieces of HTML and as rows for tables and files."""
+
+from __future__ import annotations
+
+import html
+import json
+from functools import lru_cache
+from typing import Any
+
+import dlka
+from dlka import palette, render
+from dlka.analysis import model_words
+from dlka.analysis.analysis import Look
+from dlka.analysis.pairing import rows, summary
+from dlka.inference.predictor import load_predictor
+from dlka.ops.sampling import split_offset
+from dlka.types import KINDS, SIZES, Comparison
+
+OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
+COST_COLUMNS = ["cost", "D-LKA", "baseline"]
+CARD = ("placement", "offsets", "scale", "data", "licence", "seed", "versions", "metrics")  # told in a report
+TAP_COLUMNS = ["tap (row, column)", "regular x, y px", "reads x, y px", "dy, dx cells", "outside", "weight"]
+GATE_COLUMNS = ["block", "map", "shown", "least", "mean", "most", "cells below 0"]
+TILE = 32  # pixels; the models' largest stride
+STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside"]
+
+
+def chip(text: str, colour: str, title: str = "") -> str:
+    """A small coloured mark with text beside it; title: what is told where a pointer rests on it."""
+    told = f' title="{html.escape(title)}"' if title else ""
+    return f'<span class="chip"{told}><i style="background:{colour}"></i>{html.escape(text)}</span>'
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> str:
+    """A table that scrolls sideways by itself where the window is narrow."""
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>" for row in rows)
+    return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def headline(look: Look) -> str:
+    """One sentence on what the two models found, and a table by size."""
+    return found(look.comparison)
+
+
+def found(counts: Comparison) -> str:
+    """The same, for the pairs of one picture or of many."""
+    kinds = {kind: counts.count(kind) for kind in KINDS}
+    if not counts.pairs:
+        sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
+    else:
+        small = {kind: counts.count(kind, "S") for kind in KINDS}
+        sentence = (
+            f"Both found <b>{kinds['both'] + kinds['class changed']}</b>. "
+            f'<b style="color:var(--dlka)">Only D-LKA: {kinds["only D-LKA"]}</b> ({small["only D-LKA"]} small). '
+            f'<b style="color:var(--baseline)">Only baseline: {kinds["only baseline"]}</b> '
+            f"({small['only baseline']} small)."
+        )
+    bins = {"S": "S, under 32²", "M": "M, under 96²", "L": "L, above"}
+    header = "".join(f"<th>{bins[size]}</th>" for size in SIZES)
+    body = "".join(
+        f"<tr><th>{chip(kind, palette.KIND_COLOURS[kind])}</th>"
+        + "".join(f"<td>{counts.count(kind, size)}</td>" for size in SIZES)
+        + "</tr>"
+        for kind in KINDS
+    )
+    return (
+        f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
+    )
+
+
+def timings(look: Look) -> str:
+    """What each model took, its input and device."""
+    height, width = look.dlka.letterbox.padded
+    parts = [f"input {width} x {height} on {look.dlka.device}"]
+    for name, prediction in ((look.settings.baseline, look.baseline), (look.settings.dlka, look.dlka)):
+        parts.append(f"{name} {sum(prediction.milliseconds.values()):.0f} ms")
+    return f'<p class="quiet">{html.escape("  ·  ".join(parts))}</p>'
+
+
+def object_rows(look: Look) -> list[list[Any]]:
+    """One row per object, smallest first, under OBJECT_COLUMNS."""
+    table = []
+    for row in rows(look.comparison, look.dlka.detections, look.baseline.detections, look.names):
+        cell = f"{row['dlka_level']} ({row['dlka_cell'][0]}, {row['dlka_cell'][1]})" if row["dlka_cell"] else "-"
+        scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
+        table.append(
+            [row["size"], round(row["area"]), row["class"], row["kind"], *scores, f"{row['score_change']:+.2f}", cell]
+        )
+    return table
+
+
+def stage_rows(look: Look) -> list[list[Any]]:
+    """One row per deform stage under STAGE_COLUMNS."""
+    return [
+        [
+            label,
+            f"{s.cells[1]} x {s.cells[0]}",
+            round(s.mean_px, 2),
+            round(s.p95_px, 2),
+            round(s.maximum_px, 2),
+            round(s.mean, 3),
+            f"{s.moved:.0%}",
+            round(s.varies, 3),
+            f"{s.outside:.0%} (regular {s.regular_outside:.0%})",
+        ]
+        for label, s in zip(look.stage_labels, look.stats)
+    ]
+
+
+def about_stage(look: Look, label: str) -> str:
+    """One line on a stage: kernel, dilation, stride, map, channels, and how far it moves its taps here."""
+    stage, stats = look.capture(label).stage, look.stats[look.stage_labels.index(label)]
+    return (
+        f"**{label}**: kernel {stage.kernel[0]}x{stage.kernel[1]}, dilation {stage.dilation[0]}, {stage.taps} taps, "
+        f"map {stats.cells[1]} x {stats.cells[0]} cells of {stage.stride} input px, {stage.channels} channels. "
+        f"Offsets here: mean {stats.mean:.2f} cells ({stats.mean_px:.1f} px), 95 % under {stats.p95:.2f} cells."
+    )
+
+
+def tap_rows(look: Look, label: str, point: tuple[float, float]) -> list[list[Any]]:
+    """One row per tap of the cell of a stage at a point (x, y, pixels of the picture), under TAP_COLUMNS."""
+    capture = look.capture(label)
+    reads = render.reads_at([capture], point, look.dlka.letterbox)
+    dy, dx = split_offset(capture.offset[:, reads.cell[0], reads.cell[1], None])
+    shares = look.tap_weights[capture.stage.name] / max(float(look.tap_weights[capture.stage.name].max()), 1e-12)
+    return [
+        [
+            f"{tap + 1} ({tap // capture.stage.kernel[1] + 1}, {tap % capture.stage.kernel[1] + 1})",
+            f"{reads.regular[tap, 0]:.1f}, {reads.regular[tap, 1]:.1f}",
+            f"{reads.samples[tap, 0]:.1f}, {reads.samples[tap, 1]:.1f}",
+            f"{float(dy[tap, 0]):+.3f}, {float(dx[tap, 0]):+.3f}",
+            "outside, reads zero" if reads.zero[tap] else "",
+            f"{shares[tap]:.2f}",
+        ]
+        for tap in range(capture.stage.taps)
+    ]
+
+
+def gate_rows(look: Look, reduction: str, channel: int) -> list[list[Any]]:
+    """One row per D-LKA block under GATE_COLUMNS, of the attention map that is shown."""
+    table = []
+    for label in look.gate_labels:
+        values = look.gate(label).values
+        number = min(channel, len(values) - 1) if reduction == "channel" else None
+        reduced = render.reduce_gate(values, reduction, number)
+        low, mean, high = (f"{float(v):.3f}" for v in (reduced.min(), reduced.mean(), reduced.max()))
+        of = f"channel {number}" if number is not None else f"{reduction} of {len(values)} channels"
+        size = f"{reduced.shape[1]} x {reduced.shape[0]}"
+        table.append([label, size, of, low, mean, high, f"{float((reduced < 0).mean()):.0%}"])
+    return table
+
+
+def cost_rows(look: Look) -> list[list[Any]]:
+    """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
+    sides = [(look.dlka, look.settings.dlka), (look.baseline, look.settings.baseline)]
+    predictors = [load_predictor(model)[0] for _, model in sides]
+    counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
+    table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
+    table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
+    table.extend(
+        [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
+    )
+    table.extend(
+        [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
+    )
+    return table
+
+
+def multiply_adds(model: str, size: tuple[int, int]) -> dict[str, int]:
+    """Multiply-adds of a model by part and in total for an input of (height, width) pixels, multiples of 32.
+
+    Counting runs the model, so it is done once, for one tile of 32 x 32 pixels: the nets are convolutions throughout,
+    and their work is in proportion to the pixels.
+    """
+    tiles = (size[0] // TILE) * (size[1] // TILE)
+    return {part: tiles * count for part, count in _tile_cost(model).items()}
+
+
+@lru_cache(maxsize=16)
+def _tile_cost(model: str) -> dict[str, int]:
+    return load_predictor(model)[0].multiply_adds((TILE, TILE))
+
+
+def badge(look: Look) -> str:
+    """Whether the D-LKA model uses its offsets, as its card says: a word, and behind it the figures."""
+    if not look.stage_labels:
+        return '<div class="badges">This model has no deform stages.</div>'
+    word, why = model_words.offsets_in_use(look.settings.dlka, look.cards[0])
+    mark = chip(f"Offsets: {word}", palette.USE_COLOURS[word], why)
+    return f'<div class="badges">{mark}<span class="quiet">{html.escape(why)}</span></div>'
+
+
+def report(look: Look) -> dict[str, Any]:
+    """Everything in numbers, JSON-ready: settings, weights, objects, stages, versions."""
+    found = look.dlka.detections, look.baseline.detections
+    return {
+        "settings": look.settings.__dict__,
+        "picture": {"height": look.image.shape[0], "width": look.image.shape[1]},
+        "device": look.dlka.device,
+        "models": {
+            side: {name: getattr(card, name) for name in CARD} | {"classes": len(card.names)}
+            for side, card in zip(("dlka", "baseline"), look.cards)
+        },
+        "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(look.settings.dlka, look.cards[0]))),
+        "summary": summary(look.comparison),
+        "objects": rows(look.comparison, *found, look.names),
+        "stages": [s.as_dict() for s in look.stats],
+        "milliseconds": {"dlka": look.dlka.milliseconds, "baseline": look.baseline.milliseconds},
+        "version": dlka.__version__,
+    }
+
+
+def report_text(look: Look) -> str:
+    """The report as JSON text."""
+    return json.dumps(report(look), indent=1)

@@ -1,0 +1,210 @@
+"""The figures of the tab "Boxes": vectors, captions and numbers, and the same numbers in another process."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from dlka.analysis import analysis, box_evidence, boxes, condensation, recipes
+from dlka.analysis.analysis import Refused, Settings, source_of
+from dlka.analysis.examples import examples
+from dlka.analysis.figures import kinds, one_box
+from dlka.analysis.figures.kinds import figure
+from dlka.analysis.pairing import compare
+from dlka.images import read_image
+from dlka.types import Detections
+from dlka.ui import tab_boxes
+
+SVG = "{http://www.w3.org/2000/svg}"
+CAM = {"box": "dlka 0", "side": "dlka", "of": "layercam"}
+EVERY = [
+    ("box cells", {"box": "baseline 1"}),
+    ("box samples", {"box": "baseline 1"}),
+    ("box evidence", CAM),
+    ("box evidence", CAM | {"side": "baseline", "of": "gradient"}),
+    ("condensation", {"stage": "P3 composed"}),
+    ("spread", {}),
+]
+# Arguments: recipes. Exit status: how many of them do not give the same arrays.
+REPLAY = """
+import sys
+from dlka.analysis.replay import replay
+made = [replay(path) for path in sys.argv[1:]]
+print(*(line for one in made for line in one.told), sep="\\n")
+sys.exit(sum(not one.same for one in made))
+"""
+
+
+@pytest.fixture(scope="module")
+def look():
+    file = examples()["Bus stop"]
+    return analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
+
+
+@pytest.fixture(scope="module")
+def drawn(look):
+    return [figure(look, kind, arguments) for kind, arguments in EVERY]
+
+
+def svg(made):
+    return ElementTree.fromstring(made.paper.to_svg(made.caption))
+
+
+def marks(made):
+    """[n, 2]: where marks stand on the sheet."""
+    found = [(use.get("x"), use.get("y")) for use in svg(made).iter(f"{SVG}use")]
+    return np.array([place for place in found if all(place)], np.float64).reshape(-1, 2)
+
+
+def corners(made):
+    """Every place where a path of the drawing goes, on the sheet."""
+    paths = " ".join(path.get("d") or "" for path in svg(made).iter(f"{SVG}path"))
+    return np.array([[float(v) for v in place] for place in re.findall(r"[ML] (\S+) (\S+)", paths)])
+
+
+def on_sheet(canvas, points):
+    """Points (x, y) of the picture; sheets have whole numbers of pixels, so that both axes differ by a hair."""
+    left, top, right, bottom = canvas.view
+    scale = np.array([canvas.picture_width / (right - left), canvas.picture_height / (bottom - top)])
+    return (points - (left, top)) * scale + (canvas.left, 0)
+
+
+def distance(places, point):
+    return np.hypot(*(places - point).T).min()
+
+
+def test_every_kind_is_here():
+    assert {kind for kind, _ in EVERY} == set(one_box.KINDS) == set(one_box.CAPTIONS)
+    assert set(one_box.KINDS) <= set(kinds.KINDS)
+
+
+def test_only_photographs_and_maps_are_pixels(drawn):
+    bars = {"box evidence": 1, "condensation": 1}
+    for (kind, _), made in zip(EVERY, drawn):
+        panels = {"box cells": 2, "box samples": 3, "spread": 0}.get(kind, 1)
+        assert len(list(svg(made).iter(f"{SVG}image"))) <= panels + bars.get(kind, 0), kind
+        assert made.paper.to_pdf(made.caption).startswith(b"%PDF"), kind
+        assert svg(made).find(f"{SVG}desc").text == made.caption, kind
+
+
+def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
+    _, samples, cam, _, density, spread = drawn
+    views = {name.split("/")[0] for name in samples.arrays if "/" in name}
+    assert len(views) == 3
+    assert len(marks(samples)) > sum(len(samples.arrays[f"{v}/samples"]) for v in views)
+    kinds = {name.split("/")[0] for name in spread.arrays}
+    assert len(marks(spread)) >= 2 * sum(len(spread.arrays[f"{k}/side"]) for k in kinds)
+    left, top, right, bottom = cam.arrays["box"] - 0.5
+    for corner in ((left, top), (right, bottom)):
+        assert distance(corners(cam), on_sheet(cam.paper, np.array(corner))) < 0.01
+    for box in np.concatenate([density.arrays["dlka_boxes"], density.arrays["baseline_boxes"]]):
+        assert distance(corners(density), on_sheet(density.paper, box[2:] - 0.5)) < 0.01
+
+
+def test_arrays_are_the_numbers_of_the_tab(look, drawn):
+    cells, samples, cam, gradient, density, spread = (made.arrays for made in drawn)
+    own, other = boxes.find(look, "baseline 1")
+    for trace in (own, other):
+        np.testing.assert_array_equal(cells[f"{trace.side}/merged_cells"], trace.cells)
+        assert cells[f"{trace.side}/score"] == trace.score
+        assert tuple(cells[f"{trace.side}/cell"]) == trace.cell
+    view = f"P{own.level} 5x5"
+    within = samples[f"{view}/inside"].mean(), samples[f"{view}/share"][0]
+    assert within[0] == pytest.approx(within[1])
+    assert f"{view} {within[1]:.1%}, regular grid" in drawn[1].caption
+    twin = figure(look, "box evidence", CAM | {"side": "baseline"})
+    assert cam["scale"] == twin.arrays["scale"] == max(cam["map"].max(), twin.arrays["map"].max())
+    seen = boxes.find(look, "dlka 0")[1]
+    np.testing.assert_array_equal(
+        gradient["map"], boxes.gradients(look.key, "baseline", seen.level, seen.cell, seen.number).field
+    )
+    assert density["samples"].sum() < density["regular"].sum()
+    assert f"{len(boxes.listed(look))} boxes" in drawn[5].caption
+    assert sum(len(v) for name, v in spread.items() if name.endswith("composed/side")) == len(boxes.listed(look))
+
+
+def test_one_scale_for_both_models_whichever_depends_more(look):
+    larger = set()
+    for name in [name for _, name in boxes.listed(look) if name.startswith("dlka")]:
+        for kind in box_evidence.KINDS:
+            maps = box_evidence.maps(look, boxes.find(look, name), kind)
+            ends = [float(values.max()) for values in maps.values]
+            assert maps.largest == max(ends)
+            larger.add(int(np.argmax(ends)))
+    assert larger == {0, 1}, "the picture has both"
+
+
+def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
+    paths = []
+    for (kind, arguments), made in zip(EVERY, drawn):
+        paths.append(tmp_path / f"{len(paths)}.recipe.json")
+        paths[-1].write_text(json.dumps(recipes.recipe_of(look, kind, arguments, made)))
+    done = subprocess.run([sys.executable, "-c", REPLAY, *map(str, paths)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": same\n") == sum(len(made.arrays) for made in drawn)
+
+
+def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(look, monkeypatch):
+    _, _, _, _, row, *_, row_of_map = tab_boxes._draw(look.key)
+    shown = json.loads(row) + json.loads(row_of_map)
+    names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
+    assert [one["kind"] for one in shown] == names
+    monkeypatch.setattr(boxes, "model", lambda *_: pytest.fail("a model runs"))
+    for one in shown:
+        assert kinds.caption(look, one["kind"], one["arguments"]) == one["caption"]
+        assert figure(look, one["kind"], one["arguments"]).caption == one["caption"]
+
+
+def test_a_box_of_one_model_alone(look):
+    """A box of the baseline whose D-LKA twin is taken away."""
+    pair = next(p for p in look.comparison.pairs if p.kind == "both")
+    found = look.dlka.detections
+    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
+    alone = replace(
+        look,
+        key=f"{look.key} alone",
+        dlka=replace(look.dlka, detections=left),
+        comparison=compare(left, look.baseline.detections),
+    )
+    analysis.STORE.put(("look", alone.key), alone)
+    name = f"baseline {pair.baseline}"
+    cells = figure(alone, "box cells", {"box": name})
+    assert "D-LKA: no box, cell P" in cells.caption
+    assert cells.arrays["dlka/found"].tolist() == [False]
+    seen = figure(alone, "box evidence", CAM | {"box": name})
+    assert "which has no box there" in seen.caption
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "says"),
+    [
+        ("box cells", {"box": "dlka 99"}, "This box is not one of the picture"),
+        ("box evidence", CAM | {"side": "left"}, "Side: expected dlka or baseline; got 'left'"),
+        ("box evidence", CAM | {"of": "magic"}, "Evidence: expected layercam or gradient; got 'magic'"),
+        ("condensation", {"stage": "P9"}, "Stage: expected one of P3 5x5"),
+    ],
+)
+def test_what_does_not_exist_is_refused(look, kind, arguments, says):
+    with pytest.raises(Refused, match=re.escape(says)):
+        figure(look, kind, arguments)
+
+
+def test_a_model_without_stages_has_no_samples(look):
+    stock = replace(look, key=f"{look.key} stock", settings=replace(look.settings, dlka="control"), dlka=look.baseline)
+    stock = replace(stock, comparison=compare(look.baseline.detections, look.baseline.detections))
+    analysis.STORE.put(("look", stock.key), stock)
+    for kind, arguments, says in (
+        ("box samples", {"box": "dlka 0"}, "no deform stage on P"),
+        ("condensation", {"stage": "P3 5x5"}, "none: this model does not deform"),
+        ("spread", {}, "does not deform"),
+    ):
+        with pytest.raises(Refused, match=says):
+            figure(stock, kind, arguments)
+    assert condensation.chart(stock) is None
