@@ -57,7 +57,10 @@ ONLY_IN = {
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),
     "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling", "probe")),
-    "torch": ("ops", "depthwise.py", "offset_nets.py", "layers.py", "drawn", "models", "inference", "jobs", "yolo.py"),
+    "torch": (
+        *("ops", "depthwise.py", "offset_nets.py", "layers.py", "drawn", "models", "inference", "jobs", "yolo.py"),
+        "evidence/defaults.py",  # which trains by Ultralytics' own trainer
+    ),
 }
 
 
