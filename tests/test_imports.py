@@ -58,7 +58,18 @@ ONLY_IN = {
     "onnxruntime": ("jobs/export_onnx.py",),
     "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling", "probe")),
     "torch": (
-        *("ops", "depthwise.py", "offset_nets.py", "layers.py", "drawn", "models", "inference", "jobs", "yolo.py"),
+        *(
+            "ops",
+            "depthwise.py",
+            "offset_nets.py",
+            "layers.py",
+            "drawn",
+            "models",
+            "inference",
+            "jobs",
+            "provenance.py",
+            "yolo.py",
+        ),
         "evidence/defaults.py",  # which trains by Ultralytics' own trainer
     ),
 }
