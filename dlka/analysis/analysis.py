@@ -273,15 +273,21 @@ def block_values(key: str, block: str) -> BlockValues:
 
 def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
     """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
-    belongs to; the block's captures, and the cell. row, column: text from the page. Raises Refused."""
+    belongs to; the block's captures, and the cell. row, column: text from the page. The model looks once more. Raises
+    Refused."""
     stage = seen.capture(label).stage
     captures = [c for c in seen.dlka.captures if c.stage.block == stage.block]
     rows, columns = captures[-1].offset.shape[1:]
     cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
+    return _receptive_field(seen.key, stage.block, cell), captures, cell
+
+
+@kept
+def _receptive_field(key: str, block: str, cell: tuple[int, int]) -> np.ndarray:
+    seen = recall(key)
     predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
     changed = Intervention(strength=settings.strength)
-    field = predictor.receptive_field(seen.image, stage.block, cell, size=settings.size, intervention=changed)
-    return field, captures, cell
+    return predictor.receptive_field(seen.image, block, cell, size=settings.size, intervention=changed)
 
 
 def whole(text: str, what: str, low: int, high: int) -> int:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dlka import render
 from dlka.analysis.analysis import Look, Refused, Settings, Source, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.figure import Figure
+from dlka.analysis.figures.figure import Drawn, Figure
 from dlka.errors import short
 from dlka.images import read_image
 from dlka.inference.arithmetic import arithmetic
@@ -36,17 +36,17 @@ LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only 
 PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
 
 
-def recipe_of(look: Look, kind: str, arguments: dict[str, Any], made: Figure) -> dict[str, Any]:
+def recipe_of(look: Look, figure: Figure, drawn: Drawn) -> dict[str, Any]:
     """The recipe of a figure that was drawn from a look, JSON-ready."""
     settings = look.settings
     return {
         "format": FORMAT,
-        "figure": {"kind": kind, "arguments": arguments},
-        "caption": made.caption,
+        "figure": {"kind": figure.name, "arguments": asdict(figure)},
+        "caption": drawn.caption,
         "picture": _picture(look),
         "weights": {side: weights(getattr(settings, side)) for side in ("dlka", "baseline")},
         "settings": asdict(settings),
-        "arrays": sums(made.arrays),
+        "arrays": sums(drawn.arrays),
         "versions": versions(),
         "device": look.dlka.device,
         "arithmetic": arithmetic(),
@@ -102,7 +102,7 @@ def _picture(look: Look) -> dict[str, Any]:
     return told
 
 
-def files(made: Figure, recipe: dict[str, Any]) -> dict[str, bytes]:
+def files(made: Drawn, recipe: dict[str, Any]) -> dict[str, bytes]:
     """Everything about a figure by the ending of its file: drawing (svg, pdf, png), numbers, caption, recipe."""
     return {form: write(made, recipe) for form, write in WRITERS.items()}
 
@@ -167,7 +167,7 @@ class _Arithmetic(_Part):
 
 
 class RecipeFile(_Part):
-    """What a recipe says, as figure_recipe.recipe_of writes it."""
+    """What a recipe says, as recipe_of writes it."""
 
     figure: _Figure
     caption: str

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dlka.analysis import analysis
-from dlka.analysis.figures.figure import Figure
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures import figure
+from dlka.analysis.figures.figure import Drawn
 from dlka.analysis.recipes import (
     files,
     picture_of,
@@ -29,7 +29,7 @@ from dlka.models.catalog import available
 class Replayed:
     """A figure made again, and its own recipe; told: lines on what is the same; same: every array is, bit by bit."""
 
-    figure: Figure
+    figure: Drawn
     recipe: dict[str, Any]
     told: list[str]
     same: bool
@@ -42,10 +42,10 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
     """
     recipe = read_recipe(path)
     (pixels, source), settings = picture_of(recipe, image), settings_of(recipe)
-    kind, arguments = recipe["figure"]["kind"], recipe["figure"]["arguments"]
+    asked = figure(recipe["figure"]["kind"], recipe["figure"]["arguments"])
     use_threads(recipe["arithmetic"]["threads"])
     look = analysis.look(pixels, settings, source)
-    made = figure(look, kind, arguments)
+    made = asked.drawn(look)
     others = list(_others(recipe, pixels_sha256(pixels), look.dlka.device))
     told, same = [f"Note: {other}." for other in others], True
     reason = " and ".join(others) or "other code of the same version made it, or the recipe was changed"
@@ -55,7 +55,7 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
         same &= alike
         shape = " x ".join(map(str, now[name]["shape"])) if name in now else "missing"
         told.append(f"{name:.60} [{shape}]: " + ("same" if alike else f"differs, because {reason}"))
-    return Replayed(made, recipe_of(look, kind, arguments, made), told, same)
+    return Replayed(made, recipe_of(look, asked, made), told, same)
 
 
 def write(replayed: Replayed, folder: str | Path) -> list[Path]:

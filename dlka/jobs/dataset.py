@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dlka.analysis.labels import read_bytes, text_of
-from dlka.analysis.labels_yolo import MAX_BYTES, Rows, parse_rows
+from dlka.analysis.labels_yolo import MOST_OF_ROWS, Rows, parse_rows
 from dlka.jobs.dataset_pictures import DataRefused, find_pictures, label_file
 from dlka.jobs.dataset_yaml import read_dataset
 
@@ -59,5 +59,5 @@ def read_val(path: Path, limit: int | None = None) -> ValidationPart:
 def read_labels(picture: Path, classes: int) -> Labelled:
     """The labels of one picture, each row once. Raises TruthRefused for a row that is no box and no polygon."""
     file = label_file(picture)
-    text = text_of(read_bytes(file), str(file), MAX_BYTES) if os.path.isfile(file) else ""
+    text = text_of(read_bytes(file), str(file), MOST_OF_ROWS) if os.path.isfile(file) else ""
     return Labelled(picture, parse_rows(text, str(file), classes))

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from gradio_client.utils import is_file_obj_with_meta
 from pydantic import PlainValidator
 
-from dlka.analysis import recipes, report
+from dlka.analysis import figures, recipes, report
 from dlka.analysis.analysis import Look, Refused, Settings, look_at
 from dlka.analysis.checked import checked
-from dlka.analysis.figures import kinds, pictures
+from dlka.analysis.figures import pictures
 from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
@@ -157,11 +157,12 @@ def figure(
     strength: float = DEFAULT.strength,
 ) -> tuple[dict[str, Any], gr.FileData, gr.FileData, gr.FileData, gr.FileData]:
     """Any figure of the page: its recipe, for `python -m dlka replay`, the figure as SVG, PDF and PNG, and its numbers
-    as NPZ. kind and arguments: as in dlka/ui/figures.py and in every recipe.
+    as NPZ. kind and arguments: as in every recipe.
     """
     result = _look(image, dlka=model, baseline=baseline, size=size, strength=strength)
-    made = kinds.figure(result, kind, arguments)
-    recipe = recipes.recipe_of(result, kind, arguments, made)
+    asked = figures.figure(kind, arguments)
+    made = asked.drawn(result)
+    recipe = recipes.recipe_of(result, asked, made)
     written = (files.write(recipes.WRITERS[f](made, recipe), f"figure.{f}") for f in ("svg", "pdf", "png", "npz"))
     return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlka.analysis.analysis import Look, Refused, recall
-from dlka.analysis.figures.kinds import caption, figure
+from dlka.analysis.figures import Figure, figure
 from dlka.analysis.recipes import WRITERS, recipe_of
 from dlka.ui import files
 from dlka.ui.asked import script_in_turn
@@ -19,28 +20,35 @@ HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.ht
 
 
 class Shown(NamedTuple):
-    """A figure that a tab shows: its name among those of the tab, its kind and arguments as in ui/figures.py.
+    """A figure that a tab shows, and its label among those of the tab.
 
     image: where it stands, as the elem_id of a component and the number of the image in it; None where it is not seen.
     """
 
-    name: str
-    kind: str
-    arguments: dict[str, Any]
+    label: str
+    figure: Figure
     image: tuple[str, int] | None = None
 
 
-def build(look: Look, shown: list[Shown]) -> gr.HTML:
+def build(look: Look, figures: list[Shown]) -> gr.HTML:
     """The component, with the figures of a first look."""
     script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
     return gr.HTML(
-        value(look, shown), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
+        value(look, figures), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
     )
 
 
-def value(look: Look, shown: list[Shown]) -> str:
+def value(look: Look, figures: list[Shown]) -> str:
     """The component's value: everything of the figures as JSON; for no figure the row is not seen."""
-    return json.dumps([s._asdict() | {"key": look.key, "caption": caption(look, s.kind, s.arguments)} for s in shown])
+    return json.dumps(
+        [
+            {
+                **{"name": shown.label, "kind": shown.figure.name, "arguments": asdict(shown.figure)},
+                **{"image": shown.image, "key": look.key, "caption": shown.figure.caption(look)},
+            }
+            for shown in figures
+        ]
+    )
 
 
 @answering
@@ -53,7 +61,8 @@ def take_figure(key: str, kind: str, arguments: dict[str, Any], form: str) -> di
     if form not in WRITERS:
         raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
     look = recall(key)
-    made = figure(look, kind, arguments)
-    data = WRITERS[form](made, recipe_of(look, kind, arguments, made))
+    asked = figure(kind, arguments)
+    made = asked.drawn(look)
+    data = WRITERS[form](made, recipe_of(look, asked, made))
     name = f"{kind.replace(' ', '-')}.{form}"
     return {"file": files.address(files.write(data, name)), "name": name, "told": f"{name} is ready."}

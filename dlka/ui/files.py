@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from dlka import render
 from dlka.analysis import recipes, report
 from dlka.analysis.analysis import Look
-from dlka.analysis.figures import pictures
-from dlka.analysis.figures.figure import Drawing
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures.figure import Drawing, Figure
+from dlka.analysis.figures.views import Difference, summary
 from dlka.csv_text import csv_text
 from dlka.temporary import write
 
@@ -46,13 +43,13 @@ def downloads(look: Look) -> list[str]:
         write(report.report_text(look).encode(), "report.json"),
         write(_arrays(look), "offsets-and-gates.npz"),
     ]
-    shown: list[tuple[str, dict[str, Any]]] = [("difference", {})]
+    shown: list[Figure] = [Difference()]
     if look.stage_labels:
-        shown.append(("offsets", pictures.summary_overlay(look)))
-    for kind, arguments in shown:
-        drawn = figure(look, kind, arguments)
-        recipe = recipes.recipe_of(look, kind, arguments, drawn)
-        made += [write(data, f"{kind}.{form}") for form, data in recipes.files(drawn, recipe).items()]
+        shown.append(summary(look))
+    for figure in shown:
+        drawn = figure.drawn(look)
+        recipe = recipes.recipe_of(look, figure, drawn)
+        made += [write(data, f"{figure.name}.{form}") for form, data in recipes.files(drawn, recipe).items()]
     return made
 
 

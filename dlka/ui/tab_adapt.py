@@ -10,6 +10,7 @@ from typing import Any
 
 from dlka.analysis import adapt, adapt_curve, adapt_shown
 from dlka.analysis.analysis import Look, recall
+from dlka.analysis.figures.changes import ChangedPicture, ChangedSamples
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change
 from dlka.render import Paper
@@ -152,14 +153,14 @@ def _drawn(
 
 def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> list[Shown]:
     """Those that are seen; in a recipe objects are counted from 1, as in the list."""
-    chosen = {"number": None if number is None else number + 1, **asdict(seen.change)}
+    chosen: dict[str, Any] = {"number": None if number is None else number + 1, **asdict(seen.change)}
     shown = [
-        Shown(f"Boxes of {name}", "adapted", {"side": side, **chosen})
+        Shown(f"Boxes of {name}", ChangedPicture(side, **chosen))
         for side, name in (("baseline", "the baseline"), ("dlka", "D-LKA"))
     ]
     if stage is not None and seen.inside:
         x, y = seen.point_before if number is None else (None, None)
-        shown.append(Shown("Samples", "adapted samples", {"stage": stage, "x": x, "y": y, **chosen}))
+        shown.append(Shown("Samples", ChangedSamples(stage, x=x, y=y, **chosen)))
     return shown
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dlka.analysis import report
 from dlka.analysis.analysis import Look, recall
 from dlka.analysis.figures import pictures
+from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.shared import Shared
@@ -94,8 +95,8 @@ def _draw(look: Look, *settings: Any) -> str:
 
 
 def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[Shown]:
-    shown = {"block": block, "reduction": reduction, "channel": channel, "opacity": opacity}
-    return [Shown("Attention map", "attention", shown, ("attention-picture", 0))]
+    shown = Attention(block, reduction, channel, opacity)
+    return [Shown("Attention map", shown, ("attention-picture", 0))]
 
 
 def _numbers(look: Look, reduction: str, channel: int) -> str:

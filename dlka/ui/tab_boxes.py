@@ -6,6 +6,7 @@ from typing import Any
 
 from dlka.analysis import box_figures, boxes, condensation
 from dlka.analysis.analysis import Look, recall
+from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.shared import Shared, when_seen
@@ -138,7 +139,7 @@ def _nothing(look: Look) -> list[Any]:
 def _evidence(look: Look, name: str) -> list[Any]:
     """What the class depends on, and all figures of the box."""
     shown = _figures(look, name) + [
-        Shown(f"{title} of {model}", "box evidence", {"box": name, "side": side, "of": kind})
+        Shown(f"{title} of {model}", BoxEvidence(name, side, kind))
         for kind, title in (("layercam", "LayerCAM"), ("gradient", "Gradient"))
         for side, model in (("dlka", "D-LKA"), ("baseline", "the baseline"))
     ]
@@ -147,15 +148,15 @@ def _evidence(look: Look, name: str) -> list[Any]:
 
 def _figures(look: Look, name: str) -> list[Shown]:
     """What can be taken of a box before its gradients are known."""
-    shown = [Shown("Cells behind the box", "box cells", {"box": name})]
+    shown = [Shown("Cells behind the box", BoxCells(name))]
     if box_figures.samples_of(look, boxes.find(look, name)[0]):
-        shown.append(Shown("Samples behind the box", "box samples", {"box": name}))
+        shown.append(Shown("Samples behind the box", BoxSamples(name)))
     return shown
 
 
 def _map(look: Look, stage: str | None) -> list[str]:
     """The map of one stage or composed field, and what can be taken with it."""
-    shown = [] if stage is None else [Shown("Condensation map", "condensation", {"stage": stage})]
+    shown = [] if stage is None else [Shown("Condensation map", Condensation(stage))]
     if stage is not None and boxes.listed(look):
-        shown.append(Shown(condensation.SPREAD, "spread", {}))
+        shown.append(Shown(condensation.SPREAD, Spread()))
     return [box_page.condensation_part(look, stage), figure_row.value(look, shown)]

@@ -7,6 +7,7 @@ from typing import Any
 from dlka.analysis import report
 from dlka.analysis.analysis import Look, recall
 from dlka.analysis.figures import pictures
+from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import Shown
 from dlka.ui.shared import Shared
@@ -114,11 +115,11 @@ def _figures(look: Look, view: str) -> list[Shown]:
     images: dict[str, list[Any]] = {"Swipe": [("swipe", 0), ("swipe", 1)], "Side by side": [("flat", 0), ("flat", 0)]}
     left, right = images.get(view, [None, None])
     sides = [
-        Shown("D-LKA's boxes", "boxes", {"side": "dlka"}, right),
-        Shown("Baseline's boxes", "boxes", {"side": "baseline"}, left),
+        Shown("D-LKA's boxes", Boxes("dlka"), right),
+        Shown("Baseline's boxes", Boxes("baseline"), left),
     ]
-    pairs = Shown("Difference", "difference", {}, ("flat", 0) if view == "Difference" else None)
-    small = [Shown("Small objects", "crops", {}, ("crops", 0))] if pictures.crops_of(look) else []
+    pairs = Shown("Difference", Difference(), ("flat", 0) if view == "Difference" else None)
+    small = [Shown("Small objects", Crops(), ("crops", 0))] if pictures.crops_of(look) else []
     return [pairs, *sides, *small] if view == "Difference" else [*sides, pairs, *small]
 
 

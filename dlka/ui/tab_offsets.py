@@ -11,6 +11,7 @@ from dlka import render
 from dlka.analysis import report
 from dlka.analysis.analysis import Look, recall, whole
 from dlka.analysis.figures import pictures
+from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import Shown
@@ -193,10 +194,9 @@ def _samples(look: Look, point: Point) -> str:
 
 def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[Shown]:
     x, y = map(float, point)
-    overlay = {"stage": stage, "overlay": kind, "tap": tap, "opacity": opacity, "scale": scale, "x": x, "y": y}
     return [
-        Shown("Offset field", "offsets", overlay, ("offset-picture", 0)),
-        Shown("Samples of every stage", "samples", {"x": x, "y": y}, ("sample-panels", 0)),
+        Shown("Offset field", Offsets(stage, kind, tap, opacity, scale, x, y), ("offset-picture", 0)),
+        Shown("Samples of every stage", Samples(x, y), ("sample-panels", 0)),
     ]
 
 

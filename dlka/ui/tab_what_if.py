@@ -8,7 +8,7 @@ from dlka import render
 from dlka.analysis import four_ways, report
 from dlka.analysis.analysis import Look, recall
 from dlka.analysis.examples import SCENES, examples
-from dlka.analysis.figures.changes import STAGES
+from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
 from dlka.analysis.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
 from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawing, headline, object_rows
 from dlka.inference import interventions as kinds
@@ -199,15 +199,10 @@ def _figures(change: Change, example: str, other: str | None, view: str) -> list
     """What can be taken along: nothing with the offsets of a visitor's picture, which no recipe brings."""
     if change.kind == kinds.GIVEN and other:
         return []
-    done = {
-        "kind": change.kind,
-        "strength": change.strength,
-        "stages": STAGES.join(change.stages),
-        "seed": change.seed,
-        "example": example if change.kind == kinds.GIVEN else "",
-    }
+    given = example if change.kind == kinds.GIVEN else ""
+    done = change.kind, change.strength, STAGES.join(change.stages), change.seed, given
     pictures = (DIFFERENCE,) if view == VIEWS[0] else (LEFT, RIGHT)
-    return [Shown(picture.capitalize(), "what if", {"picture": picture, **done}) for picture in pictures]
+    return [Shown(picture.capitalize(), ChangedModel(picture, *done)) for picture in pictures]
 
 
 def _apart(key: str) -> tuple[str, str]:
@@ -217,6 +212,6 @@ def _apart(key: str) -> tuple[str, str]:
         described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
-    shown = [Shown(way, "four ways", {"way": way}) for way in four_ways.NAMES]
+    shown = [Shown(way, OneWay(way)) for way in four_ways.NAMES]
     said = f'<p class="four-told">{four_ways.sentence(look, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
     return said, figure_row.value(look, shown)

@@ -15,8 +15,8 @@ import numpy as np
 from dlka.analysis import report
 from dlka.analysis.analysis import Look, Refused, Settings, look_at
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.figure import Figure
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures.figure import Drawn
+from dlka.analysis.figures.views import Difference, Reads
 from dlka.analysis.suited import opening, settings_for
 from dlka.models.catalog import baseline_of
 from dlka.ui import files
@@ -67,7 +67,7 @@ def compare_image(
         confidence: least score of a box, 0.01 to 0.95
     """
     seen = _look(image, example, model, strength, baseline=baseline, confidence=confidence)
-    made = figure(seen, "difference", {})
+    made = Difference().drawn(seen)
     return _json(report.report(seen) | {"caption": made.caption}), _picture(made)
 
 
@@ -117,7 +117,7 @@ def probe_cell(
         model: id of the D-LKA model, such as head, neck, residual or scenes; empty for the one that suits the picture
         strength: factor on every learned offset, 0 to 2; 1 as learned, 0 turns deformation off
     """
-    made = figure(_look(image, example, model, strength), "reads", {"view": stage, "row": row, "column": column})
+    made = Reads(stage, row, column).drawn(_look(image, example, model, strength))
     return _json({"caption": made.caption} | made.arrays), _picture(made)
 
 
@@ -137,7 +137,7 @@ def _look(
     return look_at(file, Settings(dlka=dlka, baseline=fitting, strength=strength, confidence=confidence))
 
 
-def _picture(made: Figure) -> gr.FileData:
+def _picture(made: Drawn) -> gr.FileData:
     return gr.FileData(path=files.png(made.paper))
 
 

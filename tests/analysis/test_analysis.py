@@ -14,7 +14,7 @@ from dlka.analysis.analysis import Refused, Settings, Source
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures.views import Difference
 from dlka.analysis.recipes import recipe_of
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
@@ -52,7 +52,7 @@ def test_the_name_of_a_file_is_nobody_elses(bus):
     for seen, name in ((mine, "my-house.png"), (yours, "yours.png")):
         again = analysis.recall(seen.key)
         assert again.source.name == name
-        recipe = recipe_of(again, "difference", {}, figure(again, "difference", {}))
+        recipe = recipe_of(again, Difference(), Difference().drawn(again))
         assert recipe["picture"]["file"] == name
 
 

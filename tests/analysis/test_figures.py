@@ -12,7 +12,7 @@ from dlka import render
 from dlka.analysis import analysis
 from dlka.analysis.analysis import Settings, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import changes, kinds, one_box
+from dlka.analysis.figures import KINDS, changes, figure, one_box
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui.figure_row import take_figure
@@ -44,24 +44,24 @@ def look():
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_kind_can_be_taken(look, kind):
-    made = kinds.figure(look, kind, EVERY[kind])
+    made = figure(kind, EVERY[kind]).drawn(look)
     assert made.arrays
     assert "Bus stop" in made.caption
     assert kind == "boxes" or "offsets x 1.5" in made.caption
-    assert kind == "receptive field" or made.caption == kinds.caption(look, kind, EVERY[kind])
+    assert kind == "receptive field" or made.caption == figure(kind, EVERY[kind]).caption(look)
     root = ElementTree.fromstring(made.paper.to_svg(made.caption))
     assert root.find(f"{SVG}desc").text == made.caption
     assert made.paper.to_pdf(made.caption).startswith(b"%PDF")
 
 
 def test_kinds_are_all_tested():
-    assert {*EVERY, *one_box.KINDS, *changes.KINDS} == set(kinds.KINDS)
+    assert {*EVERY, *one_box.FIGURES, *changes.FIGURES} == set(KINDS)
 
 
 def test_points_of_a_drawing_are_vectors(look):
     """As many marks as samples stand in the SVG, each at its place: in pixels of the sheet, which are points."""
     arguments = {"view": "P4 5x5", "row": 8, "column": 7}
-    made = kinds.figure(look, "reads", arguments)
+    made = figure("reads", arguments).drawn(look)
     root = ElementTree.fromstring(made.paper.to_svg())
     marks = [tuple(float(use.get(axis)) for axis in "xy") for use in root.iter(f"{SVG}use") if use.get("y")]
     points = made.arrays["samples"][~made.arrays["zero"]]
@@ -74,7 +74,7 @@ def test_points_of_a_drawing_are_vectors(look):
 
 
 def test_arrays_are_the_numbers_of_the_look(look):
-    reads = kinds.figure(look, "reads", {"view": "P3 5x5", "row": 5, "column": 6})
+    reads = figure("reads", {"view": "P3 5x5", "row": 5, "column": 6}).drawn(look)
     capture = look.capture("P3 5x5")
     np.testing.assert_array_equal(reads.arrays["offset"], capture.offset[:, 5, 6])
     wanted = render.sample_points(capture, (5, 6), look.dlka.letterbox)
@@ -82,7 +82,7 @@ def test_arrays_are_the_numbers_of_the_look(look):
     mean = np.hypot(*(wanted - reads.arrays["regular"]).T).mean()
     told = float(re.search(r"= ([\d.]+) px on average", reads.caption).group(1))
     assert told == pytest.approx(mean, rel=0.02)
-    pairs = kinds.figure(look, "difference", {}).arrays["pairs"]
+    pairs = figure("difference", {}).drawn(look).arrays["pairs"]
     assert [(p.dlka, p.baseline) for p in look.comparison.pairs] == [
         tuple(None if i < 0 else i for i in pair) for pair in pairs.tolist()
     ]
@@ -106,7 +106,7 @@ def test_arrays_are_the_numbers_of_the_look(look):
 )
 def test_what_does_not_exist_is_refused(look, kind, arguments, says):
     with pytest.raises(DlkaError, match=re.escape(says)):
-        kinds.figure(look, kind, arguments)
+        figure(kind, arguments).drawn(look)
 
 
 @pytest.mark.parametrize("asked", [{}, {"form": "exe"}, {"form": "svg", "kind": 3}, {"form": "svg", "key": "x"}])

@@ -15,8 +15,7 @@ import pytest
 from dlka.analysis import analysis, box_evidence, boxes, condensation, recipes
 from dlka.analysis.analysis import Refused, Settings, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import kinds, one_box
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures import KINDS, figure, one_box
 from dlka.analysis.pairing import compare
 from dlka.images import read_image
 from dlka.types import Detections
@@ -50,7 +49,7 @@ def look():
 
 @pytest.fixture(scope="module")
 def drawn(look):
-    return [figure(look, kind, arguments) for kind, arguments in EVERY]
+    return [figure(kind, arguments).drawn(look) for kind, arguments in EVERY]
 
 
 def svg(made):
@@ -81,8 +80,8 @@ def distance(places, point):
 
 
 def test_every_kind_is_here():
-    assert {kind for kind, _ in EVERY} == set(one_box.KINDS) == set(one_box.CAPTIONS)
-    assert set(one_box.KINDS) <= set(kinds.KINDS)
+    assert {kind for kind, _ in EVERY} == set(one_box.FIGURES)
+    assert set(one_box.FIGURES) <= set(KINDS)
 
 
 def test_only_photographs_and_maps_are_pixels(drawn):
@@ -119,7 +118,7 @@ def test_arrays_are_the_numbers_of_the_tab(look, drawn):
     within = samples[f"{view}/inside"].mean(), samples[f"{view}/share"][0]
     assert within[0] == pytest.approx(within[1])
     assert f"{view} {within[1]:.1%}, regular grid" in drawn[1].caption
-    twin = figure(look, "box evidence", CAM | {"side": "baseline"})
+    twin = figure("box evidence", CAM | {"side": "baseline"}).drawn(look)
     assert cam["scale"] == twin.arrays["scale"] == max(cam["map"].max(), twin.arrays["map"].max())
     seen = boxes.find(look, "dlka 0")[1]
     np.testing.assert_array_equal(
@@ -145,7 +144,7 @@ def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
     paths = []
     for (kind, arguments), made in zip(EVERY, drawn):
         paths.append(tmp_path / f"{len(paths)}.recipe.json")
-        paths[-1].write_text(json.dumps(recipes.recipe_of(look, kind, arguments, made)))
+        paths[-1].write_text(json.dumps(recipes.recipe_of(look, figure(kind, arguments), made)))
     done = subprocess.run([sys.executable, "-c", REPLAY, *map(str, paths)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": same\n") == sum(len(made.arrays) for made in drawn)
@@ -158,8 +157,8 @@ def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(look, monkeypa
     assert [one["kind"] for one in shown] == names
     monkeypatch.setattr(boxes, "model", lambda *_: pytest.fail("a model runs"))
     for one in shown:
-        assert kinds.caption(look, one["kind"], one["arguments"]) == one["caption"]
-        assert figure(look, one["kind"], one["arguments"]).caption == one["caption"]
+        assert figure(one["kind"], one["arguments"]).caption(look) == one["caption"]
+        assert figure(one["kind"], one["arguments"]).drawn(look).caption == one["caption"]
 
 
 def test_a_box_of_one_model_alone(look):
@@ -175,10 +174,10 @@ def test_a_box_of_one_model_alone(look):
     )
     analysis.STORE.put(("look", alone.key), alone)
     name = f"baseline {pair.baseline}"
-    cells = figure(alone, "box cells", {"box": name})
+    cells = figure("box cells", {"box": name}).drawn(alone)
     assert "D-LKA: no box, cell P" in cells.caption
     assert cells.arrays["dlka/found"].tolist() == [False]
-    seen = figure(alone, "box evidence", CAM | {"box": name})
+    seen = figure("box evidence", CAM | {"box": name}).drawn(alone)
     assert "which has no box there" in seen.caption
 
 
@@ -193,7 +192,7 @@ def test_a_box_of_one_model_alone(look):
 )
 def test_what_does_not_exist_is_refused(look, kind, arguments, says):
     with pytest.raises(Refused, match=re.escape(says)):
-        figure(look, kind, arguments)
+        figure(kind, arguments).drawn(look)
 
 
 def test_a_model_without_stages_has_no_samples(look):
@@ -206,5 +205,5 @@ def test_a_model_without_stages_has_no_samples(look):
         ("spread", {}, "does not deform"),
     ):
         with pytest.raises(Refused, match=says):
-            figure(stock, kind, arguments)
+            figure(kind, arguments).drawn(stock)
     assert condensation.chart(stock) is None

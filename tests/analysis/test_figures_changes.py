@@ -15,8 +15,7 @@ import pytest
 from dlka.analysis import adapt, analysis, recipes, what_if
 from dlka.analysis.analysis import Settings, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import changes, kinds
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures import changes, figure
 from dlka.analysis.transforms import Change, map_boxes, matrix
 from dlka.errors import DlkaError
 from dlka.images import read_image
@@ -56,10 +55,10 @@ def look():
 
 @pytest.mark.parametrize(("kind", "arguments"), EVERY)
 def test_every_kind_can_be_taken(look, kind, arguments):
-    made = figure(look, kind, arguments)
+    made = figure(kind, arguments).drawn(look)
     assert made.arrays
     assert "Bus stop" in made.caption
-    assert made.caption == kinds.caption(look, kind, arguments)
+    assert made.caption == figure(kind, arguments).caption(look)
     root = ElementTree.fromstring(made.paper.to_svg(made.caption))
     assert root.find(f"{SVG}desc").text == made.caption
     assert len(list(root.iter(f"{SVG}path"))) > 20
@@ -67,14 +66,14 @@ def test_every_kind_can_be_taken(look, kind, arguments):
 
 
 def test_kinds_are_all_tested():
-    assert {kind for kind, _ in EVERY} == set(changes.KINDS) == set(changes.CAPTIONS)
+    assert {kind for kind, _ in EVERY} == set(changes.FIGURES)
 
 
 def test_recipes_make_the_same_arrays_in_another_process(look, tmp_path):
     """Also where torch would share sums among another number of threads."""
     paths = []
     for i, (kind, arguments) in enumerate(EVERY):
-        recipe = recipes.recipe_of(look, kind, arguments, figure(look, kind, arguments))
+        recipe = recipes.recipe_of(look, figure(kind, arguments), figure(kind, arguments).drawn(look))
         paths.append(tmp_path / f"{i}.recipe.json")
         paths[-1].write_text(json.dumps(recipe))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -90,8 +89,8 @@ def test_recipes_make_the_same_arrays_in_another_process(look, tmp_path):
 
 
 def test_arrays_are_those_of_the_changed_model(look):
-    made = figure(look, "what if", WHAT_IF).arrays
-    learned = figure(look, "what if", WHAT_IF | {"kind": "learned", "strength": 1}).arrays
+    made = figure("what if", WHAT_IF).drawn(look).arrays
+    learned = figure("what if", WHAT_IF | {"kind": "learned", "strength": 1}).drawn(look).arrays
     first, other = (
         made[f"offsets/{stage}"].reshape(2 * taps, -1) for stage, taps in (("P3 5x5", 25), ("P3 7x7 d3", 49))
     )
@@ -108,7 +107,7 @@ def test_arrays_are_those_of_the_changed_model(look):
 
 
 def test_arrays_are_those_of_the_changed_picture(look):
-    made = figure(look, "adapted", ADAPTED).arrays
+    made = figure("adapted", ADAPTED).drawn(look).arrays
     moved = matrix(Change(**CHANGE), look.image.shape[:2])
     np.testing.assert_array_equal(made["matrix"], moved)
     np.testing.assert_allclose(made["expected"], map_boxes(look.dlka.detections.boxes, moved), atol=0.5)
@@ -116,7 +115,7 @@ def test_arrays_are_those_of_the_changed_picture(look):
     assert sorted(before) == list(range(len(look.dlka.detections)))
     after = [*made["kept"][:, 1], *made["renamed"][:, 1], *made["new"]]
     assert sorted(after) == list(range(len(made["after_boxes"])))
-    read = figure(look, "adapted samples", SAMPLES)
+    read = figure("adapted samples", SAMPLES).drawn(look)
     np.testing.assert_array_equal(read.arrays["before_box"], adapt.targets(look)[0].box)
     away = np.hypot(*(read.arrays["after_samples"] - read.arrays["after_regular"]).T).mean()
     told = re.search(r"moved by ([\d.]+) px and ([\d.]+) px", read.caption)
@@ -124,11 +123,11 @@ def test_arrays_are_those_of_the_changed_picture(look):
 
 
 def test_captions_run_no_model(look, monkeypatch):
-    said = [kinds.caption(look, kind, arguments) for kind, arguments in EVERY]
+    said = [figure(kind, arguments).caption(look) for kind, arguments in EVERY]
     monkeypatch.setattr(analysis, "load_predictor", None)
     monkeypatch.setattr(what_if, "load_predictor", None)
     monkeypatch.setattr("dlka.analysis.four_ways.load_predictor", None)
-    assert said == [kinds.caption(look, kind, arguments) for kind, arguments in EVERY]
+    assert said == [figure(kind, arguments).caption(look) for kind, arguments in EVERY]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_captions_run_no_model(look, monkeypatch):
 )
 def test_what_does_not_exist_is_refused(look, kind, arguments, says):
     with pytest.raises(DlkaError, match=re.escape(says)) as refusal:
-        figure(look, kind, arguments)
+        figure(kind, arguments).drawn(look)
     assert "\n" not in str(refusal.value)
 
 
@@ -166,7 +165,7 @@ def test_the_tabs_hand_out_what_they_show(look):
     settings = ("given", 0.5, [], 0, "Two people")
     (one,) = json.loads(tab_what_if._draw(look.key, *settings, None, "Difference")[-1])
     assert one["arguments"] == GIVEN | {"picture": "difference"}
-    assert figure(look, one["kind"], one["arguments"]).caption == one["caption"]
+    assert figure(one["kind"], one["arguments"]).drawn(look).caption == one["caption"]
     swiped = json.loads(tab_what_if._draw(look.key, *settings, None, "Swipe")[-1])
     assert [shown["arguments"]["picture"] for shown in swiped] == ["learned", "changed"]
     other = str(examples()["Cheetah"])
@@ -179,7 +178,7 @@ def test_the_tabs_hand_out_what_they_show(look):
 
     adapted = json.loads(tab_adapt._drawn(look, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
     assert [shown["arguments"] for shown in adapted] == [ADAPTED | {"side": "baseline"}, ADAPTED, SAMPLES]
-    assert all(figure(look, shown["kind"], shown["arguments"]).caption == shown["caption"] for shown in adapted)
+    assert all(figure(shown["kind"], shown["arguments"]).drawn(look).caption == shown["caption"] for shown in adapted)
     gone = tuple((CHANGE | {"right": 100}).values())
     assert len(json.loads(tab_adapt._drawn(look, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
     *_, point = json.loads(tab_adapt._drawn(look, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])

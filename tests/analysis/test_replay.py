@@ -18,7 +18,7 @@ from dlka.analysis import analysis, recipes
 from dlka.analysis.analysis import Settings, source_of
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures import figure
 from dlka.analysis.recipes import read_recipe
 from dlka.cli import main
 from dlka.errors import DlkaError
@@ -40,8 +40,8 @@ def threads():
 def recipe(tmp_path, file=None, kind="samples", arguments=SAMPLES, **changed):
     file = file or examples()["Bus stop"]
     look = analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
-    made = figure(look, kind, arguments)
-    written = recipes.recipe_of(look, kind, arguments, made) | changed
+    made = figure(kind, arguments).drawn(look)
+    written = recipes.recipe_of(look, figure(kind, arguments), made) | changed
     path = tmp_path / "figure.recipe.json"
     path.write_text(json.dumps(written))
     return path, written

@@ -15,7 +15,7 @@ from dlka.analysis.analysis import Settings
 from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import kinds, pictures
+from dlka.analysis.figures import figure, pictures
 from dlka.analysis.models import baseline_for, baseline_models, dlka_models
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change as PictureChange
@@ -148,7 +148,7 @@ def test_boxes_and_what_they_come_from(look):
         ("receptive field", {"stage": LABELS[-1], "row": 2, "column": 3}),
         ("reads", {"view": f"{PLACES[-1]} composed", "row": 2, "column": 3}),
     ):
-        assert kinds.figure(look, kind, arguments).arrays
+        assert figure(kind, arguments).drawn(look).arrays
     assert tab_boxes.values(look, (0.0, 0.0))
 
 

@@ -12,7 +12,8 @@ from page_tabs import open_tab
 from dlka.analysis import analysis, suited
 from dlka.analysis.analysis import Settings, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import captions, kinds, pictures
+from dlka.analysis.figures import figure, pictures
+from dlka.analysis.figures.views import Attention, Boxes, Difference, Reads, Samples
 from dlka.analysis.recipes import sums
 from dlka.images import read_image
 from dlka.render import cell_at
@@ -69,7 +70,7 @@ def test_a_link_shows_what_it_was_copied_from(opened):
     assert page.get_by_label("or an example").input_value() == "Two people"
     assert page.get_by_label("D-LKA model").input_value().startswith("residual")
     wanted = look("Two people", dlka="residual", strength=0.5)
-    reads = captions.reads(wanted, "P4 7x7 d3", 10, 20)
+    reads = Reads("P4 7x7 d3", 10, 20).caption(wanted)
     moved = float(reads.split("moved by ")[1].split(" cells")[0])
     said = page.locator("#probe-told").inner_text()
     assert float(said.split("moved by ")[1].split(" cells")[0]) == pytest.approx(moved, abs=0.006)
@@ -174,20 +175,20 @@ def press_until(page, key, there):
 def test_every_picture_has_a_text_with_its_numbers(street):
     page, shown = street, look("Bus stop")
     x, y = pictures.default_point(shown)
-    assert page.locator("#swipe img").nth(0).get_attribute("alt") == captions.boxes(shown, "baseline")
-    assert page.locator("#swipe img").nth(1).get_attribute("alt") == captions.boxes(shown, "dlka")
+    assert page.locator("#swipe img").nth(0).get_attribute("alt") == Boxes("baseline").caption(shown)
+    assert page.locator("#swipe img").nth(1).get_attribute("alt") == Boxes("dlka").caption(shown)
     page.get_by_label("Difference").check()
-    wait_for_alt(page, "#flat", captions.difference(shown))
+    wait_for_alt(page, "#flat", Difference().caption(shown))
     page.get_by_label("Side by side").check()
-    wait_for_alt(page, "#flat", captions.boxes(shown, "baseline"))
+    wait_for_alt(page, "#flat", Boxes("baseline").caption(shown))
     open_tab(page, "Offsets")
     row, column = cell_at((x, y), shown.capture("P3 5x5"), shown.dlka.letterbox)
     wait_for_alt(page, "#offset-picture", f"P3 5x5, cell (row {row}, column {column}): 25 taps moved by")
-    wait_for_alt(page, "#sample-panels", captions.samples(shown, x, y))
+    wait_for_alt(page, "#sample-panels", Samples(x, y).caption(shown))
     open_tab(page, "Attention")
-    wait_for_alt(page, "#attention-picture", captions.attention(shown, "P3", "mean", 0, 0.65))
+    wait_for_alt(page, "#attention-picture", Attention("P3", "mean", 0, 0.65).caption(shown))
     page.get_by_label("P5", exact=True).check()
-    wait_for_alt(page, "#attention-picture", captions.attention(shown, "P5", "mean", 0, 0.65))
+    wait_for_alt(page, "#attention-picture", Attention("P5", "mean", 0, 0.65).caption(shown))
     page.get_by_role("button", name="The same as a table").click()
     page.wait_for_function("() => document.querySelectorAll('#attention-numbers tbody tr').length === 3")
     rows = page.locator("#attention-numbers tbody tr")
@@ -211,4 +212,4 @@ def test_the_recipe_of_the_page_is_that_of_its_figure(page):
     arguments = {"view": "P3 5x5", "row": row, "column": column}
     assert recipe["figure"] == {"kind": "reads", "arguments": arguments}
     shown = look(OPENED["example"], dlka="scenes", baseline="scenes-rigid")
-    assert recipe["arrays"] == sums(kinds.figure(shown, "reads", arguments).arrays)
+    assert recipe["arrays"] == sums(figure("reads", arguments).drawn(shown).arrays)

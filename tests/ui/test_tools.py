@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from dlka.analysis import analysis, suited
 from dlka.analysis.analysis import Settings
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.kinds import figure
+from dlka.analysis.figures import figure
 from dlka.images import read_image
 from dlka.ui import tools
 
@@ -80,7 +80,7 @@ def test_a_cell_has_pythons_numbers(answers):
     told = numbers(answers[0][1][1])
     settings = replace(suited.settings_for(suited.opening()), strength=0.5)
     look = analysis.look(read_image(examples()[suited.opening()]), settings)
-    made = figure(look, "reads", {"view": "P3 5x5", "row": 20, "column": 30})
+    made = figure("reads", {"view": "P3 5x5", "row": 20, "column": 30}).drawn(look)
     assert told["caption"].startswith(f"Reads of scenes on {suited.opening()}, offsets x 0.5.")
     for name, array in made.arrays.items():
         np.testing.assert_array_equal(np.array(told[name], array.dtype), array)

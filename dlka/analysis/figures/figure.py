@@ -1,12 +1,18 @@
-"""What a figure is: a drawing with its words and its numbers."""
+"""What a figure is: its fields are its arguments; of a finished look it makes a drawing, a caption and numbers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from dlka.analysis.analysis import Look, Refused
+from dlka.types import Comparison, Detections
+
+SIDES = ("dlka", "baseline")
 Arrays = dict[str, np.ndarray]
 
 
@@ -19,10 +25,80 @@ class Drawing(Protocol):
     def to_pdf(self, caption: str = "") -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A drawing; its caption, a sentence or two with the key numbers; arrays: the numbers behind it by name."""
+class Drawn(NamedTuple):
+    """A figure of one look: the drawing; its caption; the numbers behind it by name."""
 
     paper: Drawing
     caption: str
     arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Figure(ABC):
+    """A kind of figure with its arguments. All methods raise Refused for arguments that this look does not have.
+
+    name: what recipes, pages and programs call its kind.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, look: Look) -> Drawing:
+        """The picture or chart."""
+
+    @abstractmethod
+    def caption(self, look: Look) -> str:
+        """What it shows and its key numbers in a sentence or two, also for those who cannot see it. Draws nothing."""
+
+    @abstractmethod
+    def arrays(self, look: Look) -> Arrays:
+        """The numbers behind it."""
+
+    def drawn(self, look: Look) -> Drawn:
+        """All three."""
+        return Drawn(self.draw(look), self.caption(look), self.arrays(look))
+
+
+def subject(look: Look) -> str:
+    """Which model and picture a figure is of, with what was done to the offsets."""
+    strength = look.settings.strength
+    return f"{look.settings.dlka} on {picture_name(look)}" + ("" if strength == 1 else f", offsets x {strength:g}")
+
+
+def model_and_picture(look: Look, side: str) -> str:
+    """The same for one of the two models."""
+    if side == "dlka":
+        return f"D-LKA model {subject(look)}"
+    return f"baseline {look.settings.baseline} on {picture_name(look)}"
+
+
+def picture_name(look: Look) -> str:
+    """The example, or a visitor's picture by its size."""
+    if look.source is not None and look.source.example:
+        return look.source.example
+    height, width = look.image.shape[:2]
+    return f"a picture of {width} x {height} px"
+
+
+def one_of(what: str, value: str, known: Iterable[str]) -> None:
+    """Raises Refused for a value that is none of the known ones."""
+    names = list(known)
+    if value not in names:
+        raise Refused(f"{what}: expected one of {', '.join(names)}; got {value!r:.60}.")
+
+
+def detections_of(look: Look, side: str) -> Detections:
+    """What one of the two models found."""
+    return (look.dlka if side == "dlka" else look.baseline).detections
+
+
+def found_arrays(detections: Detections, before: str = "") -> Arrays:
+    """The fields of detections, each name with a word before it."""
+    return {f"{before}{name}": values for name, values in vars(detections).items()}
+
+
+def pair_arrays(pairs: Comparison) -> Arrays:
+    """pairs [N, 2]: indices of the first and the second, -1 for none; ious [N] float64."""
+    both = [[-1 if i is None else i for i in (p.dlka, p.baseline)] for p in pairs.pairs]
+    ious = np.array([p.iou for p in pairs.pairs], np.float64)
+    return {"pairs": np.array(both, np.int64).reshape(-1, 2), "ious": ious}

@@ -1,151 +1,175 @@
-"""The figures of the tab "Boxes" by their kinds, with captions and numbers. Knows nothing of gradio.
+"""Figures of one box and of the same object in the other model, and of all samples against all boxes.
 
 box: a box by its name, "dlka 0" or "baseline 2": the side and the box's place among that model's detections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from dlka.analysis import box_evidence, box_figures, condensation
 from dlka.analysis.analysis import Look, Refused
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
-from dlka.analysis.figures.captions import subject
-from dlka.analysis.figures.figure import Arrays, Figure
+from dlka.analysis.figures.figure import Arrays, Drawing, Figure, subject
 from dlka.render.box_evidence import share_inside
-from dlka.render.box_samples import BoxSamples, inside, shares_inside
+from dlka.render.box_samples import BoxSamples as SeenSamples
+from dlka.render.box_samples import inside, shares_inside
 from dlka.render.density import composed_density, log_ratio, sample_density
 from dlka.render.legend import number
 
 
-def cells(look: Look, box: str) -> Figure:
+@dataclass(frozen=True)
+class BoxCells(Figure):
     """The cells behind a box, in both models."""
-    traces = find(look, box)
-    arrays = {f"{t.side}/{name}": value for t in traces for name, value in _traced(t).items()}
-    return Figure(box_figures.cells_picture(look, traces), cells_caption(look, box), arrays)
+
+    box: str
+    name: ClassVar[str] = "box cells"
+
+    def draw(self, look: Look) -> Drawing:
+        return box_figures.cells_picture(look, find(look, self.box))
+
+    def caption(self, look: Look) -> str:
+        of_both = sorted(find(look, self.box), key=lambda t: list(SIDES).index(t.side))
+        return f"Cells behind a box, {_both(look)}. {'; '.join(_answer(look, t) for t in of_both)}."
+
+    def arrays(self, look: Look) -> Arrays:
+        return {f"{t.side}/{name}": value for t in find(look, self.box) for name, value in _traced(t).items()}
 
 
-def cells_caption(look: Look, box: str) -> str:
-    of_both = sorted(find(look, box), key=lambda t: list(SIDES).index(t.side))
-    return f"Cells behind a box, {_both(look)}. {'; '.join(_answer(look, t) for t in of_both)}."
-
-
-def samples(look: Look, box: str) -> Figure:
+@dataclass(frozen=True)
+class BoxSamples(Figure):
     """Where the deform stages of the box's level read for its cell."""
-    own, seen = _samples(look, box)
-    arrays = {f"{view}/{name}": value for view, s in seen.items() for name, value in _sampled(s, own.box).items()}
-    paper = box_figures.samples_picture(look, own, seen)
-    return Figure(paper, samples_caption(look, box), arrays | {"box": own.box})
+
+    box: str
+    name: ClassVar[str] = "box samples"
+
+    def draw(self, look: Look) -> Drawing:
+        return box_figures.samples_picture(look, *_samples(look, self.box))
+
+    def caption(self, look: Look) -> str:
+        own, seen = _samples(look, self.box)
+        told = "; ".join(f"{view} {s.share:.1%}, regular grid {s.regular_share:.1%}" for view, s in seen.items())
+        against = f"the {SIDES[own.side]} box of a {_object(look, own)}"
+        return f"Where D-LKA reads for {_cell(own)}, {subject(look)}. Reads inside {against}: {told}."
+
+    def arrays(self, look: Look) -> Arrays:
+        own, seen = _samples(look, self.box)
+        every = {f"{view}/{name}": value for view, s in seen.items() for name, value in _sampled(s, own.box).items()}
+        return every | {"box": own.box}
 
 
-def samples_caption(look: Look, box: str) -> str:
-    own, seen = _samples(look, box)
-    told = "; ".join(f"{view} {s.share:.1%}, regular grid {s.regular_share:.1%}" for view, s in seen.items())
-    against = f"the {SIDES[own.side]} box of a {_object(look, own)}"
-    return f"Where D-LKA reads for {_cell(own)}, {subject(look)}. Reads inside {against}: {told}."
-
-
-def evidence(look: Look, box: str, side: str, of: str) -> Figure:
+@dataclass(frozen=True)
+class BoxEvidence(Figure):
     """What the class of a box depends on in one model. side: "dlka" or "baseline"; of: "layercam" or "gradient"."""
-    maps, i = _maps(look, box, side, of)
-    trace = maps.traces[i]
-    arrays = {
-        "map": maps.values[i],
-        "stride": np.array([maps.strides[i]]),
-        "scale": np.array([maps.largest]),
-        "logit": np.array([maps.logits[i]]),
-        "box": trace.box,
-        "level": np.array([trace.level]),
-        "cell": np.array(trace.cell),
-    }
-    return Figure(box_evidence.picture(look, maps, side), evidence_caption(look, box, side, of), arrays)
+
+    box: str
+    side: str
+    of: str
+    name: ClassVar[str] = "box evidence"
+
+    def draw(self, look: Look) -> Drawing:
+        return box_evidence.picture(look, self._maps(look)[0], self.side)
+
+    def caption(self, look: Look) -> str:
+        maps, i = self._maps(look)
+        trace = maps.traces[i]
+        part = share_inside(maps.values[i], maps.strides[i], prediction(look, self.side).letterbox, trace.box)
+        where = f"{_cell(trace)} of {'D-LKA' if self.side == 'dlka' else 'the baseline'}"
+        where += "" if trace.found else ", which has no box there"
+        return (
+            f"{'LayerCAM' if self.of == 'layercam' else 'Gradient on the picture'}, class {look.names[trace.number]} "
+            f"at {where}, {_both(look)}: logit {maps.logits[i]:+.2f}; {'nothing' if part is None else f'{part:.0%}'} "
+            f"of it is inside the box; the scale of both models ends at {number(maps.largest)} {box_evidence.UNIT}."
+        )
+
+    def arrays(self, look: Look) -> Arrays:
+        maps, i = self._maps(look)
+        trace = maps.traces[i]
+        return {
+            "map": maps.values[i],
+            "stride": np.array([maps.strides[i]]),
+            "scale": np.array([maps.largest]),
+            "logit": np.array([maps.logits[i]]),
+            "box": trace.box,
+            "level": np.array([trace.level]),
+            "cell": np.array(trace.cell),
+        }
+
+    def _maps(self, look: Look) -> tuple[box_evidence.Maps, int]:
+        """The maps of both models, and the place of the one of this side."""
+        if self.side not in SIDES:
+            raise Refused(f"Side: expected {' or '.join(SIDES)}; got {self.side!r:.60}.")
+        if self.of not in box_evidence.KINDS:
+            raise Refused(f"Evidence: expected {' or '.join(box_evidence.KINDS)}; got {self.of!r:.60}.")
+        return box_evidence.maps(look, find(look, self.box), self.of), list(SIDES).index(self.side)
 
 
-def evidence_caption(look: Look, box: str, side: str, of: str) -> str:
-    maps, i = _maps(look, box, side, of)
-    trace = maps.traces[i]
-    part = share_inside(maps.values[i], maps.strides[i], prediction(look, side).letterbox, trace.box)
-    where = f"{_cell(trace)} of {'D-LKA' if side == 'dlka' else 'the baseline'}"
-    where += "" if trace.found else ", which has no box there"
-    return (
-        f"{'LayerCAM' if of == 'layercam' else 'Gradient on the picture'}, class {look.names[trace.number]} at "
-        f"{where}, {_both(look)}: logit {maps.logits[i]:+.2f}; {'nothing' if part is None else f'{part:.0%}'} of it is "
-        f"inside the box; the scale of both models ends at {number(maps.largest)} {box_evidence.UNIT}."
-    )
-
-
-def landing(look: Look, stage: str) -> Figure:
+@dataclass(frozen=True)
+class Condensation(Figure):
     """Where all samples land. stage: its label, or that of both stages of a block composed."""
-    paper = condensation.condensation(look, stage)
-    captures, letterbox = condensation.field(look, stage), look.dlka.letterbox
-    first, last = captures[0], captures[-1]
-    counts = sample_density(last, letterbox) if first is last else composed_density(first, last, letterbox)
-    arrays = {"samples": counts[0], "regular": counts[1], "doublings": log_ratio(*counts)}
-    arrays["scale"] = np.array([condensation.SCALE])
-    found = {f"{side}_boxes": prediction(look, side).detections.boxes for side in SIDES}
-    return Figure(paper, condensation_caption(look, stage), arrays | found)
+
+    stage: str
+    name: ClassVar[str] = "condensation"
+
+    def draw(self, look: Look) -> Drawing:
+        return condensation.condensation(look, self.stage)
+
+    def caption(self, look: Look) -> str:
+        captures, boxes = condensation.field(look, self.stage), condensation.all_boxes(look)
+        learned, regular = shares_inside(captures, boxes, look.dlka.letterbox)
+        return (
+            f"Where all samples of {self.stage} land against the regular grid, {_both(look)}: {learned:.2%} of the "
+            f"samples are inside a box of either model, {regular:.2%} of the grid's."
+        )
+
+    def arrays(self, look: Look) -> Arrays:
+        captures, letterbox = condensation.field(look, self.stage), look.dlka.letterbox
+        first, last = captures[0], captures[-1]
+        counts = sample_density(last, letterbox) if first is last else composed_density(first, last, letterbox)
+        arrays = {"samples": counts[0], "regular": counts[1], "doublings": log_ratio(*counts)}
+        arrays["scale"] = np.array([condensation.SCALE])
+        return arrays | {f"{side}_boxes": prediction(look, side).detections.boxes for side in SIDES}
 
 
-def condensation_caption(look: Look, stage: str) -> str:
-    learned, regular = shares_inside(condensation.field(look, stage), condensation.all_boxes(look), look.dlka.letterbox)
-    return (
-        f"Where all samples of {stage} land against the regular grid, {_both(look)}: {learned:.2%} of the samples are "
-        f"inside a box of either model, {regular:.2%} of the grid's."
-    )
-
-
-def spread(look: Look) -> Figure:
+@dataclass(frozen=True)
+class Spread(Figure):
     """How far apart the samples behind every box lie, against its size."""
-    charted = condensation.chart(look)
-    if charted is None:
-        raise Refused("Spread of samples: this look has no box, or its D-LKA model does not deform.")
-    arrays = {
-        f"{kind}/{name}": np.array([getattr(p, name) for p in points])
-        for kind, points in condensation.spread_points(look).items()
-        for name in ("side", "learned", "regular", "ours")
-    }
-    return Figure(charted[0], spread_caption(look), arrays)
+
+    name: ClassVar[str] = "spread"
+
+    def draw(self, look: Look) -> Drawing:
+        charted = condensation.chart(look)
+        if charted is None:
+            raise Refused("Spread of samples: this look has no box, or its D-LKA model does not deform.")
+        return charted[0]
+
+    def caption(self, look: Look) -> str:
+        said = condensation.agreement(look, condensation.spread_points(look))
+        return f"{condensation.SPREAD}, {_both(look)}: {said}"
+
+    def arrays(self, look: Look) -> Arrays:
+        return {
+            f"{kind}/{name}": np.array([getattr(p, name) for p in points])
+            for kind, points in condensation.spread_points(look).items()
+            for name in ("side", "learned", "regular", "ours")
+        }
 
 
-def spread_caption(look: Look) -> str:
-    said = condensation.agreement(look, condensation.spread_points(look))
-    return f"{condensation.SPREAD}, {_both(look)}: {said}"
-
-
-KINDS: dict[str, Callable[..., Figure]] = {
-    "box cells": cells,
-    "box samples": samples,
-    "box evidence": evidence,
-    "condensation": landing,
-    "spread": spread,
-}
-CAPTIONS: dict[str, Callable[..., str]] = {
-    "box cells": cells_caption,
-    "box samples": samples_caption,
-    "box evidence": evidence_caption,
-    "condensation": condensation_caption,
-    "spread": spread_caption,
+FIGURES: Mapping[str, type[Figure]] = {
+    figure.name: figure for figure in (BoxCells, BoxSamples, BoxEvidence, Condensation, Spread)
 }
 
 
-def _samples(look: Look, box: str) -> tuple[Trace, dict[str, BoxSamples]]:
+def _samples(look: Look, box: str) -> tuple[Trace, dict[str, SeenSamples]]:
     own = find(look, box)[0]
     seen = box_figures.samples_of(look, own)
     if not seen:
         raise Refused(f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from.")
     return own, seen
-
-
-def _maps(look: Look, box: str, side: str, of: str) -> tuple[box_evidence.Maps, int]:
-    """The maps of both models, and the place of the one of this side."""
-    if side not in SIDES:
-        raise Refused(f"Side: expected {' or '.join(SIDES)}; got {side!r:.60}.")
-    if of not in box_evidence.KINDS:
-        raise Refused(f"Evidence: expected {' or '.join(box_evidence.KINDS)}; got {of!r:.60}.")
-    return box_evidence.maps(look, find(look, box), of), list(SIDES).index(side)
 
 
 def _traced(trace: Trace) -> Arrays:
@@ -156,7 +180,7 @@ def _traced(trace: Trace) -> Arrays:
     return {"box": trace.box, "cell": np.array(trace.cell), **own, **merged}
 
 
-def _sampled(seen: BoxSamples, box: np.ndarray) -> Arrays:
+def _sampled(seen: SeenSamples, box: np.ndarray) -> Arrays:
     """cell [2]; samples [n, 2] and regular [m, 2], (x, y) in pixels of the picture; inside [n] and zero [n] bool;
     lost [1]: paths that are not among them; share, spread [2]: learned, regular; the parts of KernelShape."""
     reads = seen.reads

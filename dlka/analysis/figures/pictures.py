@@ -94,12 +94,6 @@ def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Can
     return canvas
 
 
-def summary_overlay(look: Look) -> dict[str, Any]:
-    """Of which offsets a picture stands for a look among its downloads: arguments of a figure of kind "offsets"."""
-    overlay = {"overlay": OVERLAYS[0], "tap": 0, "opacity": 0.7, "scale": SCALES[0], "x": None, "y": None}
-    return {"stage": look.stage_labels[0], **overlay}
-
-
 def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
     if isinstance(scale, int | float):
         if not 1e-6 <= scale <= 100:
