@@ -84,7 +84,8 @@ def one_of(what: str, value: str, known: Iterable[str]) -> None:
     """Raises Refused for a value that is none of the known ones."""
     names = list(known)
     if value not in names:
-        raise Refused(f"{what}: expected one of {', '.join(names)}; got {value!r:.60}.")
+        expected = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
+        raise Refused(f"{what}: expected {expected}; got {value!r:.60}.")
 
 
 def detections_of(look: Look, side: str) -> Detections:

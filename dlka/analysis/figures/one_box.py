@@ -101,10 +101,8 @@ class BoxEvidence(Figure):
 
     def _maps(self, look: Look) -> tuple[box_evidence.Maps, int]:
         """The maps of both models, and the place of the one of this side."""
-        if self.side not in SIDES:
-            raise Refused(f"Side: expected {' or '.join(SIDES)}; got {self.side!r:.60}.")
-        if self.of not in box_evidence.KINDS:
-            raise Refused(f"Evidence: expected {' or '.join(box_evidence.KINDS)}; got {self.of!r:.60}.")
+        one_of("Side", self.side, SIDES)
+        one_of("Evidence", self.of, box_evidence.KINDS)
         return box_evidence.maps(look, find(look, self.box), self.of), list(SIDES).index(self.side)
 
 
