@@ -14,7 +14,7 @@ import numpy as np
 from dlka.analysis import box_evidence, box_figures, condensation
 from dlka.analysis.analysis import Look, Refused
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
-from dlka.analysis.figures.figure import Arrays, Drawing, Figure, subject
+from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
 from dlka.render.box_evidence import share_inside
 from dlka.render.box_samples import BoxSamples as SeenSamples
 from dlka.render.box_samples import inside, shares_inside
