@@ -166,8 +166,8 @@ def test_shared_scale_is_the_same_for_all_stages(look):
 def test_downloads(look):
     paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(look)}
     with open(paths["report.json"]) as file:
-        report = json.load(file)
-    assert len(report["stages"]) == 6
+        told = json.load(file)
+    assert len(told["stages"]) == 6
     arrays = np.load(paths["offsets-and-gates.npz"])
     first = look.dlka.captures[0]
     np.testing.assert_array_equal(arrays[f"offset/{first.stage.name}"], first.offset)
