@@ -14,9 +14,10 @@ from dlka.analysis import analysis, box_evidence, box_figures, boxes, condensati
 from dlka.analysis.analysis import Refused, Settings
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import compare
+from dlka.analysis.stages import NO_STAGES
 from dlka.images import read_image
 from dlka.types import Detections
-from dlka.ui import box_page, tab_boxes, words
+from dlka.ui import box_page, tab_boxes
 
 SIZE = 320
 
@@ -165,11 +166,11 @@ def test_a_model_without_stages_keeps_cells_and_gradients(look):
     both = compare(look.baseline.detections, look.baseline.detections)
     stock = kept(replace(stock, comparison=both), f"{look.key} stock")
     _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes._draw(stock.key)
-    assert words.NO_STAGES in cells
+    assert NO_STAGES in cells
     assert cells.count("<img") == 1
     assert evidence.count("<img") == 4
     assert stage["choices"] == []
-    assert words.NO_STAGES in map_
+    assert NO_STAGES in map_
     assert chart == numbers == ""
     assert map_figures == "[]"
 

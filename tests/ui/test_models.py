@@ -148,7 +148,7 @@ def test_endpoints_take_the_fitting_baseline():
     assert look.settings.baseline == "th-control"
     assert look.names == THERMAL
     assert api._look(picture, dlka="head", size=64).settings.baseline == "control"
-    report = api.tables.report(look)
+    report = api.report.report(look)
     assert report["models"]["dlka"]["classes"] == 4
     assert json.dumps(report)
 
