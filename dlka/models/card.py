@@ -21,6 +21,7 @@ MAX_NAME = 100  # characters of a class name
 MAX_TEXT = 10_000  # characters of a sentence
 MAX_JSON = 2 * 2**20  # characters of the whole card
 MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
+SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
 VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.evidence.uses
 OPTIONAL = {"metrics", "uses"}
 
@@ -55,6 +56,15 @@ class Card:
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     uses: dict[str, Any] | None = None
+
+
+def recipe_of(card: Card) -> dict[str, Any]:
+    """The settings that a model was trained with, by name; empty where its recipe is a sentence, or anything else."""
+    try:
+        recipe = json.loads(card.recipe)
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def metadata_of(card: Card) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
 from dlka.models.build import PLAIN
+from dlka.models.card import recipe_of
 from dlka.models.catalog import (
     PHOTOGRAPHS,
     SIZE,
@@ -108,11 +108,8 @@ def pictures(card: Card) -> str:
 
 def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
-    try:
-        recipe = json.loads(card.recipe)
-    except (ValueError, RecursionError):  # it may be a sentence
-        recipe = None
-    given = [recipe.get(key) for key in ("data", "unlabelled")] if isinstance(recipe, dict) else []
+    recipe = recipe_of(card)
+    given = [recipe.get(key) for key in ("data", "unlabelled")]
     sets = [shorten(name, 60) for name in given if name and isinstance(name, str)]
     return sets or [shorten(card.data, 60) or "unnamed data"]
 
