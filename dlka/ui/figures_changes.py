@@ -24,7 +24,7 @@ from dlka.ui.captions import picture_name, subject
 from dlka.ui.examples import examples
 from dlka.ui.figure_type import Arrays, Figure
 from dlka.ui.session import Look, Refused
-from dlka.ui.what_if_words import title
+from dlka.ui.what_if_words import lost_at_zero, title
 
 SIDES = ("dlka", "baseline")
 STAGES = ", "  # between the labels of several stages
@@ -53,10 +53,8 @@ def changed_model_caption(
     said = f"{title(seen.change, look)}: {who}, changed against learned: {_told(seen.pairs, 'learned', 'changed')}."
     if picture != what_if_shown.DIFFERENCE:
         boxes = seen.learned if picture == what_if_shown.LEFT else seen.changed
-        said = f"The {len(boxes)} boxes of the {picture} model. {said}"
-    if not look.stage_labels:
-        return said
-    return f"{said} With all offsets at zero, {len(seen.lost)} of the {len(seen.learned)} learned boxes vanish."
+        said = f"The {len(boxes)} {'box' if len(boxes) == 1 else 'boxes'} of the {picture} model. {said}"
+    return f"{said} {lost_at_zero(seen)}" if look.stage_labels and len(seen.learned) else said
 
 
 def one_way(look: Look, way: str) -> Figure:
