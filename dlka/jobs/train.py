@@ -16,7 +16,7 @@ from dlka.jobs.dataset_check import check_dataset
 from dlka.jobs.dataset_pictures import find_pictures, pictures_of
 from dlka.jobs.dataset_yaml import read_dataset
 from dlka.jobs.pseudo_labels import pseudo_label
-from dlka.jobs.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe
+from dlka.jobs.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe, frozen_layers
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train_device import first_device, training_device
 from dlka.jobs.train_folder import RunFolder
@@ -156,7 +156,7 @@ def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
         "batch": recipe.batch,
         "nbs": recipe.batch,
         "lr0": recipe.lr,
-        "freeze": 0 if recipe.start == SCRATCH else recipe.frozen,
+        "freeze": frozen_layers(recipe),
         "mosaic": recipe.mosaic,
         "seed": recipe.seed,
         "val": recipe.patience > 0,

@@ -14,7 +14,8 @@ from dlka.models.build import OFFSETS, PLACEMENTS, SCALES
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
 NO_MODELS = {
-    "dlka-letter-1": "a kernel that names drawn letters, and its twins: python -m dlka train-letter makes such a file",
+    "dlka-letter-1": "nets that name drawn letters, which dlka.drawn.letter_file.load_letter reads and "
+    "python -m dlka train-letter makes",
 }
 MAX_CLASSES = 10_000
 MAX_NAME = 100  # characters of a class name
