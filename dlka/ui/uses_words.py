@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlka.models.card import IN_USE, SMALL, UNUSED
+from dlka.models.card import NEEDS
 
-NEEDS = {IN_USE: "needs its offsets", SMALL: "needs its offsets a little", UNUSED: "does not need its offsets"}
-MUCH = 1.2  # spread on large objects over that on small ones, from which on a kernel is said to follow them
+MUCH = 1.2  # spread on large objects over that on small ones, under which the difference is called a little one
 
 
 def in_words(uses: Mapping[str, Any]) -> str:
@@ -34,8 +33,12 @@ def follows_objects(stage: Mapping[str, Any]) -> str:
     small, large, rho = (_number(stage, name) for name in ("spread_small", "spread_large", "size_rho"))
     inside, grid = _number(stage, "in_box"), _number(stage, "in_box_grid")
     if small and large and rho is not None and _end(stage, "size_rho_95", 0, 0.0) > 0 and large > small:
-        word = "widens with the object" if large / small >= MUCH else "adapts a little"
-        return f"its first kernel {word}: {small:.2f} times the grid on small ones, {large:.2f} on large"
+        # Two halves do not tell whether it goes on to widen or levels off, so that no more is said than what they do.
+        wider = "wider" if large / small >= MUCH else "a little wider"
+        return (
+            f"its first kernel is {wider} on large objects: {large:.2f} times the grid on their larger half, "
+            f"{small:.2f} on the smaller"
+        )
     if inside is not None and grid is not None and _end(stage, "in_box_minus_grid_95", 1, 0.0) < 0:
         return f"its first kernel reads around objects: {inside:.0%} of its samples in a box, {grid:.0%} of the grid's"
     return ""
