@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "render": {"types", "palette", "render", "compare", "kernel_shape", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
     "jobs": DRAWING | {"jobs"},
-    "evidence": DRAWING | {"jobs", "evidence"},
+    "evidence": DRAWING | {"jobs", "evidence", "yolo"},
     "cli": {"commands", "bench_commands", "printing", "inference"},
     "commands": DRAWING | {"jobs", "evidence", "ui", "printing"},
     "bench_commands": {"jobs", "ui", "printing"},
@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "yolo": {"models", "jobs"},
     "": {"yolo", "ops", "watching"},
 }
+TRAINS = "evidence/defaults.py"  # by Ultralytics' own trainer
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
@@ -70,7 +71,18 @@ ONLY_IN = {
     "onnxscript": ("jobs/export_onnx.py",),
     "onnxruntime": ("jobs/export_onnx.py",),
     "triton": tuple(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling", "probe")),
-    "torch": ("ops", "depthwise.py", "offset_nets.py", "layers.py", "drawn", "models", "inference", "jobs", "yolo.py"),
+    "torch": (
+        "ops",
+        "depthwise.py",
+        "offset_nets.py",
+        "layers.py",
+        "drawn",
+        "models",
+        "inference",
+        "jobs",
+        "yolo.py",
+        TRAINS,
+    ),
 }
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dlka.evidence.data_sets import DATA_SETS
+from dlka.evidence.defaults import TRAINER
 from dlka.evidence.one_run import recipe_of
-from dlka.evidence.plan import NOTES, STOCK
+from dlka.evidence.plan import NOTES, SCRATCH, STOCK
 from dlka.evidence.stored import StoredRun
 from dlka.evidence.train_command import PLACE, starts_of, train_command
 from dlka.models.build import PLAIN
@@ -52,6 +53,8 @@ def made(id_: str, run: StoredRun, runs: Sequence[StoredRun], chosen: str) -> It
         return
     made_of = [*((start.card["file"], recipe_of(start) or {}) for start in starts_of(run, runs)), (None, recipe)]
     commands = [train_command(each, file or f"{id_}.safetensors") for file, each in made_of]
+    if recipe.get("trainer") == TRAINER:  # which `dlka train` does not run
+        commands = [f"python -m dlka evidence --rerun --data {PLACE} --only '{run.run}'"]
     yield "\n".join(["```bash", *commands, "```"])
     lines = [
         f"`{PLACE}` stands for the folder of the data sets. Seed {run.seed}.",
@@ -80,6 +83,10 @@ def _starts(run: StoredRun, recipes: Sequence[Mapping[str, Any]], runs: Sequence
     if before:
         makes = "The first command makes it" if before == 1 else f"The first {before} commands make it"
         yield f"It starts from {name}, as all models of {run.data} do. {makes}, from {first}."
+    elif name == SCRATCH:
+        yield "All its weights were new." + (
+            f" It was trained by {TRAINER}' trainer with its own defaults." if recipes[-1].get("trainer") else ""
+        )
     else:
         yield f"It starts from {name}."
     stock = next((other.card.get("recipe", "") for other in runs if other.model == STOCK), "")

@@ -39,4 +39,11 @@ DATA_SETS = {
         "HIT-UAV: Suo et al., Scientific Data 10, 227, 2023",
         "CC BY 4.0",
     ),
+    "neu-det": DataSet(
+        "photographs of rolled steel with six kinds of defects, 200x200, grey: 1,440 to train on and 180 to measure "
+        "on, split at random within the kinds",
+        "NEU-DET: Song and Yan, Applied Surface Science 285, 2013; He et al., IEEE Transactions on Instrumentation and "
+        "Measurement 69, 2020",
+        "for research, as its makers offer it",
+    ),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch

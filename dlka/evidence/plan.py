@@ -23,8 +23,8 @@ START = "start"  # the model word of a start that is itself trained first
 CONTROL = "control"
 # The ending of a model word -> `offsets` of its recipe.
 VARIANTS = {"": "dense", "-separable": "separable", "-rigid": "none", "-features": "features"}
-# Before that ending, what `own` has for these words: replaced blocks are first fitted to the stock ones (fit_epochs), or
-# more epochs, as many as take the time that a slower model needs.
+# Before that ending, what `own` has for these words: replaced blocks are first fitted to the stock ones (fit_epochs),
+# or more epochs, as many as take the time that a slower model needs.
 FITTED, LONGER = "-fitted", "-longer"
 
 
@@ -129,8 +129,25 @@ NEU_DET = Experiment(
     one_seed=("control-longer",),
     causes=("neck", "neck-separable", "residual-separable"),
 )
+# The nets of SCENES on photographs, for which small ones of a drone are the nearest.
+ONE_LEVEL_PHOTOGRAPHS = Experiment(
+    "hit-uav",
+    models=(CONTROL, "one-level-rigid", "one-level-features", "one-level-separable"),
+    seeds=(0, 1, 2),
+    settings={
+        **{"size": 640, "crop": 320, "epochs": 12, "batch": 16, "bfloat16": True},
+        **{"lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0},
+    },
+    start=SCRATCH,
+    causes=("one-level-separable",),
+    one_seed=(CONTROL, "one-level-features"),
+    chosen="the settings are those of scenes but for the size of pictures and the number of epochs, and were set "
+    "beforehand.",
+    title="hit-uav-one-level",
+)
 PLAN: tuple[Experiment, ...] = (
     SCENES,
+    ONE_LEVEL_PHOTOGRAPHS,
     NEU_DET,
     Experiment(
         "hit-uav",

@@ -16,8 +16,9 @@ from dlka.evidence import card_origin
 from dlka.evidence.cards import cards_text, write_cards
 from dlka.evidence.collect import collect
 from dlka.evidence.data_sets import DATA_SETS
+from dlka.evidence.defaults import TRAINER, DefaultTraining
 from dlka.evidence.failures import failures
-from dlka.evidence.plan import NOTES, PLAN, SHIPPED, START, STOCK, steps
+from dlka.evidence.plan import NOTES, PLAN, SCRATCH, SHIPPED, START, STOCK, steps
 from dlka.evidence.report import RUNS
 from dlka.evidence.ship import metrics_of
 from dlka.evidence.stored import load_all
@@ -44,8 +45,10 @@ def carded(run):
         text = "converted from yolov8n.pt, sha256 abc"
         return replace(run, card={"file": file, "recipe": text, "classes": 80, "scale": "n"})
     recipe = asdict(step.recipe)
+    if isinstance(step.recipe, DefaultTraining):
+        recipe |= {"trainer": TRAINER, "start": SCRATCH}
     for key in ("start", "teacher"):
-        if recipe[key]:
+        if recipe.get(key, SCRATCH) != SCRATCH and recipe[key]:
             recipe[key] = "yolov8n.pt" if recipe[key] == STOCK else f"{recipe[key].replace('/', '-')}.safetensors"
     card = {"file": file, "recipe": json.dumps(recipe), "classes": 1, "scale": "n", "versions": NAMES}
     return replace(run, card={**card, "licence": "AGPL-3.0", "data": f"labels of {run.data}"})
@@ -71,7 +74,9 @@ def parsed(command):
     return {k: v for k, v in args.items() if k not in ("handler", "run", "resume", "device")}
 
 
-@pytest.mark.parametrize("step", [s for s in steps(PLAN) if s.recipe and s.seed in (0, 1)], ids=lambda s: s.id)
+@pytest.mark.parametrize(
+    "step", [s for s in steps(PLAN) if isinstance(s.recipe, Recipe) and s.seed in (0, 1)], ids=lambda s: s.id
+)
 def test_a_command_trains_by_the_recipe(step):
     found = parsed(train_command(asdict(step.recipe), "a name.safetensors"))
     assert found.pop("out") == "a name.safetensors"
@@ -105,6 +110,14 @@ def test_a_card_says_how_weights_and_their_start_were_made(text):
     assert NOTES["coco-mini/neck-s0"] in neck
     assert NOTES["coco-mini/neck-s0"] not in card
     assert "natural-pool](#data-sets), research terms" in neck
+
+
+def test_a_card_of_a_training_by_default_says_so(runs):
+    run = carded(stored("neu-det", "neck-separable", 0))
+    card = card_of(cards_text(collect([*runs, run], PLAN), PLAN, {"steel": run.run}, {}), "steel")
+    assert "python -m dlka evidence --rerun --data DATA --only 'neu-det/neck-separable-s0'" in card
+    assert "All its weights were new. It was trained by Ultralytics' trainer with its own defaults." in card
+    assert "[neu-det](#data-sets), for research" in card
 
 
 def test_a_card_of_a_second_experiment_tells_all_that_came_before(runs):

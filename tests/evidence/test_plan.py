@@ -45,7 +45,7 @@ def test_the_plan_is_what_it_should_be():
     assert len({step.id for step in found}) == len(found)
     for part in PLAN:
         assert "control" in part.models, part.name
-        twins = {"residual-rigid", "one-level-rigid"} & set(part.models)
+        twins = {"residual-rigid", "one-level-rigid", "neck-rigid"} & set(part.models)
         assert part.data == "coco-mini" or part.name == "hit-uav-long" or twins, part.name
         assert set(part.one_seed) <= set(part.models), part.name
         assert set(part.causes) <= set(part.models), part.name
@@ -53,7 +53,7 @@ def test_the_plan_is_what_it_should_be():
         placement, offsets = split(step.model)
         assert placement in PLACEMENTS
         assert offsets in OFFSETS
-        assert bool(step.recipe and step.recipe.fit_epochs) == ("fitted" in step.model), step.id
+        assert bool(getattr(step.recipe, "fit_epochs", 0)) == ("fitted" in step.model), step.id
         start = step.recipe.start if step.recipe else STOCK
         assert start in (STOCK, SCRATCH) or start in {before.id for before in found[: found.index(step)]}, step.id
     assert {len(part.seeds) for part in PLAN if part.name in ("hit-uav", "hit-uav-wide")} == {3}
@@ -66,6 +66,7 @@ def test_model_words():
     assert rigid_twin("neck-separable") == rigid_twin("neck") == "neck-rigid"
     assert family("neck-fitted-rigid") == family("neck-fitted") == "neck-fitted"
     assert split("neck-fitted") == ("neck", "dense")
+    assert split("control-longer") == ("control", "dense")
     assert split("neck-fitted-rigid") == ("neck", "none")
     assert rigid_twin("neck-fitted") == "neck-fitted-rigid"
     assert rigid_twin("neck-rigid") is rigid_twin("neck-fitted-rigid") is None

@@ -8,6 +8,7 @@ from stored_builders import stored
 
 from dlka.cli import main
 from dlka.evidence import rerun as module
+from dlka.evidence.defaults import DefaultTraining
 from dlka.evidence.plan import STOCK, Experiment
 from dlka.evidence.rerun import Places, rerun
 from dlka.evidence.stored import load_all
@@ -75,6 +76,21 @@ def test_from_scratch_nothing_is_trained_before_and_pictures_keep_their_size(pla
     assert rerun(places, plan, report=lambda _: None) == []
     assert [what.start for kind, what in calls if kind == "fit"] == ["none", "none"]
     assert measured(calls) == ["scratch/control-s0", "scratch/residual-s0"]
+
+
+def test_a_training_by_default_reads_its_own_folder(places, calls, monkeypatch):
+    def fit_by_default(recipe, out, run, device):
+        calls.append(("fit", recipe))
+        out.write_bytes(b"weights")
+        assert (run, device) == (places.work / "training" / "scratch-neck-separable-s0", None)
+
+    monkeypatch.setattr(module, "fit_by_default", fit_by_default)
+    settings = {"epochs": 3, "size": 160, "batch": 4}
+    plan = (Experiment("one", ("neck-separable",), (0,), settings, by_default=True, title="scratch"),)
+    assert rerun(places, plan, report=lambda _: None) == []
+    (_, recipe), _ = calls
+    assert recipe == DefaultTraining("neck", str(places.data / "one"), "separable", seed=0, **settings)
+    assert measured(calls) == ["scratch/neck-separable-s0"]
 
 
 def test_everything_is_made_once(places, calls):
