@@ -135,8 +135,8 @@ def _make(step: Step, everything: dict[str, Step], places: Places, device: str |
     out = places.weights(step)
     out.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(step.recipe, DefaultTraining):
-        by_default = replace(step.recipe, data=str((places.data / step.data).resolve()))
-        fit_by_default(by_default, out, places.training(step), device)
+        data = str((places.data / step.data).resolve())
+        fit_by_default(replace(step.recipe, data=data), out, places.training(step), device)
     elif step.recipe is not None:
         recipe, run = resolved(step.recipe, everything, places), places.training(step)
         if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
