@@ -43,7 +43,7 @@ def test_every_kind_of_figure_is_stored_and_replayed():
     said = stored("endpoints")["refused: kind of figure"]["refused"]
     kinds = set(re.search(r"expected one of (.*); got", said)[1].split(", "))
     figures, recipes = stored("figures"), stored("recipes")
-    assert {f["recipe"]["figure"]["kind"] for f in figures.values()} == kinds
+    assert {f["figure"]["kind"] for f in figures.values()} == kinds
     assert {r["figure"]["kind"] for r in recipes.values()} == kinds
     assert set(stored("replays")) == set(recipes) <= set(figures)
     assert all(one["exit"] == 0 for one in stored("replays").values())

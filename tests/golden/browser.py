@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,14 +29,15 @@ def seen() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with _window() as page:
         for name, address, who in (("scene", SCENE, "scenes"), ("street", STREET, "head")):
+            page.goto(f"{served().address}/?{address}&tab=Probe&stage=P3+composed&cell=12,15")
+            page.get_by_text(re.compile(rf"{who} \d+ ms")).first.wait_for(state="attached")
+            _still(page)
+            found[f"{name}, models"] = page.locator("#models").inner_text().splitlines()
             for tab in TABS:
-                query = f"{address}&tab={tab.replace(' ', '+')}"
-                query += "&stage=P3+composed&cell=12,15" if tab == "Probe" else ""
-                page.goto(f"{served().address}/?{query}")
-                page.get_by_text(re.compile(rf"^{who} [\d,.]+ ms")).first.wait_for()
-                found[f"{name}, {tab}"] = _words(page)
+                page.get_by_role("tab", name=tab, exact=True).click()
+                found[f"{name}, {tab}"] = _words(page, "[role=tabpanel]:visible")
             page.get_by_role("button", name=re.compile("^Make files")).click()
-            links = page.locator("a[download]:visible")
+            links = page.locator(".file-preview a[href]")
             links.first.wait_for()
             _still(page)
             found[f"{name}, files to take along"] = _files(links)
@@ -47,7 +49,9 @@ def seen() -> dict[str, Any]:
         page.get_by_role("button", name="Try examples").click()
         page.get_by_text("Download the report").wait_for(timeout=240_000)
         found["many pictures"] = _words(page)
-        found["many pictures, the report"] = _files(page.locator("#many-report a, a#many-report"))
+        with page.expect_download() as download:
+            page.get_by_text("Download the report").click()
+        found["many pictures, the report"] = digest.file(Path(download.value.path()), name="report.html")
         for name, path in (("learn", "learn"), ("learn, teacher", "learn?teacher=1")):
             page.goto(f"{served().address}/{path}")
             page.get_by_text("step 1").or_(page.get_by_role("heading")).first.wait_for()
@@ -66,16 +70,22 @@ def _window() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
         page.set_default_timeout(120_000)
+        page.waits_for = set()  # requests that are not answered yet; a heartbeat never is
+        page.on("request", lambda r: "heartbeat" in r.url or page.waits_for.add(r))
+        page.on("requestfinished", lambda r: page.waits_for.discard(r))
+        page.on("requestfailed", lambda r: page.waits_for.discard(r))
         yield page
         browser.close()
 
 
-def _words(page: Any) -> dict[str, Any]:
-    """Lines of words that are to be seen, and the texts that stand for pictures."""
-    lines = [" ".join(line.split()) for line in _still(page).splitlines()]
-    texts = page.eval_on_selector_all(
-        "img, canvas, svg[aria-label]",
-        "all => all.filter(e => e.checkVisibility()).map(e => e.alt || e.getAttribute('aria-label') || '')",
+def _words(page: Any, where: str = "body") -> dict[str, Any]:
+    """Lines of words that are to be seen in a part of a page, and the texts that stand for pictures."""
+    _still(page)
+    part = page.locator(where).first
+    lines = [" ".join(line.split()) for line in part.inner_text().splitlines()]
+    texts = part.evaluate(
+        "part => [...part.querySelectorAll('img, canvas, [role=img]')].filter(e => e.checkVisibility())"
+        ".map(e => e.alt || e.getAttribute('aria-label') || '')"
     )
     return {
         "words": [digest.normalised(line) for line in lines if line],
@@ -83,25 +93,22 @@ def _words(page: Any) -> dict[str, Any]:
     }
 
 
-def _still(page: Any) -> str:
-    """The words of a page, when they have been the same for some seconds."""
+def _still(page: Any) -> None:
+    """The words of a page, when they have been the same for some seconds and it waits for no answer."""
     before, since = "", time.monotonic()
     while time.monotonic() - since < STILL:
-        time.sleep(0.5)
+        page.wait_for_timeout(500)
         now = page.inner_text("body")
-        if now != before:
+        if now != before or page.waits_for:
             before, since = now, time.monotonic()
-    return before
 
 
 def _files(links: Any) -> dict[str, Any]:
     """The digests of what links lead to, by name."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="golden-") as folder:
-        for link in links.all():
-            name = link.get_attribute("download") or "file"
-            path = Path(folder) / Path(name).name
-            address = link.evaluate("e => e.href")
+        for address in sorted({link.evaluate("e => e.href") for link in links.all()}):
+            path = Path(folder) / urllib.parse.unquote(address.rsplit("/", 1)[-1])
             path.write_bytes(urllib.request.urlopen(address, timeout=60).read())
             found[path.name] = digest.file(path)
     return found

@@ -146,13 +146,13 @@ def results() -> dict[str, Any]:
     with _folder() as folder:
         _write_checkpoint(folder / "stock.pt")
         for name, words in WORKING.items():
-            found[name] = _told(words, folder)
+            found[name] = run(words, folder)
         for path in (*sorted((CASES / "yaml").glob("*.yaml")), *sorted((ROOT / "tests/models").glob("article*.yaml"))):
             shutil.copyfile(path, folder / path.name)
-            found[f"doctor, {path.name}"] = _told(f"doctor {path.name}", folder)
-            found[f"doctor --fix, {path.name}"] = _told(f"doctor {path.name} --fix mended-{path.name}", folder)
+            found[f"doctor, {path.name}"] = run(f"doctor {path.name}", folder)
+            found[f"doctor --fix, {path.name}"] = run(f"doctor {path.name} --fix mended-{path.name}", folder)
         for name in ("yolov8n-dlka-neck.yaml", "yolov8n-one-level.yaml", "yolov8n.yaml"):
-            found[f"doctor, a shipped {name}"] = _told(f"doctor {name}", folder)
+            found[f"doctor, a shipped {name}"] = run(f"doctor {name}", folder)
     return found
 
 
@@ -162,21 +162,17 @@ def refusals() -> dict[str, Any]:
     with _folder() as folder:
         _run("draw-scenes --out drawn --count 1 --val 1", folder)
         for words in REFUSED:
-            found[f"python -m dlka {words}".strip()] = _told(words, folder)
+            found[f"python -m dlka {words}".strip()] = run(words, folder)
         for path in sorted((CASES / "checkpoints").glob("*.pt")):
-            found[f"convert, {path.name}"] = _told(f"convert {path} never.safetensors", folder)
+            found[f"convert, {path.name}"] = run(f"convert {path} never.safetensors", folder)
         for path in sorted(p for p in (CASES / "data").iterdir() if p.is_dir()):
             shutil.copytree(path, folder / path.name)
-            found[f"val, {path.name}"] = _told(f"val --model control --data {path.name} --size 64", folder)
+            found[f"val, {path.name}"] = run(f"val --model control --data {path.name} --size 64", folder)
     return found
 
 
-def run(words: str, folder: Path) -> dict[str, Any]:
+def run(words: str, folder: Path, longest: int = LONGEST) -> dict[str, Any]:
     """One command in a folder: its exit status, what it prints, and the files that it writes."""
-    return _told(words, folder)
-
-
-def _told(words: str, folder: Path) -> dict[str, Any]:
     before = set(_files(folder))
     told = _run(words, folder)
     if "export" in words:
@@ -185,7 +181,7 @@ def _told(words: str, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"exit": told["exit"]}
     for stream in ("out", "err"):
         if told[stream]:
-            result[stream] = digest.text("\n".join(told[stream]), LONGEST)
+            result[stream] = digest.text("\n".join(told[stream]), longest)
     if files:
         result["files"] = {name: _file(path, folder) for name, path in files.items()}
     return result

@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRID = 8  # cells of a coarse picture along each side
 LONG = 400  # characters of a text that is stored whole
-MANY = 8  # numbers of a list that are stored whole
+MANY = 6  # numbers of a list that are stored whole
 ROWS = 4  # tables of more rows are stored as their first, their last, and a digest of all
 # Keys of JSON whose values are another machine's or another minute's.
 VOLATILE = {
@@ -49,8 +49,8 @@ NUMBER = re.compile(r"#[0-9a-fA-F]{3,8}\b|\b[0-9a-f]{12,}\b|[-+]?(?:\d[\d,]*\d|\
 
 
 def sha(data: bytes | str) -> str:
-    """The first 16 digits of a SHA-256."""
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
+    """The first 12 digits of a SHA-256."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:12]
 
 
 def normalised(text: str, *folders: Path) -> str:
@@ -83,38 +83,32 @@ def text(value: str, longest: int = LONG) -> Any:
         return lines if len(lines) > 1 else value
     words, found = numbers_in(value)
     values = np.array([float(n) for n in found]) if found else np.zeros(0)
-    return {
-        "digest": "text",
-        "start": value.strip()[:60],
-        "lines": value.count("\n") + 1,
-        "sha256": sha(value),
-        "words": sha(words),
-        "numbers": len(found),
-        "values": _summary(values),
-    }
+    start = " ".join(value.split())[:40].replace(" | ", " ")
+    hashes = f"{sha(value)} | {sha(words)}"
+    return f"text: {value.count(chr(10)) + 1} lines | {hashes} | {len(found)} | {_summary(values)} | {start}"
 
 
-def array(values: np.ndarray) -> dict[str, Any]:
+def array(values: np.ndarray) -> str:
     """dtype, shape, SHA-256 of the values rounded to 1e-4, and some of them."""
     values = np.asarray(values)
-    kind = {"digest": "array", "dtype": str(values.dtype), "shape": "x".join(map(str, values.shape)) or "scalar"}
+    kind = f"array: {values.dtype} | {'x'.join(map(str, values.shape)) or 'scalar'}"
     if values.dtype.kind not in "fiub":
-        return kind | {"sha256": sha(repr(values.tolist()))}
+        return f"{kind} | {sha(repr(values.tolist()))} |"
     rounded = np.round(values.astype(np.float64), 4) + 0.0 if values.dtype.kind == "f" else values
-    return kind | {"sha256": sha(np.ascontiguousarray(rounded).tobytes()), "values": _summary(values)}
+    return f"{kind} | {sha(np.ascontiguousarray(rounded).tobytes())} | {_summary(values)}"
 
 
 def _summary(values: np.ndarray) -> str:
-    """min, max, mean, standard deviation, and four values from equally far places, with six digits."""
+    """min, max, mean, standard deviation, and four values from equally far places, with five digits."""
     flat = np.asarray(values, np.float64).ravel()
-    flat = flat[np.isfinite(flat)]
+    flat = flat[np.abs(flat) < 1e12]  # without NaN, infinity, and what is no number but a piece of a hash
     if not flat.size:
         return ""
     some = flat[np.linspace(0, flat.size - 1, 4).round().astype(int)] if flat.size > 4 else flat
-    return " ".join(f"{v:.6g}" for v in (flat.min(), flat.max(), flat.mean(), flat.std(), *some))
+    return " ".join(f"{v:.5g}" for v in (flat.min(), flat.max(), flat.mean(), flat.std(), *some))
 
 
-def pixels(data: bytes) -> dict[str, Any]:
+def pixels(data: bytes) -> str:
     """A picture's size, the SHA-256 of its decoded pixels, and the mean and spread of colours in GRID x GRID cells."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     height, width = image.shape[:2]
@@ -126,22 +120,30 @@ def pixels(data: bytes) -> dict[str, Any]:
             cell = colours[top : max(bottom, top + 1), left : max(right, left + 1)]
             cells.append([*cell.mean((0, 1)), cell.mean(2).std()])
     grid = np.clip(np.round(cells), 0, 255).astype(np.uint8)
-    return {
-        "digest": "pixels",
-        "size": f"{width}x{height}x{image.ndim == 2 or image.shape[2]}",
-        "sha256": sha(np.ascontiguousarray(image).tobytes()),
-        "grid": base64.b64encode(zlib.compress(grid.tobytes(), 9)).decode(),
-    }
+    size, cells = f"{width}x{height}x{colours.shape[2]}", base64.b64encode(zlib.compress(grid.tobytes(), 9)).decode()
+    return f"pixels: {size} | {sha(np.ascontiguousarray(image).tobytes())} | {cells}"
 
 
-def grid_of(digest: dict[str, Any]) -> np.ndarray:
-    """The coarse picture [GRID, GRID, C + 1] of a digest, as int."""
-    cells = np.frombuffer(zlib.decompress(base64.b64decode(digest["grid"])), np.uint8)
-    return cells.reshape(GRID, GRID, -1).astype(int)
+def parts(digest: str) -> tuple[str, list[str]]:
+    """What a digest is of, and its parts: of an array dtype, shape, hash and numbers; of pixels size, hash and grid; of
+    a text lines, hash, hash of its words, how many numbers, some of them, and how it starts; of bytes a size."""
+    kind, _, rest = digest.partition(": ")
+    return (kind, rest.split(" | ")) if kind in KINDS else ("", [])
+
+
+KINDS = ("array", "pixels", "text", "bytes")
+
+
+def grid_of(cells: str) -> np.ndarray:
+    """The coarse picture [GRID, GRID, C + 1] of a digest's last part, as int."""
+    values = np.frombuffer(zlib.decompress(base64.b64decode(cells)), np.uint8)
+    return values.reshape(GRID, GRID, -1).astype(int)
 
 
 def value(given: Any, *folders: Path) -> Any:
     """JSON with short texts and numbers as they are, long texts and lists of numbers as digests."""
+    if isinstance(given, dict) and "orig_name" in given:  # gradio's word for a file
+        return {"file": given["orig_name"]}
     if isinstance(given, dict):
         return {
             str(k): value(v, *folders) for k, v in given.items() if k not in VOLATILE and not str(k).endswith("_ms")
@@ -162,9 +164,9 @@ def value(given: Any, *folders: Path) -> Any:
     return text(normalised(given, *folders)) if isinstance(given, str) else given
 
 
-def file(path: Path, *folders: Path) -> Any:
-    """The digest of a file, by its ending; of an archive of a model only its size."""
-    data, ending = path.read_bytes(), path.suffix
+def file(path: Path, *folders: Path, name: str = "") -> Any:
+    """The digest of a file, by the ending of its name; of an archive of a model only its size."""
+    data, ending = path.read_bytes(), Path(name or path).suffix
     if ending in (".png", ".jpg"):
         return pixels(data)
     if ending == ".npz":
@@ -179,9 +181,11 @@ def file(path: Path, *folders: Path) -> Any:
         return svg(data)
     if ending == ".md":
         return sections(normalised(data.decode(), *folders))
-    if ending in (".txt", ".csv", ".yaml", ".html"):
+    if ending == ".html":
+        return svg(data)
+    if ending in (".txt", ".csv", ".yaml"):
         return text(normalised(data.decode(), *folders))
-    return {"digest": "bytes", "kilobytes": round(len(data) / 1000, 1)}
+    return f"bytes: {len(data) / 1000:.1f} kB"
 
 
 def npz(data: bytes) -> dict[str, Any]:
@@ -191,10 +195,10 @@ def npz(data: bytes) -> dict[str, Any]:
 
 
 def svg(data: bytes) -> Any:
-    """The digest of a drawing's text, with pictures in it as the digests of their pixels."""
+    """The digest of the text of a drawing or a page, with pictures in it as the digests of their pixels."""
 
     def inner(match: re.Match[str]) -> str:
-        return pixels(base64.b64decode(match[1]))["sha256"]
+        return parts(pixels(base64.b64decode(match[1])))[1][1]
 
     drawing = re.sub(r"data:image/\w+;base64,\s*([A-Za-z0-9+/=\s]+)", inner, data.decode())
     return text(normalised(drawing), 0)
@@ -210,7 +214,6 @@ def pdf(data: bytes) -> dict[str, Any]:
         (drawing if stream.isascii() else binary).append(stream)
     boxes = [b.decode() for b in re.findall(rb"/MediaBox ?\[([^\]]*)\]", about)]
     return {
-        "digest": "pdf",
         "pages": value(boxes),
         "drawing": text("\n".join(s.decode() for s in drawing), 0),
         "binary": sha(b"".join(binary)),

@@ -23,6 +23,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.golden import commands, digest
+from tests.golden.alike import differences
 from tests.golden.digest import ROOT
 
 STORED = Path(__file__).with_name("stored")
@@ -33,7 +34,7 @@ LOOKS: dict[str, tuple[Path, str, str, int, float]] = {
     "dots": (commands.DOTS, "neck", "control", 320, 0.5),
     "people": (commands.photograph("zidane.jpg"), "residual", "control", 320, 2.0),
     "own": (commands.CASES / "data/roboflow/train/images/traina.jpg", "residual", "control", 64, 1.0),
-    "stock": (commands.photograph("bus.jpg"), "control", "head", 320, 1.0),
+    "rigid": (commands.SCENE, "scenes-rigid", "scenes-control", 0, 1.0),  # without offsets
 }
 STILL = {"shrink": 1.0, "rotate": 0.0, "right": 0.0, "down": 0.0, "blur": 0.0, "brightness": 1.0}
 SMALL = STILL | {"shrink": 0.6, "rotate": 30.0, "right": 4.0, "blur": 1.0, "brightness": 0.8}
@@ -59,7 +60,7 @@ def _figures() -> dict[str, Asked]:
     def add(look: str, kind: str, named: str = "", /, **arguments: Any) -> None:
         found[f"{look}: {kind}{f', {named}' if named else ''}"] = (look, kind, arguments)
 
-    for look in ("scene", "street", "stock"):
+    for look in ("scene", "street", "rigid"):
         for side in ("dlka", "baseline"):
             add(look, "boxes", side, side=side)
         add(look, "difference")
@@ -104,12 +105,14 @@ def _figures() -> dict[str, Asked]:
     other = "Drawn scene: rings, 11 to 88 px"
     add("scene", "what if", "another picture's", **WHAT_IF | {"kind": "given", "strength": 1.0, "example": other})
     add("scene", "what if", "gate off", **WHAT_IF | {"kind": "gate off", "strength": 1.0})
+    add("rigid", "attention", **GATE)
     add("own", "difference")
     return found
 
 
 FIGURES = _figures()
 # One figure of every kind, whose recipe is stored whole and must make the same for ever.
+MACHINE = ("versions", "device", "arithmetic")  # parts of a recipe
 RECIPES = sorted({asked[1]: name for name, asked in reversed(FIGURES.items())}.values()) + ["own: difference"]
 
 
@@ -131,17 +134,39 @@ def recipes() -> dict[str, Any]:
     return {name: _figure(name)[0] for name in RECIPES}
 
 
+def comparable(recipes: dict[str, Any]) -> dict[str, Any]:
+    """Recipes without what another machine or number of threads changes; the arrays are compared by `figures`."""
+    found = {}
+    for name, recipe in recipes.items():
+        arrays = {n: f"{a['dtype']} {a['shape']}" for n, a in recipe["arrays"].items()}
+        machine = {k: sorted(recipe[k]) if isinstance(recipe[k], dict) else "" for k in MACHINE if k in recipe}
+        found[name] = recipe | machine | {"arrays": arrays}
+    return found
+
+
 def replays() -> dict[str, Any]:
-    """What `python -m dlka replay` makes of every stored recipe."""
-    stored = json.loads((STORED / "recipes.json").read_text(encoding="utf-8"))
+    """What `python -m dlka replay` makes of every stored recipe; files that are as the page's are not told twice."""
+    recipes, drawn = (json.loads((STORED / f"{n}.json").read_text(encoding="utf-8")) for n in ("recipes", "figures"))
     found = {}
     with tempfile.TemporaryDirectory(prefix="golden-") as name:
         folder = Path(name).resolve()
-        for number, (figure, recipe) in enumerate(stored.items()):
+        for number, (figure, recipe) in enumerate(recipes.items()):
             (folder / f"{number}.json").write_text(json.dumps(recipe), encoding="utf-8")
-            told = commands.run(f"replay {number}.json --out {number}", folder)
-            found[figure] = told | {"files": {Path(n).name: d for n, d in told.pop("files", {}).items()}}
+            told = commands.run(f"replay {number}.json --out {number}", folder, longest=20_000)
+            found[figure] = _replayed(told, drawn[figure], recipe)
     return found
+
+
+def _replayed(told: dict[str, Any], drawn: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    files = {name.partition("/")[2]: made for name, made in told.get("files", {}).items()}
+    for ending in ("png", "svg", "pdf", "npz"):
+        if f"figure.{ending}" in files and all(d.near for d in differences(drawn[ending], files[f"figure.{ending}"])):
+            files[f"figure.{ending}"] = "as the page's"
+    if files.get("figure.recipe.json") == value(recipe):
+        files["figure.recipe.json"] = "as the page's"
+    same = sum(line.endswith("]: same") for line in told["out"])
+    others = [line for line in told["out"] if not line.endswith("]: same")]
+    return told | {"files": files, "out": others, "arrays that are the same": same}
 
 
 def shown() -> dict[str, Any]:
@@ -187,7 +212,8 @@ def _calls() -> dict[str, tuple[str, list[Path], dict[str, Any]]]:
     add("refused: confidence", "compare", "scene", confidence=3.0)
     add("refused: strength", "compare", "scene", strength=9.0)
     add("refused: stage", "offset_overlay", "scene", stage="P9")
-    add("refused: no stages", "offset_overlay", "stock")
+    add("refused: no stages", "offset_overlay", "rigid")
+    add("refused: a stock model", "compare", "street", model="control", baseline="head")
     add("refused: overlay", "offset_overlay", "scene", kind="Rainbow")
     add("refused: tap", "offset_overlay", "scene", tap=99)
     add("refused: block", "attention_overlay", "scene", block="P9")
@@ -278,7 +304,7 @@ def _figure(name: str) -> tuple[Any, Any]:
         )
     except AppError as error:
         return None, {"refused": digest.normalised(str(error))}
-    about = {"caption": recipe["caption"], "recipe": {k: recipe[k] for k in ("figure", "format", "settings")}}
+    about = {"caption": recipe["caption"], "figure": recipe["figure"]}
     return recipe, about | {Path(path).suffix[1:]: digest.file(Path(path)) for path in files}
 
 

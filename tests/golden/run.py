@@ -54,7 +54,10 @@ def _run(write: bool, sections: list[str]) -> int:
             file.write_text(text, encoding="utf-8")
             print(f"{name}: {len(found)} entries, {len(text) / 1000:.0f} kB, {took}", flush=True)
             continue
-        seen = list(differences(json.loads(file.read_text(encoding="utf-8")), json.loads(text), name))
+        stored, now = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
+        if name == "recipes":
+            stored, now = page.comparable(stored), page.comparable(now)
+        seen = list(differences(stored, now, name))
         for one in seen:
             print(f"{'within tolerance' if one.near else 'DIFFERENT'}: {one.where}: {one.what}")
         other = sum(not one.near for one in seen)
@@ -66,9 +69,9 @@ def _run(write: bool, sections: list[str]) -> int:
 
 
 def _json(value: Any, before: str = "\n") -> str:
-    """JSON with sorted keys, an entry a line; digests, and what is short, on one line."""
+    """JSON with sorted keys, an entry a line; what is short on one line."""
     line = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    if not isinstance(value, dict | list) or len(line) < 100 or "digest" in value:
+    if not isinstance(value, dict | list) or len(line) < 100:
         return line
     inner = f"{before} "
     if isinstance(value, list):

@@ -42,6 +42,8 @@ def _printed(snippet: str) -> Any:
 
 def names() -> dict[str, Any]:
     """dlka.__all__, with the signature of everything in it, and its own methods."""
+    import torch
+
     import dlka
 
     found: dict[str, Any] = {"__all__": sorted(dlka.__all__)}
@@ -55,13 +57,21 @@ def names() -> dict[str, Any]:
             "docstring": digest.text(inspect.getdoc(value) or "", 0),
         }
         if inspect.isclass(value):
-            own = {n: v for c in reversed(value.__mro__) if c.__module__.startswith("dlka") for n, v in vars(c).items()}
-            methods = {
-                n: v for n, v in own.items() if not n.startswith("_") and (callable(v) or isinstance(v, property))
-            }
-            about["methods"] = {n: _signature(v) for n, v in sorted(methods.items())}
+            about["methods"] = _methods(value)
         found[name] = about
+    with dlka.watch(torch.nn.Identity()) as seen:
+        found["what dlka.watch gives"] = _methods(type(seen))
     return found
+
+
+def _methods(of: type) -> dict[str, str]:
+    """The public methods and properties of a class that are its own, not those of a library's class that it extends."""
+    own = {name: v for c in reversed(of.__mro__) if c.__module__.startswith("dlka") for name, v in vars(c).items()}
+    return {
+        name: _signature(v)
+        for name, v in sorted(own.items())
+        if not name.startswith("_") and (callable(v) or isinstance(v, property))
+    }
 
 
 def _signature(value: Any) -> str:
