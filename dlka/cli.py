@@ -38,7 +38,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
     "fit_epochs": (int, "passes before them in which replaced blocks learn to do what stock's did (default: 0)"),
     "fit_lr": (float, "learning rate of these passes (default: 0.008)"),
-    "frozen": (int, "layers from the input, of stock's, that stay as they are (default: 10)"),
+    "frozen": (int, "layers from the input, of stock's, that stay as they are (default: 10, or all there are)"),
     "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
     "bfloat16": (bool, "convolutions in mixed precision"),
     "pseudo_size": (int, "input of the teacher in pixels when it labels pictures (default: 640)"),
@@ -48,6 +48,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
 MODEL, PHOTOGRAPHS = "scenes", "head"  # DEFAULT and PHOTOGRAPHS of dlka.models.catalog, which takes long to import
 TRAIN_REQUIRED = ("placement", "data")
 REFUSED, BROKEN = 2, 70
+SIZE_HELP = "input in pixels, a multiple of 32 (default: what suits the model)"
 LONGEST = 800  # characters of a sentence: names of files may be longer than any
 
 
@@ -75,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("stages", run.stages, "list the deform stages of a model")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
-    sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--size", type=int, help=SIZE_HELP)
 
     sub = command("doctor", run.doctor, "say what is wrong with a model yaml, and mend it")
     sub.add_argument("file", metavar="FILE")
@@ -122,13 +123,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", action="append", required=True, help="id or .safetensors file; may be given several times"
     )
     sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
-    sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--size", type=int, help=SIZE_HELP)
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("uses", run.uses, "whether a model uses its offsets: AP without them, and what samples follow")
     sub.add_argument("model", metavar="MODEL", help="id or .safetensors file")
     sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
-    sub.add_argument("--size", type=int, default=640, help="input in pixels, a multiple of 32 (default: %(default)s)")
+    sub.add_argument("--size", type=int, help=SIZE_HELP)
     sub.add_argument("--limit", type=int, metavar="N", help="only the first N validation pictures")
     sub.add_argument("--write", action="store_true", help="put the figures into the card of the weights file")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")

@@ -34,9 +34,15 @@ def compare(args: argparse.Namespace) -> int:
 
 def stages(args: argparse.Namespace) -> int:
     from dlka.jobs.stage_table import stage_rows
+    from dlka.models.catalog import find, suited_size
+    from dlka.models.weights import load_card
 
-    rows = stage_rows(args.model, args.size)
-    print(table(rows) if rows else f"{args.model} has no deform stages.")
+    size = args.size if args.size is not None else suited_size(load_card(find(args.model)))
+    rows = stage_rows(args.model, size)
+    if rows:
+        print(f"{args.model}, input {size}x{size} px\n{table(rows)}")
+    else:
+        print(f"{args.model} has no deform stages.")
     return 0
 
 
@@ -129,7 +135,7 @@ def train(args: argparse.Namespace) -> int:
     if (run / "report.json").is_file():
         report = json.loads((run / "report.json").read_text(encoding="utf-8"))
         print()
-        _print_measured([report], report["settings"]["size"])
+        _print_measured([report])
     return 0
 
 
@@ -156,7 +162,7 @@ def val(args: argparse.Namespace) -> int:
         results.append(run_val(model, args.data, args.size))
         for sentence in results[-1]["left_out"]:
             print(sentence, file=sys.stderr, flush=True)
-    _print_measured(results, args.size)
+    _print_measured(results)
     write_json(args.json, results)
     return 0
 
@@ -173,7 +179,7 @@ def uses(args: argparse.Namespace) -> int:
     for sentence in figures["left_out"]:
         print(sentence, file=sys.stderr, flush=True)
     pictures, objects = (_count(figures[f"{name}s"], name, f"{name}s") for name in ("picture", "object"))
-    print(f"{figures['data']}, {pictures}, {objects}, {args.size} px\n{table(offset_rows(figures))}")
+    print(f"{figures['data']}, {pictures}, {objects}, {figures['size']} px\n{table(offset_rows(figures))}")
     print(f"\n{table(following_rows(figures))}")
     print(f"\n{figures['model']}: {figures['verdict']}. {figures['why']}\n({figures['rule']})")
     write_json(args.json, figures)
@@ -269,13 +275,14 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_measured(results: Sequence[dict[str, Any]], size: int) -> None:
+def _print_measured(results: Sequence[dict[str, Any]]) -> None:
     """Average precision of models measured on the same pictures, and how far their stages move their taps."""
     from dlka.jobs.val import METRICS
 
     first = results[0]
-    print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects, {size} px")
-    print(table([{"model": r["model"], **{k: _percent(r["metrics"][k]) for k in METRICS}} for r in results]))
+    print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects")
+    rows = [{"model": r["model"], "px": r["settings"]["size"]} for r in results]
+    print(table([row | {k: _percent(r["metrics"][k]) for k in METRICS} for row, r in zip(rows, results)]))
     moved = []
     for result in results:
         for row in result["stage_offsets"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -22,11 +23,11 @@ from dlka.errors import DlkaError
 from dlka.models.adopt import data_of, known_placement, misfit, restore, whole
 from dlka.models.build import PLACEMENTS, SCALES, DLKAModel, build_model, placement_of, read_config
 from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
-from dlka.models.catalog import available
+from dlka.models.catalog import find
 from dlka.models.convert import read_checkpoint
 from dlka.models.trainer import DLKATrainer, DLKAValidator, Start
 from dlka.models.transfer import Ledger, transfer
-from dlka.models.weights import Card, load_model, save_weights
+from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
 from dlka.models.yaml_file import yaml_path
 
 CHECKPOINTS = (".pt", ".pth")
@@ -275,8 +276,9 @@ def _check_ending(path: Path) -> None:
 
 def _file(path: str | Path, what: str) -> Path:
     """The file of that path, or of a shipped model of that name."""
-    if not Path(path).is_file():
-        if str(path) not in available():
-            raise FileNotFoundError(f"{path}: expected {what}; there is no such file, and nothing is downloaded")
-        return available()[str(path)]
-    return Path(path)
+    if Path(path).is_file():
+        return Path(path)
+    with suppress(WeightsRefused):
+        if (shipped := find(str(path))).is_file():
+            return shipped  # one that is no model, too: whoever opens it is told what it is
+    raise FileNotFoundError(f"{path}: expected {what}; there is no such file, and nothing is downloaded")

@@ -195,7 +195,8 @@ def test_stages(capsys):
     from dlka.models.weights import load_model
 
     assert main(["stages", "--model", "residual", "--size", "320"]) == 0
-    header, *lines = capsys.readouterr().out.splitlines()
+    first, header, *lines = capsys.readouterr().out.splitlines()
+    assert first == "residual, input 320x320 px"
     assert header.split() == ["name", "level", "kernel", "dilation", "stride", "map", "channels", "parameters"]
     assert len(lines) == 6
     model, _ = load_model(find("residual"))
@@ -207,6 +208,8 @@ def test_stages(capsys):
         count = sum(p.numel() for p in model.get_submodule(name).parameters())
         assert cells[:5] == [level, kernel, str(dilation), str(stride), f"{side}x{side}"]
         assert cells[6] == f"{count:,}"
+    assert main(["stages", "--model", "scenes"]) == 0
+    assert capsys.readouterr().out.startswith("scenes, input 160x160 px\n"), "what suits the model"
     assert main(["stages", "--model", "control"]) == 0
     assert capsys.readouterr().out == "control has no deform stages.\n"
 
@@ -352,22 +355,23 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
             "stage_offsets": moved,
             "data": data,
             "pictures": 3,
-            "objects": size,
+            "objects": 7,
+            "settings": {"size": size or (160 if model == "neck" else 640)},
             "left_out": ["2 boxes of dragon are left out."],
         }
 
     monkeypatch.setattr(val, "run_val", run)
     file = tmp_path / "val.json"
-    argv = ["val", "--model", "control", "--model", "neck", "--data", "set", "--size", "64", "--json", str(file)]
+    argv = ["val", "--model", "control", "--model", "neck", "--data", "set", "--json", str(file)]
     assert main(argv) == 0
     out, err = capsys.readouterr()
     assert err.count("2 boxes of dragon are left out.") == 2  # once a model, beside the table
     lines = [line.split() for line in out.splitlines()]
     assert lines == [
-        ["set", "val,", "3", "pictures,", "64", "objects,", "64", "px"],
-        ["model", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L"],
-        ["control", *["41.3"] * 5, "-"],
-        ["neck", *["41.3"] * 5, "-"],
+        ["set", "val,", "3", "pictures,", "7", "objects"],
+        ["model", "px", "AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L"],
+        ["control", "640", *["41.3"] * 5, "-"],
+        ["neck", "160", *["41.3"] * 5, "-"],
         [],
         ["model", "stage", "over", "0.1", "cell", "(%)", "mean", "(cells)"],
         ["neck", "P3", "5x5", "50.0", "0.25"],

@@ -162,6 +162,15 @@ class TestNames:
             dlka.YOLO(name)
         assert not offline, "Ultralytics would look for weights of that name on the network"
 
+    def test_a_shipped_file_that_is_no_detector_says_what_it_is(self, offline):
+        with pytest.raises(DlkaError) as refusal:
+            dlka.YOLO("letter")
+        assert str(refusal.value) == (
+            "letter.safetensors: expected the weights of a detector, got nets that name drawn letters, which "
+            "dlka.drawn.letter_file.load_letter reads and python -m dlka train-letter makes."
+        )
+        assert not offline
+
     def test_a_name_with_a_scale_stands_for_the_yaml_without(self, tmp_path):
         (tmp_path / "yolov8-mine.yaml").write_text((YAMLS / "article_two.yaml").read_text())
         assert dlka.YOLO(tmp_path / "yolov8s-mine.yaml").model.yaml["scale"] == "s"

@@ -231,7 +231,7 @@ def fitted(settings: Settings, image: np.ndarray) -> Settings:
     """The settings with an input size in pixels, for a picture [H, W, 3]."""
     if settings.size != FITS:
         return settings
-    return replace(settings, size=input_size(cards()[settings.dlka].names, *image.shape[:2]))
+    return replace(settings, size=input_size(cards()[settings.dlka], *image.shape[:2]))
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:

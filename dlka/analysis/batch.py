@@ -20,6 +20,7 @@ from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
 from dlka.models.adopt import sha256
+from dlka.models.card import Card
 from dlka.models.catalog import input_size
 from dlka.types import KINDS, Comparison
 
@@ -32,8 +33,8 @@ class BatchRefused(DlkaError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How both models look: input size in pixels, None for what fits model and picture; confidence and IoU in 0..1;
-    factor on every offset of the first."""
+    """How both models look: input size in pixels, None for what fits the first model and the picture; confidence and
+    IoU in 0..1; factor on every offset of the first."""
 
     size: int | None = None
     confidence: float = 0.25
@@ -71,13 +72,15 @@ def run_batch(
     before the first picture, WeightsRefused for unknown models, BatchRefused for models of different classes or with
     an output that is not finite, and ValueError for settings out of range.
     """
-    predictors = load_predictor(model, device)[0], load_predictor(baseline, device)[0]
+    (first, card), (second, _) = load_predictor(model, device), load_predictor(baseline, device)
+    predictors = first, second
     if predictors[0].names != predictors[1].names:
         raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
     # A first look at nothing refuses settings out of range, and later timings leave out what happens only once.
     for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
         try:
-            _look(predictor, np.zeros((64, 64, 3), np.uint8), settings, strength)
+            blank = np.zeros((64, 64, 3), np.uint8)
+            _look(predictor, blank, _size(card, blank, settings), settings, strength)
         except PredictionFailed as error:
             raise BatchRefused(f"{name}: {error}") from None
     made_by = {
@@ -85,7 +88,7 @@ def run_batch(
         "machine": provenance.machine(),
         "versions": provenance.versions(),
     }
-    return _outcomes(images, predictors, (model, baseline), Path(out), settings, made_by)
+    return _outcomes(images, predictors, (model, baseline), Path(out), settings, card, made_by)
 
 
 def _outcomes(
@@ -94,11 +97,12 @@ def _outcomes(
     models: tuple[str, str],
     out: Path,
     settings: Settings,
+    card: Card,
     made_by: dict[str, Any],
 ) -> Iterator[Outcome]:
     for image, folder in zip(images, folders(images)):
         try:
-            counts = _compare_one(Path(image), out / folder, predictors, models, settings, made_by)
+            counts = _compare_one(Path(image), out / folder, predictors, models, settings, card, made_by)
             yield Outcome(str(image), out / folder, counts)
         except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
             yield Outcome(str(image), problem=str(error) if of_the_machine(error) else message(error))
@@ -110,11 +114,13 @@ def _compare_one(
     predictors: tuple[Predictor, Predictor],
     models: tuple[str, str],
     settings: Settings,
+    card: Card,
     made_by: dict[str, Any],
 ) -> dict[str, Any]:
     image = read_image(path)
-    dlka = _look(predictors[0], image, settings, settings.strength)
-    baseline = _look(predictors[1], image, settings, 1.0)
+    size = _size(card, image, settings)
+    dlka = _look(predictors[0], image, size, settings, settings.strength)
+    baseline = _look(predictors[1], image, size, settings, 1.0)
     found = dlka.detections, baseline.detections
     comparison, names = compare(*found), predictors[0].names
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +132,7 @@ def _compare_one(
     report = {
         "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
         **made_by,
-        "settings": asdict(replace(settings, size=_size(predictors[0], image, settings))),
+        "settings": asdict(replace(settings, size=size)),
         "device": dlka.device,
         "milliseconds": {"dlka": dlka.milliseconds, "baseline": baseline.milliseconds},
         "summary": counts,
@@ -138,18 +144,19 @@ def _compare_one(
     return counts
 
 
-def _look(predictor: Predictor, image: np.ndarray, settings: Settings, strength: float) -> Prediction:
+def _size(card: Card, image: np.ndarray, settings: Settings) -> int:
+    """The input size in pixels for both models; card: of the first one."""
+    return settings.size if settings.size is not None else input_size(card, *image.shape[:2])
+
+
+def _look(predictor: Predictor, image: np.ndarray, size: int, settings: Settings, strength: float) -> Prediction:
     return predictor.predict(
         image,
         confidence=settings.confidence,
         iou=settings.iou,
-        size=_size(predictor, image, settings),
+        size=size,
         intervention=Intervention(strength=strength),
     )
-
-
-def _size(predictor: Predictor, image: np.ndarray, settings: Settings) -> int:
-    return settings.size if settings.size is not None else input_size(predictor.names, *image.shape[:2])
 
 
 def folders(images: Sequence[str | os.PathLike]) -> list[str]:

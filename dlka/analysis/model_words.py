@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
 from dlka.models.build import PLAIN
-from dlka.models.card import IN_USE, SMALL, UNUSED
+from dlka.models.card import NEEDS, recipe_of
 from dlka.models.catalog import (
     PHOTOGRAPHS,
     SIZE,
@@ -108,11 +107,8 @@ def pictures(card: Card) -> str:
 
 def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
-    try:
-        recipe = json.loads(card.recipe)
-    except (ValueError, RecursionError):  # it may be a sentence
-        recipe = None
-    given = [recipe.get(key) for key in ("data", "unlabelled")] if isinstance(recipe, dict) else []
+    recipe = recipe_of(card)
+    given = [recipe.get(key) for key in ("data", "unlabelled")]
     sets = [shorten(name, 60) for name in given if name and isinstance(name, str)]
     return sets or [shorten(card.data, 60) or "unnamed data"]
 
@@ -205,8 +201,7 @@ def _seeds(card: Card) -> str:
 # What `dlka uses` found of a model, as its card has it, in plain words: nothing about one model is written here.
 
 
-NEEDS = {IN_USE: "needs its offsets", SMALL: "needs its offsets a little", UNUSED: "does not need its offsets"}
-MUCH = 1.2  # spread on large objects over that on small ones, from which on a kernel is said to follow them
+MUCH = 1.2  # spread on large objects over that on small ones, under which the difference is called a little one
 
 
 def in_words(uses: Mapping[str, Any]) -> str:
@@ -232,8 +227,12 @@ def follows_objects(stage: Mapping[str, Any]) -> str:
     small, large, rho = (_number(stage, name) for name in ("spread_small", "spread_large", "size_rho"))
     inside, grid = _number(stage, "in_box"), _number(stage, "in_box_grid")
     if small and large and rho is not None and _end(stage, "size_rho_95", 0, 0.0) > 0 and large > small:
-        word = "widens with the object" if large / small >= MUCH else "adapts a little"
-        return f"its first kernel {word}: {small:.2f} times the grid on small ones, {large:.2f} on large"
+        # Two halves do not tell whether it goes on to widen or levels off, so that no more is said than what they do.
+        wider = "wider" if large / small >= MUCH else "a little wider"
+        return (
+            f"its first kernel is {wider} on large objects: {large:.2f} times the grid on their larger half, "
+            f"{small:.2f} on the smaller"
+        )
     if inside is not None and grid is not None and _end(stage, "in_box_minus_grid_95", 1, 0.0) < 0:
         return f"its first kernel reads around objects: {inside:.0%} of its samples in a box, {grid:.0%} of the grid's"
     return ""

@@ -60,8 +60,7 @@ def headline(look: Look, seen: WhatIf) -> str:
         if kept:
             said.append(_moved(look, seen, max(kept, key=lambda pair: abs(pair.score_change))))
     if seen.learned.scores.size and look.stage_labels:
-        said.append(f"With all offsets at zero, {len(seen.lost) or 'none'} of the {len(seen.learned)} learned boxes ")
-        said[-1] += f"vanish ({LOST})." if seen.lost else "vanishes."
+        said.append(lost_at_zero(seen, f" ({LOST})"))
     note = ""
     if look.settings.strength != 1:
         note = (
@@ -69,6 +68,15 @@ def headline(look: Look, seen: WhatIf) -> str:
             "the model as it was trained, at 1, and the strength counts from there.</p>"
         )
     return f'<div class="headline"><p>{" ".join(said)}</p>{note}</div>'
+
+
+def lost_at_zero(seen: WhatIf, mark: str = "") -> str:
+    """A sentence on how many learned boxes are lost with all offsets at zero; mark: after the verb, where some are."""
+    lost, learned = len(seen.lost), len(seen.learned)
+    if learned == 1:
+        return f"With all offsets at zero, the only learned box {f'vanishes{mark}' if lost else 'stays'}."
+    verb = "vanish" if lost > 1 else "vanishes"
+    return f"With all offsets at zero, {lost or 'none'} of the {learned} learned boxes {verb}{mark if lost else ''}."
 
 
 def _moved(look: Look, seen: WhatIf, pair: Pair) -> str:

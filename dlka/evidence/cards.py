@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dlka.evidence.card_figures import compared, figures, per_cent
 from dlka.evidence.card_origin import data_lines, made, what
@@ -13,9 +14,12 @@ from dlka.evidence.failures import failures
 from dlka.evidence.method import causes_reading, offsets_reading
 from dlka.evidence.one_run import data_of, find_run, single
 from dlka.evidence.plan import CONTROL, Experiment
-from dlka.evidence.stored import StoredRun, load_all
+from dlka.evidence.stored import METRICS, StoredRun, load_all
 from dlka.evidence.tables import causes_table, offsets_table
+from dlka.evidence.uses_text import in_card, uses_reading
 from dlka.evidence.words import NONE, cell, listed, markdown
+from dlka.models.card import Card
+from dlka.models.catalog import cards
 
 NAME = "cards.md"
 SEED_0 = "All of them are of seed 0, which ships whatever it scored."
@@ -26,14 +30,19 @@ def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapp
 
     Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs that were not measured alike.
     """
-    text = cards_text(collect(load_all(runs), plan), plan, shipped)
+    text = cards_text(collect(load_all(runs), plan), plan, shipped, cards())
     out.mkdir(parents=True, exist_ok=True)
     (out / NAME).write_text(text, encoding="utf-8")
     return out / NAME
 
 
-def cards_text(collection: Collection, plan: Sequence[Experiment], shipped: Mapping[str, str]) -> str:
-    """The Markdown: an overview, a card for each id whose run is stored, and which ones are not."""
+def cards_text(
+    collection: Collection, plan: Sequence[Experiment], shipped: Mapping[str, str], files: Mapping[str, Card]
+) -> str:
+    """The Markdown: an overview, a card for each id whose run is stored, and which ones are not.
+
+    files: id -> what its weights file says, of which whether it uses its offsets is taken, for the weights of that run.
+    """
     chosen = {part.name: part.chosen for part in plan}
     there: dict[str, StoredRun] = {}
     missing = []
@@ -42,6 +51,7 @@ def cards_text(collection: Collection, plan: Sequence[Experiment], shipped: Mapp
             there[id_] = find_run(collection, run_id)
         except EvidenceRefused:
             missing.append(f"{id_} ({run_id})")
+    used = {id_: uses for id_, run in there.items() if (uses := _uses(files.get(id_), run))}
     parts = [
         "# Model cards",
         "Made by `python -m dlka evidence` from stored runs. AP figures are COCO average precision in per cent, on the "
@@ -51,12 +61,17 @@ def cards_text(collection: Collection, plan: Sequence[Experiment], shipped: Mapp
         SEED_0 if there and not any(run.seed for run in there.values()) else "",
         f"Not stored, so without a card: {listed(missing)}." if missing else "",
         _overview(there, collection) if there else "",
-        *(part for id_, run in there.items() for part in _card(id_, run, collection, chosen.get(run.data, ""))),
+        *(
+            part
+            for id_, run in there.items()
+            for part in _card(id_, run, collection, chosen.get(run.data, ""), used.get(id_))
+        ),
     ]
     if of_data := list(data_lines(there.values())):
         parts += ["## Data sets", "\n".join(f"- {line}" for line in of_data)]
     if any(run.stage_offsets for run in there.values()):
         parts += ["## How to read the tables of offsets and interventions", offsets_reading(), causes_reading()]
+        parts += [uses_reading()] if used else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -71,7 +86,14 @@ def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
     return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
 
 
-def _card(id_: str, run: StoredRun, collection: Collection, chosen: str) -> Iterator[str]:
+def _uses(card: Card | None, run: StoredRun) -> Mapping[str, Any] | None:
+    """What a weights file says of its offsets, where it is of this run: its figures are the run's."""
+    return card.uses if card and all(card.metrics.get(name) == run.metrics[name] for name in METRICS) else None
+
+
+def _card(
+    id_: str, run: StoredRun, collection: Collection, chosen: str, uses: Mapping[str, Any] | None
+) -> Iterator[str]:
     models = collection.models[run.data]
     yield f"## {id_}"
     yield "\n".join(f"- {line}" for line in what(run))
@@ -84,5 +106,8 @@ def _card(id_: str, run: StoredRun, collection: Collection, chosen: str) -> Iter
     yield "\n".join(f"- {sentence}" for sentence in compared(run, models))
     yield offsets_table({run.model: single(run)}) or ""
     yield causes_table({run.model: single(run)}) or ""
+    if uses:
+        yield f"### {id_}: whether it uses its offsets"
+        yield from in_card(uses)
     yield f"### {id_}: known failures"
     yield "\n".join(f"- {sentence}" for sentence in failures(run, models))

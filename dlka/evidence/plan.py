@@ -14,8 +14,8 @@ from typing import Any
 from dlka.errors import DlkaError
 from dlka.evidence.defaults import DefaultTraining
 from dlka.jobs.recipe import SCRATCH, Recipe
-from dlka.jobs.train import VAL_SIZE, measured_size
 from dlka.models.build import PLAIN
+from dlka.models.catalog import SIZE, measured_size
 from dlka.models.module_names import RIGID
 
 STOCK = "stock"  # the stock YOLOv8 weights that a rerun is given: the model word, and where most recipes start
@@ -84,9 +84,7 @@ class Step:
     @property
     def size(self) -> int:
         """The longer side of a picture in pixels when it is measured."""
-        if isinstance(self.recipe, DefaultTraining):
-            return self.recipe.size
-        return measured_size(self.recipe) if self.recipe else VAL_SIZE
+        return measured_size(self.recipe.size, self.recipe.start == SCRATCH) if self.recipe else SIZE
 
     @property
     def stem(self) -> str:

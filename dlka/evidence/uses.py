@@ -25,7 +25,7 @@ from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.val import average_precision
 from dlka.jobs.validation import Validation
 from dlka.models.card import IN_USE, SMALL, UNUSED
-from dlka.models.catalog import find
+from dlka.models.catalog import find, suited_size
 from dlka.models.weights import load_card, with_card
 
 OWN, OFF, SHUFFLED, ANOTHER, MEAN = "own", "off", "shuffled", "another picture's", "mean field"
@@ -44,13 +44,13 @@ RULE = (
 
 
 def uses(
-    model: str | Path, data: str | Path, size: int = 640, limit: int | None = None, device: str | None = None
+    model: str | Path, data: str | Path, size: int | None = None, limit: int | None = None, device: str | None = None
 ) -> dict[str, Any]:
     """Look five times at the (first `limit`) validation pictures of `data`, and say whether a model uses its offsets.
 
-    model: an id or a weights file; size: input in pixels, a multiple of 32. Offsets of another picture are those of the
-    one half the list further on; the mean field gives every tap, at every cell, its mean over all cells and pictures.
-    Returns what a JSON needs:
+    model: an id or a weights file; size: input in pixels, a multiple of 32, None for what suits the model
+    (see suited_size). Offsets of another picture are those of the one half the list further on; the mean field gives
+    every tap, at every cell, its mean over all cells and pictures. Returns what a JSON needs:
 
     verdict, why, rule     unused, small or in use, a sentence with the two differences behind it, and RULE
     data, pictures, objects, size, resamples
@@ -62,7 +62,8 @@ def uses(
 
     Raises DlkaError for a model without deform stages and data without objects, and what `measure` raises.
     """
-    predictor, _ = load_predictor(str(model), device)
+    predictor, card = load_predictor(str(model), device)
+    size = suited_size(card) if size is None else size
     if not stages(predictor.model):
         raise DlkaError(f"{model} has no deform stages, so it has no offsets that it could use.")
     part = Validation.of(predictor, str(model), data, size, limit)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dlka.errors import DlkaError
 from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, model_config, replaces_blocks
+from dlka.models.card import SCRATCH
 from dlka.models.module_names import ATTENTION
 
-SCRATCH = "none"  # the start of a model whose weights are all new
 LARGEST = 4096  # pixels
 
 
@@ -33,7 +33,8 @@ class Recipe:
     offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
     fit_epochs: passes over the pictures, before the epochs, in which blocks that replace stock ones learn to do what
     those did (see block_fit.py), and fit_lr the learning rate of that; offsets learn at offset_lr there, too.
-    frozen: how many layers from the input, of those that stock YOLOv8 has, too, stay as they are, batch norms included.
+    frozen: how many layers from the input, of those that stock YOLOv8 has, too, stay as they are, batch norms included;
+    all before the head where a placement has fewer.
     pseudo_size and pseudo_confidence: how the teacher labels pictures that have no labels.
     size: the longer side of a picture in pixels when it is read; crop: of which a square of so many pixels goes into
     the model, somewhere else each time, or None for all of it.
@@ -90,8 +91,7 @@ def check_recipe(recipe: Recipe) -> None:
             ("lr", "copied_lr", "offset_lr", "offset_mean", "fit_epochs", "fit_lr", "patience"), (0, math.inf)
         ),
         **dict.fromkeys(("mosaic", "pseudo_confidence"), (0, 1)),
-        **{"offset_warmup": (0, recipe.epochs), "seed": (0, 2**31)},
-        **{"frozen": (0, math.inf if recipe.start == SCRATCH else stock_layers(recipe.placement))},
+        **{"offset_warmup": (0, recipe.epochs), "seed": (0, 2**31), "frozen": (0, math.inf)},
     }
     for name, (low, high) in limits.items():
         value = getattr(recipe, name)
@@ -110,10 +110,13 @@ def check_recipe(recipe: Recipe) -> None:
         raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
 
 
-def stock_layers(placement: str) -> int:
-    """How many layers of stock YOLOv8 a placement has before its head: 22, or 5 without the pyramid."""
-    config = model_config(placement)
-    return sum(row[2] != ATTENTION for row in config["backbone"] + config["head"]) - 1
+def frozen_layers(recipe: Recipe) -> int:
+    """How many layers from the input stay as they are: none from scratch, else `frozen` of the stock layers that the
+    placement has before its head, 22, or 4 without the pyramid."""
+    if recipe.start == SCRATCH:
+        return 0
+    config = model_config(recipe.placement)
+    return min(recipe.frozen, sum(row[2] != ATTENTION for row in config["backbone"] + config["head"]) - 1)
 
 
 def warmed_up(epochs: float, warmup: float) -> float:

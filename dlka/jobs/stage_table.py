@@ -12,7 +12,7 @@ from dlka.models.weights import load_model
 from dlka.ops.sampling import output_size
 
 
-def stage_rows(model: str, size: int = 640) -> list[dict[str, Any]]:
+def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
     """One row a stage, in the order they run, for a square input of `size` pixels; empty for stock YOLOv8.
 
     map: (height x width) in cells; parameters: of the stage with its offset convolution. Raises WeightsRefused, and

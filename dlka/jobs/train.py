@@ -16,7 +16,7 @@ from dlka.jobs.dataset_check import check_dataset
 from dlka.jobs.dataset_pictures import find_pictures, pictures_of
 from dlka.jobs.dataset_yaml import read_dataset
 from dlka.jobs.pseudo_labels import pseudo_label
-from dlka.jobs.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe
+from dlka.jobs.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe, frozen_layers
 from dlka.jobs.recipe_trainer import RecipeTrainer
 from dlka.jobs.train_device import first_device, training_device
 from dlka.jobs.train_folder import RunFolder
@@ -29,7 +29,6 @@ from dlka.models.card import metadata_of
 from dlka.models.weights import Card, load_model, save_weights
 
 LICENCE = "AGPL-3.0"
-VAL_SIZE = 640  # pixels that a finished model is measured at, as `dlka val` does
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
     "lrf": 0.05,
@@ -128,12 +127,12 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
     _write_weights(folder)
 
 
-def record_metrics(path: Path, data: Path, size: int = VAL_SIZE, device: str | None = None) -> dict[str, Any]:
+def record_metrics(path: Path, data: Path, device: str | None = None) -> dict[str, Any]:
     """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card.
 
     Returns the report of `run_val`.
     """
-    report = run_val(str(path), data, size, device=device)
+    report = run_val(str(path), data, device=device)
     metrics = {
         "data": f"{read_dataset(data).title} val",
         "pictures": report["pictures"],
@@ -157,7 +156,7 @@ def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
         "batch": recipe.batch,
         "nbs": recipe.batch,
         "lr0": recipe.lr,
-        "freeze": 0 if recipe.start == SCRATCH else recipe.frozen,
+        "freeze": frozen_layers(recipe),
         "mosaic": recipe.mosaic,
         "seed": recipe.seed,
         "val": recipe.patience > 0,
@@ -188,12 +187,6 @@ def _write_weights(folder: RunFolder) -> None:
     folder.finish()
 
 
-def measured_size(recipe: Recipe) -> int:
-    """The longer side in pixels at which a finished model is measured: what it was trained at where it knows no other
-    size, else VAL_SIZE or more."""
-    return recipe.size if recipe.start == SCRATCH else max(VAL_SIZE, recipe.size)
-
-
 def _report(run: Path, device: str | None) -> None:
     """report.json of the weights file of a run, where there is something to measure it on."""
     folder = RunFolder(run)
@@ -202,7 +195,7 @@ def _report(run: Path, device: str | None) -> None:
         print("There is no validation part, so nothing was measured.")
         return
     where = None if device is None else first_device(training_device(device, recipe.batch))
-    report = record_metrics(out, Path(recipe.data), measured_size(recipe), where)
+    report = record_metrics(out, Path(recipe.data), where)
     folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from dlka.jobs.recipe import Recipe, TrainingRefused
-from dlka.models.build import DLKAModel, build_model, plain_of
+from dlka.models.build import PLAIN, DLKAModel, build_model, plain_of
 from dlka.models.catalog import find
 from dlka.models.convert import read_checkpoint
 from dlka.models.transfer import transfer
@@ -37,9 +37,14 @@ def check_stock(weights: str, scale: str, what: str, placement: str = "control")
         return
     card = load_card(find(weights))
     if card.placement != placement:
+        if placement == PLAIN[0]:
+            raise TrainingRefused(
+                f"--{what} {weights}: expected a stock YOLOv8, which a {placement} is, got placement {card.placement}."
+            )
         raise TrainingRefused(
-            f"--{what} {weights}: expected a stock YOLOv8, which a {placement} is, got placement {card.placement}"
-            f"{'.' if placement == 'control' else '; or train it from scratch: --start none.'}"
+            f"--{what} {weights}: a model of one level has no pyramid: weights of placement {card.placement} do "
+            f"not fit; {'train from scratch with --start none, or ' if what == 'start' else ''}"
+            f"give the weights of a {placement}."
         )
     if card.scale != scale:
         raise TrainingRefused(

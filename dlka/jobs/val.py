@@ -20,7 +20,7 @@ from dlka import provenance
 from dlka.analysis.stages import MOVED
 from dlka.inference.predictor import load_predictor
 from dlka.jobs.validation import LOOK, Validation
-from dlka.models.catalog import find
+from dlka.models.catalog import find, suited_size
 from dlka.ops.sampling import split_offset
 from dlka.types import Capture, stage_labels
 
@@ -36,16 +36,17 @@ PROBED = 32  # pictures that the statistics of the offsets are taken over
 
 
 def run_val(
-    model: str, data: str | Path, size: int = 640, limit: int | None = None, device: str | None = None
+    model: str, data: str | Path, size: int | None = None, limit: int | None = None, device: str | None = None
 ) -> dict[str, Any]:
     """Measure one model (an id or a weights file) on data/images/val.
 
-    Classes are matched by name; those that only the data or only the model knows are left out. limit: only so many
-    pictures. Returns what a JSON needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets",
-    "pictures", "objects", "left_out" (sentences), settings, weights and versions. Raises WeightsRefused, TruthRefused,
-    ImageRefused.
+    Classes are matched by name; those that only the data or only the model knows are left out. size: input in pixels,
+    a multiple of 32, None for what suits the model (see suited_size); limit: only so many pictures. Returns what a JSON
+    needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets", "pictures", "objects",
+    "left_out" (sentences), settings, weights and versions. Raises WeightsRefused, TruthRefused, ImageRefused.
     """
-    predictor, _ = load_predictor(model, device)
+    predictor, card = load_predictor(model, device)
+    size = suited_size(card) if size is None else size
     part = Validation.of(predictor, model, data, size, limit)
     truth, found, offsets = [], [], OffsetTotals()
     for number in range(len(part)):

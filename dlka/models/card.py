@@ -14,14 +14,21 @@ from dlka.models.build import OFFSETS, PLACEMENTS, SCALES
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
 NO_MODELS = {
-    "dlka-letter-1": "a kernel that names drawn letters, and its twins: python -m dlka train-letter makes such a file",
+    "dlka-letter-1": "nets that name drawn letters, which dlka.drawn.letter_file.load_letter reads and "
+    "python -m dlka train-letter makes",
 }
 MAX_CLASSES = 10_000
 MAX_NAME = 100  # characters of a class name
 MAX_TEXT = 10_000  # characters of a sentence
 MAX_JSON = 2 * 2**20  # characters of the whole card
 MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
+SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
 VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.evidence.uses
+NEEDS = {  # verdict -> the same of a model, in a sentence
+    IN_USE: "needs its offsets",
+    SMALL: "needs its offsets a little",
+    UNUSED: "does not need its offsets",
+}
 OPTIONAL = {"metrics", "uses"}
 
 
@@ -55,6 +62,15 @@ class Card:
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     uses: dict[str, Any] | None = None
+
+
+def recipe_of(card: Card) -> dict[str, Any]:
+    """The settings that a model was trained with, by name; empty where its recipe is a sentence, or anything else."""
+    try:
+        recipe = json.loads(card.recipe)
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def metadata_of(card: Card) -> dict[str, str]:

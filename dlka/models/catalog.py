@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dlka.drawn.shapes import SHAPES
 from dlka.models.build import PLAIN
+from dlka.models.card import SCRATCH, recipe_of
 from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
@@ -19,7 +20,7 @@ OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has f
 DEFAULT, PHOTOGRAPHS = "scenes", "head"
 CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair comparison ends
 RIGID = "-rigid"  # how the id of a model's twin without offsets ends
-SIZE = 640  # px: the longer side of the input for photographs, at which cards give their figures unless they say so
+SIZE = 640  # px: the longer side of the input, where nothing speaks for another
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,13 +84,29 @@ def default_for(shapes: bool) -> str:
     return DEFAULT if shapes and baseline_of(DEFAULT) else PHOTOGRAPHS
 
 
-def input_size(names: Mapping[int, str], height: int, width: int) -> int:
-    """The longer side in pixels that a picture should have when a model of these classes looks at it.
+def measured_size(trained: int, scratch: bool) -> int:
+    """The longer side of the input in pixels at which a finished model is measured: what it was trained at where it
+    knows no other, else SIZE or more. trained: pixels; scratch: whether all of its weights were new."""
+    trained = _whole(trained)
+    return trained if scratch else max(SIZE, trained)
+
+
+def suited_size(card: Card) -> int:
+    """The longer side of the input in pixels, a multiple of 32, that suits a model: what its card's figures were
+    measured at; where it has none, what they would be measured at, see `measured_size`."""
+    size = card.metrics.get("size")
+    if type(size) is int and 32 <= size <= 8192:  # a card is a stranger's file
+        return _whole(size)
+    return measured_size(card.input_size, recipe_of(card).get("start") == SCRATCH)
+
+
+def input_size(card: Card, height: int, width: int) -> int:
+    """The longer side in pixels that a picture (height, width) should have when a model looks at it.
 
     A photograph may be scaled, as an object may be near or far. A drawn scene is not: its shapes have the sizes in
     pixels that models learned, so that it goes in as it is, filled up to a multiple of 32.
     """
-    return -(-max(height, width) // 32) * 32 if knows_shapes(names) else SIZE
+    return _whole(max(height, width)) if knows_shapes(card.names) else suited_size(card)
 
 
 def baseline_of(model: str) -> str | None:
@@ -115,6 +132,11 @@ def control_of(model: str) -> str | None:
     stock = [m for placement in PLAIN for m, p in alike.items() if p == placement]
     named = [m for m in stock if m.endswith(CONTROL) and model.startswith(m.removesuffix(CONTROL))]
     return max(named, key=len) if named else next(iter(stock), None)
+
+
+def _whole(side: int) -> int:
+    """A side in pixels, filled up to a multiple of 32."""
+    return -(-side // 32) * 32
 
 
 def _files() -> dict[str, Path]:

@@ -53,7 +53,7 @@ class Asked:
 
 def encode(look: Look) -> str:
     """The query string of a comparison; what has no value is to leave the address, as the cell of another one."""
-    default, fits = Settings(), input_size(look.names, *look.image.shape[:2])
+    default, fits = Settings(), input_size(look.cards[0], *look.image.shape[:2])
     parts = {"example": look.source.example if look.source else None}
     for field in fields(Settings):
         value = getattr(look.settings, field.name)

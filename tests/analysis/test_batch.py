@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from dlka.analysis.pairing import interesting_point
 from dlka.images import read_image
 from dlka.models.build import build_model
 from dlka.models.catalog import find
-from dlka.models.weights import Card, WeightsRefused, save_weights
+from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
 from dlka.types import Comparison, Detections, Pair
 
 SMALL = Settings(size=160, confidence=0.05)
@@ -100,6 +101,16 @@ def test_a_drawn_scene_goes_in_as_large_as_it_is(tmp_path):
     report = json.loads((outcome.folder / batch.REPORT).read_text())
     assert report["settings"]["size"] == 320
     assert [stage["cells"] for stage in report["stages"]] == [[32, 40], [32, 40]]
+
+
+def test_both_models_look_with_the_size_that_suits_the_first(tmp_path, bus):
+    picture = save(tmp_path / "bus.png", bus)
+    model, card = load_model(find("neck"))
+    save_weights(tmp_path / "neck.safetensors", model.state_dict(), replace(card, metrics={"size": 160}))
+    (outcome,) = run_batch([picture], str(tmp_path / "neck.safetensors"), "control", tmp_path / "out", device="cpu")
+    report = json.loads((outcome.folder / batch.REPORT).read_text())
+    assert report["settings"]["size"] == 160
+    assert report["stages"][0]["cells"] == [20, 16]
 
 
 def test_scales_are_shared_between_stages(run):

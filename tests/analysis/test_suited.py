@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -69,11 +71,19 @@ def test_a_picture_of_ones_own_brings_them_where_it_has_colours(tmp_path):
 
 
 def test_drawn_scenes_go_in_as_large_as_they_are():
-    shapes = dict(enumerate(catalog.SHAPES))
-    assert input_size(shapes, 240, 320) == 320
-    assert input_size(shapes, 161, 100) == 192
-    assert input_size({0: "person"}, 240, 320) == 640
+    drawn = catalog.cards()["scenes"]
+    assert input_size(drawn, 240, 320) == 320
+    assert input_size(drawn, 161, 100) == 192
+    assert input_size(catalog.cards()["head"], 240, 320) == 640
     assert not catalog.knows_shapes({0: "ring"}), "others have such classes, too"
+
+
+def test_a_photograph_is_looked_at_with_the_size_that_its_model_was_measured_at(monkeypatch):
+    known = catalog.cards()
+    monkeypatch.setattr(analysis, "cards", lambda: known | {"head": replace(known["head"], metrics={"size": 416})})
+    image = np.zeros((240, 320, 3), np.uint8)
+    assert analysis.fitted(Settings(*COCO), image).size == 416
+    assert analysis.fitted(Settings(*COCO, size=320), image).size == 320
 
 
 def test_on_the_first_picture_only_the_deformable_model_finds_all(opened):

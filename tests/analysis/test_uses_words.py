@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.analysis.model_words import NEEDS, in_words
-from dlka.models.card import VERDICTS
+from dlka.analysis.model_words import in_words
+from dlka.models.card import NEEDS, VERDICTS
 
 GIVEN = {"verdict": "in use", "offsets": {"own": {"AP": 0.599}, "off": {"AP": 0.0951}}}
 FOLLOWS = {"size_rho": 0.79, "size_rho_95": [0.77, 0.81], "spread_small": 0.62, "spread_large": 1.05}
@@ -24,14 +24,17 @@ def test_what_a_model_loses_without_its_offsets():
 @pytest.mark.parametrize(
     ("stage", "says"),
     [
-        (FOLLOWS, "its first kernel widens with the object: 0.62 times the grid on small ones, 1.05 on large"),
-        (FOLLOWS | {"spread_small": 0.98}, "its first kernel adapts a little: 0.98 times"),
+        (
+            FOLLOWS,
+            "its first kernel is wider on large objects: 1.05 times the grid on their larger half, 0.62 on the smaller",
+        ),
+        (FOLLOWS | {"spread_small": 0.98}, "its first kernel is a little wider on large objects: 1.05 times"),
         (AROUND, "its first kernel reads around objects: 28% of its samples in a box, 37% of the grid's"),
         (FOLLOWS | {"size_rho_95": [-0.1, 0.9]}, ""),
         (AROUND | {"in_box_minus_grid_95": [-0.1, 0.01]}, ""),
         (AROUND | FOLLOWS | {"size_rho": -0.5, "size_rho_95": [-0.6, -0.4]}, "its first kernel reads around"),
     ],
-    ids=["widens", "little", "around", "size by chance", "box by chance", "smaller on large ones"],
+    ids=["wider", "little", "around", "size by chance", "box by chance", "smaller on large ones"],
 )
 def test_how_its_kernel_follows_objects(stage, says):
     first, _, follows = in_words({"verdict": "small", "stages": [stage, {}]}).partition("; ")

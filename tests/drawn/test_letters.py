@@ -228,7 +228,7 @@ def test_the_catalogue_leaves_it_aside(caplog, capsys):
     assert catalog.left_out() == {}
     assert not caplog.text
     assert main(["val", "--model", "letter", "--data", "."]) == 2
-    assert "letter.safetensors: expected the weights of a detector, got a kernel that names drawn letters" in (
+    assert "letter.safetensors: expected the weights of a detector, got nets that name drawn letters, which dlka" in (
         capsys.readouterr().err
     )
 

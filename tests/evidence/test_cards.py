@@ -19,11 +19,14 @@ from dlka.evidence.data_sets import DATA_SETS
 from dlka.evidence.defaults import TRAINER, DefaultTraining
 from dlka.evidence.failures import failures
 from dlka.evidence.plan import NOTES, PLAN, SCRATCH, SHIPPED, START, STOCK, steps
+from dlka.evidence.report import RUNS
 from dlka.evidence.ship import metrics_of
 from dlka.evidence.stored import load_all
 from dlka.evidence.train_command import train_command
 from dlka.jobs.recipe import Recipe
 from dlka.models.build import OFFSETS, PLACEMENTS
+from dlka.models.card import SMALL, Card
+from dlka.models.catalog import cards
 
 OWN = {
     "control": "hit-uav/control-s0",
@@ -58,7 +61,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def text(runs):
-    return cards_text(collect(runs, PLAN), PLAN, OWN)
+    return cards_text(collect(runs, PLAN), PLAN, OWN, {})
 
 
 def card_of(text, id_):
@@ -111,7 +114,7 @@ def test_a_card_says_how_weights_and_their_start_were_made(text):
 
 def test_a_card_of_a_training_by_default_says_so(runs):
     run = carded(stored("neu-det", "neck-separable", 0))
-    card = card_of(cards_text(collect([*runs, run], PLAN), PLAN, {"steel": run.run}), "steel")
+    card = card_of(cards_text(collect([*runs, run], PLAN), PLAN, {"steel": run.run}, {}), "steel")
     assert "python -m dlka evidence --rerun --data DATA --only 'neu-det/neck-separable-s0'" in card
     assert "All its weights were new. It was trained by Ultralytics' trainer with its own defaults." in card
     assert "[neu-det](#data-sets), for research" in card
@@ -119,7 +122,7 @@ def test_a_card_of_a_training_by_default_says_so(runs):
 
 def test_a_card_of_a_second_experiment_tells_all_that_came_before(runs):
     run = carded(stored("hit-uav-wide", "residual", 0))
-    text = cards_text(collect([*runs, run], PLAN), PLAN, {"wide": run.run})
+    text = cards_text(collect([*runs, run], PLAN), PLAN, {"wide": run.run}, {})
     card = card_of(text, "wide")
     first, second, own = map(parsed, re.split(r"(?<!\\)\n", re.search(r"```bash\n(.*?)\n```", card, re.S)[1]))
     assert (first["start"], first["out"]) == ("yolov8n.pt", "hit-uav-start-s0.safetensors")
@@ -157,8 +160,61 @@ def test_what_has_no_run_has_no_card(text, runs):
     assert "Not stored, so without a card: head (coco-mini/head-s0)." in text
     assert "## head" not in text
     assert "All of them are of seed 0" in text
-    other = cards_text(collect(runs, PLAN), PLAN, {"x": "hit-uav/residual-s1"})
+    other = cards_text(collect(runs, PLAN), PLAN, {"x": "hit-uav/residual-s1"}, {})
     assert "All of them are of seed 0" not in other
+
+
+def changed(ap, fall, low, high):
+    values = {m: {m: ap, f"{m}_minus_own": fall, f"{m}_minus_own_95": [low, high]} for m in ("AP", "AP_S")}
+    return values["AP"] | values["AP_S"]
+
+
+USES = {
+    **{"verdict": SMALL, "why": "AP changes by so much.", "data": "coco-mini val", "pictures": 1119, "size": 640},
+    "offsets": {
+        "own": {"AP": 0.5, "AP_S": 0.3},
+        "off": changed(0.49, -0.01, -0.02, -0.001),
+        "shuffled": changed(0.501, 0.001, -0.01, 0.02),
+        "another picture's": changed(0.52, 0.02, 0.01, 0.03),
+        "mean field": changed(0.4, -0.1, -0.2, -0.05),
+    },
+    "stages": [
+        {"label": "P3 5x5", "size_rho": 0.71, "size_rho_95": [0.6, 0.8], "spread_small": 0.62, "spread_large": 0.93},
+        {"label": "P3 7x7", "size_rho": None, "size_rho_95": None, "spread_small": None, "spread_large": None},
+    ],
+}
+
+
+def test_a_card_says_whether_its_weights_use_their_offsets(runs):
+    def text(**changes):
+        run = next(run for run in runs if run.run == OWN["hit-uav-residual"])
+        card = Card("residual", "n", "dense", {0: "a"}, 640, "", "", "", 0, {}, run.metrics | changes, USES)
+        return cards_text(collect(runs, PLAN), PLAN, OWN, {"hit-uav-residual": card})
+
+    card = card_of(text(), "hit-uav-residual")
+    part = re.search(r"### hit-uav-residual: whether it uses its offsets\n\n(.*?)\n\n###", card, re.S)[1]
+    says, offsets, stages = part.split("\n\n")
+    assert says == (
+        "It needs its offsets a little (small): AP changes by so much. On 1,119 pictures of coco-mini val, at 640 px."
+    )
+    assert offsets.splitlines()[2:] == [
+        "| own | 50.0 |  | 30.0 |  |",
+        "| off | 49.0 | **-1.0 [-2.0, -0.1]** | 49.0 | **-1.0 [-2.0, -0.1]** |",
+        "| shuffled | 50.1 | +0.1 [-1.0, +2.0] | 50.1 | +0.1 [-1.0, +2.0] |",
+        "| another picture's | 52.0 | **+2.0 [+1.0, +3.0]** | 52.0 | **+2.0 [+1.0, +3.0]** |",
+    ]
+    assert stages.splitlines()[2:] == ["| P3 5x5 | +0.71 [+0.60, +0.80] | 0.62 | 0.93 |", "| P3 7x7 | - | - | - |"]
+    assert "whether it uses" not in card_of(text(), "neck")
+    assert "whether it uses" not in text(AP=0.4), "the file there is of another run"
+
+
+def test_every_file_that_ships_has_its_verdict_in_the_cards():
+    text = (RUNS.parent / "cards.md").read_text(encoding="utf-8")
+    for id_ in SHIPPED:
+        uses = cards()[id_].uses
+        assert (f"### {id_}: whether it uses its offsets\n" in text) == (uses is not None), id_
+        if uses:
+            assert f"({uses['verdict']}): {uses['why']}" in card_of(text, id_)
 
 
 def told(run, *others):
@@ -239,6 +295,6 @@ def test_the_command_writes_cards_beside_the_report(runs, tmp_path, capsys):
     assert main(["evidence", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"{tmp_path / 'out' / 'cards.md'}.")
     written = (tmp_path / "out" / "cards.md").read_text(encoding="utf-8")
-    assert written == cards_text(collect(load_all(tmp_path / "runs"), PLAN), PLAN, SHIPPED)
+    assert written == cards_text(collect(load_all(tmp_path / "runs"), PLAN), PLAN, SHIPPED, cards())
     assert write_cards(tmp_path / "runs", tmp_path / "again", PLAN, SHIPPED).read_text(encoding="utf-8") == written
     assert "## hit-uav-control" in written

@@ -173,9 +173,10 @@ def test_a_head_of_one_map_and_drawn_scenes(tmp_path):
     data = data_set(tmp_path / "scenes", ["shape"], rows)
     torch.manual_seed(0)
     model = build_model("one-level", "n", 1, "separable")
-    card = Card("one-level", "n", "separable", {0: "shape"}, 96, "none", "{}", "AGPL-3.0", 0, {})
+    card = Card("one-level", "n", "separable", {0: "shape"}, 96, "none", '{"start": "none"}', "AGPL-3.0", 0, {})
     save_weights(tmp_path / "level.safetensors", model.state_dict(), card)
-    figures = uses(tmp_path / "level.safetensors", data, 96, device="cpu")
+    figures = uses(tmp_path / "level.safetensors", data, device="cpu")
+    assert figures["size"] == 96, "from scratch: what it was trained at"
     assert [row["label"] for row in figures["stages"]] == ["P3 5x5", "P3 7x7 d3"]
     assert figures["objects"] == sum(len(scene.objects) for scene in scenes)
     assert figures["offsets"][OFF]["AP_minus_own"] == 0, "offsets start at zero"

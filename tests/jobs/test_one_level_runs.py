@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from dlka.evidence import latency
@@ -17,7 +18,7 @@ from dlka.inference.predictor import load_predictor
 from dlka.jobs.bench_model import KINDS
 from dlka.jobs.bench_subjects import lively, subjects
 from dlka.jobs.export import export_model
-from dlka.jobs.recipe import Recipe, TrainingRefused, check_recipe
+from dlka.jobs.recipe import Recipe, TrainingRefused, check_recipe, frozen_layers
 from dlka.jobs.recipe_loss import OffsetFields
 from dlka.jobs.recipe_optimizer import OFFSETS, build_optimizer
 from dlka.jobs.stage_table import stage_rows
@@ -130,11 +131,19 @@ def test_a_net_whose_outputs_are_features_learns_as_an_offset_net_and_is_not_hel
 
 
 def test_layers_that_stay_as_they_are():
-    check_recipe(Recipe("one-level", "data", frozen=4))
-    check_recipe(Recipe("one-level", "data", start="none"))
-    with pytest.raises(TrainingRefused, match="frozen: expected 0 to 4, got 10"):
-        check_recipe(Recipe("one-level", "data"))
-    check_recipe(Recipe("residual", "data", frozen=22))
+    layers = {  # of stock's before the head: 4 without the pyramid, 22 with it
+        4: [Recipe("one-level", "data"), Recipe("one-level-plain", "data", frozen=4)],
+        3: [Recipe("one-level", "data", frozen=3)],
+        0: [Recipe("one-level", "data", start="none"), Recipe("residual", "data", frozen=0)],
+        10: [Recipe("residual", "data")],
+        22: [Recipe("residual", "data", frozen=99)],
+    }
+    for count, recipes in layers.items():
+        for recipe in recipes:
+            check_recipe(recipe)
+            assert frozen_layers(recipe) == count
+    with pytest.raises(TrainingRefused, match="frozen: expected 0 or more, got -1"):
+        check_recipe(Recipe("one-level", "data", frozen=-1))
 
 
 def test_a_recipe_starts_from_stock_weights_and_ends_in_a_weights_file(folder, tmp_path):
@@ -142,7 +151,7 @@ def test_a_recipe_starts_from_stock_weights_and_ends_in_a_weights_file(folder, t
     plain_file = tmp_path / "plain.safetensors"
     card = Card("one-level-plain", "n", "dense", NAMES, 96, "drawn", "none", "AGPL-3.0", 0, {})
     save_weights(plain_file, build_model("one-level-plain", "n", len(NAMES)).state_dict(), card)
-    recipe = Recipe("one-level", str(folder), str(plain_file), offsets="features", epochs=1, size=64, batch=2, frozen=2)
+    recipe = Recipe("one-level", str(folder), str(plain_file), offsets="features", epochs=1, size=64, batch=2)
     fit(recipe, tmp_path / "a.safetensors", tmp_path / "run", "cpu")
     assert load_card(tmp_path / "a.safetensors").offsets == "features"
     ledger = (tmp_path / "run/ledger.txt").read_text()
@@ -153,10 +162,23 @@ def test_a_recipe_starts_from_stock_weights_and_ends_in_a_weights_file(folder, t
     seen = predictor.predict(read_image(folder / "images/val/0.png"), size=64)
     assert seen.captures == ()
     assert len(seen.gates) == BLOCKS
-    with pytest.raises(TrainingRefused, match="which a one-level-plain is, got placement control; or train it"):
-        fit(
-            Recipe("one-level", str(folder), teacher="control", frozen=2),
-            tmp_path / "b.safetensors",
-            tmp_path / "b",
-            "cpu",
-        )
+    assert yaml.safe_load((tmp_path / "run/ultralytics/args.yaml").read_text())["freeze"] == 4, "all that there are"
+
+
+def test_one_level_is_trained_from_scratch_or_from_its_own_kind(folder, tmp_path):
+    (folder / "data.yaml").write_text(f"names: {NAMES}\ntrain: images/val\nval: images/val\n")
+    plain_file = tmp_path / "plain.safetensors"
+    card = Card("one-level-plain", "n", "dense", NAMES, 96, "drawn", "none", "AGPL-3.0", 0, {})
+    save_weights(plain_file, build_model("one-level-plain", "n", len(NAMES)).state_dict(), card)
+
+    def refused(**changes):
+        with pytest.raises(TrainingRefused) as refusal:
+            fit(Recipe("one-level", str(folder), **changes), tmp_path / "b.safetensors", tmp_path / "b", "cpu")
+        return str(refusal.value)
+
+    says = "--{} control: a model of one level has no pyramid: weights of placement control do not fit; {}."
+    told = "train from scratch with --start none, or give the weights of a one-level-plain"
+    assert refused() == says.format("start", told)
+    assert refused(start=str(plain_file), teacher="control") == says.format(
+        "teacher", "give the weights of a one-level-plain"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from dlka.jobs.dataset import read_labels, read_val
 from dlka.jobs.val import OffsetTotals, average_precision, run_val
 from dlka.jobs.validation import Validation, coco_rows
 from dlka.models.catalog import find
-from dlka.models.weights import WeightsRefused
+from dlka.models.weights import WeightsRefused, load_model, save_weights
 from dlka.types import Capture, Stage
 
 SIZE = 320
@@ -75,6 +76,14 @@ def test_the_class_and_the_picture_must_be_right():
 def test_nothing_found_and_nothing_there():
     assert average_precision(1, [0], truth(B), [])["AP"] == 0
     assert average_precision(1, [0], [], found((B, 0.9)))["AP"] is None
+
+
+def test_without_a_size_it_is_what_suits_the_model(own_findings, tmp_path):
+    model, card = load_model(find("control"))
+    save_weights(tmp_path / "mine.safetensors", model.state_dict(), replace(card, metrics={"size": SIZE}))
+    result = run_val(str(tmp_path / "mine.safetensors"), own_findings, device="cpu")
+    assert result["settings"]["size"] == SIZE
+    assert result["metrics"]["AP"] == pytest.approx(1)
 
 
 def test_offsets_are_weighed_by_how_many_there_are():

@@ -123,3 +123,24 @@ def test_a_folder_without_models(tmp_path, monkeypatch):
             catalog.find("head")
         expected = f"model: expected a model in {folder}, which holds none of this kind, or the path of a"
         assert str(caught.value) == f"{expected} .safetensors file, got 'head'."
+
+
+@pytest.mark.parametrize(
+    ("size", "changed"),
+    [
+        (640, {}),
+        (160, {"metrics": {"size": 160}}),
+        (1280, {"metrics": {"size": 1280}, "input_size": 320, "recipe": '{"start": "none"}'}),
+        (320, {"input_size": 320, "recipe": '{"start": "none"}'}),
+        (224, {"input_size": 200, "recipe": '{"start": "none"}'}),
+        (640, {"input_size": 320, "recipe": '{"start": "control"}'}),
+        (960, {"input_size": 960}),
+        (640, {"input_size": 320, "recipe": "none"}),
+        *((640, {"metrics": {"size": strange}}) for strange in ("160", 160.0, True, 0, -64, 10**9, None, [160])),
+    ],
+)
+def test_the_size_that_suits_a_model(size, changed):
+    """What its figures were measured at, else what they would be: from scratch what it was trained at."""
+    fields = {"input_size": 640, "recipe": "converted", "metrics": {}} | changed
+    card = Card("control", "n", "dense", COCO, data="", licence="", seed=0, versions={}, **fields)
+    assert catalog.suited_size(card) == size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
@@ -12,13 +14,14 @@ from dlka.analysis.pairing import box_iou
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.suited import settings_for
 from dlka.analysis.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
-from dlka.analysis.what_if_words import LOST, headline, object_rows, title
+from dlka.analysis.what_if_words import LOST, headline, lost_at_zero, object_rows, title
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_model, save_weights
+from dlka.types import Detections
 from dlka.ui import tab_what_if
 
 OTHER = str(examples()["Two people"])
@@ -74,6 +77,24 @@ def test_marks_are_the_boxes_that_are_lost_at_zero():
         assert result.lost == expected, "whatever the change is, they are about offsets at zero"
         assert sum(str(row[-1]).endswith(LOST) for row in object_rows(look, result)) == len(expected)
     assert f"{len(expected)} of the {len(learned)} learned boxes vanish" in headline(look, what_if(look, RIGID))
+
+
+@pytest.mark.parametrize(
+    ("lost", "learned", "says"),
+    [
+        (0, 12, "none of the 12 learned boxes vanishes."),
+        (1, 12, "1 of the 12 learned boxes vanishes (*)."),
+        (2, 12, "2 of the 12 learned boxes vanish (*)."),
+        (0, 1, "the only learned box stays."),
+        (1, 1, "the only learned box vanishes (*)."),
+    ],
+)
+def test_how_many_are_lost_at_zero(crowd, lost, learned, says):
+    seen = what_if(crowd, RIGID)
+    assert len(seen.learned) >= learned
+    few = Detections(*(getattr(seen.learned, field.name)[:learned] for field in fields(Detections)))
+    some = replace(seen, learned=few, lost=frozenset(range(lost)))
+    assert lost_at_zero(some, " (*)") == f"With all offsets at zero, {says}"
 
 
 def test_scores_at_zero(crowd):

@@ -27,7 +27,7 @@ from dlka.analysis.figures.figure import (
     subject,
 )
 from dlka.analysis.transforms import Change
-from dlka.analysis.what_if_words import title
+from dlka.analysis.what_if_words import lost_at_zero, title
 from dlka.inference import interventions
 from dlka.inference.kernel_shape import spread
 from dlka.render import before_after, reads_at
@@ -63,10 +63,8 @@ class ChangedModel(Figure):
         said = f"{title(seen.change, look)}: {who}, changed against learned: {_told(seen.pairs, 'learned', 'changed')}."
         if self.picture != what_if_words.DIFFERENCE:
             boxes = seen.learned if self.picture == what_if_words.LEFT else seen.changed
-            said = f"The {len(boxes)} boxes of the {self.picture} model. {said}"
-        if not look.stage_labels:
-            return said
-        return f"{said} With all offsets at zero, {len(seen.lost)} of the {len(seen.learned)} learned boxes vanish."
+            said = f"The {len(boxes)} {'box' if len(boxes) == 1 else 'boxes'} of the {self.picture} model. {said}"
+        return f"{said} {lost_at_zero(seen)}" if look.stage_labels and len(seen.learned) else said
 
     def arrays(self, look: Look) -> Arrays:
         seen = self._seen(look)
