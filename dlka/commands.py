@@ -42,9 +42,8 @@ def stages(args: argparse.Namespace) -> int:
 
 def doctor(args: argparse.Namespace) -> int:
     from dlka.models.build import read_config
-    from dlka.models.doctor import diagnose, report_text
-    from dlka.models.mend import mend
-    from dlka.models.yaml_file import read_text, yaml_path
+    from dlka.models.model_yaml import read_text, yaml_path
+    from dlka.models.yaml_lint import diagnose, fix, report_text
 
     model = read_config(args.file)
     report = diagnose(model)
@@ -56,7 +55,7 @@ def doctor(args: argparse.Namespace) -> int:
     over_input = bool(args.fix) and out.exists() and out.samefile(file)
     if out.exists() and not over_input:
         raise DlkaError(f"{out} exists already; give another name: --fix OUT.")
-    out.write_bytes(mend(read_text(yaml_path(file)), model["scale"]).encode())
+    out.write_bytes(fix(read_text(yaml_path(file)), model["scale"]).encode())
     print(f"The mended file is {out}.")
     return 0
 

@@ -24,10 +24,10 @@ from dlka.models.build import PLACEMENTS, SCALES, DLKAModel, build_model, placem
 from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
 from dlka.models.catalog import available
 from dlka.models.convert import read_checkpoint
+from dlka.models.model_yaml import yaml_path
 from dlka.models.trainer import DLKATrainer, DLKAValidator, Start
 from dlka.models.transfer import Ledger, transfer
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.models.yaml_file import yaml_path
 
 CHECKPOINTS = (".pt", ".pth")
 WEIGHTS = ".safetensors"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dlka.errors import DlkaError
 from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, model_config, replaces_blocks
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
 
 SCRATCH = "none"  # the start of a model whose weights are all new
 LARGEST = 4096  # pixels

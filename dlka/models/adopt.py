@@ -15,8 +15,8 @@ import dlka
 from dlka.errors import DlkaError
 from dlka.models.build import PLACEMENTS, PLAIN, SCALES, DLKAModel, build_model, model_config
 from dlka.models.convert import Checkpoint, CheckpointRefused, read_checkpoint
+from dlka.models.model_yaml import parse_model_yaml
 from dlka.models.weights import Card, save_weights
-from dlka.models.yaml_file import parse_model_yaml
 
 _WIDTHS = dict(zip((16, 32, 48, 64, 80), SCALES))  # channels of the first convolution -> scale
 _MAX_CLASS_WIDTH = 100  # Detect's class branches are no wider than this for the sake of many classes

@@ -10,7 +10,7 @@ from dlka.compare import box_iou
 from dlka.images import read_image
 from dlka.inference.box_origin import best_cell, candidates
 from dlka.inference.predictor import load_predictor
-from dlka.models.decode import suppress
+from dlka.models.blocks import suppress
 from dlka.ui.examples import examples
 
 

@@ -10,9 +10,8 @@ import pytest
 import ultralytics
 
 from dlka.models.build import DLKAModel, model_config
-from dlka.models.doctor import diagnose
-from dlka.models.module_names import LAYERS
-from dlka.models.yaml_file import ModelYamlError, are_arguments, load_model_yaml
+from dlka.models.model_yaml import LAYERS, ModelYamlError, are_arguments, load_model_yaml
+from dlka.models.yaml_lint import diagnose
 
 SHIPPED = Path(ultralytics.__file__).parent / "cfg" / "models"
 DETECTION = [  # the small one of every family
