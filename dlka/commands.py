@@ -61,16 +61,16 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def convert(args: argparse.Namespace) -> int:
-    from dlka.models.adopt import adopt
+    from dlka.models.checkpoint import convert
 
-    card = adopt(args.source, args.out)
+    card = convert(args.source, args.out)
     classes = _count(len(card.names), "class", "classes")
     print(f"{args.out}: {card.placement}, scale {card.scale}, {classes}, {card.recipe}.")
     return 0
 
 
 def fetch(args: argparse.Namespace) -> int:
-    from dlka.models.fetch import fetch as get
+    from dlka.models.catalog import fetch as get
 
     print(f"{args.name} is ready: {get(args.name)}.")
     return 0

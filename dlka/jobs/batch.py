@@ -19,8 +19,8 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
 from dlka.jobs import provenance
 from dlka.jobs.gallery import gallery
-from dlka.models.adopt import sha256
 from dlka.models.catalog import input_size
+from dlka.models.checkpoint import sha256
 from dlka.stage_stats import all_stage_stats
 from dlka.types import KINDS
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from dlka import render
 from dlka.inference.arithmetic import arithmetic
-from dlka.models.adopt import sha256
 from dlka.models.catalog import find
+from dlka.models.checkpoint import sha256
 from dlka.ui.figure_type import Figure
 from dlka.ui.session import Look
 from dlka.versions import versions as versions_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dlka.models.adopt import sha256
+from dlka.models.checkpoint import sha256
 from dlka.ui.examples import examples
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dlka.models.card import IN_USE, SMALL, UNUSED
+from dlka.models.weights import IN_USE, SMALL, UNUSED
 
 NEEDS = {IN_USE: "needs its offsets", SMALL: "needs its offsets a little", UNUSED: "does not need its offsets"}
 MUCH = 1.2  # spread on large objects over that on small ones, from which on a kernel is said to follow them

@@ -151,7 +151,7 @@ def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
         ([("[[16, 20, 24]", "[[16, 20, 31]")], 25, "does not come before", None),
         ([("Attention, []]  # 20", "Attention, [512]]  # 20")], 20, "gets 128 channels", [-1, 3, None, []]),
         ([("Detect, [nc]", "Detect, [7]")], 25, "other arguments", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("[-1, 9], 1, Concat, [1]", "[-1, 9], 1, Concat, [2]")], 22, "arguments are [1]", [[-1, 9], 1, "Concat", [1]]),
+        ([("-1, 9], 1, Concat, [1]", "-1, 9], 1, Concat, [2]")], 22, "arguments are [1]", [[-1, 9], 1, "Concat", [1]]),
         ([("[-1, 1, SPPF, [1024, 5]]", "[-1, 9, SPPF, [256, 5]]")], 9, "be repeated 9 times", [-1, 1, None, None]),
     ],
 )  # fmt: skip

@@ -255,7 +255,7 @@ def test_odd_values_are_refused_in_one_sentence(tmp_path, old, new, says):
         ("Conv, [64, 3, 2]", "Conv, [-64, 3, 2]", "row 0: Conv [-64, 3, 2] does not build"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, True]", "row 0: Conv [64, 3, True] does not build"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 0]", "row 0: Conv [64, 3, 0] does not build"),
-        ("Conv, [64, 3, 2]", "Conv, [64, 300, 300]", "row 0"),
+        ("Conv, [64, 3, 2]", "Conv, [64, 300, 300]", "row 11: Concat of rows [-1, 6] joins maps with strides"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 2, 1, 7]", "row 0: Conv [64, 3, 2, 1, 7] does not build"),
         ("C2f_DLKA, [128]", "C2f_DLKA, [128, True, 2]", "C2f_DLKA has no groups"),
         ("1, Detect, [nc]", "2, Detect, [nc]", "row 25: Detect must be the last row, once"),

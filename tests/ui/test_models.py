@@ -11,8 +11,7 @@ import pytest
 
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.card import VERDICTS
-from dlka.models.weights import Card, save_weights, with_card
+from dlka.models.weights import VERDICTS, Card, save_weights, with_card
 from dlka.palette import USE_COLOURS
 from dlka.ui import api, model_words, session, tab_numbers
 from dlka.ui.app import serve

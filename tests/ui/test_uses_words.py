@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.models.card import VERDICTS
+from dlka.models.weights import VERDICTS
 from dlka.ui.uses_words import NEEDS, in_words
 
 GIVEN = {"verdict": "in use", "offsets": {"own": {"AP": 0.599}, "off": {"AP": 0.0951}}}
