@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ultralytics.nn.tasks import parse_model
 
 from dlka.models.blocks import SIDE, class_settings_kept, exchange_stand_ins, outputs, skeleton
-from dlka.models.model_yaml import ATTENTION, BLOCKS, DETECTORS, ONE_INPUT, Row, sources
+from dlka.models.model_yaml import ATTENTION, BLOCKS, DETECTORS, ONE_INPUT, Row, refusal, sources
 
 MAX_PARAMETERS = 300_000_000  # 1.2 GB; the largest stock model, YOLOv8x-P6, has 97 million
 MAX_VALUES = 250_000_000  # of all maps for one picture of SIDE pixels, which Ultralytics keeps at once: 1 GB
@@ -106,13 +106,14 @@ def dry_build(
 ) -> tuple[list[Map], Failure | None]:
     """The map of every row up to the first that does not build, and what is wrong with that one; None if all build.
 
-    config: a model as `check_model` lets pass, of known modules only, with its scale.
+    config: a model as `check_model` lets pass, with its scale.
     channels: those of the picture.
     skipped: rows that are known not to build, in whose place their first input goes on. Of those that change its
     stride, and of what reads them, nothing is known: they have no map, and what is wrong with them is only told where
     it is wrong whatever they read.
     """
     rows = config["backbone"] + config["head"]
+    skipped = {*skipped, *(index for index, row in enumerate(rows) if refusal(row[2]))}  # never given to the parser
     unknown = _unknown(rows, skipped)
     adapting = (*ONE_INPUT, "Concat")  # which are built for any number of input channels
     firsts = {

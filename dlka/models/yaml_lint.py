@@ -8,8 +8,6 @@ right, so that one mistake is reported once, where it is. Sentences have no full
 
 from __future__ import annotations
 
-import ast
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +48,7 @@ Finding = tuple[int | None, str, Row | None]  # the row (None: the whole model),
 class ReportRow:
     """One row as it stands in the yaml, and what Ultralytics makes of it.
 
-    source    the row's ``from``; repeats as written, effective repeats after the depth gain
+    source    the row's ``from``; repeats as written, effective: after the depth gain
     channels_in, channels_out  channels of the map(s) it reads, added up, and of its output; None where unknown
     stride    pixels of the input picture per cell of its output map; None where unknown
     """
@@ -58,9 +56,9 @@ class ReportRow:
     index: int
     source: int | list[int]
     repeats: int
-    effective: int
     module: str
     args: list[Any]
+    effective: int
     channels_in: int | None
     channels_out: int | None
     stride: float | None
@@ -101,12 +99,11 @@ def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3)
     asked = scale or model.get("scale")
     scale, depth = scale_of(model, scale)
     written: list[Row] = model["backbone"] + model["head"]
-    found = [
+    found: list[Finding] = [
         (i, f"{_brief(row)}: {refusal(row[2])}", _renamed(row)) for i, row in enumerate(written) if refusal(row[2])
     ]
     found += _own_rules(model, _fixed(written, found))
     rows = _fixed(written, found)
-    # What may not be named is never given to the parser, nor is what the project does not build.
     skipped = {index for index, _, fixed in found if index is not None and fixed is None}
     offsets = model["offsets"] if model.get("offsets") in OFFSETS else OFFSETS[0]
     rows, maps, faults = _faults(rows, {**model, "scale": scale, "offsets": offsets}, channels, skipped)
@@ -163,17 +160,6 @@ def _brief(row: Row) -> str:
     return f"{row[2]} {flow_text(row[3]):.80}"
 
 
-def _argument(row: Row, place: int, default: Any = None) -> Any:
-    """One argument with 'None', 'True' and numbers in quotes read as values, as parse_model does."""
-    if len(row[3]) <= place:
-        return default
-    value = row[3][place]
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError, SyntaxError):
-            return ast.literal_eval(value)
-    return value
-
-
 def _renamed(row: Row) -> Row | None:
     """A row of a misspelt module; its arguments were not checked before the name was known."""
     meant = closest_name(row[2]) if are_arguments(row[3]) else None
@@ -210,7 +196,7 @@ def _own_rules(model: dict[str, Any], rows: list[Row]) -> list[Finding]:
         elif None in sources(index, source):
             why = f"'from' {flow_text(source)} names a row that does not come before row {index}"
             found.append((index, why, None))
-        elif module == "C2f_DLKA" and _argument(row, 2, 1) != 1:
+        elif module == "C2f_DLKA" and args[2:3] not in ([], [1], ["1"]):
             found.append((index, f"C2f_DLKA has no groups, got {flow_text(args)}", None))
     # A key for offsets that nobody reads would build dense offsets without a word.
     misspelt = [key for key in model if key != "offsets" and key.strip().lower() in ("offset", "offsets")]
@@ -334,9 +320,7 @@ def _report_rows(rows: list[Row], maps: list[Map], depth: float, channels: int) 
         inputs = [None if s is None else channels if s < 0 else seen[s].channels for s in sources(index, row[0])]
         known = [count for count in inputs if count is not None]
         total = sum(known) if len(known) == len(inputs) else None
-        source, repeats, module, args = row
-        effective = _repeats(row, depth)
-        lines.append(ReportRow(index, source, repeats, effective, module, args, total, out.channels, out.stride))
+        lines.append(ReportRow(index, *row, _repeats(row, depth), total, out.channels, out.stride))
     return lines
 
 
