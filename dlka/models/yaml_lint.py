@@ -320,7 +320,9 @@ def _report_rows(rows: list[Row], maps: list[Map], depth: float, channels: int) 
         inputs = [None if s is None else channels if s < 0 else seen[s].channels for s in sources(index, row[0])]
         known = [count for count in inputs if count is not None]
         total = sum(known) if len(known) == len(inputs) else None
-        lines.append(ReportRow(index, *row, _repeats(row, depth), total, out.channels, out.stride))
+        source, repeats, module, args = row
+        counted = _repeats(row, depth)
+        lines.append(ReportRow(index, source, repeats, module, args, counted, total, out.channels, out.stride))
     return lines
 
 
