@@ -48,9 +48,8 @@ def stages(args: argparse.Namespace) -> int:
 
 def doctor(args: argparse.Namespace) -> int:
     from dlka.models.build import read_config
-    from dlka.models.doctor import diagnose, report_text
-    from dlka.models.mend import mend
-    from dlka.models.yaml_file import read_text, yaml_path
+    from dlka.models.model_yaml import read_text, yaml_path
+    from dlka.models.yaml_lint import diagnose, fix, report_text
 
     model = read_config(args.file)
     report = diagnose(model)
@@ -62,22 +61,22 @@ def doctor(args: argparse.Namespace) -> int:
     over_input = bool(args.fix) and out.exists() and out.samefile(file)
     if out.exists() and not over_input:
         raise DlkaError(f"{out} exists already; give another name: --fix OUT.")
-    out.write_bytes(mend(read_text(yaml_path(file)), model["scale"]).encode())
+    out.write_bytes(fix(read_text(yaml_path(file)), model["scale"]).encode())
     print(f"The mended file is {out}.")
     return 0
 
 
 def convert(args: argparse.Namespace) -> int:
-    from dlka.models.adopt import adopt
+    from dlka.models.checkpoint import convert
 
-    card = adopt(args.source, args.out)
+    card = convert(args.source, args.out)
     classes = _count(len(card.names), "class", "classes")
     print(f"{args.out}: {card.placement}, scale {card.scale}, {classes}, {card.recipe}.")
     return 0
 
 
 def fetch(args: argparse.Namespace) -> int:
-    from dlka.models.fetch import fetch as get
+    from dlka.models.catalog import fetch as get
 
     print(f"{args.name} is ready: {get(args.name)}.")
     return 0

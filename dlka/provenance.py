@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from dlka.models.adopt import sha256
 from dlka.models.catalog import find
+from dlka.models.checkpoint import sha256
 from dlka.models.weights import load_card
 from dlka.versions import versions
 

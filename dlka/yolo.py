@@ -7,7 +7,6 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +17,15 @@ from ultralytics.engine.model import Model
 from ultralytics.models.yolo.detect import DetectionPredictor
 from ultralytics.utils import RANK
 
-import dlka
 from dlka.errors import DlkaError
-from dlka.models.adopt import data_of, known_placement, misfit, restore, whole
-from dlka.models.build import PLACEMENTS, SCALES, DLKAModel, build_model, placement_of, read_config
+from dlka.models.build import PLACEMENTS, DLKAModel, placement_of, read_config
 from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
 from dlka.models.catalog import find
-from dlka.models.convert import read_checkpoint
+from dlka.models.checkpoint import card_of_model, difference, read_checkpoint, restore, whole
+from dlka.models.model_yaml import yaml_path
 from dlka.models.trainer import DLKATrainer, DLKAValidator, Start
 from dlka.models.transfer import Ledger, transfer
 from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
-from dlka.models.yaml_file import yaml_path
 
 CHECKPOINTS = (".pt", ".pth")
 WEIGHTS = ".safetensors"
@@ -106,15 +103,15 @@ class YOLO(Model):
         self._check_is_pytorch_model()
         if self.model.is_fused():
             raise DlkaError(f"{filename}: this model is fused, which cannot be undone; save it before fuse().")
-        card, state = self._card(), self.model.state_dict()
-        if misfit(_tensors(card), {k: v for k, v in state.items() if v.is_floating_point()}):
+        card = self._card()
+        if difference(self.model, card):
             raise DlkaError(
                 f"{filename}: a weights file holds a model of {', '.join(PLACEMENTS)} as they are built here; this one "
                 "has other rows or widths; save it as a .pt file."
             )
         if not Path(filename).parent.is_dir():
             raise DlkaError(f"{Path(filename).parent}: there is no such folder to write to.")
-        save_weights(filename, state, card, exact=True)
+        save_weights(filename, self.model.state_dict(), card, exact=True)
 
     def train(self, trainer: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """Ultralytics' ``train``; mixed precision (amp) is off unless asked for, as its check downloads a model.
@@ -220,19 +217,8 @@ class YOLO(Model):
             return replace(self.card, metrics={}, uses=None)
         settings = (self.ckpt or {}).get("train_args") or {}
         told = {key: settings[key] for key in _SETTINGS if key in settings}
-        config = self.model.yaml
-        return Card(
-            placement=known_placement(config) or "rows of its own",
-            scale=config.get("scale") or "",
-            offsets=config.get("offsets", "dense"),
-            names={int(number): str(name) for number, name in self.model.names.items()},
-            input_size=whole(settings.get("imgsz"), 32, 8192, 640),
-            data=data_of(settings),
-            recipe=f"{self.origin}; settings {json.dumps(told, default=str)}" if told else self.origin,
-            licence=self.licence,
-            seed=whole(settings.get("seed"), 0, 2**63, 0),
-            versions={"dlka": dlka.__version__, **{name: version(name) for name in ("torch", "ultralytics")}},
-        )
+        recipe = f"{self.origin}; settings {json.dumps(told, default=str)}" if told else self.origin
+        return replace(card_of_model(self.model, settings), recipe=recipe, licence=self.licence)
 
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
@@ -254,14 +240,6 @@ def _opened(path: Path) -> tuple[DLKAModel, Card | None, dict[str, Any], int]:
         return model, card, {"imgsz": card.input_size}, -1
     checkpoint = read_checkpoint(path)
     return restore(checkpoint, path.name), None, checkpoint.train_args, checkpoint.epoch
-
-
-def _tensors(card: Card) -> dict[str, Any]:
-    """The tensors of the model that a card's words build; none for rows of one's own."""
-    if card.placement not in PLACEMENTS or card.scale not in SCALES:
-        return {}
-    state = build_model(card.placement, card.scale, len(card.names), card.offsets).state_dict()
-    return {name: value for name, value in state.items() if value.is_floating_point()}
 
 
 def _check_ending(path: Path) -> None:

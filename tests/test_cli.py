@@ -273,9 +273,9 @@ def test_convert(tmp_path, capsys):
 
 
 def test_fetch(monkeypatch, capsys):
-    from dlka.models import fetch
+    from dlka.models import catalog
 
-    monkeypatch.setattr(fetch, "fetch", lambda name: Path("weights") / f"{name}.safetensors")
+    monkeypatch.setattr(catalog, "fetch", lambda name: Path("weights") / f"{name}.safetensors")
     assert main(["fetch", "yolov8n"]) == 0
     assert capsys.readouterr().out == "yolov8n is ready: weights/yolov8n.safetensors.\n"
 

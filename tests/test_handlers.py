@@ -31,8 +31,11 @@ ALLOWED = {
     ("images.py", "read_image"): "decoders fail lazily, at whatever is asked of an image first",
     ("ops/triton_probe.py", "start_error"): "the probe launches its kernel: compilers and drivers fail in many ways",
     ("ops/numba_jit.py", "kernel"): "numba's cache says by a RuntimeError that it has no folder",
-    ("models/adopt.py", "_rows"): "rows of a checkpoint's yaml, which is whatever its author wrote: none are usual",
-    ("models/convert_child.py", "main"): "of all errors only those that say that there is no memory",
+    (
+        "models/checkpoint.py",
+        "_rows",
+    ): "rows of a checkpoint's yaml are whatever its author wrote: none are usual",
+    ("models/checkpoint_child.py", "main"): "of all errors only those that say that there is no memory",
     ("ui/toolkit.py", "_import_ahead"): "it is tried ahead of the import that counts, which fails aloud",
 }
 

@@ -24,11 +24,11 @@ from dlka.jobs.export_formats import ExportRefused
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.catalog import find
-from dlka.models.convert import CheckpointRefused
+from dlka.models.checkpoint import CheckpointRefused
+from dlka.models.model_yaml import ModelYamlError
 from dlka.models.trainer import DLKATrainer
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
-from dlka.models.yaml_file import ModelYamlError
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 ROOT = Path(__file__).parents[1]

@@ -21,8 +21,8 @@ from dlka.images import read_image
 from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.adopt import sha256
 from dlka.models.catalog import CONTROL, PHOTOGRAPHS, cards, choices, input_size
+from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.render.legend import kernel

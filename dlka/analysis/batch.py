@@ -19,9 +19,9 @@ from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
-from dlka.models.adopt import sha256
-from dlka.models.card import Card
 from dlka.models.catalog import input_size
+from dlka.models.checkpoint import sha256
+from dlka.models.weights import Card
 from dlka.types import KINDS, Comparison
 
 REPORT = "comparison.json"

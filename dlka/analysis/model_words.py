@@ -8,7 +8,6 @@ from textwrap import shorten
 from typing import Any
 
 from dlka.models.build import PLAIN
-from dlka.models.card import NEEDS, recipe_of
 from dlka.models.catalog import (
     PHOTOGRAPHS,
     SIZE,
@@ -19,7 +18,7 @@ from dlka.models.catalog import (
     knows_shapes,
     left_out,
 )
-from dlka.models.weights import Card
+from dlka.models.weights import NEEDS, Card, recipe_of
 
 # Where D-LKA sits and how its offsets are predicted, as a card spells them -> in words.
 PLACES = {

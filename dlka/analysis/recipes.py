@@ -27,8 +27,8 @@ from dlka.analysis.figures.figure import Drawn, Figure
 from dlka.errors import short
 from dlka.images import read_image
 from dlka.inference.arithmetic import arithmetic
-from dlka.models.adopt import sha256
 from dlka.models.catalog import find
+from dlka.models.checkpoint import sha256
 from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"

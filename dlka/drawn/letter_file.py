@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from dlka.drawn.letter_net import READERS, LetterNet
 from dlka.errors import DlkaError, short
 
-FORMAT = "dlka-letter-1"  # known to dlka.models.card, too, which imports nothing from here
+FORMAT = "dlka-letter-1"  # known to dlka.models.weights, too, which imports nothing from here
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "weights" / "letter.safetensors"
 COMMAND = "python -m dlka train-letter"
 MAX_BYTES = 2**20

@@ -18,8 +18,8 @@ from dlka.evidence.stored import METRICS, StoredRun, load_all
 from dlka.evidence.tables import causes_table, offsets_table
 from dlka.evidence.uses_text import in_card, uses_reading
 from dlka.evidence.words import NONE, cell, listed, markdown
-from dlka.models.card import Card
 from dlka.models.catalog import cards
+from dlka.models.weights import Card
 
 NAME = "cards.md"
 SEED_0 = "All of them are of seed 0, which ships whatever it scored."

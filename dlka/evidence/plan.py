@@ -16,7 +16,7 @@ from dlka.evidence.defaults import DefaultTraining
 from dlka.jobs.recipe import SCRATCH, Recipe
 from dlka.models.build import PLAIN
 from dlka.models.catalog import SIZE, measured_size
-from dlka.models.module_names import RIGID
+from dlka.models.model_yaml import RIGID
 
 STOCK = "stock"  # the stock YOLOv8 weights that a rerun is given: the model word, and where most recipes start
 START = "start"  # the model word of a start that is itself trained first

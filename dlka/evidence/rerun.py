@@ -19,8 +19,8 @@ from dlka.jobs.dataset_yaml import class_names
 from dlka.jobs.recipe import SCRATCH, Recipe
 from dlka.jobs.train import fit, resume, unfinished
 from dlka.jobs.train_folder import RunFolder
-from dlka.models.adopt import adopt
 from dlka.models.catalog import find
+from dlka.models.checkpoint import convert
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _make(step: Step, everything: dict[str, Step], places: Places, device: str |
     elif (stock := find(places.stock)).suffix == ".safetensors":
         shutil.copyfile(stock, out)
     else:
-        adopt(stock, out)
+        convert(stock, out)
 
 
 def resolved(recipe: Recipe, everything: dict[str, Step], places: Places) -> Recipe:

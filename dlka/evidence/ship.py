@@ -15,7 +15,7 @@ from dlka.evidence.deltas import Model, difference
 from dlka.evidence.one_run import data_of, find_run, single
 from dlka.evidence.plan import CONTROL
 from dlka.evidence.stored import StoredRun
-from dlka.models.adopt import sha256
+from dlka.models.checkpoint import sha256
 from dlka.models.weights import WeightsRefused, load_card, same_tensors, with_card
 
 DIGITS = 5  # of an interval's ends, in 0..1: what stored replicates hold

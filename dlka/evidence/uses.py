@@ -24,9 +24,8 @@ from dlka.inference.probe import stages
 from dlka.jobs.dataset_pictures import DataRefused
 from dlka.jobs.val import average_precision
 from dlka.jobs.validation import Validation
-from dlka.models.card import IN_USE, SMALL, UNUSED
 from dlka.models.catalog import find, suited_size
-from dlka.models.weights import load_card, with_card
+from dlka.models.weights import IN_USE, SMALL, UNUSED, load_card, with_card
 
 OWN, OFF, SHUFFLED, ANOTHER, MEAN = "own", "off", "shuffled", "another picture's", "mean field"
 CHANGES = {

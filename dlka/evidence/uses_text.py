@@ -7,7 +7,7 @@ from typing import Any
 
 from dlka.evidence.uses import ANOTHER, OFF, OWN, RULE, SHOWN, SHUFFLED, points
 from dlka.evidence.words import NONE, figure, markdown
-from dlka.models.card import NEEDS
+from dlka.models.weights import NEEDS
 
 IN_CARDS = ("AP", "AP_S")  # the measures that a model card has
 

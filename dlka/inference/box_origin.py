@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from dlka.errors import DlkaError
-from dlka.models.decode import suppress
+from dlka.models.blocks import suppress
 
 FAR = 7680  # letterboxed pixels between the boxes of different classes while they are suppressed; Ultralytics' max_wh
 SAME = 0.5  # IoU from which two boxes are of one object, as in dlka.analysis.pairing

@@ -21,10 +21,10 @@ from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox, side_multiple
 from dlka.inference.probe import probe, tap_weights
 from dlka.inference.receptive_field import effective_receptive_field
+from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
-from dlka.models.decode import suppress
 from dlka.models.weights import Card, load_model
 from dlka.types import Capture, Detections, Gate
 

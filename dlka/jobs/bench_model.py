@@ -22,7 +22,7 @@ from dlka.jobs.bench_subjects import STOCK, Subject, deform, pictures, prepared,
 from dlka.jobs.part_times import PARTS, clock, part_times
 from dlka.models.build import PLACEMENTS, SCALES, DLKAModel
 from dlka.models.cost import TOTAL, multiply_adds
-from dlka.models.module_names import OFFSETS
+from dlka.models.model_yaml import OFFSETS
 from dlka.ops.backends import BACKENDS, resolve
 
 MODELS = (STOCK, "neck", "residual", "head")

@@ -14,7 +14,7 @@ from dlka.inference.predictor import as_input, ready
 from dlka.layers import DeformConv
 from dlka.models.build import PLAIN, DLKAModel, build_model
 from dlka.models.cost import parameters
-from dlka.models.module_names import RIGID
+from dlka.models.model_yaml import RIGID
 from dlka.offset_nets import OffsetConv2d
 
 STOCK = "control"

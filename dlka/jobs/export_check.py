@@ -12,7 +12,7 @@ from ultralytics.utils import ASSETS
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.jobs.export_formats import ExportRefused
-from dlka.models.decode import suppress
+from dlka.models.blocks import suppress
 
 PICTURES = ("bus.jpg", "zidane.jpg")  # upright and flat; they come with Ultralytics
 CONFIDENCE, IOU = 0.25, 0.7

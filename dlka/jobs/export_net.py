@@ -15,7 +15,7 @@ from dlka.inference.letterbox import side_multiple
 from dlka.inference.probe import probe
 from dlka.layers import DeformableLKA, DeformConv
 from dlka.models.build import DLKAModel
-from dlka.models.card import Card
+from dlka.models.weights import Card
 
 INPUT, OUTPUT = "images", "output0"  # as Ultralytics' exporters name them
 

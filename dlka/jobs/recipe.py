@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from dlka.errors import DlkaError
 from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, model_config, replaces_blocks
-from dlka.models.card import SCRATCH
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
+from dlka.models.weights import SCRATCH
 
 LARGEST = 4096  # pixels
 

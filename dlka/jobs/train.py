@@ -25,8 +25,7 @@ from dlka.jobs.train_offsets import warnings
 from dlka.jobs.train_start import check_stock, read_start, read_teacher
 from dlka.jobs.val import run_val
 from dlka.models.build import PLACEMENTS, plain_of
-from dlka.models.card import metadata_of
-from dlka.models.weights import Card, load_model, save_weights
+from dlka.models.weights import Card, load_model, metadata_of, save_weights
 
 LICENCE = "AGPL-3.0"
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.

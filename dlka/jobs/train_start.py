@@ -9,7 +9,7 @@ import torch
 from dlka.jobs.recipe import Recipe, TrainingRefused
 from dlka.models.build import PLAIN, DLKAModel, build_model, plain_of
 from dlka.models.catalog import find
-from dlka.models.convert import read_checkpoint
+from dlka.models.checkpoint import read_checkpoint
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
 

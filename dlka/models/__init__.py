@@ -1,4 +1,5 @@
 """D-LKA in YOLOv8: the only folder below jobs that imports ultralytics.
 
-Strangers' checkpoints are read by `convert`, which runs nothing of them; their yamls by `yaml_file` and `doctor`.
+What strangers send is checked here: checkpoints by `checkpoint`, which runs nothing of them, yamls by `model_yaml` and
+`yaml_lint`.
 """

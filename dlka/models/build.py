@@ -1,4 +1,4 @@
-"""From a placement or a yaml to a model: check it, build YOLOv8's stock skeleton, graft the D-LKA blocks into it."""
+"""From a placement or a yaml to a model: check it, build YOLOv8's stock skeleton, put the D-LKA blocks into it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOGGER
 
 from dlka.errors import DlkaError
-from dlka.models.blocks import Detect1x1, DetectDLKA
-from dlka.models.doctor import diagnose
-from dlka.models.graft import SIDE, class_settings_kept, graft, outputs, skeleton
-from dlka.models.module_names import OFFSETS
-from dlka.models.yaml_file import MAX_CLASSES, ModelYamlError, check_model, load_model_yaml, scale_in_name
+from dlka.models.blocks import (
+    SIDE,
+    Detect1x1,
+    DetectDLKA,
+    class_settings_kept,
+    exchange_stand_ins,
+    outputs,
+    skeleton,
+)
+from dlka.models.model_yaml import (
+    MAX_CLASSES,
+    OFFSETS,
+    ModelYamlError,
+    check_model,
+    load_model_yaml,
+    scale_in_name,
+)
+from dlka.models.yaml_lint import diagnose
 
 CONFIGS = Path(__file__).parent / "configs"
 SCALES = ("n", "s", "m", "l", "x")
@@ -99,7 +112,8 @@ class DLKAModel(DetectionModel):
             super().__init__(skeleton(config), ch=ch, nc=config["nc"], verbose=False)
         self.yaml = {**config, "channels": ch}
         rows = config["backbone"] + config["head"]
-        graft(self.model, [row[2] for row in rows], _channels(self.model, ch), config.get("offsets", "dense"))
+        channels = _channels(self.model, ch)
+        exchange_stand_ins(self.model, [row[2] for row in rows], channels, config.get("offsets", "dense"))
         head = self.model[-1]
         if isinstance(head, DetectDLKA | Detect1x1):
             head.inplace = self.inplace
@@ -109,7 +123,7 @@ class DLKAModel(DetectionModel):
             self.info()
 
     def _initialise_batch_norms(self) -> None:
-        for module in self.modules():  # YOLOv8's values, which DetectionModel set before the grafting
+        for module in self.modules():  # YOLOv8's values, which DetectionModel set before the exchange
             if type(module) is nn.BatchNorm2d:
                 module.eps, module.momentum = 1e-3, 0.03
 
@@ -132,15 +146,11 @@ def _is_the_projects_own(config: dict[str, Any]) -> bool:
 
 
 def _checked_scale(config: dict[str, Any], channels: int) -> str | None:
-    """The scale at which this model is built; ModelYamlError, in the doctor's words, for one that does not build."""
+    """The scale at which this model is built; ModelYamlError, in the lint's words, for one that does not build."""
     check_model(config)
     report = diagnose(config, channels=channels)
     if not report.ok:
-        problem = report.problems[0]
-        where = "" if problem.row is None else f"row {problem.row}: "
-        raise ModelYamlError(
-            f"{where}{problem.sentence}; python -m dlka doctor FILE shows every row and how to mend it."
-        )
+        raise ModelYamlError(f"{report.problems[0]}; python -m dlka doctor FILE shows every row and how to mend it.")
     if report.scale and not config.get("scale"):
         LOGGER.warning(f"no model scale passed. Assuming scale='{report.scale}'.")  # in Ultralytics' words
     return report.scale

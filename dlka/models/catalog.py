@@ -1,16 +1,25 @@
-"""The models that can be chosen by name: the files in the project's weights folder, and which belong together."""
+"""The models that can be chosen by name: the files in the project's weights folder, and which belong together.
+
+One more can be fetched: the official yolov8n, through Ultralytics itself, the one download of the project and done only
+when the user asks.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dlka.drawn.shapes import SHAPES
+from dlka.errors import DlkaError
 from dlka.models.build import PLAIN
-from dlka.models.card import SCRATCH, recipe_of
-from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card
+from dlka.models.checkpoint import convert
+from dlka.models.weights import SCRATCH, Card, OtherFile, WeightsRefused, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
@@ -22,7 +31,14 @@ CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair
 RIGID = "-rigid"  # how the id of a model's twin without offsets ends
 SIZE = 640  # px: the longer side of the input, where nothing speaks for another
 
+FETCH_SECONDS = 900.0
+# The child does not import dlka, which switches Ultralytics offline for this process.
+_FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 _LOG = logging.getLogger(__name__)
+
+
+class FetchFailed(DlkaError):
+    """Weights that could not be fetched; one sentence with what to do."""
 
 
 def available() -> dict[str, Path]:
@@ -137,6 +153,51 @@ def control_of(model: str) -> str | None:
 def _whole(side: int) -> int:
     """A side in pixels, filled up to a multiple of 32."""
     return -(-side // 32) * 32
+
+
+def fetch(name: str, folder: Path | None = None) -> Path:
+    """Get official weights, convert them, and return the file: NAME.safetensors in the project's weights folder.
+
+    Raises FetchFailed for any name but OFFICIAL, for a file that is there already and where the download fails;
+    CheckpointRefused where what came is not the model.
+    """
+    if name != OFFICIAL:
+        raise FetchFailed(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
+    out = (folder or WEIGHTS) / f"{name}.safetensors"
+    if out.exists():
+        raise FetchFailed(f"{out} is there already; remove it to fetch it again.")
+    with TemporaryDirectory(prefix="dlka-fetch-") as temporary:
+        checkpoint = download(f"{name}.pt", Path(temporary))
+        convert(checkpoint, out, data="COCO 2017 train, by Ultralytics", licence="AGPL-3.0")
+    return out
+
+
+def download(asset: str, folder: Path) -> Path:
+    """A file of Ultralytics' releases, fetched into a folder by Ultralytics' own downloader in a child process."""
+    target = folder / asset
+    environment = {key: value for key, value in os.environ.items() if key != "YOLO_OFFLINE"}
+    environment |= {"YOLO_AUTOINSTALL": "0", "YOLO_CONFIG_DIR": str(folder)}  # the user's settings stay untouched
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", _FETCH, str(target)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=FETCH_SECONDS,
+            check=False,
+        )
+        reason = next((line for line in reversed(child.stderr.split("\n")) if line.strip()), "no file came").strip()
+    except subprocess.TimeoutExpired:
+        reason = f"it took more than {FETCH_SECONDS:g} seconds"
+    if not target.is_file():
+        raise FetchFailed(
+            f"{asset} could not be downloaded from Ultralytics ({reason:.160}); check the network and try again, or "
+            f"get the file elsewhere and run: python -m dlka convert {asset} weights/{Path(asset).stem}.safetensors"
+        )
+    return target
 
 
 def _files() -> dict[str, Path]:

@@ -13,7 +13,7 @@ from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention
 from dlka.models.blocks import Detect1x1, DetectDLKA
 from dlka.models.build import DLKAModel
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
 
 _ROW = re.compile(r"model\.(\d+)\.")
 

@@ -1,4 +1,4 @@
-"""Weights as safetensors: numbers and a JSON text, from which the whole model is built. Nothing in a file is executed.
+"""Weights files: numbers as safetensors with a card, a JSON text, from which the whole model is built. Nothing is run.
 
 Weights of convolutions wider than 1x1, most of every file, are stored as int8 with one float32 scale per output channel
 ("NAME.scale"); those of 1x1 convolutions as float16; biases and statistics as float32, because they are small and the
@@ -8,8 +8,11 @@ were made elsewhere are kept exactly: without rounding every tensor is float16 w
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -19,12 +22,28 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dlka.errors import DlkaError
-from dlka.models.build import DLKAModel, build_model
-from dlka.models.card import FORMAT, Card, CardError, NoModel, card_of, metadata_of
+from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, DLKAModel, build_model
 
-__all__ = ["FORMAT", "Card", "WeightsRefused", "load_card", "load_model", "same_tensors", "save_weights", "with_card"]
-
+FORMAT = "dlka-1"
+# Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
+NO_MODELS = {
+    "dlka-letter-1": "nets that name drawn letters, which dlka.drawn.letter_file.load_letter reads and "
+    "python -m dlka train-letter makes",
+}
 MAX_BYTES = 400 * 2**20
+MAX_CLASSES = 10_000
+MAX_NAME = 100  # characters of a class name
+MAX_TEXT = 10_000  # characters of a sentence
+MAX_JSON = 2 * 2**20  # characters of the whole card
+MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
+SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
+VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.evidence.uses
+NEEDS = {  # verdict -> the same of a model, in a sentence
+    IN_USE: "needs its offsets",
+    SMALL: "needs its offsets a little",
+    UNUSED: "does not need its offsets",
+}
+OPTIONAL = {"metrics", "uses"}
 
 
 class WeightsRefused(DlkaError):
@@ -33,6 +52,34 @@ class WeightsRefused(DlkaError):
 
 class OtherFile(WeightsRefused):
     """A file that the project ships beside models, and that is none."""
+
+
+class CardError(DlkaError):
+    """A card that does not describe a model; one sentence without a full stop and without the file's name."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything a weights file says about itself; what builds the model, and where it comes from.
+
+    placement, scale, offsets: as in dlka.models.build; names: class id -> name; input_size: training input in pixels.
+    data, recipe, licence: sentences; seed; versions of packages; metrics: name -> value, AP in 0..1.
+    uses: whether the model uses its offsets, as `dlka uses --write` measured it on this very file: at least "verdict",
+    one of VERDICTS, "why", a sentence, "data", "pictures" and "size". None where it was not measured.
+    """
+
+    placement: str
+    scale: str
+    offsets: str
+    names: dict[int, str]
+    input_size: int
+    data: str
+    recipe: str
+    licence: str
+    seed: int
+    versions: dict[str, str]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    uses: dict[str, Any] | None = None
 
 
 def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card, *, exact: bool = False) -> None:
@@ -71,17 +118,6 @@ def same_tensors(first: str | Path, second: str | Path) -> bool:
         return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
 
 
-def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
-        unfinished = Path(file.name)
-    try:
-        save_file(tensors, unfinished, metadata=metadata)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def load_card(path: str | Path) -> Card:
     """What a weights file says about itself, without reading its tensors. Raises WeightsRefused."""
     with _opened(path) as (_, card):
@@ -103,12 +139,104 @@ def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
         if missing or extra:
             raise WeightsRefused(
                 f"{name}: expected exactly the tensors of {card.placement} {card.scale}; {len(missing)} are missing "
-                f"({_few(missing)}) and {len(extra)} do not belong ({_few(extra)})."
+                f"({', '.join(missing[:2]) or 'none':.160}) and {len(extra)} do not belong "
+                f"({', '.join(extra[:2]) or 'none':.160})."
             )
         for key, target in wanted.items():
             target.copy_(_restored(file, key, f"{key}.scale" in scales, target.shape, name))
     model.names = card.names
     return model.eval().requires_grad_(False), card
+
+
+def recipe_of(card: Card) -> dict[str, Any]:
+    """The settings that a model was trained with, by name; empty where its recipe is a sentence, or anything else."""
+    try:
+        recipe = json.loads(card.recipe)
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def metadata_of(card: Card) -> dict[str, str]:
+    """The card as safetensors metadata. Raises CardError for one that would not be read back the same."""
+    values = asdict(card)
+    if card.uses is None:
+        del values["uses"]  # then the file is one that versions without this field can read
+    try:
+        metadata = {"format": FORMAT, "card": json.dumps(values, allow_nan=False)}
+    except (TypeError, ValueError) as error:
+        raise CardError(f"its card cannot be written as JSON ({error!s:.100})") from None
+    if card_of(metadata) != card:
+        raise CardError("its card holds values that JSON does not give back the same")
+    return metadata
+
+
+def card_of(metadata: Mapping[str, str] | None) -> Card:
+    """The card in a file's metadata. Raises CardError."""
+    if not metadata or metadata.get("format") != FORMAT:
+        raise CardError(f"expected a weights file of this project (format {FORMAT}), got one without its card")
+    text = metadata.get("card", "")
+    if len(text) > MAX_JSON:
+        raise CardError(f"expected a card of at most {MAX_JSON} characters, got {len(text)}")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CardError(f"its card is not JSON ({error!s:.100})") from None
+    known = {f.name for f in fields(Card)}
+    if not isinstance(values, dict) or not known - OPTIONAL <= set(values) <= known:
+        raise CardError(f"its card should have exactly {', '.join(sorted(known))}")
+    _check(values)
+    return Card(**{**values, "names": {int(key): name for key, name in values["names"].items()}})
+
+
+def _check(values: dict[str, Any]) -> None:
+    for key, words in (("placement", tuple(PLACEMENTS)), ("scale", SCALES), ("offsets", OFFSETS)):
+        if values[key] not in words:
+            raise CardError(f"its {key} should be one of {', '.join(words)}, is {values[key]!r:.40}")
+    names = values["names"]
+    if not isinstance(names, dict) or not 1 <= len(names) <= MAX_CLASSES:
+        raise CardError(f"its card should name 1 to {MAX_CLASSES} classes")
+    if set(names) != {str(i) for i in range(len(names))} or not all(_is_text(n, MAX_NAME) for n in names.values()):
+        raise CardError(f"its classes should be numbered from 0 and have names of up to {MAX_NAME} characters")
+    if type(values["input_size"]) is not int or not 32 <= values["input_size"] <= 8192:
+        raise CardError(f"its input_size should be 32 to 8192 pixels, is {values['input_size']!r:.40}")
+    if type(values["seed"]) is not int:
+        raise CardError(f"its seed should be a whole number, is {values['seed']!r:.40}")
+    for key in ("data", "recipe", "licence"):
+        if not _is_text(values[key], MAX_TEXT):
+            raise CardError(f"its {key} should be a text of up to {MAX_TEXT} characters")
+    versions = values["versions"]
+    if not isinstance(versions, dict) or not all(_is_text(v, MAX_NAME) for v in (*versions, *versions.values())):
+        raise CardError(f"its versions should be texts of up to {MAX_NAME} characters by package")
+    if not isinstance(values.get("metrics", {}), dict) or not _is_plain(values.get("metrics", {}), depth=4):
+        raise CardError("its metrics should be finite numbers and short texts by name")
+    if values.get("uses") is not None:
+        _check_uses(values["uses"])
+
+
+def _check_uses(uses: object) -> None:
+    if not isinstance(uses, dict) or uses.get("verdict") not in VERDICTS:
+        raise CardError(f"its uses should have a verdict, one of {', '.join(VERDICTS)}")
+    if not all(_is_text(uses.get(key), MAX_TEXT) for key in ("why", "data")):
+        raise CardError(f"its uses should have why and data, texts of up to {MAX_TEXT} characters")
+    if not all(type(uses.get(key)) is int for key in ("pictures", "size")):
+        raise CardError("its uses should have pictures and size, whole numbers")
+    if not _is_plain(uses, depth=4) or len(json.dumps(uses)) > MAX_USES:
+        raise CardError(f"its uses should be finite numbers and short texts by name, {MAX_USES} characters at most")
+
+
+def _is_text(value: object, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Numbers and texts in lists and dicts, nested at most `depth` deep."""
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, int) or _is_text(value, MAX_TEXT)
 
 
 @contextmanager
@@ -126,13 +254,25 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Card]]:
         raise WeightsRefused(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
     try:
         with safe_open(path, framework="pt") as file:
-            yield file, card_of(file.metadata())
-    except NoModel as error:
-        raise OtherFile(f"{path.name}: {error}.") from None
+            metadata = file.metadata()
+            if metadata and (kind := metadata.get("format")) in NO_MODELS:
+                raise OtherFile(f"{path.name}: expected the weights of a detector, got {NO_MODELS[kind]}.")
+            yield file, card_of(metadata)
     except CardError as error:
         raise WeightsRefused(f"{path.name}: {error}.") from None
     except (SafetensorError, OSError) as error:
         raise WeightsRefused(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
+        unfinished = Path(file.name)
+    try:
+        save_file(tensors, unfinished, metadata=metadata)
+        unfinished.chmod(0o644)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _is_wide(value: torch.Tensor) -> bool:
@@ -182,7 +322,3 @@ def _finite(value: torch.Tensor, key: str, name: str) -> torch.Tensor:
     if not bool(value.isfinite().all()):
         raise WeightsRefused(f"{name}: {key} has values that are not finite; the file is damaged.")
     return value
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(f"{n:.80}" for n in names[:2]) or "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlka.analysis.model_words import in_words
-from dlka.models.card import NEEDS, VERDICTS
+from dlka.models.weights import NEEDS, VERDICTS
 
 GIVEN = {"verdict": "in use", "offsets": {"own": {"AP": 0.599}, "off": {"AP": 0.0951}}}
 FOLLOWS = {"size_rho": 0.79, "size_rho_95": [0.77, 0.81], "spread_small": 0.62, "spread_large": 1.05}

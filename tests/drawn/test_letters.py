@@ -22,7 +22,7 @@ from dlka.errors import DlkaError
 from dlka.evidence import letters as experiment
 from dlka.inference.kernel_shape import spread
 from dlka.models import catalog
-from dlka.models.card import NO_MODELS
+from dlka.models.weights import NO_MODELS
 from dlka.ops.sampling import cell_to_pixel
 
 MANY = draw_letters(400, 7)

@@ -25,8 +25,8 @@ from dlka.evidence.stored import load_all
 from dlka.evidence.train_command import train_command
 from dlka.jobs.recipe import Recipe
 from dlka.models.build import OFFSETS, PLACEMENTS
-from dlka.models.card import SMALL, Card
 from dlka.models.catalog import cards
+from dlka.models.weights import SMALL, Card
 
 OWN = {
     "control": "hit-uav/control-s0",

@@ -15,8 +15,8 @@ from dlka.cli import main
 from dlka.evidence.collect import collect
 from dlka.evidence.plan import PLAN, SHIPPED, steps
 from dlka.evidence.ship import metrics_of, ship
-from dlka.models.adopt import sha256
 from dlka.models.build import build_model
+from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card, load_card, load_model, save_weights, with_card
 
 WEIGHTS = {"hit-uav-residual": "hit-uav/residual-s0", "hit-uav-control": "hit-uav/control-s0"}

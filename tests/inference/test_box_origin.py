@@ -11,7 +11,7 @@ from dlka.analysis.pairing import box_iou
 from dlka.images import read_image
 from dlka.inference.box_origin import best_cell, candidates
 from dlka.inference.predictor import load_predictor
-from dlka.models.decode import suppress
+from dlka.models.blocks import suppress
 
 
 def crowd(cells=400, classes=3, seed=0):

@@ -22,8 +22,8 @@ from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import PredictionFailed, Predictor, load_predictor
 from dlka.inference.probe import probe
 from dlka.layers import DeformableLKA, DeformConv
-from dlka.models.adopt import adopt
 from dlka.models.catalog import find
+from dlka.models.checkpoint import convert
 from dlka.models.weights import load_model
 from dlka.offset_nets import OffsetConv2d
 
@@ -52,7 +52,7 @@ def pictures() -> dict[str, np.ndarray]:
 def stock(shared, tmp_path_factory) -> Predictor:
     """The stock model after its whole way: checkpoint, weights file, predictor."""
     file = tmp_path_factory.mktemp("stock") / "yolov8n.safetensors"
-    adopt(shared / "weights" / "yolov8n.pt", file)
+    convert(shared / "weights" / "yolov8n.pt", file)
     return load_predictor(str(file), "cpu")[0]
 
 

@@ -27,9 +27,9 @@ from dlka.jobs.export import export_model
 from dlka.jobs.export_check import Agreement, Case, cases, compare
 from dlka.jobs.export_formats import ALIASES, ELSEWHERE, FORMATS, ExportRefused
 from dlka.jobs.export_net import ExportNet, internal_outputs
+from dlka.models.blocks import suppress
 from dlka.models.build import build_model
 from dlka.models.catalog import find
-from dlka.models.decode import suppress
 from dlka.models.weights import load_card
 
 SIZES = (160, 96)

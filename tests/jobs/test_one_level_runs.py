@@ -25,7 +25,7 @@ from dlka.jobs.stage_table import stage_rows
 from dlka.jobs.train import fit
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import build_model, model_config
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 from tests.labelled import data_set

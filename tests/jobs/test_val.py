@@ -237,9 +237,9 @@ def test_no_folder_and_no_pictures(tmp_path):
 
 def test_the_stock_model_on_real_pictures(shared, tmp_path):
     """Ultralytics' validator gives this checkpoint 41.0 AP and 57.3 AP50 on all 119 pictures; a few keep this quick."""
-    from dlka.models.adopt import adopt
+    from dlka.models.checkpoint import convert
 
-    adopt(shared / "weights/yolov8n.pt", tmp_path / "stock.safetensors")
+    convert(shared / "weights/yolov8n.pt", tmp_path / "stock.safetensors")
     result = run_val(str(tmp_path / "stock.safetensors"), shared / "data/coco-mini", 640, limit=20, device="cpu")
     assert 0.3 < result["metrics"]["AP"] < 0.7
     assert result["metrics"]["AP50"] > result["metrics"]["AP75"]

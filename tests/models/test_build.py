@@ -27,8 +27,7 @@ from dlka.models.build import (
     read_config,
 )
 from dlka.models.cost import parameters
-from dlka.models.module_names import ATTENTION
-from dlka.models.yaml_file import ModelYamlError, load_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, ModelYamlError, load_model_yaml, read_text
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 HERE = Path(__file__).parent

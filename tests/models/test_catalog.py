@@ -1,8 +1,9 @@
-"""Which models there are, and which belong together."""
+"""Which models there are, which belong together, and that fetching one stops at the network."""
 
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from safetensors.torch import save_file
 
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.weights import Card, WeightsRefused, load_card, save_weights
+from dlka.models.catalog import FetchFailed, fetch
+from dlka.models.weights import Card, WeightsRefused, load_card, load_model, save_weights
 
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
 THERMAL = dict(enumerate(("person", "car", "bicycle", "other vehicle")))
@@ -144,3 +146,60 @@ def test_the_size_that_suits_a_model(size, changed):
     fields = {"input_size": 640, "recipe": "converted", "metrics": {}} | changed
     card = Card("control", "n", "dense", COCO, data="", licence="", seed=0, versions={}, **fields)
     assert catalog.suited_size(card) == size
+
+
+def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
+    places = []
+
+    def download(asset, folder):
+        places.append(folder)
+        return shutil.copy(shared / "weights" / asset, folder)
+
+    monkeypatch.setattr(catalog, "download", download)
+    out = fetch("yolov8n", tmp_path)
+    assert out == tmp_path / "yolov8n.safetensors"
+    assert load_model(out)[1].placement == "control"
+    assert not places[0].exists()
+    with pytest.raises(FetchFailed, match="is there already; remove it to fetch it again"):
+        fetch("yolov8n", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yolov8s", "../yolov8n", "https://example.org/yolov8n.pt", "", "yolov8n.pt"])
+def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "download", lambda *_: pytest.fail("nothing may be downloaded"))
+    with pytest.raises(FetchFailed, match="expected yolov8n, the one name that can be fetched"):
+        fetch(name, tmp_path)
+
+
+def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
+    """Ultralytics' own downloader runs in the child, online, in a folder of its own; only its last call is replaced."""
+    replaced = (
+        "import os, ultralytics.utils.downloads as d\n"
+        "state = [str('YOLO_OFFLINE' in os.environ), os.environ['YOLO_CONFIG_DIR']]\n"
+        "d.safe_download = lambda url, file, **options: open(file, 'w').write('\\n'.join([url, *state]))\n"
+    )
+    monkeypatch.setattr(catalog, "_FETCH", replaced + catalog._FETCH)
+    monkeypatch.setenv("YOLO_OFFLINE", "1")
+    file = catalog.download("yolov8n.pt", tmp_path)
+    url, offline, folder = file.read_text().split("\n")
+    assert file == tmp_path / "yolov8n.pt"
+    assert url.startswith("https://github.com/ultralytics/assets/releases/download/")
+    assert url.endswith("/yolov8n.pt")
+    assert (offline, folder) == ("False", str(tmp_path))
+
+
+def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "_FETCH", "raise ConnectionError('no route to host')")
+    with pytest.raises(FetchFailed) as caught:
+        fetch("yolov8n", tmp_path)
+    text = str(caught.value)
+    assert text.startswith("yolov8n.pt could not be downloaded from Ultralytics (ConnectionError: no route to host); ")
+    assert "\n" not in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_download_without_end_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "_FETCH", "import time; time.sleep(60)")
+    monkeypatch.setattr(catalog, "FETCH_SECONDS", 0.2)
+    with pytest.raises(FetchFailed, match=r"it took more than 0\.2 seconds"):
+        fetch("yolov8n", tmp_path)

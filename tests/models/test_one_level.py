@@ -14,9 +14,9 @@ from dlka.inference.predictor import Predictor
 from dlka.inference.probe import probe, stages
 from dlka.models import catalog
 from dlka.models.build import DLKAModel, build_model, model_config, plain_of
-from dlka.models.doctor import diagnose, report_text
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_model, save_weights
+from dlka.models.yaml_lint import diagnose, report_text
 from dlka.types import stage_labels
 from tests.deforming import deforming, picture
 

@@ -10,10 +10,8 @@ from ultralytics.nn import tasks
 from verdicts import CASES, verdicts
 
 from dlka.models.build import PLACEMENTS, DLKAModel, model_config, read_config
-from dlka.models.doctor import diagnose, report_text
-from dlka.models.mend import mend
-from dlka.models.module_names import ATTENTION, closest_name
-from dlka.models.yaml_file import ModelYamlError, load_model_yaml, parse_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, ModelYamlError, closest_name, load_model_yaml, parse_model_yaml, read_text
+from dlka.models.yaml_lint import diagnose, fix, report_text
 
 OURS = {"C2f_DLKA", ATTENTION, "DetectDLKA"}
 
@@ -70,16 +68,17 @@ def test_a_head_may_read_any_maps_that_the_rows_give(strides, module):
 
 def test_a_head_is_never_mended_away():
     text = read_text(CASES / "p2p3p4.yaml")
-    assert mend(text) == text
+    assert fix(text) == text
     wrong = text.replace("[[-1, 15], 1, Concat", "[[-1, 16], 1, Concat")
-    assert "[[18, 21, 24], 1, Detect, [nc]]" in mend(wrong)
+    with pytest.raises(ModelYamlError, match=r"^row \d+: Concat of rows \[-1, 16\] joins maps with strides .* by hand"):
+        fix(wrong)
 
 
 def test_the_anchors_of_older_yamls_are_mended():
     text = read_text(CASES / "p2p3p4.yaml")
-    assert mend(f"anchors: 3\n{text}".replace("Detect, [nc]", "Detect, [nc, anchors]")) == f"anchors: 3\n{text}"
+    assert fix(f"anchors: 3\n{text}".replace("Detect, [nc]", "Detect, [nc, anchors]")) == f"anchors: 3\n{text}"
     problem = diagnose(parse_model_yaml(text.replace("Conv, [64, 3, 2]", "Conv, [64, 3, anchors]"))).problems[0]
-    assert (problem.row, problem.mended) == (0, None)
+    assert (problem.row, problem.fixed) == (0, None)
 
 
 class TestNames:
@@ -140,7 +139,7 @@ class TestNames:
         model = load_model_yaml(CASES / "p2p3p4.yaml")
         model["head"][2][2] = name
         problem = diagnose(model).problems[0]
-        assert (problem.row, problem.mended) == (12, None)
+        assert (problem.row, problem.fixed) == (12, None)
         assert f"{name} is not registered" in problem.sentence
 
     @pytest.mark.parametrize(
@@ -253,10 +252,10 @@ def test_odd_values_are_refused_in_one_sentence(tmp_path, old, new, says):
         ("[[-1, 6], 1, Concat, [1]]", "[[-1, 60], 1, Concat, [1]]", "row 11: 'from' [-1, 60] names a row"),
         ("[[-1, 6], 1, Concat, [1]]", "[[-1, -60], 1, Concat, [1]]", "row 11: 'from' [-1, -60] names a row"),
         ("[[-1, 6], 1, Concat, [1]]", "[-1, 1, Concat, [1]]", "row 11: Concat reads several rows"),
-        ("Conv, [64, 3, 2]", "Conv, [-64, 3, 2]", "row 0: Conv [-64, 3, 2] has other arguments"),
-        ("Conv, [64, 3, 2]", "Conv, [64, 3, True]", "row 0: Conv [64, 3, True] has other arguments"),
-        ("Conv, [64, 3, 2]", "Conv, [64, 3, 0]", "row 0: Conv [64, 3, 0] has other arguments"),
-        ("Conv, [64, 3, 2]", "Conv, [64, 300, 300]", "row 0"),
+        ("Conv, [64, 3, 2]", "Conv, [-64, 3, 2]", "row 0: Conv [-64, 3, 2] does not build"),
+        ("Conv, [64, 3, 2]", "Conv, [64, 3, True]", "row 0: Conv [64, 3, True] does not build"),
+        ("Conv, [64, 3, 2]", "Conv, [64, 3, 0]", "row 0: Conv [64, 3, 0] does not build"),
+        ("Conv, [64, 3, 2]", "Conv, [64, 300, 300]", "row 11: Concat of rows [-1, 6] joins maps with strides"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 2, 1, 7]", "row 0: Conv [64, 3, 2, 1, 7] does not build"),
         ("C2f_DLKA, [128]", "C2f_DLKA, [128, True, 2]", "C2f_DLKA has no groups"),
         ("1, Detect, [nc]", "2, Detect, [nc]", "row 25: Detect must be the last row, once"),

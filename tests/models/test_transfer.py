@@ -11,7 +11,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import DLKAModel, build_model, model_config
-from dlka.models.convert import read_checkpoint
+from dlka.models.checkpoint import read_checkpoint
 from dlka.models.cost import parameters
 from dlka.models.transfer import transfer
 from dlka.offset_nets import OffsetConv2d

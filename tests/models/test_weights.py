@@ -16,11 +16,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dlka.models import card as cards
 from dlka.models import weights
 from dlka.models.build import PLACEMENTS, build_model
-from dlka.models.card import CardError, card_of, metadata_of
-from dlka.models.weights import FORMAT, Card, WeightsRefused, load_card, load_model, save_weights
+from dlka.models.weights import (
+    FORMAT,
+    Card,
+    CardError,
+    WeightsRefused,
+    card_of,
+    load_card,
+    load_model,
+    metadata_of,
+    save_weights,
+)
 
 CARD = Card(
     placement="neck",
@@ -433,8 +441,8 @@ class TestCards:
         refused(path, "its card (is not JSON|should have exactly)")
 
     def test_a_card_that_is_too_long_is_not_read(self, good, tmp_path, monkeypatch):
-        monkeypatch.setattr(cards.json, "loads", lambda text: pytest.fail("read"))
-        text = json.dumps({"data": "x" * (cards.MAX_JSON + 1)})
+        monkeypatch.setattr(weights.json, "loads", lambda text: pytest.fail("read"))
+        text = json.dumps({"data": "x" * (weights.MAX_JSON + 1)})
         path = rewritten(good, tmp_path / "w.safetensors", metadata={"format": FORMAT, "card": text})
         refused(path, "expected a card of at most 2097152 characters")
 

@@ -17,10 +17,9 @@ from verdicts import CASES, verdicts, with_row
 
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, model_config
-from dlka.models.doctor import diagnose
 from dlka.models.dry_build import MAX_PARAMETERS
-from dlka.models.module_names import ATTENTION, LAYERS, refusal
-from dlka.models.yaml_file import ModelYamlError, parse_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, LAYERS, ModelYamlError, parse_model_yaml, read_text, refusal
+from dlka.models.yaml_lint import diagnose
 
 OURS = {"C2f_DLKA", ATTENTION, "DetectDLKA", "Detect1x1"}
 
@@ -83,7 +82,7 @@ class TestNoCode:
     def test_a_misspelt_row_does_not_carry_such_an_argument_in(self):
         text = read_text(CASES / "p2p3p4.yaml").replace("Conv, [64, 3, 2]", "conv, [64, 3, layers]")
         problem = diagnose(parse_model_yaml(text)).problems[0]
-        assert (problem.row, problem.mended) == (0, None)
+        assert (problem.row, problem.fixed) == (0, None)
         assert "conv is not registered" in problem.sentence
 
 

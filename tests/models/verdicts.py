@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlka.models.build import DLKAModel, model_config, read_config
-from dlka.models.doctor import diagnose
-from dlka.models.yaml_file import ModelYamlError
+from dlka.models.model_yaml import ModelYamlError
+from dlka.models.yaml_lint import diagnose
 
 CASES = Path(__file__).parents[1] / "cases" / "yaml"
 

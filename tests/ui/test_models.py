@@ -15,8 +15,7 @@ from dlka.analysis.analysis import Refused, Settings
 from dlka.analysis.models import baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.card import VERDICTS
-from dlka.models.weights import Card, save_weights, with_card
+from dlka.models.weights import VERDICTS, Card, save_weights, with_card
 from dlka.palette import USE_COLOURS
 from dlka.ui import api, tab_numbers
 from dlka.ui.app import serve

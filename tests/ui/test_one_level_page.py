@@ -23,7 +23,7 @@ from dlka.jobs.bench_subjects import lively
 from dlka.layers import DeformableLKAAttention
 from dlka.models import catalog
 from dlka.models.build import model_config
-from dlka.models.module_names import ATTENTION
+from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.ui import (
     address,

@@ -1,12 +1,14 @@
-"""Reads a YOLOv8 model yaml as plain data, within limits, and refuses what would be code.
+"""Which model yamls are read: the modules that rows may name, the limits of values, and the file as plain data.
 
-A model yaml comes from strangers: aliases can make a small file huge, Ultralytics looks its strings up as names, and
-its numbers decide how much memory the model takes. What passes here is a mapping of plain values whose ``backbone``
-and ``head`` are rows ``[from, repeats, module, args]``; whether the rows fit together says `doctor`.
+A model yaml comes from strangers. Ultralytics' parser takes a row's module from the globals of its own file, where
+`torch_safe_load` and `check_requirements` stand beside the layers, and looks arguments up as names; aliases can make a
+small file huge, and numbers decide how much memory a model takes. So only layers of this file's table are ever given to
+that parser, with plain values within limits. Whether the rows fit together, `yaml_lint` says.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -17,7 +19,6 @@ from typing import Any
 import yaml
 
 from dlka.errors import DlkaError
-from dlka.models.module_names import refusal
 from dlka.safe_yaml import MAX_BYTES, YamlRefused, plain_yaml
 
 MAX_ROWS = 200
@@ -26,38 +27,115 @@ MAX_CHANNELS = 65536
 MAX_CLASSES = 10_000
 MAX_BINS = 64  # reg_max
 MAX_GAIN = 10.0
+
+OFFSETS = ("dense", "separable", "none", "features")  # how offsets are predicted, see dlka.layers
+RIGID = ("none", "features")  # the words with which nothing deforms
+ATTENTION = "deformable_LKA_Attention"
+BLOCKS = ("C2f", "C2f_DLKA")  # repeats are an argument of the block itself
+DETECTORS = ("Detect", "DetectDLKA", "Detect1x1", "v10Detect")
+ONE_INPUT = ("Conv", "SPPF", *BLOCKS, "nn.Upsample", ATTENTION)
+COMMON = (*ONE_INPUT, "Concat", *DETECTORS)  # layers of YOLOv8 and of the project, whose misspellings are known
+
+_ULTRALYTICS = """
+    A2C2f AConv ADown AIFI Bottleneck BottleneckCSP C1 C2 C2PSA C2fCIB C2fPSA C3 C3Ghost C3TR C3k2 C3x CBFuse CBLinear
+    Conv2 ConvTranspose DWConv DWConvTranspose2d ELAN1 Focus GhostBottleneck GhostConv HGBlock HGStem Index PSA RepC3
+    RepConv RepNCSPELAN4 RepVGGDW ResNetLayer SCDown SPP SPPELAN Silence
+"""
+_TORCH = """
+    AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d BatchNorm2d Conv2d ConvTranspose2d Dropout Dropout2d ELU GELU
+    GroupNorm Hardsigmoid Hardswish Identity InstanceNorm2d LeakyReLU MaxPool2d Mish PReLU PixelShuffle PixelUnshuffle
+    ReLU ReLU6 ReflectionPad2d ReplicationPad2d SiLU Sigmoid Softplus Tanh UpsamplingBilinear2d UpsamplingNearest2d
+    ZeroPad2d
+"""
+LAYERS = frozenset((*COMMON, *_ULTRALYTICS.split(), *(f"nn.{name}" for name in _TORCH.split())))
+_OTHER_TASKS = {  # what it is -> modules
+    "a head for classification": "Classify",
+    "a head for depth": "Depth",
+    "a head for detection by words": "LRPCHead WorldDetect YOLOEDetect",
+    "a head for pose": "Pose Pose26",
+    "a head for segmentation": "Segment Segment26 SemanticSegment",
+    "a head for segmentation by words": "YOLOESegment YOLOESegment26",
+    "a head for turned boxes": "OBB OBB26",
+    "a layer for detection by words": "C2fAttn ImagePoolingAttn",
+    "the decoder of RT-DETR": "RTDETRDecoder",
+}
 # What is read of a model yaml; yaml_file is what Ultralytics notes in the models that it builds.
-KEYS = frozenset(
-    [
-        "nc",
-        "scales",
-        "scale",
-        "depth_multiple",
-        "width_multiple",
-        "backbone",
-        "head",
-        "offsets",
-        "activation",
-        "reg_max",
-        "end2end",
-        "inplace",
-        "channels",
-        "yaml_file",
-    ]
-)
+_KEYS = """
+    nc scales scale depth_multiple width_multiple backbone head offsets activation reg_max end2end inplace channels
+    yaml_file
+"""
+KEYS = frozenset(_KEYS.split())
 
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 # The words and the quoted numbers that a layer's arguments may be; the parser would look other words up as names.
-# What YOLOv5 wrote, Detect [nc, anchors], is for the doctor to mend: today's parser knows no anchors.
+# What YOLOv5 wrote, Detect [nc, anchors], is for the lint to fix: today's parser knows no anchors.
 _ARGUMENT = re.compile(r"nc|anchors|None|True|False|nearest|nearest-exact|bilinear|bicubic|-?\d{1,5}(\.\d{0,9})?")
 _ACTIVATION = re.compile(
     r"(torch\.)?nn\.(ELU|GELU|Hardswish|Identity|LeakyReLU|Mish|PReLU|ReLU|ReLU6|SiLU)"
     r"\((\d(\.\d{1,6})?|inplace=True)?\)"
 )
 
+Row = list[Any]  # [from, repeats, module, args] as in the yaml
+
 
 class ModelYamlError(DlkaError):
     """A model yaml that is not read; the message is one sentence for the person who wrote the file."""
+
+
+def refusal(name: str) -> str | None:
+    """Why a row may not name this module, as a clause without a full stop; None for a layer that it may name."""
+    if name in LAYERS:
+        return None
+    for what, modules in _OTHER_TASKS.items():
+        if name in modules.split():
+            return f"{name} is {what}, and only plain detection is built here: Detect or DetectDLKA"
+    if name == "TorchVision":
+        return "TorchVision downloads its weights, and nothing is downloaded by a yaml"
+    return f"{name} is not registered: it is not a module that YOLOv8's rows may use"
+
+
+def closest_name(name: str) -> str | None:
+    """The layer that this name plainly misspells, None otherwise: an unknown module is not another one.
+
+    Plain is another case, other underscores or a missing ``nn.``, and in long names of common layers letters in another
+    order, or one or two small ones left out or changed. A name with a letter or digit more, or with other capitals, may
+    be somebody's own variant: C2f_LSKA and DeformableAttention are no C2f_DLKA.
+    """
+    spelling, capitals = _spelling(name), _capitals(name)
+    exact = {_spelling(layer): layer for layer in sorted(LAYERS)}
+    if spelling in exact:
+        return exact[spelling]
+    close = {
+        _spelling(layer): layer
+        for layer in COMMON
+        if len(_spelling(layer)) >= 6
+        and (sorted(_spelling(layer)) == sorted(spelling) or (layer not in BLOCKS and _capitals(layer) == capitals))
+    }
+    found = difflib.get_close_matches(spelling, close, n=1, cutoff=0.8)
+    return close[found[0]] if found and 0 <= len(found[0]) - len(spelling) <= 2 else None
+
+
+def scale_of(model: dict[str, Any], scale: str | None) -> tuple[str | None, float]:
+    """The scale that applies and its depth gain: the one asked for, else the model's ``scale``, else the first listed.
+
+    The one rule for both the lint and the builder; it is Ultralytics', for whom "" is no scale.
+    """
+    scales = model.get("scales")
+    if not scales:
+        return None, model.get("depth_multiple", 1.0)
+    scale = scale or model.get("scale") or next(iter(scales))
+    if scale not in scales:  # the one asked for: check_model has seen to the model's own
+        raise ModelYamlError(f"scale {scale!r:.20} is not one of this yaml's scales: {', '.join(scales)}.")
+    return scale, scales[scale][0]
+
+
+def sources(index: int, source: int | list[int]) -> list[int | None]:
+    """The rows that a ``from`` means, -1 for the picture; None for what does not come before the row ``index``."""
+    written = source if isinstance(source, list) else [source]
+    if index == 0:
+        return [-1 if s == -1 else None for s in written]
+    found = [index + s if s < 0 else s for s in written]
+    return [s if 0 <= s < index else None for s in found]
 
 
 def load_model_yaml(path: str | Path) -> dict[str, Any]:
@@ -202,12 +280,7 @@ def _check_gains(model: dict[str, Any]) -> None:
         good = isinstance(gains, list) and len(gains) == 3 and all(is_number(gain) for gain in gains)
         if not good or not all(0 < gain <= MAX_GAIN for gain in gains[:2]) or not 1 <= gains[2] <= MAX_CHANNELS:
             raise ModelYamlError(f"scale {name!r:.20} must be [depth, width, max_channels] like [0.33, 0.25, 1024].")
-    _check_scale(model)
-
-
-def _check_scale(model: dict[str, Any]) -> None:
-    """A scale is a word, and one of the scales where there are any; "" and none at all mean the first."""
-    scale, scales = model.get("scale"), model.get("scales")
+    scale = model.get("scale")  # a word, and one of the scales where there are any; "" and none at all mean the first
     if scale is not None and (not isinstance(scale, str) or (scale and scales and scale not in scales)):
         known = f" one of this yaml's scales: {', '.join(scales)}" if scales else " a word"
         raise ModelYamlError(f"scale {scale!r:.40} is not{known:.200}.")
@@ -225,7 +298,7 @@ def _check_row(index: int, row: object) -> None:
     if not isinstance(module, str) or not _MODULE.fullmatch(module):
         raise ModelYamlError(f"row {index}: expected the name of a module, got {module!r:.80}.")
     if refusal(module):
-        return  # the doctor names it; what its arguments would mean is no matter
+        return  # the lint names it; what its arguments would mean is no matter
     if not are_arguments(args):
         raise ModelYamlError(
             f"row {index}: args must be a list of numbers up to {MAX_CHANNELS}, True, False, None, nc or a way to"
@@ -239,3 +312,11 @@ def _plain(arg: object, nested: bool = False) -> bool:
     if isinstance(arg, str):
         return _ARGUMENT.fullmatch(arg) is not None
     return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)  # type: ignore[operator,arg-type]
+
+
+def _spelling(name: str) -> str:
+    return name.lower().replace("_", "").removeprefix("nn.")
+
+
+def _capitals(name: str) -> list[str]:
+    return sorted(letter for letter in name if letter.isupper() or letter.isdigit())

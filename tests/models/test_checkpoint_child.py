@@ -26,11 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ultralytics.utils import IterableSimpleNamespace
 
-from dlka.models import convert
+from dlka.models import checkpoint as reading
 from dlka.models.build import build_model
-from dlka.models.convert import CheckpointRefused, read_checkpoint
-from dlka.models.convert_child import MEMORY, STUBS, read
-from dlka.models.saved_model import Stub
+from dlka.models.checkpoint import CheckpointRefused, read_checkpoint
+from dlka.models.checkpoint_child import MEMORY, STUBS, Stub, read
 
 CASES = Path(__file__).parents[1] / "cases" / "checkpoints"
 VALUES = {"0": struct.pack("<4f", 1, 2, 3, 4)}
@@ -484,7 +483,7 @@ class TestArchives:
 
 class TestTheChild:
     def test_one_that_takes_too_long_is_ended(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(convert, "SECONDS", 0.001)
+        monkeypatch.setattr(reading, "SECONDS", 0.001)
         assert "seconds" in refusal(archive(tmp_path / "slow.pt", saved(rebuild())))
 
     @pytest.mark.parametrize(
@@ -501,16 +500,16 @@ class TestTheChild:
         assert "more than 2 GB of memory" in refusal(archive(tmp_path / "bomb.pt", saved(large)))
 
     def test_one_that_dies_leaves_a_sentence(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(convert, "_BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
+        monkeypatch.setattr(reading, "_BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
         assert "memory or time" in refusal(archive(tmp_path / "dead.pt", saved(rebuild())))
 
     def test_one_that_fails_is_a_fault_of_this_program(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(convert, "_BOOT", "raise KeyError('a bug')  # {}")
+        monkeypatch.setattr(reading, "_BOOT", "raise KeyError('a bug')  # {}")
         with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
             read_checkpoint(archive(tmp_path / "good.pt", saved(rebuild())))
 
     def test_its_limits_of_memory(self):
-        code = "from dlka.models.convert_child import *; limit_resources(); bytearray({})"
+        code = "from dlka.models.checkpoint_child import *; limit_resources(); bytearray({})"
         run = subprocess.run([sys.executable, "-c", code.format("MEMORY + (64 << 20)")], capture_output=True, text=True)
         assert "MemoryError" in run.stderr
         assert subprocess.run([sys.executable, "-c", code.format("MEMORY // 2")], check=False).returncode == 0
