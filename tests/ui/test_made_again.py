@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dlka.bench.visitor import Visitor
 from dlka.ui import adapt, app, boxes, figure_row, files, kept, session, tab_boxes, tab_probe, tab_what_if
-from dlka.ui.bench_visitor import Visitor
 from dlka.ui.examples import examples
 from dlka.ui.kept import Kept
 from dlka.ui.session import Settings

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from dlka.bench.model import lively
 from dlka.jobs.batch import Settings as BatchSettings
 from dlka.jobs.batch import run_batch
-from dlka.jobs.bench_subjects import lively
 from dlka.layers import DeformableLKAAttention
 from dlka.models import catalog
 from dlka.models.build import model_config
