@@ -395,8 +395,8 @@ def test_bench(monkeypatch, tmp_path, capsys):
 
 
 def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import export
-    from dlka.jobs.export_check import Agreement
+    from dlka.export import exporter
+    from dlka.export.check import Agreement
 
     file, calls = tmp_path / "neck.onnx", []
     checks = tuple(
@@ -406,9 +406,9 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     def run(*call):
         calls.append(call)
         file.write_bytes(bytes(3 << 20))
-        return export.Exported(file, {"images": "[batch]", "output0": "[cells]"}, "a runtime", "a reader", checks)
+        return exporter.Exported(file, {"images": "[batch]", "output0": "[cells]"}, "a runtime", "a reader", checks)
 
-    monkeypatch.setattr(export, "export_model", run)
+    monkeypatch.setattr(exporter, "export_model", run)
     assert main(["export", "--model", "neck", "--format", "onnx", "--out", str(file), "--internals"]) == 0
     assert main(["export", "--format", "pt2"]) == 0
     assert calls == [("neck", "onnx", str(file), True), (MODEL, "pt2", None, False)]

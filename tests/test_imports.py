@@ -48,28 +48,29 @@ MAY_IMPORT = {
     "render": {"types", "palette", "render", "compare", "kernel_shape", "ops.sampling", "inference.letterbox"},
     "ui": DRAWING | {"ui"},
     "jobs": DRAWING | {"jobs"},
+    "export": INFERENCE | {"export"},
     "evidence": DRAWING | {"jobs", "evidence", "yolo"},
     "cli": {"commands", "bench", "printing", "inference"},
-    "commands": DRAWING | {"jobs", "evidence", "ui", "printing"},
+    "commands": DRAWING | {"jobs", "evidence", "export", "ui", "printing"},
     "bench": DRAWING | {"bench", "jobs", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},
     "watching": {"types", "images", "inference", "render", "stage_stats"},
-    "yolo": {"models", "jobs"},
+    "yolo": {"models", "jobs", "export"},
     "": {"yolo", "ops", "watching"},
 }
 TRAINS = "evidence/defaults.py"  # by Ultralytics' own trainer
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
-    "ultralytics": ("models", "jobs", "yolo.py"),
+    "ultralytics": ("models", "jobs", "export", "yolo.py"),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
     "supervision": ("inference/slicing.py",),
-    "onnx": ("jobs/export_onnx.py",),
-    "onnxscript": ("jobs/export_onnx.py",),
-    "onnxruntime": ("jobs/export_onnx.py",),
+    "onnx": ("export/network.py",),
+    "onnxscript": ("export/network.py",),
+    "onnxruntime": ("export/child.py", "export/exporter.py"),
     "triton": (
         "bench/cuda.py",
         *(f"ops/triton_{part}.py" for part in ("cuda", "forward", "backward", "sampling", "probe")),
@@ -83,6 +84,7 @@ ONLY_IN = {
         "models",
         "inference",
         "jobs",
+        "export",
         "bench",
         "yolo.py",
         TRAINS,

@@ -14,8 +14,8 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
-from dlka.bench.visitor import Visitor, last_line, megabytes, pictures, running_page, spread
-from dlka.errors import DlkaError
+from dlka.bench.visitor import Visitor, megabytes, pictures, running_page, spread
+from dlka.errors import DlkaError, last_line
 from dlka.printing import table
 
 # What is measured -> a control of a tab, and the values that it is moved to.

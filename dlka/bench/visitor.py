@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import psutil
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, last_line
 from dlka.images import read_image
 from dlka.ui.examples import examples
 
@@ -148,11 +148,6 @@ def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Pro
         finally:
             process.kill()
             process.wait()
-
-
-def last_line(said: str) -> str:
-    """The line of a traceback that says what happened."""
-    return next((line.strip() for line in reversed(said.split("\n")) if line.strip()), "no reason given")
 
 
 def _answers(url: str) -> bool:
