@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlka import bench_commands
 from dlka import commands as run
+from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import check_json
 
@@ -145,15 +145,14 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--ship", metavar="DIR", help="only write the weights that ship into it; from --work, --runs")
 
     bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
-    benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+    benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True, dest="what")
 
-    sub = command("ops", bench_commands.ops, "the deformable operator: every backend, side by side", benches)
+    sub = command("ops", run_bench, "the deformable operator: every backend, side by side", benches)
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels, on the CPU")
     sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("model", bench_commands.model, "whole models beside stock YOLOv8, and where their time goes", benches)
+    sub = command("model", run_bench, "whole models beside stock YOLOv8, and where their time goes", benches)
     sub.add_argument("--models", nargs="+", metavar="ID", help="placements (default: control neck residual head)")
     sub.add_argument("--offsets", nargs="+", help="dense, separable, none, features (default: the first three)")
     sub.add_argument("--scales", nargs="+", help="n, s, m, l, x (default: n)")
@@ -164,20 +163,14 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", help="cpu, cuda or mps (default: cpu)")
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("page", bench_commands.page, "the page: its start, a comparison, an overlay, its memory", benches)
+    sub = command("page", run_bench, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("load", bench_commands.load, "the page when too many ask at once, or leave questions behind", benches)
-    sub.add_argument("--clients", type=int, default=64, help="so many at once (default: %(default)s)")
-    sub.add_argument("--abandoned", type=int, default=300, help="questions without a listener (default: %(default)s)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
-
-    sub = command("memory", bench_commands.memory, "the page's memory and disk under large pictures", benches)
-    sub.add_argument("--uploads", type=int, default=14, help="pictures of 50 megapixels (default: %(default)s)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    command("load", run_bench, "the page when 64 visitors ask at once, or leave 300 questions behind", benches)
+    command("memory", run_bench, "the page's memory and disk under 14 pictures of 50 megapixels", benches)
+    for sub in benches.choices.values():
+        sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")

@@ -236,7 +236,7 @@ def _progress(line: str) -> None:
 
 
 def export(args: argparse.Namespace) -> int:
-    from dlka.jobs.export import export_model
+    from dlka.export.exporter import export_model
 
     made = export_model(args.model, args.format, args.out, args.internals)
     print(f"{made.file}: {made.file.stat().st_size / 2**20:.1f} MB; open it with {made.load}.")

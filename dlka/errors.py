@@ -52,6 +52,11 @@ def short(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def last_line(said: str) -> str:
+    """What a process that failed said last on stderr: of a traceback the line that says what happened."""
+    return next((line.strip() for line in reversed(said.split("\n")) if line.strip()), "no reason given")
+
+
 def message(error: Exception) -> str:
     """One sentence for the person who met this error; never empty.
 

@@ -140,8 +140,7 @@ class YOLO(Model):
         opened, for shipped and new models in the working folder. Raises ExportRefused for other formats and DlkaError
         for settings that would change what is written.
         """
-        from dlka.jobs.export import export_loaded
-        from dlka.jobs.export_formats import FORMATS
+        from dlka.export.exporter import FORMATS, export_loaded
 
         self._check_is_pytorch_model()
         name = str(kwargs.pop("format", DEFAULT_CFG_DICT["format"])).lower()

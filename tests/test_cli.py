@@ -380,9 +380,9 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
 
 
 def test_bench(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import bench_ops
+    from dlka.bench import ops
 
-    monkeypatch.setattr(bench_ops, "MAPS", {"P3": (2, 5)})
+    monkeypatch.setattr(ops, "MAPS", {"P3": (2, 5)})
     file = tmp_path / "bench.json"
     assert main(["bench", "ops", "--rounds", "1", "--threads", "1", "--json", str(file)]) == 0
     out = capsys.readouterr().out
@@ -399,8 +399,8 @@ def test_bench(monkeypatch, tmp_path, capsys):
 
 
 def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import export
-    from dlka.jobs.export_check import Agreement
+    from dlka.export import exporter
+    from dlka.export.check import Agreement
 
     file, calls = tmp_path / "neck.onnx", []
     checks = tuple(
@@ -410,9 +410,9 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     def run(*call):
         calls.append(call)
         file.write_bytes(bytes(3 << 20))
-        return export.Exported(file, {"images": "[batch]", "output0": "[cells]"}, "a runtime", "a reader", checks)
+        return exporter.Exported(file, {"images": "[batch]", "output0": "[cells]"}, "a runtime", "a reader", checks)
 
-    monkeypatch.setattr(export, "export_model", run)
+    monkeypatch.setattr(exporter, "export_model", run)
     assert main(["export", "--model", "neck", "--format", "onnx", "--out", str(file), "--internals"]) == 0
     assert main(["export", "--format", "pt2"]) == 0
     assert calls == [("neck", "onnx", str(file), True), (MODEL, "pt2", None, False)]
@@ -441,7 +441,7 @@ def test_bench_model(tmp_path, capsys):
 
 
 def test_bench_page(monkeypatch, tmp_path, capsys):
-    from dlka.ui import bench
+    from dlka.bench import page
 
     spread = {"least": 250.4, "median": 300.0, "most": 1400.0}
     result = {
@@ -453,7 +453,7 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
         "memory": {"started": 910.4, "after the comparisons": 1100.0},
         "frames": {"a second": 49.7, "slowest of 20, ms": 33.2},
     }
-    monkeypatch.setattr(bench, "bench_page", lambda compares: result | {"compares": compares})
+    monkeypatch.setattr(page, "bench_page", lambda compares: result | {"compares": compares})
     file = tmp_path / "bench.json"
     assert main(["bench", "page", "--compares", "3", "--json", str(file)]) == 0
     out = capsys.readouterr().out
@@ -467,15 +467,14 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
 
 
 def test_bench_model_flags_are_its_arguments(monkeypatch):
-    from dlka.jobs import bench_model
+    from dlka.bench import model
 
     given = {}
-    monkeypatch.setattr(bench_model, "bench_model", lambda **k: given.update(k) or _fail(DlkaError("stop")))
+    monkeypatch.setattr(model, "bench_model", lambda **k: given.update(k) or _fail(DlkaError("stop")))
     flags = {"--models": "neck head", "--offsets": "none", "--scales": "n s", "--backends": "torch", "--device": "cuda"}
     numbers = {"--sizes": "64 96", "--batches": "1 4", "--threads": "3", "--rounds": "7"}
     argv = [word for flag, words in (flags | numbers).items() for word in (flag, *words.split())]
     assert main(["bench", "model", *argv, "--bfloat16"]) == 2
-    given.pop("report")
     assert given == {
         **{"models": ["neck", "head"], "offsets": ["none"], "scales": ["n", "s"], "backends": ["torch"]},
         **{"device": "cuda", "sizes": [64, 96], "batches": [1, 4], "threads": 3, "rounds": 7, "bfloat16": True},

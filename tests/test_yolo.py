@@ -20,7 +20,7 @@ from ultralytics.utils import ASSETS
 
 import dlka
 from dlka.errors import DlkaError
-from dlka.jobs.export_formats import ExportRefused
+from dlka.export.check import ExportRefused
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.catalog import find

@@ -10,14 +10,13 @@ import torch
 import yaml
 from torch import nn
 
+from dlka.bench.model import KINDS, lively, subjects
 from dlka.evidence import latency
 from dlka.evidence.measure import measure, name_of
 from dlka.evidence.plan import rigid_twin, split
+from dlka.export.exporter import export_model
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
-from dlka.jobs.bench_model import KINDS
-from dlka.jobs.bench_subjects import lively, subjects
-from dlka.jobs.export import export_model
 from dlka.jobs.recipe import Recipe, TrainingRefused, check_recipe, frozen_layers
 from dlka.jobs.recipe_loss import OffsetFields
 from dlka.jobs.recipe_optimizer import OFFSETS, build_optimizer

@@ -10,7 +10,7 @@ import pytest
 from page_tabs import open_tab, wait_until_it_fits
 from playwright.sync_api import expect
 
-from dlka.ui import adapt_curve
+from dlka.analysis import adapt_curve
 
 
 def wait_for_change(page, told):

@@ -13,8 +13,8 @@ from dlka.analysis import adapt, analysis, boxes, cache
 from dlka.analysis.analysis import Settings
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
+from dlka.bench.visitor import Visitor
 from dlka.ui import app, figure_row, files, tab_boxes, tab_probe, tab_what_if
-from dlka.ui.bench_visitor import Visitor
 
 EXAMPLE = "Two people"
 

@@ -19,7 +19,7 @@ from dlka.analysis.figures import figure, pictures
 from dlka.analysis.models import baseline_for, baseline_models, dlka_models
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change as PictureChange
-from dlka.jobs.bench_subjects import lively
+from dlka.bench.model import lively
 from dlka.layers import DeformableLKAAttention
 from dlka.models import catalog
 from dlka.models.build import model_config

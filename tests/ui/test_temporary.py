@@ -19,9 +19,8 @@ from fastapi.testclient import TestClient
 from filelock import FileLock
 
 from dlka import temporary
+from dlka.bench.visitor import Visitor, pictures
 from dlka.errors import DlkaError
-from dlka.ui.bench import pictures
-from dlka.ui.bench_visitor import Visitor
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 

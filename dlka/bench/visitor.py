@@ -1,16 +1,31 @@
-"""One browser's conversation with the page, without the browser: its configuration, uploads, and the queue."""
+"""A page in a process of its own, and one browser's conversation with it, without the browser."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from dlka.errors import DlkaError
+import cv2
+import numpy as np
+import psutil
 
+from dlka.analysis.examples import examples
+from dlka.errors import DlkaError, last_line
+from dlka.images import read_image
+
+START = "from dlka.ui.app import serve; serve(port={port})"
+PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list
 TOO_MANY = (429, 503)  # what a page answers that takes no more questions at the moment
 
 
@@ -89,3 +104,60 @@ class Visitor:
         headers = self._headers | ({"Content-Type": kind} if kind else {})
         with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
             return answer.read()
+
+
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Count, least, median, p95 and most of times; of none at all the count alone."""
+    if not times:
+        return {"count": 0}
+    values = map(float, np.percentile(times, [0, 50, 95, 100]))
+    return {"count": len(times), **dict(zip(("least", "median", "p95", "most"), values))}
+
+
+def pictures(count: int) -> Iterator[bytes]:
+    """JPEG files of so many different pictures: the first example of 810 x 1080 pixels, moved sideways."""
+    image = read_image(next(iter(examples().values())))
+    for i in range(count):
+        yield cv2.imencode(".jpg", np.roll(image, 16 * i, axis=1)[..., ::-1])[1].tobytes()
+
+
+@contextmanager
+def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """The address and the process of a page on a free port, started as app.py starts it; stopped afterwards.
+
+    temporary: the folder for its temporary files, where it is not the usual one.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + PATIENCE
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-c", START.format(port=port)]
+        environment = os.environ | ({"TMPDIR": temporary} if temporary else {})
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        try:
+            while not _answers(url):
+                if process.poll() is not None:
+                    said.seek(0)
+                    raise DlkaError(f"The page did not start: {last_line(said.read().decode(errors='replace'))}")
+                if time.monotonic() > end:
+                    raise DlkaError(f"The page did not answer within {PATIENCE} seconds of its start.")
+                time.sleep(0.01)
+            yield url, psutil.Process(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url).read()
+    except OSError:
+        return False
+    return True
+
+
+def megabytes(process: psutil.Process) -> float:
+    """MB of memory that the process holds."""
+    return process.memory_info().rss / 1e6

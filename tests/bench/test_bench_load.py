@@ -8,15 +8,15 @@ import json
 import psutil
 import pytest
 
+from dlka.bench import load
+from dlka.bench.visitor import Busy, Visitor, pictures
 from dlka.errors import DlkaError
-from dlka.ui import bench, bench_load
-from dlka.ui.bench_visitor import Busy, Visitor
 
 
 def test_a_crowd_and_abandoned_questions_on_the_page(server, monkeypatch):
     running = contextlib.nullcontext((server.rstrip("/"), psutil.Process()))
-    monkeypatch.setattr(bench_load, "running_page", lambda: running)
-    result = bench_load.bench_load(clients=4, abandoned=12)
+    monkeypatch.setattr(load, "running_page", lambda: running)
+    result = load.bench_load(clients=4, abandoned=12)
     assert json.loads(json.dumps(result)) == result
     crowd = result["crowd"]
     assert crowd["answers"]["count"] + crowd["left"] == 4
@@ -36,8 +36,8 @@ def test_who_is_sent_away_comes_back_when_told(server, monkeypatch):
         return 250.0
 
     monkeypatch.setattr(Visitor, "change", change)
-    monkeypatch.setattr(bench_load.time, "sleep", slept.append)
-    found = bench_load.crowd(url, first, list(bench.pictures(1)))
+    monkeypatch.setattr(load.time, "sleep", slept.append)
+    found = load.crowd(url, first, list(pictures(1)))
     assert (found["answers"]["median"], found["refusals"]["count"], slept) == (0.25, 1, [7.0])
     assert (found["told"], found["left"], found["failures"]) == ("Too many: try again in about 7 s.", 0, {})
 
@@ -50,7 +50,7 @@ def test_what_goes_wrong_is_counted(server, monkeypatch):
         raise ConnectionError("broke off")
 
     monkeypatch.setattr(Visitor, "change", change)
-    found = bench_load.crowd(url, first, list(bench.pictures(2)))
+    found = load.crowd(url, first, list(pictures(2)))
     assert (found["failures"], found["left"], found["answers"]) == ({"broke off": 2}, 2, {"count": 0})
 
 
@@ -66,4 +66,20 @@ def test_a_visitor_is_told_when_to_come_back(server):
 @pytest.mark.parametrize(("clients", "abandoned"), [(0, 1), (1, -1)])
 def test_counts_that_cannot_be_are_refused(clients, abandoned):
     with pytest.raises(DlkaError, match=f"at least 1 client and 0 abandoned questions, got {clients} and {abandoned}"):
-        bench_load.bench_load(clients, abandoned)
+        load.bench_load(clients, abandoned)
+
+
+def test_memory_and_disk_under_large_pictures(server, monkeypatch):
+    running = contextlib.nullcontext((server.rstrip("/"), psutil.Process()))
+    monkeypatch.setattr(load, "running_page", lambda folder: running)
+    monkeypatch.setattr(load, "HEIGHT", 300)
+    monkeypatch.setattr(load, "WIDTH", 400)
+    monkeypatch.setattr(load, "USUAL", 1)
+    result = load.bench_memory(uploads=2)
+    assert json.loads(json.dumps(result)) == result
+    assert [row["when"] for row in result["rows"]] == ["started", "usual", "50 megapixels", "50 megapixels"]
+    assert all(row["resident"] > 100 and row["disk"] == 0 for row in result["rows"])  # this page's files are elsewhere
+    assert result["first"] > 0
+    assert load.memory_text(result).endswith(f"by a new visitor: answered in {result['first']:.0f} ms.")
+    with pytest.raises(DlkaError, match="uploads: expected at least 1, got 0"):
+        load.bench_memory(0)

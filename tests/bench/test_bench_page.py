@@ -12,49 +12,50 @@ import psutil
 import pytest
 
 from dlka.analysis import analysis
+from dlka.bench import page as bench
+from dlka.bench import page_parts, visitor
+from dlka.bench.visitor import Visitor, pictures, running_page
 from dlka.errors import DlkaError
 from dlka.images import read_image
-from dlka.ui import bench, bench_frames, bench_parts
-from dlka.ui.bench_visitor import Visitor
 
 
 def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
-    visitor = Visitor(server.rstrip("/"))
+    person = Visitor(server.rstrip("/"))
     looks = []
     once = analysis.look_once
     monkeypatch.setattr(analysis, "look_once", lambda *asked: (looks.append(once(*asked)), looks[-1])[1])
-    visitor.show_picture(next(bench.pictures(1)))
-    visitor.values["Input size, px"] = 320
-    assert visitor.change("Compare", "click") > 0
+    person.show_picture(next(pictures(1)))
+    person.values["Input size, px"] = 320
+    assert person.change("Compare", "click") > 0
     (look,) = looks
     assert (look.settings.size, look.image.shape[:2]) == (320, (1080, 810))
-    visitor.values["Overlay"] = "Flow colours"
-    assert visitor.change("Overlay", "input") > 0
+    person.values["Overlay"] = "Flow colours"
+    assert person.change("Overlay", "input") > 0
     assert looks == [look], "an overlay asks no model"
 
 
 def test_what_the_page_refuses_is_an_error(server):
-    visitor = Visitor(server.rstrip("/"))
-    visitor.values["picture"] = None
+    person = Visitor(server.rstrip("/"))
+    person.values["picture"] = None
     with pytest.raises(ValueError, match="The page refused Compare: There is no picture yet"):
-        visitor.change("Compare", "click")
+        person.change("Compare", "click")
 
 
 def test_frames_of_the_probe_are_counted_while_it_draws(page):
-    measured = bench_frames.frames(page)
+    measured = bench.frames(page)
     assert 0 < measured["a second"] <= 1000
     drawn = page.evaluate("() => document.querySelector('.probe-picture').drawn.cell")
-    page.evaluate(bench_frames.MOVE, 7)
+    page.evaluate(bench.MOVE, 7)
     assert page.evaluate("() => document.querySelector('.probe-picture').drawn.cell") != drawn
 
 
 def test_without_a_browser_no_frames_are_counted(monkeypatch):
-    monkeypatch.setattr(bench_frames, "BROWSERS", ())
-    assert bench_frames.probe_frames("").startswith("not measured")
+    monkeypatch.setattr(bench, "BROWSERS", ())
+    assert bench.probe_frames("").startswith("not measured")
 
 
 def test_pictures_are_different_and_of_one_size():
-    shown = [read_image(data) for data in bench.pictures(3)]
+    shown = [read_image(data) for data in pictures(3)]
     assert {picture.shape for picture in shown} == {(1080, 810, 3)}
     assert all(np.abs(shown[0].astype(int) - other).mean() > 5 for other in shown[1:])
 
@@ -80,12 +81,12 @@ def test_bench_page_refuses_no_comparisons():
 
 
 def test_a_page_that_does_not_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(bench, "START", "raise SystemExit('no such module')  # {port}")
-    with pytest.raises(DlkaError, match=r"^The page did not start: no such module$"), bench.running_page():
+    monkeypatch.setattr(visitor, "START", "raise SystemExit('no such module')  # {port}")
+    with pytest.raises(DlkaError, match=r"^The page did not start: no such module$"), running_page():
         pass
-    monkeypatch.setattr(bench, "PATIENCE", 0)
-    monkeypatch.setattr(bench, "START", "import time; time.sleep(60)  # {port}")
-    with pytest.raises(DlkaError, match="did not answer within 0 seconds"), bench.running_page():
+    monkeypatch.setattr(visitor, "PATIENCE", 0)
+    monkeypatch.setattr(visitor, "START", "import time; time.sleep(60)  # {port}")
+    with pytest.raises(DlkaError, match="did not answer within 0 seconds"), running_page():
         pass
 
 
@@ -101,8 +102,8 @@ def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
 
 
 def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
-    monkeypatch.setattr(bench_parts, "ROUNDS", 1)
-    result = bench_parts.measure(time.time())
+    monkeypatch.setattr(page_parts, "ROUNDS", 1)
+    result = page_parts.measure(time.time())
     names = [phase["phase"] for phase in result["phases"]]
     assert names[0] == "interpreter"
     assert names[-5:] == ["warm-up", "first look", "page built and drawn", "server started", "first answer"]

@@ -1,13 +1,34 @@
-"""Bytes are counted exactly: allocations of known size, and a column buffer inside torchvision's own code."""
+"""Everything takes turns and the least time counts; bytes are counted exactly. No time is judged."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torchvision.ops import deform_conv2d
 
-from dlka.jobs.peak_memory import peak_bytes
+from dlka.bench import timing
+from dlka.bench.timing import least_in_turns, peak_bytes
 
 MEGABYTE = 1 << 20
+
+
+def test_all_take_turns_and_the_least_counts():
+    order, times = [], {"a": iter([3.0, 1.0, 2.0]), "b": iter([5.0, 6.0, 4.0])}
+    turns = {name: lambda name=name: (order.append(name), next(times[name]))[1] for name in times}
+    assert least_in_turns(turns, 3) == {"a": 1.0, "b": 4.0}
+    assert order == ["a", "b"] * 3
+
+
+def test_milliseconds_are_those_of_one_call(monkeypatch):
+    """On a clock that only the call moves, first by more: what it compiles and allocates does not count."""
+    now, spent = [0.0], iter([9.0, 1.0])
+
+    def call():
+        now[0] += next(spent, 0.004)
+
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
+    monkeypatch.setattr(timing, "SECONDS", 2.0)
+    assert timing.turn(call) == pytest.approx(4)
 
 
 def test_the_most_that_is_alive_at_once():

@@ -1,6 +1,6 @@
 """A start of the page and comparisons on it, phase by phase: run in a fresh process, as imports are paid once.
 
-    python -m dlka.ui.bench_parts BEGUN
+    python -m dlka.bench.page_parts BEGUN
 
 BEGUN is the time.time() at which the process was started. Prints one line of JSON: "phases" is a list of name,
 milliseconds, and MB resident afterwards; "parts" has the least milliseconds of a comparison's parts, one at a time.
@@ -32,10 +32,9 @@ LIBRARIES = {
 def measure(begun: float) -> dict[str, Any]:
     """Go through a start, then through comparisons; see above."""
     phases: list[dict[str, Any]] = []
-    now = time.time()
 
     def lap(name: str) -> None:
-        nonlocal begun, now
+        nonlocal begun
         now = time.time()
         phases.append({"phase": name, "milliseconds": 1000 * (now - begun), "megabytes": _resident()})
         begun = now
@@ -44,22 +43,23 @@ def measure(begun: float) -> dict[str, Any]:
     for library, module in LIBRARIES.items():
         import_module(module)
         lap(f"import {library}")
-    app, session = import_module("dlka.ui.app"), import_module("dlka.analysis.analysis")
-    suited = import_module("dlka.analysis.suited")
+    from dlka.analysis import analysis, suited
+    from dlka.ui import app
+
     settings = suited.settings_for(suited.opening())
     for model in (settings.dlka, settings.baseline):
-        session.load_predictor(model)
+        analysis.load_predictor(model)
     lap("models loaded")
     image = app.first_picture()
-    session.warm_up(image, settings)
+    analysis.warm_up(image, settings)
     lap("warm-up")
-    first = session.look(image, settings)
+    first = analysis.look(image, settings)
     lap("first look")
     page = app.build_app(first)
     lap("page built and drawn")
     app.launch(page, block=False)
     lap("server started")
-    urllib.request.urlopen(page.local_url).read()
+    urllib.request.urlopen(str(page.local_url)).read()
     lap("first answer")
     try:
         return {"phases": phases, "parts": _parts(first)}
@@ -68,12 +68,11 @@ def measure(begun: float) -> dict[str, Any]:
 
 
 def _parts(first: Any) -> dict[str, float]:
-    session, pictures = import_module("dlka.analysis.analysis"), import_module("dlka.analysis.figures.pictures")
-    compare, offsets, attention, numbers = (
-        import_module(f"dlka.ui.tab_{name}") for name in ("compare", "offsets", "attention", "numbers")
-    )
-    boxes, box_page = import_module("dlka.analysis.boxes"), import_module("dlka.ui.box_page")
-    jpeg = import_module("dlka.render").jpeg
+    from dlka.analysis import analysis, boxes
+    from dlka.analysis.figures import pictures
+    from dlka.render import jpeg
+    from dlka.ui import box_page, tab_attention, tab_compare, tab_numbers, tab_offsets
+
     least: dict[str, float] = {}
 
     def timed(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -83,21 +82,22 @@ def _parts(first: Any) -> dict[str, float]:
         return result
 
     for i in range(ROUNDS):
-        settings = session.Settings(strength=1 - 0.01 * (i + 1))  # never asked before
-        look = timed("both models", session.look, first.image, settings)
+        settings = analysis.Settings(strength=1 - 0.01 * (i + 1))  # never asked before
+        look = timed("both models", analysis.look, first.image, settings)
         point, stage, block = pictures.default_point(look), look.stage_labels[0], look.gate_labels[0]
-        overlay = (stage, pictures.OVERLAYS[0], offsets.OPACITY, pictures.SCALES[1])
-        timed("drawing Compare", compare.values, look, point, pictures.VIEWS[0])
-        timed("drawing Offsets", offsets.values, look, point, *overlay)
-        timed("drawing Attention", attention.values, look, point, block, pictures.REDUCTIONS[0], 0, attention.OPACITY)
-        timed("drawing Numbers", numbers.values, look, point)
+        overlay = (stage, pictures.OVERLAYS[0], tab_offsets.OPACITY, pictures.SCALES[1])
+        gate = (block, pictures.REDUCTIONS[0], 0, tab_attention.OPACITY)
+        timed("drawing Compare", tab_compare.values, look, point, pictures.VIEWS[0])
+        timed("drawing Offsets", tab_offsets.values, look, point, *overlay)
+        timed("drawing Attention", tab_attention.values, look, point, *gate)
+        timed("drawing Numbers", tab_numbers.values, look, point)
         if listed := boxes.listed(look):
             traces = timed("a box: where it comes from", boxes.find, look, listed[0][1])
             timed("a box: cells and samples drawn", box_page.cells_part, look, traces)
             timed("a box: gradients of both models", box_page.evidence_part, look, traces)
         drawn = [*pictures.both_boxes(look), pictures.sample_panels(look, point).to_array()]
         drawn.append(pictures.marked_overlay(look, point, stage, overlay[1], 0, *overlay[2:]).to_array())
-        drawn.append(pictures.gate_overlay(look, block, pictures.REDUCTIONS[0], 0, attention.OPACITY).to_array())
+        drawn.append(pictures.gate_overlay(look, *gate).to_array())
         timed("of drawing: JPEG of five pictures", list, map(jpeg, drawn))
     return least
 

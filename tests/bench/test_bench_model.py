@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dlka.bench import model as module
+from dlka.bench import timing
+from dlka.bench.model import PARTS, Entrant, Subject, bench_model, law, laws, lively, pictures, subjects
 from dlka.inference.predictor import Predictor, as_input
 from dlka.inference.probe import probe
-from dlka.jobs import bench_model as module
-from dlka.jobs.bench_law import law, laws
-from dlka.jobs.bench_model import Entrant, bench_model
-from dlka.jobs.bench_subjects import Subject, deform, lively, pictures, prepared, subjects
-from dlka.jobs.part_times import PARTS, part_times
 from dlka.layers import DeformConv, RigidConv
 from dlka.models.build import build_model
 from dlka.models.cost import multiply_adds, parameters
@@ -52,7 +49,6 @@ def test_rows(result):
         assert row["parts"]["rest"] > 0
     assert result["machine"]["threads"] == 1
     assert result["device"] == "cpu"
-    assert "numba" in result["versions"]
     json.dumps(result)
 
 
@@ -83,7 +79,7 @@ def test_two_inputs_make_no_law(result):
     assert laws([r for r in result["rows"] if r["size"] == 32]) == []
 
 
-def test_models_take_turns_and_hooks_have_turns_of_their_own(monkeypatch):
+def test_models_take_turns_and_parts_are_timed_apart(monkeypatch):
     order = []
 
     def measure(self, x):
@@ -97,13 +93,10 @@ def test_models_take_turns_and_hooks_have_turns_of_their_own(monkeypatch):
     monkeypatch.setattr(Entrant, "milliseconds", measure)
     monkeypatch.setattr(Entrant, "parts", parts)
     monkeypatch.setattr(Entrant, "run", lambda self, x: None)
-    deformed = []
-    monkeypatch.setattr(module, "deform", lambda model, x: deformed.append((model.yaml["offsets"], x.shape[0])))
     rows = bench_model(["neck"], offsets=["dense"], sizes=[64], batches=[3], rounds=2)["rows"]
     turn = [("none", (3, 64)), ("dense", (3, 64))]
     assert order == turn * 2 + [(f"parts of {name}", shape) for name, shape in turn] * 2
     assert [row["milliseconds"] for row in rows] == [7.0, 2.0]  # the least of its own turns
-    assert deformed == [("none", 3), ("dense", 3)]
     assert rows[0]["parts"] == dict.fromkeys(PARTS, 7 / 4)
 
 
@@ -125,9 +118,9 @@ def test_every_model_once():
 
 
 def test_what_is_timed_is_what_the_predictor_runs():
-    model, count = prepared(Subject("neck", "n", "dense", "torch"), CPU)
-    predicts = Predictor(build_model("neck"), CPU)
-    assert count == predicts.parameters
+    entrant, predicts = Entrant(Subject("neck", "n", "dense", "torch"), CPU), Predictor(build_model("neck"), CPU)
+    model = entrant.model
+    assert entrant.parameters == predicts.parameters
 
     def form(net):
         return [(type(m).__name__, [(p.shape, p.stride(), p.dtype) for p in m.parameters()]) for m in net.modules()]
@@ -148,9 +141,9 @@ def test_a_subject_runs_in_its_precision(bfloat16):
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", ["neck", "residual", "head"])
 def test_random_models_have_signals_and_offsets_like_trained_ones(placement, offsets):
-    model = lively(placement, "n", offsets)
-    x = as_input(pictures(2, 320), CPU)
-    deform(model, x)
+    entrant, x = Entrant(Subject(placement, "n", offsets, "auto"), CPU), as_input(pictures(2, 320), CPU)
+    entrant.deform(x)
+    model = entrant.model
     with torch.no_grad(), probe(model) as captures:
         model(x[:1])
     assert len(captures.offsets) == 6
@@ -160,7 +153,6 @@ def test_random_models_have_signals_and_offsets_like_trained_ones(placement, off
     for gate in captures.gates:
         assert np.abs(gate.values).mean() > 1e-2
     assert not any(m._forward_hooks for m in model.modules())
-    assert torch.equal(model.model[0].conv.weight, lively(placement, "n", offsets).model[0].conv.weight)
 
 
 def test_pictures_are_seeded_and_have_squares():
@@ -172,12 +164,13 @@ def test_pictures_are_seeded_and_have_squares():
     assert np.array_equal(batch, pictures(2, 64))
 
 
-def test_building_a_random_model_leaves_the_generator_alone():
+def test_a_random_model_is_seeded_and_leaves_the_generator_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
-    lively("control", "n", "none")
+    one, other = (lively("control", "n", "none").model[0].conv.weight for _ in range(2))
     assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(one, other)
 
 
 class Slow(nn.Module):
@@ -194,44 +187,32 @@ class Slow(nn.Module):
 
 def test_parts_are_where_the_time_went(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0] / 1000)
-    model = lively("neck", "n", "dense")
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0] / 1000)
+    entrant = Entrant(Subject("neck", "n", "dense", "auto"), CPU)
+    model = entrant.model
     for layer in [m for m in model.modules() if isinstance(m, DeformConv)]:
         layer.offset_net = Slow(layer.offset_net, clock, 10)
         forward = layer.forward
         layer.forward = lambda x, forward=forward: (clock.__setitem__(0, clock[0] + 1), forward(x))[1]
     model.model[3].conv = Slow(model.model[3].conv, clock, 100)
     model.model[21].cv1 = Slow(model.model[21].cv1, clock, 1000)
-    with torch.no_grad():
-        times = part_times(model, lambda: model(torch.zeros(1, 3, 32, 32)), CPU)
+    times = entrant.parts(torch.zeros(1, 3, 32, 32))
     assert times == pytest.approx({"backbone": 100, "offset convolutions": 60, "deformable step": 6, "rest": 1000})
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-
-
-def test_no_hook_is_left_after_an_error():
-    model = build_model("neck").eval()
+    monkeypatch.setattr(Entrant, "run", lambda self, x: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        part_times(model, lambda: 1 / 0, CPU)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+        entrant.parts(torch.zeros(1, 3, 32, 32))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()), "after an error neither"
 
 
 def test_rigid_twins_deform_nothing():
-    model, _ = prepared(Subject("neck", "n", "none", "-"), CPU)
+    model = Entrant(Subject("neck", "n", "none", "-"), CPU).model
     assert not any(isinstance(m, DeformConv) for m in model.modules())
     assert sum(isinstance(m, RigidConv) for m in model.modules()) == 6
 
 
-def test_threads_are_given_back_after_an_error_too(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(module, "_case", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        bench_model([], sizes=[32], threads=before + 1)
-    assert torch.get_num_threads() == before
-
-
 def test_what_is_named_twice_is_timed_once(monkeypatch):
     timed = []
-    monkeypatch.setattr(module, "_case", lambda entrants, *case: timed.append(case[:2]) or [])
+    monkeypatch.setattr(module, "measure", lambda entrants, *case: timed.append(case[:2]) or [])
     bench_model(models=["control"], scales=["n", "n"], sizes=[32, 64, 32], batches=[1, 2, 1], rounds=1)
     assert timed == [(32, 1), (64, 1), (32, 2)]
 
@@ -240,9 +221,11 @@ def test_what_does_not_fit_is_said(monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
 
-    monkeypatch.setattr(module, "_case", full)
+    monkeypatch.setattr(module, "measure", full)
+    before = torch.get_num_threads()
     with pytest.raises(ValueError, match=r"^scale n, 32 px, batch 9 does not fit into memory$"):
-        bench_model(models=["control"], sizes=[32], batches=[9], rounds=1)
+        bench_model(models=["control"], sizes=[32], batches=[9], rounds=1, threads=before + 1)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

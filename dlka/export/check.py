@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from ultralytics.utils import ASSETS
 
+from dlka.errors import DlkaError, last_line
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
-from dlka.jobs.export_formats import ExportRefused
 from dlka.models.blocks import suppress
 
 PICTURES = ("bus.jpg", "zidane.jpg")  # upright and flat; they come with Ultralytics
@@ -20,6 +25,11 @@ BEST = 100  # cells of the highest scores: compared without NMS too, for models 
 PIXELS = 0.01  # of the original picture
 SCORE = 1e-3
 INTERNAL = 1e-3  # of the largest value of that output, at least of 1: cells for offsets
+SECONDS = 600.0  # for all inputs of the check
+
+
+class ExportRefused(DlkaError):
+    """An export that is not done, or whose file was not kept; one sentence with what to do."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,39 @@ def cases(sizes: Sequence[int]) -> list[Case]:
             images = np.stack([letterbox.apply(view).transpose(2, 0, 1) for view in views])
             found.append(Case(picture, images.astype(np.float32) / 255, letterbox))
     return found
+
+
+def run(file: Path, inputs: Sequence[np.ndarray], operator: bool) -> list[list[np.ndarray]]:
+    """The outputs of a file for every input, by a fresh process that loads it as a user would, on the CPU.
+
+    operator: import dlka.ops.library before. Raises ExportRefused with the process' last line where it fails.
+    """
+    search = [str(Path(__file__).resolve().parents[2]), *(os.path.abspath(entry) for entry in sys.path if entry)]
+    with TemporaryDirectory(prefix="dlka-export-") as folder:
+        for number, images in enumerate(inputs):
+            np.save(Path(folder) / f"{number}.npy", images)
+        try:
+            child = subprocess.run(
+                [sys.executable, "-m", "dlka.export.child", file.resolve(), folder, *["dlka.ops.library"] * operator],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+                cwd=folder,  # so that nothing in the working folder is taken for a module
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportRefused(f"{file.name}: running it took more than {SECONDS:g} seconds; not kept.") from None
+        if child.returncode:
+            reason = last_line(child.stderr)
+            raise ExportRefused(f"{file.name}: a fresh process could not run it ({reason:.300}); not kept.")
+        results = []
+        for number in range(len(inputs)):
+            with np.load(Path(folder) / f"{number}.npz") as arrays:
+                results.append([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+    return results
 
 
 def compare(case: Case, expected: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> Agreement:

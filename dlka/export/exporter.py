@@ -1,27 +1,64 @@
-"""A model as a file for other programs, checked against PyTorch before it is kept."""
+"""A model as a file for other programs, checked against PyTorch before it is kept.
+
+Also what can be exported, what cannot carry a deformable convolution today, and why: one sentence for each.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from ultralytics.engine.exporter import export_formats
 
-from dlka.jobs import export_onnx, export_torch
-from dlka.jobs.export_check import Agreement, cases, compare
-from dlka.jobs.export_formats import ExportRefused, check_format, check_packages
-from dlka.jobs.export_net import INPUT, OUTPUT, ExportNet, internal_outputs, metadata
+from dlka.export.check import Agreement, ExportRefused, cases, compare, run
+from dlka.export.network import INPUT, LEAST, MOST, OUTPUT, ExportNet, internal_outputs, metadata, write
 from dlka.layers import DeformConv
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_model
 
 SIZES = (640, 320)  # inputs of the check, in pixels of the longer side
+RUNTIME = (1, 25)  # the first ONNX Runtime that runs DeformConv
+
+
+@dataclass(frozen=True)
+class Format:
+    """suffix: of the file; packages: modules that writing and checking it need besides the project's own."""
+
+    suffix: str
+    packages: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "torchscript": Format(".torchscript"),
+    "pt2": Format(".pt2"),
+}
+
+_TENSORFLOW = (
+    "TensorFlow and LiteRT have no deformable convolution; newer versions of onnx2tf unroll that of an ONNX file "
+    "into gathers (not tried here)"
+)
+# Ultralytics' names of formats -> why a model with deformable convolutions is not exported to them (November 2026); of
+# its others no converter is known that could.
+ELSEWHERE = {
+    "openvino": "OpenVINO 2026.4 has no conversion rule for ONNX's DeformConv",
+    "engine": (
+        "TensorRT builds an engine on the GPU that it is for, from an ONNX file, whose DeformConv it reads since 10.1 "
+        "(not tried here)"
+    ),
+    "coreml": "Core ML Tools 9.0 cannot convert a deformable convolution",
+    **dict.fromkeys(("saved_model", "pb", "litert", "edgetpu"), _TENSORFLOW),
+    "ncnn": "ncnn's DeformableConv2D has no groups, and that of D-LKA is depthwise",
+    "executorch": "ExecuTorch's kernel libraries have no deformable convolution",
+}
+ALIASES = {"tensorrt": "engine", "tflite": "litert", "tensorflow": "saved_model"}
 
 
 @dataclass(frozen=True)
@@ -74,32 +111,67 @@ def export_loaded(
     kind = check_format(format_name, name, deformable)
     file = _place(out, f"{name}{kind.suffix}")
     check_packages((*kind.packages, *(["numba"] if deformable else [])), format_name)  # numba: the operator's own
-    if format_name == "onnx":
-        export_onnx.check_runtime(deformable)
+    if format_name == "onnx" and deformable:
+        check_runtime()
     further = internal_outputs(loaded) if internals else []
     if internals and not further:
         raise ExportRefused(f"{name} has no offsets and no gates to give out; leave --internals away.")
 
     strides = [int(stride) for stride in loaded.stride]
     about = metadata(name, card, strides, further)
-    names = [OUTPUT, *(row["output"] for row in further)]
     net = ExportNet(loaded, internals)
     inputs = cases(sizes)
     expected = [_outputs(net, case.images) for case in inputs]
     with _workplace(file) as folder:
         unfinished = Path(folder) / file.name
-        if format_name == "onnx":
-            export_onnx.write(net, unfinished, names, [None, *(row["stride"] for row in further)], about)
-            run: Any = export_onnx.run
-        else:
-            write = export_torch.write_pt2 if format_name == "pt2" else export_torch.write_torchscript
-            write(net, unfinished, about)
-            run = partial(export_torch.run, operator=deformable)
-        got = run(unfinished, [case.images for case in inputs])
+        write(net, unfinished, further, about)
+        got = run(unfinished, [case.images for case in inputs], operator=deformable and format_name != "onnx")
         checks = tuple(compare(*three) for three in zip(inputs, expected, got))
         unfinished.replace(file)
-    runtime = export_onnx.runtime() if format_name == "onnx" else export_torch.runtime()
-    return Exported(file, _tensors(format_name, len(card.names), further), runtime, _load(file, deformable), checks)
+    tensors = _tensors(format_name, len(card.names), further)
+    return Exported(file, tensors, _runtime(file), _load(file, deformable), checks)
+
+
+def check_format(name: str, model: str, deformable: bool) -> Format:
+    """The format of that name; ExportRefused for others, with the reason and what to do instead.
+
+    deformable: whether `model`, named in the sentence, has deformable convolutions.
+    """
+    if name in FORMATS:
+        return FORMATS[name]
+    theirs = ALIASES.get(name, name)
+    known = export_formats()
+    titles = dict(zip(known["Argument"], known["Format"]))
+    if theirs not in (titles.keys() | ELSEWHERE.keys()) - {"-"}:
+        raise ExportRefused(f"format: expected one of {', '.join(FORMATS)}, got {name!r:.40}.")
+    if not deformable:
+        raise ExportRefused(
+            f"format {name}: {model} has no deformable convolution, so that converters take it: use --format onnx and "
+            f"convert that file, or export a checkpoint with Ultralytics' own exporter: yolo export format={theirs}."
+        )
+    unknown = f"no converter that reads a deformable convolution for {titles.get(theirs)} is known to this project"
+    reason = ELSEWHERE.get(theirs, unknown)
+    raise ExportRefused(f"format {name}: {reason}; use --format onnx, which ONNX Runtime runs on CPU and CUDA.")
+
+
+def check_packages(packages: tuple[str, ...], format_name: str) -> None:
+    """ExportRefused, with what to install, where one of these modules is missing."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        names = " ".join(missing)
+        raise ExportRefused(f"format {format_name} needs what is not installed here; get it with: pip install {names}")
+
+
+def check_runtime() -> None:
+    """ExportRefused where the ONNX Runtime that is installed cannot run a deformable convolution."""
+    import onnxruntime
+
+    installed = onnxruntime.__version__
+    if tuple(int(part) for part in installed.split(".")[:2]) < RUNTIME:
+        raise ExportRefused(
+            f"format onnx: ONNX Runtime {installed} cannot run DeformConv, so the file could not be checked; expected "
+            f"{RUNTIME[0]}.{RUNTIME[1]} or newer, which needs Python 3.11 or newer."
+        )
 
 
 def _place(out: str | Path | None, default: str) -> Path:
@@ -129,17 +201,25 @@ def _outputs(net: ExportNet, images: np.ndarray) -> list[np.ndarray]:
 
 
 def _tensors(format_name: str, classes: int, further: list[dict[str, Any]]) -> dict[str, str]:
-    limits = f" from {export_torch.LEAST} to {export_torch.MOST}" if format_name == "pt2" else ""
+    limits = f" from {LEAST} to {MOST}" if format_name == "pt2" else ""
     return {
         INPUT: f"[batch, 3, height, width] float32, RGB in 0..1, letterboxed; sides are multiples of 32{limits}",
         OUTPUT: f"[batch, {4 + classes}, cells] float32: x, y, width, height in input pixels, then scores; before NMS",
     } | {row["output"]: "[batch, {channels}, height/{stride}, width/{stride}] float32".format(**row) for row in further}
 
 
+def _runtime(file: Path) -> str:
+    if file.suffix != ".onnx":
+        return f"a fresh process with torch {torch.__version__}"
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}"
+
+
 def _load(file: Path, deformable: bool) -> str:
     if file.suffix == ".onnx":
-        version = ".".join(map(str, export_onnx.RUNTIME))
-        return "ONNX Runtime" + (f" {version} or newer, which has DeformConv" * deformable)
+        oldest = ".".join(map(str, RUNTIME))
+        return "ONNX Runtime" + (f" {oldest} or newer, which has DeformConv" * deformable)
     call = f"torch.export.load({file.name!r}).module()" if file.suffix == ".pt2" else f"torch.jit.load({file.name!r})"
     if not deformable:
         return f"{call}, with torch alone"

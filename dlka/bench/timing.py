@@ -1,0 +1,61 @@
+"""How the benches time and weigh: everything in turns, the least time of the rounds, and the most memory of a call."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.benchmark import Timer
+
+SECONDS = (
+    0.02  # of a turn, after calls that count nothing: those still meet the caches and threads of whoever was before
+)
+Key = TypeVar("Key")
+
+
+def clock() -> float:
+    """Seconds on a clock that starts anywhere, once the device has done everything that it was told."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def turn(run: Callable[[], object]) -> float:
+    """Milliseconds of a call: the least of a turn, in which quick calls are timed in blocks."""
+    timer = Timer("run()", timer=clock, globals={"run": run}, num_threads=torch.get_num_threads())
+    return 1000 * min(timer.blocked_autorange(min_run_time=SECONDS).times)
+
+
+def least_in_turns(turns: Mapping[Key, Callable[[], float]], rounds: int) -> dict[Key, float]:
+    """The least result of each over so many rounds; all take their turn within each round, so that whatever else the
+    machine does meets all of them."""
+    least = dict.fromkeys(turns, float("inf"))
+    for _ in range(rounds):
+        for key, take in turns.items():
+            least[key] = min(least[key], take())
+    return least
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """Most bytes of tensors alive at once during a call on the CPU, above those alive before it.
+
+    What the call returns counts, what it was given does not. Scratch inside torch's and torchvision's operators counts
+    too; memory that numpy or numba take by themselves does not.
+    """
+    os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler would tell on stderr when it starts and stops
+    gc.collect()  # garbage of before must not be freed within
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        kept = call()
+    assert profiled.profiler is not None
+    alive = peak = 0
+    for event in profiled.profiler.kineto_results.events():  # in the order of time
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            peak = max(peak, alive)
+    del kept
+    return peak
