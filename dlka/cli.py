@@ -17,7 +17,7 @@ from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import check_json
 
-# Flags of `train`: the fields of dlka.jobs.recipe.Recipe, whose defaults apply where a flag is left out.
+# Flags of `train`: the fields of dlka.train.recipe.Recipe, whose defaults apply where a flag is left out.
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "placement": (str, "control, neck, residual, head, neck-head, one-level or one-level-plain"),
     "data": (str, "yaml file in Ultralytics' format, or a folder with data.yaml"),

@@ -33,7 +33,7 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def stages(args: argparse.Namespace) -> int:
-    from dlka.jobs.stage_table import stage_rows
+    from dlka.inference.stage_table import stage_rows
     from dlka.models.catalog import find, suited_size
     from dlka.models.weights import load_card
 
@@ -106,7 +106,7 @@ def sizes(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     os.environ["YOLO_VERBOSE"] = "1"  # read by ultralytics when it is imported: its progress is shown
-    from dlka.jobs import train as job
+    from dlka.train import training as job
 
     extra = ("handler", "out", "run", "resume", "device")
     given = {name: value for name, value in vars(args).items() if name not in extra}
@@ -141,7 +141,7 @@ def train(args: argparse.Namespace) -> int:
 def train_letter(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from dlka.evidence.letters import accuracy_rows, offset_rows, train_letters
+    from dlka.experiments.letters import accuracy_rows, offset_rows, train_letters
 
     card = train_letters(args.out, args.seeds, report=_progress)
     print(f"{card.pictures} other pictures\n{table(accuracy_rows(card))}\n\nThe deformable one")
@@ -153,7 +153,7 @@ def train_letter(args: argparse.Namespace) -> int:
 
 
 def val(args: argparse.Namespace) -> int:
-    from dlka.jobs.val import run_val
+    from dlka.train.val import run_val
 
     results = []
     for model in args.model:
@@ -169,9 +169,9 @@ def val(args: argparse.Namespace) -> int:
 def uses(args: argparse.Namespace) -> int:
     if args.write and args.limit:
         raise DlkaError("--write: expected without --limit, as a card has the figures of all validation pictures.")
-    from dlka.evidence.uses import uses as measure
-    from dlka.evidence.uses import write_uses
-    from dlka.evidence.uses_text import following_rows, offset_rows
+    from dlka.experiments.uses import uses as measure
+    from dlka.experiments.uses import write_uses
+    from dlka.experiments.uses_text import following_rows, offset_rows
 
     print(f"Measuring {args.model} ...", file=sys.stderr, flush=True)
     figures = measure(args.model, args.data, args.size, args.limit)
@@ -195,15 +195,15 @@ def evidence(args: argparse.Namespace) -> int:
     if args.rerun and not args.data:
         raise DlkaError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
     os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
-    from dlka.evidence.cards import write_cards
-    from dlka.evidence.plan import PLAN, SHIPPED
-    from dlka.evidence.report import RUNS, write_report
+    from dlka.experiments.cards import write_cards
+    from dlka.experiments.plan import PLAN, SHIPPED
+    from dlka.experiments.report import RUNS, write_report
 
     work = Path(args.work or "runs/evidence")
     runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else RUNS
     failed = []
     if args.rerun:
-        from dlka.evidence.rerun import Places, rerun
+        from dlka.experiments.rerun import Places, rerun
         from dlka.models.catalog import OFFICIAL
 
         places = Places(Path(args.data), args.stock or OFFICIAL, work, runs)
@@ -220,11 +220,11 @@ def _ship(args: argparse.Namespace) -> int:
     others = ("rerun", "data", "only", "stock", "out")
     if given := [f"--{name}" for name in others if getattr(args, name)]:
         raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
-    from dlka.evidence.collect import collect
-    from dlka.evidence.plan import PLAN, SHIPPED
-    from dlka.evidence.report import RUNS
-    from dlka.evidence.ship import ship
-    from dlka.evidence.stored import load_all
+    from dlka.experiments.collect import collect
+    from dlka.experiments.plan import PLAN, SHIPPED
+    from dlka.experiments.report import RUNS
+    from dlka.experiments.ship import ship
+    from dlka.experiments.stored import load_all
 
     runs = load_all(Path(args.runs) if args.runs else RUNS)
     written = ship(Path(args.work or "runs/evidence"), collect(runs, PLAN), Path(args.ship), SHIPPED)
@@ -276,7 +276,7 @@ def serve(args: argparse.Namespace) -> int:
 
 def _print_measured(results: Sequence[dict[str, Any]]) -> None:
     """Average precision of models measured on the same pictures, and how far their stages move their taps."""
-    from dlka.jobs.val import METRICS
+    from dlka.train.val import METRICS
 
     first = results[0]
     print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects")

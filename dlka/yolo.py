@@ -23,9 +23,9 @@ from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
 from dlka.models.catalog import find
 from dlka.models.checkpoint import card_of_model, difference, read_checkpoint, restore, whole
 from dlka.models.model_yaml import yaml_path
-from dlka.models.trainer import DLKATrainer, DLKAValidator, Start
 from dlka.models.transfer import Ledger, transfer
 from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
+from dlka.train.trainer import DLKATrainer, DLKAValidator, Start
 
 CHECKPOINTS = (".pt", ".pth")
 WEIGHTS = ".safetensors"

@@ -150,7 +150,7 @@ def _fail(error):
     ids=lambda e: type(e).__name__,
 )
 def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkeypatch, capsys, error):
-    from dlka.jobs import stage_table
+    from dlka.inference import stage_table
 
     monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(error))
     assert main(["stages"]) == 70
@@ -161,7 +161,7 @@ def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkey
 
 
 def test_a_refusal_is_one_sentence(monkeypatch, capsys):
-    from dlka.jobs import stage_table
+    from dlka.inference import stage_table
 
     monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
     assert main(["stages"]) == 2
@@ -281,7 +281,7 @@ def test_fetch(monkeypatch, capsys):
 
 
 def test_train_flags_are_the_recipe():
-    from dlka.jobs.train import Recipe
+    from dlka.train.training import Recipe
 
     assert list(TRAIN_FLAGS) == [f.name for f in fields(Recipe)]
     assert set(TRAIN_REQUIRED) == {f.name for f in fields(Recipe) if f.default is MISSING}
@@ -293,11 +293,11 @@ def test_train_flags_are_the_recipe():
 
 
 def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import train
+    from dlka.train import training
 
     calls = []
-    monkeypatch.setattr(train, "train", lambda *call: calls.append(call) or call[1])
-    monkeypatch.setattr(train, "resume", lambda *call: calls.append(call) or Path("w.safetensors"))
+    monkeypatch.setattr(training, "train", lambda *call: calls.append(call) or call[1])
+    monkeypatch.setattr(training, "resume", lambda *call: calls.append(call) or Path("w.safetensors"))
     monkeypatch.setenv("YOLO_VERBOSE", "0")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cells.yaml").write_text("names: [a]")
@@ -309,10 +309,10 @@ def test_train_passes_what_it_was_given(monkeypatch, tmp_path, capsys):
     assert main(["train", *given, "--out", "w.safetensors", *more]) == 0
     assert main(["train", *given]) == 0
     assert main(["train", "--resume", "r", "--device", "cpu"]) == 0
-    recipe = train.Recipe("neck", "cells.yaml")
+    recipe = training.Recipe("neck", "cells.yaml")
     assert calls == [
         (recipe, Path("weights/neck.safetensors"), Path("runs/neck"), None),
-        (train.Recipe("neck", "cells.yaml", copied_lr=1e-5), Path("w.safetensors"), Path("r"), "0,1"),
+        (training.Recipe("neck", "cells.yaml", copied_lr=1e-5), Path("w.safetensors"), Path("r"), "0,1"),
         (recipe, Path("runs/cells-neck-2.safetensors"), Path("runs/cells-neck-2"), None),
         (Path("r"), "cpu"),
     ]
@@ -344,7 +344,7 @@ def test_training_shows_its_progress():
 
 
 def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
-    from dlka.jobs import val
+    from dlka.train import val
 
     def run(model, data, size):
         metrics = dict.fromkeys(val.METRICS, 0.4126) | {"AP_L": None}
@@ -493,7 +493,7 @@ def test_serve_starts_the_page(monkeypatch):
 
 def test_a_model_that_gives_no_numbers_is_one_sentence(monkeypatch, capsys):
     from dlka.inference.predictor import PredictionFailed
-    from dlka.jobs import val
+    from dlka.train import val
 
     def run(*_):
         raise PredictionFailed("The model's output is not finite.")

@@ -34,22 +34,22 @@ MAY_IMPORT = {
     "render": {"types", "palette", "render", "ops.sampling", "inference.kernel_shape", "inference.letterbox"},
     "analysis": ANALYSIS,
     "ui": ANALYSIS | {"ui"},
-    "jobs": ANALYSIS | {"jobs"},
+    "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
-    "evidence": ANALYSIS | {"jobs", "evidence", "yolo"},
+    "experiments": ANALYSIS | {"train", "experiments", "yolo"},
     "cli": {"commands", "bench", "printing", "inference"},
-    "commands": ANALYSIS | {"jobs", "evidence", "export", "ui", "printing"},
-    "bench": ANALYSIS | {"bench", "jobs", "printing", "ui"},
+    "commands": ANALYSIS | {"train", "experiments", "export", "ui", "printing"},
+    "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},
     "watching": {"types", "images", "inference", "render", "analysis.stages"},
-    "yolo": {"models", "jobs", "export"},
+    "yolo": {"models", "train", "export"},
     "": {"yolo", "ops", "watching"},
 }
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
-    "ultralytics": ("models", "jobs", "export", "yolo.py"),
+    "ultralytics": ("models", "train", "export", "yolo.py"),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
@@ -70,13 +70,13 @@ ONLY_IN = {
             "drawn",
             "models",
             "inference",
-            "jobs",
+            "train",
             "export",
             "bench",
             "provenance.py",
             "yolo.py",
         ),
-        "evidence/defaults.py",  # which trains by Ultralytics' own trainer
+        "experiments/defaults.py",  # which trains by Ultralytics' own trainer
     ),
 }
 

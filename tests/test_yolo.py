@@ -26,10 +26,10 @@ from dlka.models.build import DLKAModel, build_model
 from dlka.models.catalog import find
 from dlka.models.checkpoint import CheckpointRefused
 from dlka.models.model_yaml import ModelYamlError
-from dlka.models.trainer import DLKATrainer
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
+from dlka.train.trainer import DLKATrainer
 
 ROOT = Path(__file__).parents[1]
 YAMLS = Path(__file__).parent / "models"

@@ -221,7 +221,7 @@ def in_words(uses: Mapping[str, Any]) -> str:
 def follows_objects(stage: Mapping[str, Any]) -> str:
     """How samples of a stage follow objects, a clause; empty where its row has not the figures for it.
 
-    stage: a row of dlka.evidence.following.Following.rows. Only what lies beyond its interval is said.
+    stage: a row of dlka.experiments.following.Following.rows. Only what lies beyond its interval is said.
     """
     small, large, rho = (_number(stage, name) for name in ("spread_small", "spread_large", "size_rho"))
     inside, grid = _number(stage, "in_box"), _number(stage, "in_box_grid")

@@ -37,7 +37,7 @@ MAX_TEXT = 10_000  # characters of a sentence
 MAX_JSON = 2 * 2**20  # characters of the whole card
 MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
 SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
-VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.evidence.uses
+VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.experiments.uses
 NEEDS = {  # verdict -> the same of a model, in a sentence
     IN_USE: "needs its offsets",
     SMALL: "needs its offsets a little",

@@ -19,7 +19,7 @@ from dlka.drawn.letter_train import train_letter
 from dlka.drawn.letters import AWAY, MIDDLE, QUARTERS, SIDE, SIZES, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
-from dlka.evidence import letters as experiment
+from dlka.experiments import letters as experiment
 from dlka.inference.kernel_shape import spread
 from dlka.models import catalog
 from dlka.models.weights import NO_MODELS

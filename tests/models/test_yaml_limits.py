@@ -42,7 +42,7 @@ class TestNoCode:
         assert "ModelYamlError: row 1: torch_safe_load" in run.stderr
         assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.pt", "m.yaml"]
 
-    @pytest.mark.parametrize("module", ["dlka.yolo", "dlka.models.build", "dlka.jobs.recipe_trainer"])
+    @pytest.mark.parametrize("module", ["dlka.yolo", "dlka.models.build", "dlka.train.recipe_trainer"])
     def test_ultralytics_is_imported_offline_and_takes_no_pickle_of_more_than_layers(self, module):
         said = f"import {module}, ultralytics.utils as u; print(u.AUTOINSTALL, u.ONLINE, u.SAFE_LOAD)"
         mine = {key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "ULTRALYTICS_"))}

@@ -1,0 +1,106 @@
+"""Differences between models with their intervals: a paired bootstrap over pictures, seeds averaged.
+
+Every run of a data set was measured on the same resamples of the same pictures (see bootstrap.py). The replicates of
+a model are averaged over its seeds, resample by resample, and subtracted from those of the other model. The interval of
+these differences covers the choice of pictures, not the noise of training: for that each seed's own difference stands
+beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlka.experiments.bootstrap import MEASURES, interval
+from dlka.experiments.stored import StoredRun
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A difference of two AP figures in per cent; low, high: its 95 % interval; seeds: each seed's own difference."""
+
+    value: float
+    low: float
+    high: float
+    seeds: tuple[float, ...]
+
+    @property
+    def sign(self) -> int:
+        """1 where the interval is above zero, -1 below, 0 where it includes zero."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every single seed says the same as the mean."""
+        return all(seed * self.value > 0 for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class Model:
+    """All stored runs of one model on one data set, by seed."""
+
+    data: str
+    word: str
+    runs: tuple[StoredRun, ...]
+
+    def mean(self, metric: str) -> float | None:
+        """AP figure in per cent, mean over seeds; None where there is no object of that size."""
+        mean = _mean([run.metrics[metric] for run in self.runs])
+        return None if mean is None else 100 * mean
+
+    def spread(self, metric: str) -> tuple[float, float] | None:
+        """Least and largest figure of the seeds in per cent."""
+        values = [100 * v for run in self.runs if (v := run.metrics[metric]) is not None]
+        return (min(values), max(values)) if values else None
+
+
+def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
+    """How far a model is above another in a metric of MEASURES; None where it cannot be said.
+
+    by_seed: only seeds that both have are compared, each with its like; otherwise all seeds of the model with all of
+    the other, for models that were not trained alike.
+    """
+    pairs = [(a, b) for a in model.runs for b in to.runs if a.seed == b.seed or not by_seed]
+    ours, theirs = ([run for run in m.runs if any(run is p[i] for p in pairs)] for i, m in enumerate((model, to)))
+    value = _minus(*(_mean([r.metrics[metric] for r in runs]) for runs in (ours, theirs)))
+    if value is None:
+        return None
+    column = MEASURES.index(metric)
+    spread = _replicates([r.replicates for r in ours], column) - _replicates([r.replicates for r in theirs], column)
+    return _delta(value, spread, [_minus(a.metrics[metric], b.metrics[metric]) for a, b in pairs])
+
+
+def intervened(model: Model, name: str, metric: str = "AP") -> Delta | None:
+    """How far an intervention moves a model's metric from where it is; None where no seed was measured with it."""
+    runs = [r for r in model.runs if name in r.interventions]
+    each = [_minus(r.interventions[name][metric], r.metrics[metric]) for r in runs]
+    value = _mean(each)
+    if value is None:
+        return None
+    spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], MEASURES.index(metric))
+    return _delta(value, spread, each)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of them is."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _replicates(of_runs: Sequence[np.ndarray], column: int) -> np.ndarray:
+    """[R] one metric in 0..1, averaged over runs; NaN where a resample has no such object."""
+    return np.mean([replicates[:, column].astype(np.float64) for replicates in of_runs], axis=0)
+
+
+def _delta(value: float, spread: np.ndarray, seeds: Sequence[float | None]) -> Delta | None:
+    """In per cent from differences in 0..1: of the means, of their resamples [R], of single seeds."""
+    low, high = interval(spread)
+    if np.isnan(low):
+        return None
+    return Delta(100 * value, 100 * low, 100 * high, tuple(100 * seed for seed in seeds if seed is not None))

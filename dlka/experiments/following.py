@@ -1,0 +1,185 @@
+"""Whether the samples of deformable kernels follow objects: their spread, its aspect, and how many lie in the box.
+
+Everything is measured in the network's own frame, in cells and in pixels of its input: in pixels of the pictures, where
+those are scaled differently, both objects and kernels would grow with the scale, and seem to belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlka.experiments.bootstrap import SEED, interval
+from dlka.inference.kernel_shape import axis_spreads
+from dlka.ops.sampling import tap_grid
+from dlka.types import Capture, Stage
+
+CHANCE = 20  # random cells a picture, whose offsets are tried at an object's cell
+REACH = (0.3, 1.0)  # objects that are judged by what lies in their box: root of its area over the kernel's width
+FEWEST = 10  # objects; of fewer nothing is said
+DIGITS = 5
+_BLOCK = 100  # resamples that are worked on at once
+
+
+class Following:
+    """What the kernels of every deform stage do at the middle of labelled objects, over many pictures."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, Stage] = {}
+        self._seen: dict[str, list[np.ndarray]] = {}  # module path -> [n, len(_COLUMNS)] a picture
+
+    def add(self, number: int, captures: Sequence[Capture], boxes: np.ndarray) -> None:
+        """Take in the offsets of one picture (its number) and its objects: boxes [n, 4] x1 y1 x2 y2 in pixels of the
+        network's input."""
+        for order, capture in enumerate(captures):
+            self._stages[capture.stage.name] = capture.stage
+            draw = np.random.default_rng([SEED, number, order])
+            rows = self._seen.setdefault(capture.stage.name, [])
+            rows.append(_at_objects(number, capture, boxes.astype(np.float64), draw))
+
+    def rows(self, resamples: np.ndarray) -> list[dict[str, Any]]:
+        """One row a stage, in the order they run. resamples [R, P]: how often each picture counts in each of them.
+
+        stage, label    module path, which no other stage has, and the short name
+        objects         those whose middle cell is away from the map's border
+        size_rho        Spearman's rank correlation of the samples' spread with the root of the box's area
+        aspect_rho      of their spread across x over that along y with the box's width over its height
+        spread_small, spread_large    mean spread over the regular grid's, of the smaller and the larger half
+        in_box_objects  of the objects those that are 0.3 to 1.0 times as wide as the undeformed kernel; of these
+        in_box, in_box_grid, in_box_chance    mean share of samples inside the box, with the learned offsets, with none,
+                        and with the offsets of random cells of the same picture; in 0..1
+        in_box_minus_grid, in_box_minus_chance    differences of these
+
+        With _95 what stands beside it is a 95 % interval [low, high] over pictures. None where there are fewer than 10
+        objects, or nothing varies.
+        """
+        return [_row(stage, np.concatenate(self._seen[name]), resamples) for name, stage in self._stages.items()]
+
+
+_COLUMNS = ("picture", "size", "shape", "spread", "aspect", "judged", "learned", "grid", "chance")
+
+
+def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """[n, len(_COLUMNS)] of the objects [N, 4] of one picture whose middle cell is away from the border."""
+    stage = capture.stage
+    size = capture.offset.shape[1:]
+    taps = tap_grid((1, 1), stage.kernel, stage.step, stage.padding, stage.dilation)[:, :, 0, 0].astype(np.float64)
+    first, step = taps.mean(axis=0), np.array(stage.step)  # (y, x) of the first cell, in cells of the sampled map
+    centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / stage.stride - 0.5
+    cells = np.floor((centre - first) / step + 0.5).astype(int)
+    low = np.array([_border(stage, size, axis) for axis in (0, 1)])
+    kept = ((cells >= low) & (cells < np.array(size) - low)).all(axis=1)
+    boxes, cells = boxes[kept], cells[kept]
+
+    offset = capture.offset.reshape(-1, 2, *size).astype(np.float64)  # [K, 2, H, W], (dy, dx)
+    own = offset[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)  # [n, K, 2]
+    random = [draw.integers(low[axis], size[axis] - low[axis], CHANCE) for axis in (0, 1)]
+    others = offset[:, :, random[0], random[1]].transpose(2, 0, 1)  # [CHANCE, K, 2]
+
+    down, across = np.moveaxis(axis_spreads(taps + own), -1, 0)
+    wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    side = np.sqrt(wide * high)
+    ratio = side / _width(stage)
+    corners = boxes[:, [[1, 0], [3, 2]]] / stage.stride - 0.5  # [n, 2, 2]: upper left, lower right, (y, x) in cells
+    at = taps + cells[:, None] * step  # [n, K, 2]
+    columns = {
+        "picture": np.full(len(cells), number),
+        "size": side,
+        "shape": wide / high,
+        # Rounded, so that kernels which differ by the rounding of float32 alone are of one rank.
+        "spread": (np.hypot(down, across) / np.hypot(*axis_spreads(taps))).round(6),
+        "aspect": np.divide(across, down, out=np.full_like(down, np.inf), where=down > 0).round(6),
+        "judged": (ratio >= REACH[0]) & (ratio <= REACH[1]),
+        "learned": _share(at + own, corners),
+        "grid": _share(at, corners),
+        "chance": _share(at[:, None] + others, corners[:, None]).mean(axis=1),
+    }
+    return np.stack([columns[name] for name in _COLUMNS], axis=1).astype(np.float64)
+
+
+def _border(stage: Stage, size: tuple[int, ...], axis: int) -> int:
+    """How many cells at each end of an axis are left out: those from which the grid leaves the map, where offset nets
+    see padding. Of a map that is small for the kernel the middle half is kept."""
+    return min(-(-stage.padding[axis] // stage.step[axis]), size[axis] // 4)
+
+
+def _width(stage: Stage) -> float:
+    """Pixels that the undeformed kernel covers, from the first tap's cell to the last one's; mean of both axes."""
+    return stage.stride * float(np.mean([(k - 1) * d + 1 for k, d in zip(stage.kernel, stage.dilation)]))
+
+
+def _share(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Share 0..1 of points [..., K, 2] between the two corners [..., 2, 2] of a box, all (y, x) in cells: [...]."""
+    low, high = corners[..., None, 0, :], corners[..., None, 1, :]
+    return ((points >= low) & (points < high)).all(axis=-1).mean(axis=-1)
+
+
+def _row(stage: Stage, table: np.ndarray, resamples: np.ndarray) -> dict[str, Any]:
+    seen = dict(zip(_COLUMNS, table.T))
+    weights = resamples[:, seen["picture"].astype(int)].astype(np.float64)  # [R, n]
+    row: dict[str, Any] = {"stage": stage.name, "label": stage.label, "objects": len(table)}
+    for name, kernel, box in (("size_rho", "spread", "size"), ("aspect_rho", "aspect", "shape")):
+        row |= _estimate(name, lambda w, k=kernel, b=box: rank_correlation(seen[k], seen[b], w), weights)
+    small = seen["size"] <= np.median(seen["size"]) if len(table) else np.zeros(0, bool)
+    for name, half in (("spread_small", small), ("spread_large", ~small)):
+        row[name] = _number(seen["spread"][half].mean()) if len(table) >= FEWEST and half.any() else None
+    judged = seen["judged"] > 0
+    weights = weights[:, judged]
+    row["in_box_objects"] = int(judged.sum())
+    learned, grid, chance = (seen[name][judged] for name in ("learned", "grid", "chance"))
+    for name, values in (("in_box", learned), ("in_box_grid", grid), ("in_box_chance", chance)):
+        row[name] = _number(values.mean()) if len(values) >= FEWEST else None
+    for name, values in (("in_box_minus_grid", learned - grid), ("in_box_minus_chance", learned - chance)):
+        row |= _estimate(name, lambda w, v=values: _mean(v, w), weights)
+    return row
+
+
+def _estimate(name: str, measure: Any, weights: np.ndarray) -> dict[str, Any]:
+    """A measure of weighted objects ([R, n] -> [R]) of all of them once, and its interval over resamples [R, n]."""
+    count = weights.shape[1]
+    if count < FEWEST:
+        return {name: None, f"{name}_95": None}
+    value = _number(measure(np.ones((1, count)))[0])
+    blocks = [measure(weights[i : i + _BLOCK]) for i in range(0, len(weights), _BLOCK)]
+    low, high = (_number(end) for end in interval(np.concatenate(blocks)))
+    return {name: value, f"{name}_95": None if low is None or high is None else [low, high]}
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), DIGITS) if np.isfinite(value) else None
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means [R] of values [n]; nan where nothing weighs."""
+    total = weights.sum(axis=1)
+    return np.divide(weights @ values, total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of two measures [n], of which each stands as often as weights [R, n] say: [R].
+
+    Equal values share the mean of their ranks. nan where one of the two does not vary.
+    """
+    total = weights.sum(axis=1, keepdims=True)
+    ranks = []
+    for values in (first, second):
+        rank = _ranks(values, weights)
+        mean = np.divide((weights * rank).sum(axis=1, keepdims=True), total, out=np.zeros(total.shape), where=total > 0)
+        ranks.append(rank - mean)
+    a, b = ranks
+    both, left, right = ((weights * x * y).sum(axis=1) for x, y in ((a, b), (a, a), (b, b)))
+    scale = np.sqrt(left * right)
+    return np.divide(both, scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean ranks, but for a constant, of values [n] that stand as often as weights [R, n] say: [R, n]."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) != 0]))  # the first of each group of equals
+    counts = np.add.reduceat(weights[:, order], starts, axis=1)
+    middle = counts.cumsum(axis=1) - counts / 2
+    group = np.empty(len(values), int)
+    group[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(values))))
+    return middle[:, group]

@@ -1,0 +1,170 @@
+"""Measure one trained model on one data set's validation part: AP, its replicates, recall, offsets, interventions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlka import provenance
+from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
+from dlka.experiments.recall import IOU, SCORE, objects_found
+from dlka.experiments.stored import StoredRun
+from dlka.experiments.variation import OffsetVariation
+from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
+from dlka.inference.predictor import Prediction, load_predictor
+from dlka.inference.probe import stages
+from dlka.layers import DeformableLKAAttention
+from dlka.models.build import PLAIN
+from dlka.models.cost import TOTAL
+from dlka.models.weights import Card
+from dlka.train.dataset_pictures import DataRefused
+from dlka.train.val import OffsetTotals, average_precision, class_precision
+from dlka.train.validation import LOOK, Validation
+
+COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
+# Of a model's word, by its offsets.
+SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid", "features": "-features"}
+
+AS_IT_IS = "as learned"
+# What is done, from the picture's number and what the model captured of another picture.
+Change = Callable[[int, Prediction], Intervention]
+ON_OFFSETS: dict[str, Change] = {
+    "offsets x0": lambda number, other: Intervention(strength=0.0),
+    "offsets x0.5": lambda number, other: Intervention(strength=0.5),
+    "offsets x1.5": lambda number, other: Intervention(strength=1.5),
+    "offsets shuffled": lambda number, other: Intervention(SHUFFLED, seed=number),
+    "offsets of another picture": lambda number, other: Intervention(
+        GIVEN, fields={capture.stage.name: capture.offset for capture in other.captures}
+    ),
+}
+ON_GATES: dict[str, Change] = {"gate off": lambda number, other: Intervention(GATE_OFF)}
+
+
+def measure(
+    model: str | Path,
+    data: str | Path,
+    run: str | None = None,
+    *,
+    size: int = 640,
+    interventions: bool = True,
+    limit: int | None = None,
+    device: str | None = None,
+) -> StoredRun:
+    """Look at the validation pictures of `data` (the first `limit` of them) once as learned, and once for each
+    intervention that the model has something for.
+
+    model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
+    card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
+    WeightsRefused, TruthRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
+    a run or a size that is none.
+    """
+    predictor, card = load_predictor(str(model), device)
+    data_word, model_word, seed = split_run(run or name_of(card, Path(data)))
+    part = Validation.of(predictor, str(model), data, size, limit)
+    count = len(part)
+    if count < 2:
+        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+    changes = _changes(predictor.model) if interventions else {}
+
+    truth: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (AS_IT_IS, *changes)}
+    totals, variation = OffsetTotals(), OffsetVariation()
+    for number, prediction, changed in looks(part, changes):
+        truth += part.truth(number, prediction)
+        found[AS_IT_IS] += part.found(number, prediction)
+        totals.add(prediction.captures)
+        variation.add(prediction.captures)
+        for name, seen in changed.items():
+            found[name] += part.found(number, seen)
+
+    truth.sort(key=lambda row: row["image_id"])
+    drawn = resamples(count)
+    metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
+    drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
+    precision = class_precision(count, sorted(part.names), truth, found[AS_IT_IS])
+    objects = Counter(row["category_id"] for row in truth)
+    side, hit = objects_found(truth, found[AS_IT_IS])
+    varying = variation.rows()
+    return StoredRun(
+        run=f"{data_word}/{model_word}-s{seed}",
+        data=data_word,
+        model=model_word,
+        placement=card.placement,
+        offsets=card.offsets,
+        seed=seed,
+        card=provenance.weights(str(model)),
+        versions=provenance.versions(),
+        machine={**provenance.machine(), "device": str(predictor.device)},
+        settings={
+            "size": size,
+            **LOOK,
+            "resamples": RESAMPLES,
+            "resamples_seed": SEED,
+            "found_iou": IOU,
+            "found_score": SCORE,
+        },
+        pictures=count,
+        objects=len(truth),
+        parameters=predictor.parameters,
+        multiply_adds=predictor.multiply_adds(COST_SIZE)[TOTAL],
+        metrics=metrics.pop(AS_IT_IS),
+        classes={part.names[c]: {"AP": ap, "objects": objects[c]} for c, ap in precision.items()},
+        stage_offsets=[{**row, **varying[row["stage"]]} for row in totals.rows()],
+        replicates=drawn_metrics.pop(AS_IT_IS),
+        object_side=side,
+        found=hit,
+        interventions=metrics,
+        intervention_replicates=drawn_metrics,
+    )
+
+
+def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int, Prediction, dict[str, Prediction]]]:
+    """For every picture its number, what the model sees in it, and what it sees there with each of the changes.
+
+    Not in the order of the numbers: so that a few looks kept in memory do for the offsets of another picture.
+    """
+    learned = lru_cache(maxsize=8)(part.look)
+    for number in visits(len(part)):
+        prediction = learned(number)
+        changed = {}
+        for name, change in changes.items():
+            other = learned(another(number, len(part)))  # one of the last few looks
+            changed[name] = part.look(number, change(number, other))
+        yield number, prediction, changed
+
+
+def another(number: int, count: int) -> int:
+    """The picture, half the list further on, whose offsets a picture gets."""
+    return (number + count // 2) % count
+
+
+def visits(count: int) -> list[int]:
+    """All pictures, those that give each other their offsets close together: each is then looked at once for both."""
+    return sorted(range(count), key=lambda number: (number % (count // 2), number))
+
+
+def name_of(card: Card, data: Path) -> str:
+    """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
+    folder = data.resolve()
+    word = card.placement + (SUFFIX[card.offsets] if card.placement not in PLAIN else "")
+    return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
+
+
+def split_run(run: str) -> tuple[str, str, int]:
+    """Data, model word and seed of a run's name; ValueError for another text."""
+    data, _, rest = run.partition("/")
+    model, _, seed = rest.rpartition("-s")
+    if not (data and model and seed.isdecimal()) or "/" in rest:
+        raise ValueError(f"run: expected data/model-s0, got {run!r}")
+    return data, model, int(seed)
+
+
+def _changes(model: Any) -> dict[str, Change]:
+    """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
+    gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
+    return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}

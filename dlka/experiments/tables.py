@@ -1,0 +1,118 @@
+"""The report's tables: figures of each model, differences, what interventions do, and how far offsets move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dlka.experiments.bootstrap import MEASURES
+from dlka.experiments.deltas import Model, difference, intervened
+from dlka.experiments.latency import Latency
+from dlka.experiments.plan import CONTROL, family
+from dlka.experiments.words import NONE, cell, figure, markdown, seeds_cell
+
+
+def figures_table(models: Mapping[str, Model], latency: Latency | None) -> str:
+    """One row a model: what it costs, and its AP figures in per cent, mean over seeds."""
+    rows = []
+    for word, model in models.items():
+        run = model.runs[0]
+        spread = model.spread("AP") if len(model.runs) > 1 else None
+        rows.append(
+            [
+                word,
+                f"{run.parameters:,}",
+                f"{run.multiply_adds / 1e9:.2f}",
+                figure(latency.ratio(word) if latency else None, 2),
+                str(len(model.runs)),
+                *(figure(model.mean(measure)) for measure in MEASURES),
+                f"{spread[0]:.1f} to {spread[1]:.1f}" if spread else NONE,
+            ]
+        )
+    return markdown(["model", "parameters", "G mult-adds", "time", "seeds", *MEASURES, "AP by seed"], rows)
+
+
+def differences_table(models: Mapping[str, Model]) -> str | None:
+    """One row a model: above control and above its rigid twin, with intervals; None where there is no control."""
+    control = models.get(CONTROL)
+    others = {word: model for word, model in models.items() if word != CONTROL}
+    if control is None or not others:
+        return None
+    rows = []
+    for word, model in others.items():
+        rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
+        twin = models.get(rigid) if word != rigid else None
+        to_control = {measure: difference(model, control, measure) for measure in ("AP", "AP_S")}
+        to_twin = [difference(model, twin, measure) if twin else None for measure in ("AP", "AP_S")]
+        rows.append(
+            [
+                word,
+                *map(cell, to_control.values()),
+                seeds_cell(to_control["AP"]),
+                seeds_cell(to_control["AP_S"]),
+                *map(cell, to_twin),
+            ]
+        )
+    header = ["model", "AP - control", "AP_S - control", "AP by seed", "AP_S by seed", "AP - twin", "AP_S - twin"]
+    return markdown(header, rows)
+
+
+def causes_table(models: Mapping[str, Model]) -> str | None:
+    """One row a model: AP of the seeds that were intervened in, and how far each intervention moves it; None where
+    there is no such seed."""
+    names = list(dict.fromkeys(name for m in models.values() for run in m.runs for name in run.interventions))
+    rows = []
+    for word, model in models.items():
+        moved = [intervened(model, name) for name in names]
+        if any(moved):
+            measured = replace(model, runs=tuple(run for run in model.runs if run.interventions))
+            rows.append([word, figure(measured.mean("AP")), *map(cell, moved)])
+    return markdown(["model", "AP, learned", *names], rows) if rows else None
+
+
+def offsets_table(models: Mapping[str, Model]) -> str | None:
+    """One row a deform stage of a model, mean over seeds; None where nothing deforms."""
+    rows = []
+    for word, model in models.items():
+        for number, stage in enumerate(model.runs[0].stage_offsets):
+            alike = [run.stage_offsets[number] for run in model.runs]
+            told = [_told(sum(bool(row["varies"]) for row in alike), len(alike))]
+            if any(row["varies"] is None for row in alike):
+                told = [NONE]
+            length, moved, between, content = (
+                _mean_of(alike, key) for key in ("mean_cells", "moved", "between_cells", "content")
+            )
+            shares = [figure(None if share is None else 100 * share, 0) for share in (moved, content)]
+            rows.append([word, stage["label"], figure(length, 2), shares[0], figure(between, 2), shares[1], *told])
+    header = [
+        "model",
+        "stage",
+        "mean, cells",
+        "over 0.1 cell, %",
+        "between pictures, cells",
+        "from content, %",
+        "varies",
+    ]
+    return markdown(header, rows, words=2) if rows else None
+
+
+def _mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Mean over seeds; None where a seed has none."""
+    values = [row[key] for row in rows]
+    return None if None in values else float(np.mean(values))
+
+
+def _told(yes: int, count: int) -> str:
+    return f"{yes} of {count} seeds" if 0 < yes < count else "yes" if yes else "no"
+
+
+def stock_table(models: Mapping[str, Model], stock: Model) -> str:
+    """One row a model: above the stock weights that it started from."""
+    rows = []
+    for word, model in models.items():
+        deltas = [difference(model, stock, measure, by_seed=False) for measure in ("AP", "AP_S")]
+        rows.append([word, *map(cell, deltas)])
+    return markdown(["model", "AP - stock", "AP_S - stock"], rows)

@@ -1,0 +1,170 @@
+"""Whether a detector uses its offsets: AP with its own, with none and with others', and what samples follow.
+
+The verdict, `unused`, `small` or `in use`, is made of two falls of AP: of the offsets turned off, and of the
+offsets of another picture in their place. Off alone would not do: a network may need its taps moved, but always alike,
+which is another fixed kernel. See `verdict`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlka.errors import DlkaError
+from dlka.experiments.bootstrap import MEASURES, RESAMPLES, interval, replicates, resamples
+from dlka.experiments.following import DIGITS, Following
+from dlka.experiments.measure import ON_OFFSETS, looks
+from dlka.experiments.words import NONE, signed
+from dlka.inference.interventions import GIVEN, Intervention
+from dlka.inference.predictor import load_predictor
+from dlka.inference.probe import stages
+from dlka.models.catalog import find, suited_size
+from dlka.models.weights import IN_USE, SMALL, UNUSED, load_card, with_card
+from dlka.train.dataset_pictures import DataRefused
+from dlka.train.val import average_precision
+from dlka.train.validation import Validation
+
+OWN, OFF, SHUFFLED, ANOTHER, MEAN = "own", "off", "shuffled", "another picture's", "mean field"
+CHANGES = {
+    OFF: ON_OFFSETS["offsets x0"],
+    SHUFFLED: ON_OFFSETS["offsets shuffled"],
+    ANOTHER: ON_OFFSETS["offsets of another picture"],
+}
+NOT_IN_CARDS = ("model", "rule", "left_out")
+SHOWN = ("AP", "AP_S", "AP_M", "AP_L")
+LEAST = 0.02  # AP, of 1: a fall below it is small, however certain
+RULE = (
+    f"in use: AP falls by {100 * LEAST:g} points or more, and its 95 % interval lies below zero, with the offsets off "
+    "and with another picture's; small: one of these intervals lies below zero; unused: neither."
+)
+
+
+def uses(
+    model: str | Path, data: str | Path, size: int | None = None, limit: int | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """Look five times at the (first `limit`) validation pictures of `data`, and say whether a model uses its offsets.
+
+    model: an id or a weights file; size: input in pixels, a multiple of 32, None for what suits the model
+    (see suited_size). Offsets of another picture are those of the one half the list further on; the mean field gives
+    every tap, at every cell, its mean over all cells and pictures. Returns what a JSON needs:
+
+    verdict, why, rule     unused, small or in use, a sentence with the two differences behind it, and RULE
+    data, pictures, objects, size, resamples
+    offsets     own, off, shuffled, another picture's, mean field -> AP, AP_S, AP_M, AP_L in 0..1, of all but own also
+                AP_minus_own, ... and AP_minus_own_95, ...: [low, high] by a paired bootstrap over pictures. None where
+                there is no such object
+    stages      how samples follow objects, a row a stage: see Following.rows
+    left_out    sentences
+
+    Raises DlkaError for a model without deform stages and data without objects, and what `measure` raises.
+    """
+    predictor, card = load_predictor(str(model), device)
+    size = suited_size(card) if size is None else size
+    if not stages(predictor.model):
+        raise DlkaError(f"{model} has no deform stages, so it has no offsets that it could use.")
+    part = Validation.of(predictor, str(model), data, size, limit)
+    count = len(part)
+    if count < 2:
+        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+
+    truth: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (OWN, *CHANGES, MEAN)}
+    following = Following()
+    sums: dict[str, tuple[np.ndarray, int]] = {}  # stage -> sum of its offsets [2K], cells
+    for number, prediction, changed in looks(part, CHANGES):
+        objects = part.truth(number, prediction)
+        truth += objects
+        boxes = np.array([row["bbox"] for row in objects], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        following.add(number, prediction.captures, prediction.letterbox.boxes_forward(boxes))
+        for capture in prediction.captures:
+            total, cells = sums.get(capture.stage.name, (np.zeros(len(capture.offset)), 0))
+            here = capture.offset.sum(axis=(1, 2), dtype=np.float64)
+            sums[capture.stage.name] = (total + here, cells + capture.offset[0].size)
+        for name, seen in {OWN: prediction, **changed}.items():
+            found[name] += part.found(number, seen)
+    if not truth:
+        raise DataRefused(f"{data}: expected labelled objects in its validation part, got none; AP needs some.")
+    mean = Intervention(
+        GIVEN, fields={n: (total / cells).astype(np.float32)[:, None, None] for n, (total, cells) in sums.items()}
+    )
+    for number in range(count):
+        found[MEAN] += part.found(number, part.look(number, mean))
+
+    truth.sort(key=lambda row: row["image_id"])
+    drawn = resamples(count)
+    categories = sorted(part.names)
+    metrics = {name: average_precision(count, categories, truth, rows) for name, rows in found.items()}
+    drawn_metrics = {name: replicates(truth, rows, drawn) for name, rows in found.items()}
+    offsets = {name: {m: _rounded(metrics[name][m]) for m in SHOWN} for name in found}
+    for name in (*CHANGES, MEAN):
+        for measure in SHOWN:
+            offsets[name] |= _to_own(measure, metrics[name], metrics[OWN], drawn_metrics[name] - drawn_metrics[OWN])
+    word, why = verdict(offsets)
+    return {
+        "model": find(str(model)).stem,
+        "verdict": word,
+        "why": why,
+        "rule": RULE,
+        "data": f"{Path(data).resolve().name} val",
+        "pictures": count,
+        "objects": len(truth),
+        "size": size,
+        "resamples": RESAMPLES,
+        "offsets": offsets,
+        "stages": following.rows(drawn),
+        "left_out": part.told,
+    }
+
+
+def write_uses(model: str | Path, figures: dict[str, Any]) -> Path:
+    """Put the figures of `uses` into the card of the weights file that they were measured on; returns its path."""
+    path = find(str(model))
+    kept = {name: value for name, value in figures.items() if name not in NOT_IN_CARDS}
+    with_card(path, path, replace(load_card(path), uses=kept))
+    return path
+
+
+def verdict(offsets: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    """unused, small or in use by RULE, and why, from the "offsets" of `uses`.
+
+    Two things are asked of `in use`, because each alone misleads. The interval must lie below zero, else the fall may
+    be due to the choice of pictures; and the fall must be LEAST or more, because with many pictures the least fall is
+    certain, and a network of which offsets make up so little does as well without them.
+    """
+    falls = {name: (offsets[name]["AP_minus_own"], offsets[name]["AP_minus_own_95"]) for name in (OFF, ANOTHER)}
+    beyond = [ends is not None and ends[1] < 0 for _, ends in falls.values()]
+    large = [value is not None and value <= -LEAST for value, _ in falls.values()]
+    word = IN_USE if all(beyond) and all(large) else SMALL if any(beyond) else UNUSED
+    told = [
+        f"{points(value, ends)} {'when they are off' if name == OFF else 'with those of another picture'}"
+        for name, (value, ends) in falls.items()
+    ]
+    return word, f"AP changes by {' and by '.join(told)}."
+
+
+def points(value: float | None, ends: list[float] | None) -> str:
+    """A difference of shares 0..1 with its interval, in points: "-3.1 [-4.0, -2.2]"; "-" for one not defined."""
+    if value is None or ends is None:
+        return NONE if value is None else signed(100 * value)
+    return f"{signed(100 * value)} [{', '.join(signed(100 * end) for end in ends)}]"
+
+
+def _to_own(
+    measure: str, changed: dict[str, float | None], own: dict[str, float | None], drawn: np.ndarray
+) -> dict[str, Any]:
+    """The difference of a measure to that with the model's own offsets, and its interval; drawn [R, MEASURES]."""
+    a, b = changed[measure], own[measure]
+    low, high = interval(drawn[:, MEASURES.index(measure)])
+    undefined = a is None or b is None or np.isnan(low)
+    return {
+        f"{measure}_minus_own": None if a is None or b is None else _rounded(a - b),
+        f"{measure}_minus_own_95": None if undefined else [_rounded(low), _rounded(high)],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

@@ -1,0 +1,48 @@
+"""Figures and tables of the report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlka.experiments.deltas import Delta
+
+NONE = "-"
+
+
+def figure(value: float | None, digits: int = 1) -> str:
+    """A figure, "-" for none."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: one decimal, two where one would show nothing."""
+    return f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2f}"
+
+
+def with_interval(delta: Delta) -> str:
+    """For example "+0.9 [+0.3, +1.5]"."""
+    return f"{signed(delta.value)} [{signed(delta.low)}, {signed(delta.high)}]"
+
+
+def cell(delta: Delta | None) -> str:
+    """The difference for a table: bold where the interval does not include zero."""
+    if delta is None:
+        return NONE
+    return f"**{with_interval(delta)}**" if delta.sign else with_interval(delta)
+
+
+def seeds_cell(delta: Delta | None) -> str:
+    """Each seed's own difference, "-" where there is only one, which the mean tells already."""
+    return NONE if delta is None or len(delta.seeds) < 2 else ", ".join(signed(s) for s in delta.seeds)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table; the first columns, which hold words, to the left, the others to the right."""
+    lines = [header, [*["---"] * words, *["---:"] * (len(header) - words)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

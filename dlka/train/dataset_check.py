@@ -1,0 +1,185 @@
+"""A data set looked at before anything is trained on it: what would go wrong hours later is told in a sentence now."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from dlka.analysis.labels import TruthRefused, count, some, told_left_out
+from dlka.images import MAX_BYTES, MAX_PIXELS
+from dlka.train.dataset import read_labels
+from dlka.train.dataset_pictures import DataRefused, Found, find_pictures, label_file
+from dlka.train.dataset_yaml import DataSet
+from dlka.types import SMALL_AREA
+
+# What a file starts with -> the class that reads its header. Image.open is replaced by Ultralytics, which would install
+# a package for a file that is no picture.
+READERS = {
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"\x89PNG": PngImagePlugin.PngImageFile,
+    b"RIFF": WebPImagePlugin.WebPImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+}
+MIN_SIDE = 10  # pixels; Ultralytics leaves out smaller pictures
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pictures of a part and what their labels hold.
+
+    objects [classes] int64: how many of each class; empty: pictures without any; small: share of the boxes under 32x32
+    pixels of the original picture, 0..1; told: sentences on what was left out, and on polygons.
+    """
+
+    pictures: list[Path]
+    objects: np.ndarray
+    empty: int
+    small: float
+    told: list[str]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data set that can be trained on; val is None where there is no validation part."""
+
+    data: DataSet
+    train: Part
+    val: Part | None
+
+    def lines(self) -> list[str]:
+        """What people should know before they train: sizes, and what looks odd but is no reason to refuse."""
+        lines = [f"{self.data.title} train: {_told(self.train)}", *self.train.told]
+        if self.val is None:
+            lines.append("There is no validation part: nothing will be measured.")
+        else:
+            lines += [f"{self.data.title} val: {_told(self.val)}", *self.val.told]
+            both = len(set(self.train.pictures) & set(self.val.pictures))
+            if both:
+                lines.append(
+                    f"Warning: {both} of the validation pictures are trained on too, "
+                    "so figures say little about other pictures."
+                )
+        missing = [name for number, name in self.data.names.items() if not self.train.objects[number]]
+        if missing:
+            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+            lines.append(f"Warning: no training picture shows {', '.join(missing[:10])}{more}.")
+        return lines
+
+
+def check_dataset(data: DataSet) -> Checked:
+    """Look at every label file, and at the header of every picture, once.
+
+    Raises TruthRefused: paths that are not there, no pictures, files that are no pictures, no labels or only empty
+    ones, rows that are no box and no polygon, classes without a name.
+    """
+    train = _part(find_pictures(data.train), data.names)
+    return Checked(data, train, _part(find_pictures(data.val), data.names, measured=True) if data.val else None)
+
+
+def _part(found: Found, names: dict[int, str], measured: bool = False) -> Part:
+    pictures = list(found.pictures)
+    objects, small, empty, broken = np.zeros(len(names), np.int64), 0, 0, []
+    polygons, without_area = 0, 0
+    for picture in pictures:
+        try:
+            width, height = picture_size(picture, measured)
+            labels = read_labels(picture, len(names))
+        except TruthRefused as error:
+            broken.append(str(error))
+            continue
+        objects += np.bincount(labels.classes, minlength=len(names))
+        small += int((labels.boxes[:, 2:].prod(axis=1) * width * height < SMALL_AREA).sum())
+        empty += not len(labels.classes)
+        polygons += labels.rows.polygons
+        without_area += labels.rows.without_area
+    if broken:
+        others = f" ({len(broken) - 1} more of {len(pictures)} pictures are wrong.)" if len(broken) > 1 else ""
+        raise DataRefused(f"{broken[0]}{others}")
+    if not objects.any():
+        _refuse_without_labels(pictures, without_area)
+    told = [*found.told(), *told_left_out({}, without_area, polygons), *_labels_of_nothing(found)]
+    return Part(pictures, objects, empty, small / int(objects.sum()), told)
+
+
+def _labels_of_nothing(found: Found) -> list[str]:
+    """A sentence on .txt files beside the labels that belong to no picture: classes.txt, or labels of another name."""
+    of_pictures = {label_file(picture) for picture in found.pictures}
+    folders = {file.parent for file in of_pictures if file.parent.is_dir()}
+    beside = {folder / name for folder in folders for name in _txt(folder)}
+    names = sorted(file.name for file in beside - of_pictures)
+    return [f"Text files that are the labels of no picture here: {some(names)}."] if names and found.whole else []
+
+
+def _txt(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.lower().endswith(".txt") and not name.startswith(".")]
+
+
+def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
+    """(width, height) in pixels as the file's header says, before EXIF turns it; raises DataRefused.
+
+    measured: the picture must also be small enough for `dlka.images`, which reads what is measured.
+    """
+    if not os.path.isfile(picture):  # a pipe would never end
+        raise DataRefused(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
+    with open(picture, "rb") as file:
+        size = _size(file)
+    if size is None:
+        raise DataRefused(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
+    width, height = size
+    if min(width, height) < MIN_SIDE:
+        raise DataRefused(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
+    if measured and (width * height > MAX_PIXELS or picture.stat().st_size > MAX_BYTES):
+        raise DataRefused(
+            f"{picture}: expected a validation picture of at most {MAX_PIXELS // 10**6} megapixels and "
+            f"{MAX_BYTES >> 20} MB, got {width}x{height}; make it smaller."
+        )
+    return width, height
+
+
+def _size(file: BinaryIO) -> tuple[int, int] | None:
+    """(width, height) of a picture file; None where it is no picture, or damaged as far as Ultralytics looks."""
+    start = file.read(4)
+    file.seek(0)
+    reader = next((reader for sign, reader in READERS.items() if start.startswith(sign)), None)
+    if reader is None:
+        return None
+    try:
+        image = reader(file)
+    except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
+        return None
+    try:
+        image.verify()
+    except Exception:  # as above
+        return None
+    return image.size
+
+
+def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:
+    first = label_file(pictures[0])
+    if not first.parent.is_dir():
+        raise DataRefused(
+            f"{first.parent}: expected a folder with the labels of {pictures[0].parent}, got none; the path of a "
+            "picture's labels is its own with 'labels' in the place of 'images'."
+        )
+    if not any(label_file(picture).is_file() for picture in pictures):
+        raise DataRefused(f"{first.parent}: expected {first.name} for {pictures[0].name} and so on, got no such file.")
+    if without_area:
+        raise DataRefused(
+            f"{first.parent}: all {count(without_area, 'labelled box', 'labelled boxes')} are without a width or a "
+            "height; expected rows of class cx cy w h."
+        )
+    raise DataRefused(f"{first.parent}: all label files are empty; expected rows of class cx cy w h.")
+
+
+def _told(part: Part) -> str:
+    seen, known = int((part.objects > 0).sum()), len(part.objects)
+    none = f" ({part.empty} without any)" if part.empty else ""
+    return (
+        f"{len(part.pictures)} pictures{none}, {int(part.objects.sum())} boxes of {seen} of {known} classes, "
+        f"{part.small:.0%} of them under 32x32 px"
+    ).replace("%", " %")

@@ -1,0 +1,68 @@
+"""What a run begins from: the weights of a stock model, and the teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dlka.models.build import PLAIN, DLKAModel, build_model, plain_of
+from dlka.models.catalog import find
+from dlka.models.checkpoint import read_checkpoint
+from dlka.models.transfer import transfer
+from dlka.models.weights import load_card, load_model
+from dlka.train.recipe import Recipe, TrainingRefused
+
+
+def read_start(weights: str | Path) -> tuple[dict[str, torch.Tensor], dict[int, str]]:
+    """State dict (float32) and class names of stock weights: a model id, a safetensors file, or a .pt of which nothing
+    is run."""
+    if Path(weights).suffix != ".pt":
+        model, card = load_model(find(str(weights)))
+        return model.state_dict(), card.names
+    checkpoint = read_checkpoint(weights)
+    if checkpoint.names is None:
+        raise TrainingRefused(f"{Path(weights).name}: expected a checkpoint with class names, got none.")
+    state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
+    return state, checkpoint.names
+
+
+def check_stock(weights: str, scale: str, what: str, placement: str = "control") -> None:
+    """Raises TrainingRefused for a weights file of the project that is no stock YOLOv8 of this scale.
+
+    placement: the one that will do, without D-LKA. A .pt is not opened: its shapes are compared when they
+    are copied.
+    """
+    if Path(weights).suffix == ".pt":
+        return
+    card = load_card(find(weights))
+    if card.placement != placement:
+        if placement == PLAIN[0]:
+            raise TrainingRefused(
+                f"--{what} {weights}: expected a stock YOLOv8, which a {placement} is, got placement {card.placement}."
+            )
+        raise TrainingRefused(
+            f"--{what} {weights}: a model of one level has no pyramid: weights of placement {card.placement} do "
+            f"not fit; {'train from scratch with --start none, or ' if what == 'start' else ''}"
+            f"give the weights of a {placement}."
+        )
+    if card.scale != scale:
+        raise TrainingRefused(
+            f"--{what} {weights} is of scale {card.scale}: give stock weights of scale {scale}, "
+            f"for example --{what} yolov8{scale}.pt."
+        )
+
+
+def read_teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel | None:
+    """The recipe's teacher, frozen and in evaluation mode, or None. Raises TrainingRefused for other classes."""
+    if not recipe.teacher:
+        return None
+    state, known = read_start(recipe.teacher)
+    if known != names:
+        raise TrainingRefused(
+            f"{recipe.teacher}: expected a teacher with the data's {len(names)} classes, got one with {len(known)}."
+        )
+    model = build_model(plain_of(recipe.placement), recipe.scale, len(names))
+    model.names = names
+    transfer(model, state, names, names)
+    return model.eval().requires_grad_(False)

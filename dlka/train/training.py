@@ -1,0 +1,222 @@
+"""Train a placement from stock weights, with labels and a teacher, and write one safetensors file with its recipe."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dlka
+from dlka.inference.predictor import Predictor
+from dlka.models.build import PLACEMENTS, plain_of
+from dlka.models.weights import Card, load_model, metadata_of, save_weights
+from dlka.train.dataset_check import check_dataset
+from dlka.train.dataset_pictures import find_pictures, pictures_of
+from dlka.train.dataset_yaml import read_dataset
+from dlka.train.device import first_device, training_device
+from dlka.train.folder import History, RunFolder
+from dlka.train.offsets import warnings
+from dlka.train.pseudo_labels import pseudo_label
+from dlka.train.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe, frozen_layers
+from dlka.train.recipe_trainer import RecipeTrainer
+from dlka.train.start import check_stock, read_start, read_teacher
+from dlka.train.val import run_val
+
+LICENCE = "AGPL-3.0"
+# What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
+FIXED = {
+    "lrf": 0.05,
+    "warmup_epochs": 0.3,
+    "warmup_bias_lr": 0.0,
+    "close_mosaic": 0,
+    "scale": 0.3,
+    "translate": 0.1,
+    "hsv_s": 0.4,
+    "hsv_v": 0.3,
+    "amp": False,
+    "plots": False,
+    "pretrained": False,
+    "verbose": False,
+    "exist_ok": True,
+}
+
+
+def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Path:
+    """Train, write `out` (safetensors), measure it on the validation part and write the figures into its card.
+
+    run: working folder for logs; gets the recipe, curves (CSV, PNG), offsets by epoch (CSV), and report.json where
+    there is a validation part; pseudo-labels lie beside it. device: cpu, mps, cuda, or GPUs as in "0" or "0,1". Raises
+    TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
+    """
+    fit(recipe, out, run, device)
+    _report(run, device)
+    return out
+
+
+def resume(run: Path, device: str | None = None, measure: bool = True) -> Path:
+    """Go on with a run that was killed, from its last whole epoch, to where `train` would have ended, or `fit` without
+    `measure`; returns the weights file.
+
+    On one CPU it ends in the same weights, bit by bit (see train_state.py for GPUs). Raises TrainingRefused for a
+    folder that holds no run, or one that is finished.
+    """
+    folder = RunFolder(run)
+    recipe, out, measured = folder.told()
+    state = folder.load_state() or {}
+    if state.get("finished") and out.is_file() and (folder.file("report.json").is_file() or not measured):
+        raise TrainingRefused(f"{run} is finished: {out}; there is nothing to resume.")
+    if not state.get("finished"):
+        if not state.get("stop"):
+            _run_trainer(folder, recipe, training_device(device, recipe.batch))
+        _write_weights(folder)
+    if measure:
+        _report(run, device)
+    return out
+
+
+def unfinished(run: Path) -> bool:
+    """Whether a folder holds a run that was killed after an epoch or more."""
+    return not (RunFolder(run).load_state() or {"finished": True}).get("finished")
+
+
+def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None:
+    """`train` without its last step: nothing is measured. A run that the folder held before is forgotten.
+
+    Raises TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
+    """
+    if out.suffix != ".safetensors":
+        raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
+    check_recipe(recipe)
+    where = training_device(device, recipe.batch)
+    if recipe.fit_epochs and "," in where:
+        raise TrainingRefused(
+            f"fit_epochs: blocks are fitted on one device, got --device {device}; give one GPU, or 0."
+        )
+    data = read_dataset(Path(recipe.data))
+    checked = check_dataset(data)
+    pool = find_pictures([Path(recipe.unlabelled)] if recipe.unlabelled else [])
+    plain = plain_of(recipe.placement)
+    if recipe.start != SCRATCH:
+        check_stock(recipe.start, recipe.scale, "start", plain)
+        read_start(recipe.start)
+    if recipe.teacher:
+        check_stock(recipe.teacher, recipe.scale, "teacher", plain)
+    teacher = read_teacher(recipe, data.names)
+    metadata_of(_card(recipe, data.names, recipe.epochs))  # what cannot be written is told now
+    print("\n".join([*checked.lines(), *pool.told()]), flush=True)
+
+    pictures = checked.train.pictures
+    if teacher is not None and pool.pictures:
+        predictor = Predictor(teacher, torch.device(first_device(where)))
+        name = f"pseudo-labels-{Path(recipe.unlabelled or '').name}"
+        labelled = (
+            run.parent / f"{name}-{Path(recipe.teacher or '').stem}-{recipe.pseudo_size}-{recipe.pseudo_confidence:g}"
+        )
+        boxes = pseudo_label(predictor, list(pool.pictures), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
+        print(f"The teacher labelled {len(pool.pictures)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
+        pictures = pictures + pictures_of([labelled / "images"])
+    folder = RunFolder(run)
+    folder.begin(recipe, out, data.names, pictures, checked.val.pictures if checked.val else [])
+    _run_trainer(folder, recipe, where)
+    _write_weights(folder)
+
+
+def record_metrics(path: Path, data: Path, device: str | None = None) -> dict[str, Any]:
+    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card.
+
+    Returns the report of `run_val`.
+    """
+    report = run_val(str(path), data, device=device)
+    metrics = {
+        "data": f"{read_dataset(data).title} val",
+        "pictures": report["pictures"],
+        "size": report["settings"]["size"],
+        **report["metrics"],
+    }
+    model, card = load_model(path)
+    save_weights(path, model.state_dict(), replace(card, metrics=metrics))
+    return report
+
+
+def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
+    """Train until the folder's state is that of the last epoch. Ultralytics starts further processes for more GPUs."""
+    settings = {
+        "task": "detect",
+        "mode": "train",
+        "model": PLACEMENTS[recipe.placement].format(recipe.scale),
+        "data": str(folder.file("data.yaml").resolve()),
+        "epochs": recipe.epochs,
+        "imgsz": recipe.size,
+        "batch": recipe.batch,
+        "nbs": recipe.batch,
+        "lr0": recipe.lr,
+        "freeze": frozen_layers(recipe),
+        "mosaic": recipe.mosaic,
+        "seed": recipe.seed,
+        "val": recipe.patience > 0,
+        "device": device,
+        "project": str(folder.path.resolve()),
+        "name": "ultralytics",
+    }
+    patience = {"patience": recipe.patience} if recipe.patience else {}
+    RecipeTrainer(overrides={**settings, **patience, **FIXED}).train()
+
+
+def _write_weights(folder: RunFolder) -> None:
+    """The averaged weights of the last epoch, or of the best one where one was chosen, and the curves."""
+    recipe, out, _ = folder.told()
+    state = folder.load_state()
+    if state is None:
+        raise TrainingRefused(f"{folder.path}: no epoch of this run was finished.")
+    history = History(**state["history"])
+    epoch, weights = state["epoch"] + 1, state["ema"]
+    if state["best"]:
+        epoch, weights = state["best"]["epoch"], state["best"]["weights"]
+        print(f"The weights of epoch {epoch} of {state['epoch'] + 1} are kept: the best on the validation part.")
+    for sentence in warnings([row for row in history.offsets if row["epoch"] == epoch]):
+        print(sentence, flush=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(out, weights, _card(recipe, folder.names(), epoch))
+    history.draw(folder)
+    folder.finish()
+
+
+def _report(run: Path, device: str | None) -> None:
+    """report.json of the weights file of a run, where there is something to measure it on."""
+    folder = RunFolder(run)
+    recipe, out, measured = folder.told()
+    if not measured:
+        print("There is no validation part, so nothing was measured.")
+        return
+    where = None if device is None else first_device(training_device(device, recipe.batch))
+    report = record_metrics(out, Path(recipe.data), where)
+    folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
+    data = f"labels of {data_title(recipe.data)}"
+    if recipe.unlabelled:
+        data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
+    chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
+    paths = {k: Path(v).name for k in ("data", "start", "teacher", "unlabelled") if (v := getattr(recipe, k))}
+    return Card(
+        placement=recipe.placement,
+        scale=recipe.scale,
+        offsets=recipe.offsets,
+        names=names,
+        input_size=recipe.size,
+        data=f"{data}; weights of epoch {epoch}, {chosen}",
+        recipe=json.dumps({**asdict(recipe), **paths}),
+        licence=LICENCE,
+        seed=recipe.seed,
+        versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
+    )
+
+
+def data_title(data: str) -> str:
+    """What people call a data set: the name of its yaml, or of its folder. Raises TruthRefused."""
+    return read_dataset(Path(data)).title

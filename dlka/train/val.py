@@ -1,0 +1,122 @@
+"""COCO average precision of a model on a labelled folder, and how far its deform stages move on these pictures.
+
+Measured as Ultralytics' validator does: confidence 0.001, IoU 0.7, several classes a cell, at most 300 boxes a picture.
+Three things differ. Each picture is padded by itself and no further than to a multiple of the largest stride, where the
+validator pads batches of 16 to one shape with at least half a stride to spare. AP is COCO's, by faster-coco-eval, with
+at most 100 boxes a picture and class. And COCO's own annotations sort objects into S, M and L by the area of their
+masks; YOLO labels have boxes only, so here it is the area of the box, in pixels of the original picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from dlka import provenance
+from dlka.analysis.stages import MOVED
+from dlka.inference.predictor import load_predictor
+from dlka.models.catalog import find, suited_size
+from dlka.ops.sampling import split_offset
+from dlka.train.validation import LOOK, Validation
+from dlka.types import Capture, stage_labels
+
+METRICS = {
+    "AP": "AP_all",
+    "AP50": "AP_50",
+    "AP75": "AP_75",
+    "AP_S": "AP_small",
+    "AP_M": "AP_medium",
+    "AP_L": "AP_large",
+}
+PROBED = 32  # pictures that the statistics of the offsets are taken over
+
+
+def run_val(
+    model: str, data: str | Path, size: int | None = None, limit: int | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """Measure one model (an id or a weights file) on data/images/val.
+
+    Classes are matched by name; those that only the data or only the model knows are left out. size: input in pixels,
+    a multiple of 32, None for what suits the model (see suited_size); limit: only so many pictures. Returns what a JSON
+    needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets", "pictures", "objects",
+    "left_out" (sentences), settings, weights and versions. Raises WeightsRefused, TruthRefused, ImageRefused.
+    """
+    predictor, card = load_predictor(model, device)
+    size = suited_size(card) if size is None else size
+    part = Validation.of(predictor, model, data, size, limit)
+    truth, found, offsets = [], [], OffsetTotals()
+    for number in range(len(part)):
+        prediction = part.look(number)
+        truth += part.truth(number, prediction)
+        found += part.found(number, prediction)
+        if number < PROBED:
+            offsets.add(prediction.captures)
+    return {
+        "model": find(model).stem,
+        "metrics": average_precision(len(part), sorted(part.names), truth, found),
+        "stage_offsets": offsets.rows(),
+        "data": Path(data).name,
+        "pictures": len(part),
+        "objects": len(truth),
+        "left_out": part.told,
+        "settings": {"size": size, **LOOK},
+        "device": str(predictor.device),
+        "weights": provenance.weights(model),
+        "versions": provenance.versions(),
+    }
+
+
+def average_precision(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> dict[str, float | None]:
+    """COCO's AP figures in 0..1; None where there is no object of that size, or none at all."""
+    evaluation = _evaluated(pictures, categories, truth, found)
+    values = {name: float(evaluation.stats_as_dict[key]) for name, key in METRICS.items()}
+    return {name: None if value < 0 else value for name, value in values.items()}
+
+
+def class_precision(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> dict[int, float]:
+    """COCO's AP of each class that has objects, in 0..1, by its number; their mean is "AP"."""
+    precision = _evaluated(pictures, categories, truth, found).eval["precision"]  # [IoU, recall, class, size, limit]
+    means = {number: float(precision[:, :, row, 0, -1].mean()) for row, number in enumerate(categories)}
+    return {number: mean for number, mean in means.items() if mean >= 0}
+
+
+def _evaluated(
+    pictures: int, categories: Sequence[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> Any:
+    annotations = [{**row, "id": number} for number, row in enumerate(truth, 1)]
+    images, classes = [{"id": i} for i in range(pictures)], [{"id": int(c), "name": str(c)} for c in categories]
+    coco = COCO({"images": images, "categories": classes, "annotations": annotations})
+    evaluation = COCOeval_faster(coco, coco.loadRes(found), "bbox", print_function=lambda *_: None)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
+
+
+class OffsetTotals:
+    """Sums over pictures of how far each deform stage moves its taps."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[Any]] = {}  # stage name -> label, offsets, of them moved, sum of lengths
+
+    def add(self, captures: Sequence[Capture]) -> None:
+        """Take in what all stages did on one picture."""
+        for capture, label in zip(captures, stage_labels([capture.stage for capture in captures])):
+            length = np.hypot(*split_offset(capture.offset))
+            sums = self._sums.setdefault(capture.stage.name, [label, 0, 0, 0.0])
+            sums[1:] = sums[1] + length.size, sums[2] + int((length > MOVED).sum()), sums[3] + float(length.sum())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a stage: share of offsets longer than MOVED cells (0..1), mean length in cells."""
+        return [
+            {"stage": name, "label": label, "moved": moved / count, "mean_cells": total / count}
+            for name, (label, count, moved, total) in self._sums.items()
+        ]
