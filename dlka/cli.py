@@ -15,11 +15,12 @@ from typing import Any
 from dlka import commands as run
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
+from dlka.models.placements import PLACEMENTS
 from dlka.printing import check_json
 
 # Flags of `train`: the fields of dlka.train.recipe.Recipe, whose defaults apply where a flag is left out.
 TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "placement": (str, "control, neck, residual, head, neck-head, one-level or one-level-plain"),
+    "placement": (str, ", ".join(PLACEMENTS)),
     "data": (str, "yaml file in Ultralytics' format, or a folder with data.yaml"),
     "start": (str, "stock weights to begin from: an id, .safetensors or .pt; none: from scratch (default: control)"),
     "teacher": (str, "weights of a stock model whose soft targets are learned beside the labels"),

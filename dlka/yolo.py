@@ -18,11 +18,12 @@ from ultralytics.models.yolo.detect import DetectionPredictor
 from ultralytics.utils import RANK
 
 from dlka.errors import DlkaError
-from dlka.models.build import PLACEMENTS, DLKAModel, placement_of, read_config
+from dlka.models.build import DLKAModel, placement_of, read_config
 from dlka.models.catalog import WEIGHTS as WEIGHTS_FOLDER
 from dlka.models.catalog import find
 from dlka.models.checkpoint import card_of_model, difference, read_checkpoint, restore, whole
 from dlka.models.model_yaml import yaml_path
+from dlka.models.placements import PLACEMENTS
 from dlka.models.transfer import Ledger, transfer
 from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
 from dlka.train.trainer import DLKATrainer, DLKAValidator, Start

@@ -12,7 +12,7 @@ from dlka.analysis.cache import kept
 from dlka.analysis.pairing import ONLY_BASELINE, ONLY_DLKA, compare
 from dlka.analysis.what_if import AS_LEARNED, RIGID, detections
 from dlka.inference.predictor import load_predictor
-from dlka.models.build import PLAIN
+from dlka.models.placements import PLAIN
 from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
 from dlka.types import SIZES, Comparison, Detections, size_of
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
-from dlka.models.build import PLAIN
 from dlka.models.catalog import (
     PHOTOGRAPHS,
     SIZE,
@@ -18,29 +17,9 @@ from dlka.models.catalog import (
     knows_shapes,
     left_out,
 )
+from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.weights import NEEDS, Card, recipe_of
 
-# Where D-LKA sits and how its offsets are predicted, as a card spells them -> in words.
-PLACES = {
-    "neck": "D-LKA in the neck",
-    "residual": "D-LKA after the neck",
-    "head": "D-LKA in the head",
-    "neck-head": "D-LKA in neck and head",
-    "one-level": "D-LKA on one level, no pyramid",
-}
-OFFSETS = {
-    "dense": "dense offsets",
-    "separable": "separable offsets",
-    "none": "rigid kernels",
-    "features": "rigid kernels, offset nets as features",
-}
-KINDS = {
-    "dense": "dense",
-    "separable": "separable",
-    "none": "rigid",
-    "features": "features",
-}  # the same in a choice's narrow field
-STOCK = {"control": "stock", "one-level-plain": "plain"}  # and what those without D-LKA are called there
 # Data sets by the names of their folders -> what their pictures are, in one word and in two.
 PICTURES = {
     "coco-mini": ("COCO", "COCO pictures"),
@@ -56,7 +35,8 @@ def label(model: str, card: Card) -> str:
     """An entry of the page's choices, "residual (COCO, dense)"; what the id says is not said again."""
     data = data_sets(card)[0]
     known = "COCO" if is_coco(card.names) else PICTURES[data][0] if data in PICTURES else _count(card)
-    kind = STOCK.get(card.placement) or KINDS[card.offsets]
+    placement = PLACEMENTS[card.placement]
+    kind = placement.short if placement.plain else OFFSETS[card.offsets].word
     return f"{model} ({known})" if kind in model.split("-") else f"{model} ({known}, {kind})"
 
 
@@ -87,7 +67,7 @@ def what(card: Card) -> str:
     """Scale, placement and offsets."""
     if card.placement in PLAIN:
         return f"stock YOLOv8{card.scale}{', one level, no pyramid' if card.placement == PLAIN[1] else ''}"
-    return f"YOLOv8{card.scale}, {PLACES[card.placement]}, {OFFSETS[card.offsets]}"
+    return f"YOLOv8{card.scale}, {PLACEMENTS[card.placement].short}, {OFFSETS[card.offsets].short}"
 
 
 def classes(names: Mapping[int, str]) -> str:

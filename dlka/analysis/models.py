@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dlka.models.build import PLAIN
 from dlka.models.catalog import baseline_of, cards
+from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
 
 FITS = 0  # an input size: what fits model and picture, see dlka.models.catalog.input_size

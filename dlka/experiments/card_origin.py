@@ -11,31 +11,16 @@ from dlka.experiments.one_run import recipe_of
 from dlka.experiments.plan import NOTES, SCRATCH, STOCK
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.train_command import PLACE, starts_of, train_command
-from dlka.models.build import PLAIN
+from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 
 FEW = 10  # classes that are named one by one
 COCO = 80  # classes
-PLACES = {
-    "control": "stock YOLOv8{}, without D-LKA, trained as the others are: the fair comparison",
-    "neck": "YOLOv8{} with D-LKA in the bottlenecks of the neck's last three C2f",
-    "residual": "YOLOv8{} with a residual D-LKA block after each of the neck's last three C2f",
-    "head": "YOLOv8{} with D-LKA before the last convolution of every class branch",
-    "neck-head": "YOLOv8{} with D-LKA in the neck's last three C2f and in every class branch",
-    "one-level": "YOLOv8{} without its pyramid: residual D-LKA blocks on P3, the one map that boxes are read from",
-    "one-level-plain": "YOLOv8{} without its pyramid and without D-LKA: boxes are read from P3 alone",
-}
-OFFSETS = {
-    "dense": "Offsets are predicted by a full convolution, as in the paper.",
-    "separable": "Offsets are predicted by a depthwise and a 1x1 convolution.",
-    "none": "Its large kernels are rigid: there are no offsets.",
-    "features": "Its large kernels are rigid: what the separable offset nets give out is added as features.",
-}
 
 
 def what(run: StoredRun) -> Iterator[str]:
     """Placement, offsets, cost, classes, data and licences of a run's weights; a sentence each, in Markdown."""
-    offsets = "" if run.placement in PLAIN else f" {OFFSETS[run.offsets]}"
-    yield f"**What it is**: {PLACES[run.placement].format(run.card.get('scale', ''))}.{offsets}"
+    offsets = "" if run.placement in PLAIN else f" {OFFSETS[run.offsets].sentence}"
+    yield f"**What it is**: {PLACEMENTS[run.placement].sentence.format(run.card.get('scale', ''))}.{offsets}"
     yield f"**Cost**: {run.parameters:,} parameters, {run.multiply_adds / 1e9:.2f} G multiply-adds at 640x640."
     yield f"**Classes**: {_classes(run)}."
     recipe = recipe_of(run) or {}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dlka.experiments.collect import EvidenceRefused
 from dlka.experiments.plan import split
-from dlka.models.build import PLAIN
+from dlka.models.placements import PLAIN
 
 SIZE = 640  # px, the input that AP is measured at
 

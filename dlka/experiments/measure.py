@@ -19,8 +19,8 @@ from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.layers import DeformableLKAAttention
-from dlka.models.build import PLAIN
 from dlka.models.cost import TOTAL
+from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
 from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import OffsetTotals, average_precision, class_precision

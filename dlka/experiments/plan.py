@@ -13,9 +13,8 @@ from typing import Any
 
 from dlka.errors import DlkaError
 from dlka.experiments.defaults import DefaultTraining
-from dlka.models.build import PLAIN
 from dlka.models.catalog import SIZE, measured_size
-from dlka.models.model_yaml import RIGID
+from dlka.models.placements import PLAIN, RIGID
 from dlka.train.recipe import SCRATCH, Recipe
 
 STOCK = "stock"  # the stock YOLOv8 weights that a rerun is given: the model word, and where most recipes start

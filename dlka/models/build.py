@@ -24,27 +24,16 @@ from dlka.models.blocks import (
 )
 from dlka.models.model_yaml import (
     MAX_CLASSES,
-    OFFSETS,
     ModelYamlError,
     check_model,
     load_model_yaml,
     scale_in_name,
 )
+from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.yaml_lint import diagnose
 
 CONFIGS = Path(__file__).parent / "configs"
 SCALES = ("n", "s", "m", "l", "x")
-# Placement -> its yaml; "control" is stock YOLOv8, the fair comparison, and "one-level-plain" that of one-level.
-PLACEMENTS = {
-    "control": "yolov8{}.yaml",
-    "neck": "yolov8{}-dlka-neck.yaml",
-    "residual": "yolov8{}-dlka-residual.yaml",
-    "head": "yolov8{}-dlka-head.yaml",
-    "neck-head": "yolov8{}-dlka-neck-head.yaml",
-    "one-level": "yolov8{}-dlka-one-level.yaml",
-    "one-level-plain": "yolov8{}-one-level.yaml",
-}
-PLAIN = ("control", "one-level-plain")  # without D-LKA
 
 
 def model_config(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> dict[str, Any]:
@@ -61,7 +50,7 @@ def model_config(placement: str, scale: str = "n", classes: int = 80, offsets: s
 
 @cache
 def _written(placement: str) -> dict[str, Any]:
-    return load_model_yaml(CONFIGS / PLACEMENTS[placement].format(""))
+    return load_model_yaml(CONFIGS / PLACEMENTS[placement].file.format(""))
 
 
 def read_config(name: str | Path) -> dict[str, Any]:
@@ -77,7 +66,7 @@ def read_config(name: str | Path) -> dict[str, Any]:
 def placement_of(name: str | Path) -> str | None:
     """The placement whose yaml a file name stands for, None for other names; a file that exists stands for itself."""
     path = Path(name)
-    names = {pattern.format(s): placement for placement, pattern in PLACEMENTS.items() for s in (*SCALES, "")}
+    names = {entry.file.format(s): placement for placement, entry in PLACEMENTS.items() for s in (*SCALES, "")}
     return None if path.exists() else names.get(path.name)
 
 

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 
 from dlka.drawn.shapes import SHAPES
 from dlka.errors import DlkaError
-from dlka.models.build import PLAIN
 from dlka.models.checkpoint import convert
+from dlka.models.placements import PLAIN
 from dlka.models.weights import SCRATCH, Card, OtherFile, WeightsRefused, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"

@@ -28,8 +28,6 @@ MAX_CLASSES = 10_000
 MAX_BINS = 64  # reg_max
 MAX_GAIN = 10.0
 
-OFFSETS = ("dense", "separable", "none", "features")  # how offsets are predicted, see dlka.layers
-RIGID = ("none", "features")  # the words with which nothing deforms
 ATTENTION = "deformable_LKA_Attention"
 BLOCKS = ("C2f", "C2f_DLKA")  # repeats are an argument of the block itself
 DETECTORS = ("Detect", "DetectDLKA", "Detect1x1", "v10Detect")

@@ -22,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dlka.errors import DlkaError
-from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, DLKAModel, build_model
+from dlka.models.build import SCALES, DLKAModel, build_model
+from dlka.models.placements import OFFSETS, PLACEMENTS
 
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.

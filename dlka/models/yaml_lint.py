@@ -18,7 +18,6 @@ from dlka.models.model_yaml import (
     ATTENTION,
     DETECTORS,
     KEYS,
-    OFFSETS,
     ONE_INPUT,
     ModelYamlError,
     Row,
@@ -30,6 +29,7 @@ from dlka.models.model_yaml import (
     scale_of,
     sources,
 )
+from dlka.models.placements import OFFSETS
 
 MAX_FAULTS = 8  # that are looked for, as each takes a few dry builds
 ARGUMENTS = {
@@ -105,7 +105,7 @@ def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3)
     found += _own_rules(model, _fixed(written, found))
     rows = _fixed(written, found)
     skipped = {index for index, _, fixed in found if index is not None and fixed is None}
-    offsets = model["offsets"] if model.get("offsets") in OFFSETS else OFFSETS[0]
+    offsets = model["offsets"] if model.get("offsets") in OFFSETS else "dense"
     rows, maps, faults = _faults(rows, {**model, "scale": scale, "offsets": offsets}, channels, skipped)
     found += faults
     notes = [] if found else _notes(model, rows, maps, depth, channels)
@@ -202,7 +202,7 @@ def _own_rules(model: dict[str, Any], rows: list[Row]) -> list[Finding]:
     misspelt = [key for key in model if key != "offsets" and key.strip().lower() in ("offset", "offsets")]
     if misspelt:
         found.append((None, f"offsets: expected the key to be written offsets, got {misspelt[0]!r:.40}", None))
-    elif (word := model.get("offsets", OFFSETS[0])) not in OFFSETS:
+    elif (word := model.get("offsets", "dense")) not in OFFSETS:
         found.append((None, f"offsets: expected one of {', '.join(OFFSETS)}, got {word!r:.40}", None))
     return found
 

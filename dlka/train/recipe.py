@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from dlka.errors import DlkaError
-from dlka.models.build import OFFSETS, PLACEMENTS, SCALES, model_config, replaces_blocks
+from dlka.models.build import SCALES, model_config, replaces_blocks
 from dlka.models.model_yaml import ATTENTION
+from dlka.models.placements import OFFSETS, PLACEMENTS
 from dlka.models.weights import SCRATCH
 
 LARGEST = 4096  # pixels

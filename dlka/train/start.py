@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from dlka.models.build import PLAIN, DLKAModel, build_model, plain_of
+from dlka.models.build import DLKAModel, build_model, plain_of
 from dlka.models.catalog import find
 from dlka.models.checkpoint import read_checkpoint
+from dlka.models.placements import PLAIN
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
 from dlka.train.recipe import Recipe, TrainingRefused

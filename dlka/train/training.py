@@ -12,7 +12,8 @@ import torch
 
 import dlka
 from dlka.inference.predictor import Predictor
-from dlka.models.build import PLACEMENTS, plain_of
+from dlka.models.build import plain_of
+from dlka.models.placements import PLACEMENTS
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
 from dlka.train.dataset_check import check_dataset
 from dlka.train.dataset_pictures import find_pictures, pictures_of
@@ -147,7 +148,7 @@ def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
     settings = {
         "task": "detect",
         "mode": "train",
-        "model": PLACEMENTS[recipe.placement].format(recipe.scale),
+        "model": PLACEMENTS[recipe.placement].file.format(recipe.scale),
         "data": str(folder.file("data.yaml").resolve()),
         "epochs": recipe.epochs,
         "imgsz": recipe.size,

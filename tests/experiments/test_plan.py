@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlka.experiments.plan import PLAN, SCRATCH, STOCK, Experiment, choose, family, rigid_twin, split, steps
-from dlka.models.build import OFFSETS, PLACEMENTS
+from dlka.models.placements import OFFSETS, PLACEMENTS
 
 SMALL = (
     Experiment("a", ("control", "neck-head-separable"), (0, 1), {"epochs": 3, "lr": 0.5}, start={"epochs": 7}),

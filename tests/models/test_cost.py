@@ -7,9 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dlka.layers import DeformConv
-from dlka.models.build import OFFSETS, PLACEMENTS, build_model, model_config
+from dlka.models.build import build_model, model_config
 from dlka.models.cost import PARTS, multiply_adds, parameters
 from dlka.models.model_yaml import ATTENTION
+from dlka.models.placements import OFFSETS, PLACEMENTS
 
 CELLS = (80 * 80, 40 * 40, 20 * 20)  # of P3, P4, P5 at 640
 SEPARABLE = {"neck": 79_564_800, "residual": 159_129_600, "head": 149_184_000, "neck-head": 228_748_800}

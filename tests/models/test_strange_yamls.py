@@ -9,8 +9,9 @@ import pytest
 from ultralytics.nn import tasks
 from verdicts import CASES, verdicts
 
-from dlka.models.build import PLACEMENTS, DLKAModel, model_config, read_config
+from dlka.models.build import DLKAModel, model_config, read_config
 from dlka.models.model_yaml import ATTENTION, ModelYamlError, closest_name, load_model_yaml, parse_model_yaml, read_text
+from dlka.models.placements import PLACEMENTS
 from dlka.models.yaml_lint import diagnose, fix, report_text
 
 OURS = {"C2f_DLKA", ATTENTION, "DetectDLKA"}

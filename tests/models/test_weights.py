@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dlka.models import weights
-from dlka.models.build import PLACEMENTS, build_model
+from dlka.models.build import build_model
+from dlka.models.placements import PLACEMENTS
 from dlka.models.weights import (
     FORMAT,
     Card,

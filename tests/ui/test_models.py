@@ -125,13 +125,6 @@ def test_lines_are_html_and_tell_which_pictures_suit():
     assert "cannot be read" in shown
 
 
-def test_every_placement_and_kind_of_offsets_has_words():
-    from dlka.models.build import OFFSETS, PLACEMENTS, PLAIN
-
-    assert {*model_words.PLACES, *PLAIN} == set(PLACEMENTS)
-    assert set(model_words.OFFSETS) == set(model_words.KINDS) == set(OFFSETS)
-
-
 def test_models_of_different_classes_are_refused_in_a_sentence():
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(Refused, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
