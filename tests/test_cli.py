@@ -435,7 +435,7 @@ def test_bench_model(tmp_path, capsys):
     assert [line.split()[0] for line in lines[1:7]] == ["control", "neck"] * 3
     assert "/ stock" in lines[0]
     assert "overhead, ms" in out
-    assert "threads: 1." in out
+    assert "threads: 1, cores: " in out
     assert "scale n, 64 px, batch 1 ..." in err
     assert len(json.loads(file.read_text())["rows"]) == 6
 

@@ -97,8 +97,7 @@ def insist(visitor: Visitor, refusals: list[tuple[float, str]]) -> float | None:
     begin = time.perf_counter()
     while (asked := time.perf_counter()) - begin < PATIENCE:
         try:
-            visitor.change("Compare", "click")
-            return time.perf_counter() - asked
+            return visitor.change("Compare", "click") / 1000
         except Busy as busy:
             refusals.append((time.perf_counter() - asked, str(busy)))
             time.sleep(LATER if busy.seconds is None else busy.seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from dlka.bench import load
 from dlka.bench.visitor import Busy, Visitor, pictures
 from dlka.errors import DlkaError
+from dlka.images import read_image
 
 
 def test_a_crowd_and_abandoned_questions_on_the_page(server, monkeypatch):
@@ -69,17 +71,45 @@ def test_counts_that_cannot_be_are_refused(clients, abandoned):
         load.bench_load(clients, abandoned)
 
 
-def test_memory_and_disk_under_large_pictures(server, monkeypatch):
-    running = contextlib.nullcontext((server.rstrip("/"), psutil.Process()))
-    monkeypatch.setattr(load, "running_page", lambda folder: running)
+def test_memory_and_disk_under_large_pictures(monkeypatch):
+    """Each picture by a visitor of its own; what the page keeps of them is counted, and a refusal is kept."""
+    asked = []
+
+    class Person:
+        def __init__(self, url):
+            asked.append([])
+
+        def show_picture(self, data):
+            asked[-1].append(read_image(data).shape[:2])
+            (folders[0] / str(len(asked))).write_bytes(bytes(10**6))
+
+        def change(self, name, event):
+            asked[-1].append(name)
+            if name == "what-if-strength":
+                raise DlkaError("Too many: come back.")
+            return 250.0
+
+    folders = []
+
+    def running_page(folder):
+        folders.append(Path(folder))
+        return contextlib.nullcontext(("", psutil.Process()))
+
+    monkeypatch.setattr(load, "running_page", running_page)
+    monkeypatch.setattr(load, "Visitor", Person)
     monkeypatch.setattr(load, "HEIGHT", 300)
-    monkeypatch.setattr(load, "WIDTH", 400)
     monkeypatch.setattr(load, "USUAL", 1)
     result = load.bench_memory(uploads=2)
     assert json.loads(json.dumps(result)) == result
-    assert [row["when"] for row in result["rows"]] == ["started", "usual", "50 megapixels", "50 megapixels"]
-    assert all(row["resident"] > 100 and row["disk"] == 0 for row in result["rows"])  # this page's files are elsewhere
-    assert result["first"] > 0
-    assert load.memory_text(result).endswith(f"by a new visitor: answered in {result['first']:.0f} ms.")
+    large = [(300, load.WIDTH), "Compare"]
+    assert asked == [[(1080, 810), "Compare"], large, large, ["what-if-strength"]]
+    assert [(row["when"], row["disk"], row["milliseconds"]) for row in result["rows"]] == [
+        ("started", 0, None),
+        ("usual", 1.0, 250.0),
+        ("50 megapixels", 2.0, 250.0),
+        ("50 megapixels", 3.0, 250.0),
+    ]
+    assert all(row["resident"] > 100 for row in result["rows"])
+    assert load.memory_text(result).endswith("asked for a What if by a new visitor: Too many: come back..")
     with pytest.raises(DlkaError, match="uploads: expected at least 1, got 0"):
         load.bench_memory(0)
