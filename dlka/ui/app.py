@@ -189,8 +189,10 @@ def build_app(first: Look) -> gr.Blocks:
         gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         for module, tab in tabs:
             module.wire(shared, tab)
-        # In the queue: an answer past it does not tell the page that a State has changed.
-        row.select(_name, outputs=[opened, link], api_visibility="private", show_progress="hidden", **WORDS)
+        # In the queue: an answer past it does not tell the page that a State has changed. Several at a time: else a
+        # tab that is opened before the last one's answer has come would not be told, and never be drawn.
+        named: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+        row.select(_name, outputs=[opened, link], **named, **WORDS)
         restored = [
             asked["image"],
             asked["example"],

@@ -93,6 +93,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         [tab["swipe"], tab["flat"], tab["figures"]],
         api_visibility="private",
         show_progress="hidden",
+        trigger_mode="always_last",  # of two quick choices the second one is shown
     )
 
 

@@ -153,16 +153,16 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
     chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
     cell = [tab["row"], tab["column"]]
-    tab["stage"].input(
-        choose_stage, [shared.key, shared.point, *overlay], [tab["tap"], tab["about"], *cell, *chosen], **QUIET
-    )
+    last: dict[str, Any] = {"trigger_mode": "always_last"}
+    told = [tab["tap"], tab["about"], *cell, *chosen]
+    tab["stage"].input(choose_stage, [shared.key, shared.point, *overlay], told, **QUIET, **last)
     moved = [tab[name].input for name in ("kind", "scale", "tap", "opacity")]
     shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
-    gr.on(moved, redraw, shown, drawn, trigger_mode="always_last", **QUIET)
+    gr.on(moved, redraw, shown, drawn, **QUIET, **last)
     point = [shared.point, tab["samples"]]
     tab["picture"].select(choose_point, [shared.key, *overlay], [*point, *cell, *chosen], **QUIET)
     typed = [number.input for number in cell]
-    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], trigger_mode="always_last", **QUIET)
+    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **last)
 
 
 def _chosen(look: Look, point: Point, *overlay: Any) -> list[Any]:

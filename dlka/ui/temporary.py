@@ -96,16 +96,21 @@ def make_room(size: int) -> None:
 
 
 def remove_when_stopped() -> None:
-    """Let the signals that ask a process to end take the folder along; Python by itself ends at once by them."""
+    """Let the signals that ask a process to end take the folder along; Python by itself ends at once by the first two.
+
+    By the third, Ctrl-C, Python would wait for threads of the server, which idle for a while or, where the signal comes
+    while the page starts, for ever.
+    """
 
     def end(number: int, _: object) -> None:
         _remove(folder(), os.getpid())
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    for name in ("SIGTERM", "SIGHUP"):  # SIGINT becomes KeyboardInterrupt, and the process ends as usual
+    usual = {"SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handler}
+    for name, handler in usual.items():
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+        if number is not None and signal.getsignal(number) == handler:  # nohup has SIGHUP ignored
             signal.signal(number, end)
 
 

@@ -22,6 +22,7 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 60_000  # ms for what an action brings to the page, on however slow a machine
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +41,9 @@ def browser():
         if os.environ.get("CI"):
             pytest.fail("the page's tests need a browser: install the package chromium")
         pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         yield browser
@@ -63,6 +65,7 @@ def street(browser, server):
     with window(browser, server) as page:
         page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
         page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
+        page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Compare'")
         yield page
 
 
@@ -71,7 +74,7 @@ def window(browser, server):
     """A fresh window, without a page in it yet."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.strangers = []
     local = (server.rstrip("/"), "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))

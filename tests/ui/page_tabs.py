@@ -1,13 +1,27 @@
-"""Opening a tab of the page, on screens of any width."""
+"""Opening a tab of the page, on screens of any width; and whether the page fits the screen."""
 
 from __future__ import annotations
+
+from playwright.sync_api import expect
+
+# The row of tabs is laid out once more after every change: what finds no room in it goes into a menu.
+LAID_OUT = (
+    "() => { const row = document.querySelector('[role=tablist]'); return row && row.scrollWidth <= row.clientWidth }"
+)
 
 
 def open_tab(page, name):
     """Choose a tab where it stands: in the row, or in the menu of those that find no room there."""
+    page.wait_for_function(LAID_OUT)
     shown = page.get_by_role("tab", name=name, exact=True)
     if shown.count():
         shown.click()
     else:
         page.get_by_label("More tabs").click()
         page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
+    expect(page.get_by_role("tab", name=name, exact=True, selected=True)).to_be_visible()
+
+
+def wait_until_it_fits(page, width=390):
+    """Until nothing of the page reaches beyond a window of this width, in px."""
+    page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)

@@ -3,92 +3,126 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import pytest
-from page_tabs import open_tab
+from page_tabs import open_tab, wait_until_it_fits
+from playwright.sync_api import expect
+
+from dlka.ui import adapt_curve
 
 
-def picture(page):
-    return page.locator("#adapt-boxes img").first.get_attribute("src")
-
-
-def wait_for_picture(page, old=None):
-    page.wait_for_function(
-        """old => { const i = document.querySelector('#adapt-boxes img');
-        return i && i.getAttribute('src') !== old && i.complete && i.naturalWidth > 0 }""",
-        arg=old,
-    )
+def wait_for_change(page, told):
+    """Until both models' pictures, and all that stands around them, show a picture that was changed so."""
+    boxes = page.locator("#adapt-boxes img")
+    expect(boxes).to_have_count(2)
+    for number in range(2):
+        expect(boxes.nth(number)).to_have_attribute("alt", re.compile(re.escape(told)))
+        assert boxes.nth(number).evaluate("i => i.decode().then(() => i.naturalWidth)") > 0
+    page.locator(".take-caption:visible").filter(has_text=f"the picture {told}").wait_for()
 
 
 @pytest.fixture
 def tab(street):
     open_tab(street, "Adapt")
-    wait_for_picture(street)
+    wait_for_change(street, "as it is")
     return street
 
 
-def wait_for_steps(page, least):
-    page.wait_for_function("n => document.querySelector('#adapt-told progress')?.value >= n", arg=least)
+class Curve:
+    """The curve, which measures as many sizes as it is let: so it is under way for as long as a test wants it to be."""
+
+    def __init__(self, measure):
+        self._measure, self._let = measure, threading.Semaphore(0)
+        self._done, self.sizes = threading.Condition(), 0
+
+    def measure(self, *asked):
+        steps = self._measure(*asked)
+        while self._let.acquire(timeout=300):
+            step = next(steps, None)
+            with self._done:
+                self.sizes += 1
+                self._done.notify_all()
+            if step is None:
+                return
+            yield step
+
+    def let(self, sizes):
+        self._let.release(sizes)
+
+    def wait_for(self, sizes):
+        with self._done:
+            assert self._done.wait_for(lambda: self.sizes == sizes, 120)
+
+
+@pytest.fixture
+def curve(monkeypatch):
+    curve = Curve(adapt_curve.measure)
+    monkeypatch.setattr(adapt_curve, "measure", curve.measure)
+    yield curve
+    curve.let(100)
+
+
+def wait_for_sizes(page, number):
+    expect(page.locator("#adapt-told progress")).to_have_attribute("value", str(number), timeout=120_000)
 
 
 def test_sliders_presets_and_objects(tab):
     headline = tab.locator("#adapt-headline .headline")
-    assert headline.inner_text().startswith("Nothing is changed yet")
-    assert tab.locator("#adapt-samples img").count() == 1
+    expect(headline).to_contain_text("Nothing is changed yet")
+    expect(tab.locator("#adapt-samples img")).to_have_count(1)
 
     asked = []
     tab.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
-    old = picture(tab)
     tab.get_by_role("button", name="Half size").click()
-    wait_for_picture(tab, old)
-    assert tab.get_by_label("number input for Shrink").input_value() == "0.5"
-    assert "0.5 x the size" in tab.locator("#adapt-boxes img").first.get_attribute("alt")
-    tab.locator(".take-caption:visible").filter(has_text="Bus stop, the picture 0.5 x the size").wait_for()
-    tab.wait_for_timeout(300)
-    assert len(asked) == 1, "a preset is asked once"
+    wait_for_change(tab, "0.5 x the size")
+    expect(tab.get_by_label("number input for Shrink")).to_have_value("0.5")
+    expect(tab.locator(".take-caption:visible")).to_contain_text("Bus stop, the picture 0.5 x the size")
 
-    old = picture(tab)
     slider = tab.get_by_label("range slider for Rotate")
     slider.focus()
     slider.press("ArrowRight")
-    wait_for_picture(tab, old)
-    assert "0.5 x the size, turned by 1°" in tab.locator("#adapt-boxes img").first.get_attribute("alt")
+    wait_for_change(tab, "0.5 x the size, turned by 1°")
+    assert len(asked) == 2, "a preset is asked once, and so is a slider"
 
-    old = picture(tab)
     tab.get_by_role("button", name="As it is").click()
-    wait_for_picture(tab, old)
-    assert slider.input_value() == "0"
-    assert headline.inner_text().startswith("Nothing is changed yet")
+    wait_for_change(tab, "as it is")
+    expect(slider).to_have_value("0")
+    expect(headline).to_contain_text("Nothing is changed yet")
 
-    old = picture(tab)
     tab.get_by_label("Object to follow").click()
     tab.get_by_role("option", name=re.compile("bus")).click()
-    wait_for_picture(tab, old)
-    assert "Score of the bus" in headline.inner_text()
-    assert tab.locator("#adapt-numbers td").first.inner_text() == "size of the object, px"
+    expect(headline).to_contain_text("Score of the bus")
+    expect(tab.locator("#adapt-numbers td").first).to_have_text("size of the object, px")
 
 
-def test_a_curve_can_be_cancelled_and_what_was_measured_stays(tab):
+def test_a_curve_can_be_cancelled_and_what_was_measured_stays(tab, curve):
     cancel, measure = (tab.get_by_role("button", name=name) for name in ("Cancel", "Measure the curve"))
-    assert cancel.is_disabled()
+    told, rows = tab.locator("#adapt-told"), tab.locator("#adapt-rows tbody tr")
+    expect(cancel).to_be_disabled()
     measure.click()
-    wait_for_steps(tab, 2)
-    cancel.click()
-    tab.wait_for_function("() => [...document.querySelectorAll('button')].find(b => b.innerText === 'Cancel').disabled")
-    tab.wait_for_timeout(500)
-    told = tab.locator("#adapt-told").inner_text()
-    got = int(re.search(r"(\d+) of 16 sizes", told)[1])
-    assert 2 <= got < 16
+    curve.let(2)
+    wait_for_sizes(tab, 2)
+    with tab.expect_response(re.compile("/cancel$")):
+        cancel.click()
+        expect(cancel).to_be_disabled()
+        curve.let(1)  # what a thread is at is not stopped, but nobody hears of it
+    expect(told).to_contain_text("2 of 16 sizes")
     tab.get_by_text("The curve in numbers").click()
-    tab.wait_for_function("got => document.querySelectorAll('#adapt-rows tbody tr').length === got", arg=got)
-    tab.wait_for_timeout(1000)
-    assert tab.locator("#adapt-told").inner_text() == told, "nothing goes on behind it"
+    expect(rows).to_have_count(2)
+    curve.wait_for(3)
+    tab.get_by_role("button", name="Half size").click()
+    wait_for_change(tab, "0.5 x the size")  # an answer of the page that comes after it
+    assert "2 of 16 sizes" in told.inner_text(), "nothing goes on behind it"
+    assert rows.count() == 2
 
     measure.click()
-    wait_for_steps(tab, 16)
-    tab.wait_for_function("() => document.querySelectorAll('#adapt-rows tbody tr').length === 16")
-    assert "16 of 16 sizes" in tab.locator("#adapt-curve img").get_attribute("alt")
+    curve.let(17)  # the last one finds that there is none left
+    wait_for_sizes(tab, 16)
+    expect(rows).to_have_count(16)
+    expect(tab.locator("#adapt-curve img")).to_have_attribute("alt", re.compile("16 of 16 sizes"))
+    expect(cancel).to_be_disabled()
     with tab.expect_download() as download:
         tab.get_by_text("Download as CSV").click()
     lines = Path(download.value.path()).read_text().splitlines()
@@ -96,15 +130,21 @@ def test_a_curve_can_be_cancelled_and_what_was_measured_stays(tab):
     assert len(lines) == 17
 
     # A curve that runs while another picture comes is that of the old one: it ends, and goes away.
+    sizes = curve.sizes
     measure.click()
-    wait_for_steps(tab, 1)
-    tab.get_by_label("or an example").click()
-    old = picture(tab)
-    tab.get_by_role("option", name=re.compile("Two people")).click()
-    wait_for_picture(tab, old)
-    tab.wait_for_timeout(1500)
-    assert tab.locator("#adapt-curve img").count() == 0
-    assert tab.locator("#adapt-told progress").count() == 0
+    curve.let(1)
+    wait_for_sizes(tab, 1)
+    with tab.expect_response(re.compile("/cancel$")):
+        with tab.expect_request(re.compile("/cancel$")):
+            tab.get_by_label("or an example").click()
+            tab.get_by_role("option", name=re.compile("Two people")).click()
+        curve.let(1)
+    tab.locator(".take-caption:visible").filter(has_text="Two people, the picture 0.5 x the size").wait_for()
+    curve.wait_for(sizes + 2)
+    tab.get_by_role("button", name="As it is").click()
+    wait_for_change(tab, "as it is")  # once more an answer after it
+    expect(tab.locator("#adapt-curve img")).to_have_count(0)
+    expect(tab.locator("#adapt-told progress")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -115,10 +155,10 @@ def test_fits_a_phone(browser, server, scheme):
     page.goto(server)
     page.wait_for_selector("#swipe img")
     open_tab(page, "Adapt")
-    wait_for_picture(page)
+    wait_for_change(page, "as it is")
     page.get_by_text("What became of every object").click()
     page.locator("td", has_text="kept").first.wait_for()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    wait_until_it_fits(page)
     boxes = page.locator("#adapt-boxes img")
     first, second = boxes.nth(0).bounding_box(), boxes.nth(1).bounding_box()
     assert second["y"] >= first["y"] + first["height"], "below each other"

@@ -9,6 +9,8 @@ import re
 
 import numpy as np
 import pytest
+from page_tabs import wait_until_it_fits
+from playwright.sync_api import expect
 
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
@@ -26,6 +28,10 @@ ASKED = """before => { const { map, places } = document.querySelector('.play-ker
 TOO_WIDE = """() => [...document.querySelectorAll('.learn *, .learn-turn *')]
   .filter(e => e.getClientRects().length && !e.closest('.learn-wide table, svg svg, svg *')
     && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+# After a turn to a step of this title reader and focus are at its heading.
+AT_THE_BEGINNING = """title => { const now = document.activeElement, { top } = now.getBoundingClientRect();
+  const heading = now.matches('.learn-step h3') && now.offsetParent && now.textContent === title;
+  return heading && top >= 0 && top < 400 }"""
 TITLES = [words["title"] for words in STEPS.values()]
 
 
@@ -66,6 +72,7 @@ def go(page, step):
         word = PAGE["next" if wanted > here else "back"].format(title=there)
         page.get_by_role("button", name=word).press("Enter")
         page.locator(".learn-step:visible h3").get_by_text(there, exact=True).wait_for()
+    expect(page.locator(f".{step}-told")).not_to_be_empty()  # its script, which says something at its end, has run
 
 
 def told(page, place, text):
@@ -81,10 +88,10 @@ def test_taps_follow_the_sliders(learn):
     learn.locator(".taps-kernel").press("End")
     learn.locator(".taps-dilation").press("End")
     told(learn, "taps-told", "7×7, dilation 4: 49 taps, so 49 weights per channel; reach (7 − 1) · 4 + 1 = 25 cells")
-    assert learn.locator(".taps-grid .tap").count() == 49
+    expect(learn.locator(".taps-grid .tap")).to_have_count(49)
     learn.locator(".taps-kernel").press("Home")
     told(learn, "taps-told", "1×1, dilation 4: 1 taps")
-    assert learn.locator(".taps-grid .tap").count() == 1
+    expect(learn.locator(".taps-grid .tap")).to_have_count(1)
 
 
 def test_paths_are_counted_as_in_python(learn):
@@ -108,14 +115,14 @@ def test_paths_are_counted_as_in_python(learn):
 
 def test_offsets_are_the_models_times_the_slider(learn):
     go(learn, "offsets")
-    learn.wait_for_function("() => document.querySelector('.offsets-picture').told")
+    learn.wait_for_function("() => document.querySelector('.offsets-picture')?.told")
     picture, seen = learn.locator(".offsets-picture"), example.scene()
     first = picture.evaluate("c => c.told.cell")
     picture.press("ArrowDown")
     picture.press("ArrowLeft")
     learn.locator(".offsets-stage").select_option("P3 7x7 d3")
     learn.locator(".offsets-strength").press("End")
-    frame(learn)
+    told(learn, "offsets-told", f"P3 7x7 d3, cell (row {first[0] + 1}, column {first[1] - 1}), offsets × 2.00")
     state = picture.evaluate("c => c.told")
     assert state["cell"] == [first[0] + 1, first[1] - 1]
     capture = seen.capture(state["stage"])
@@ -125,15 +132,14 @@ def test_offsets_are_the_models_times_the_slider(learn):
     wanted = sampling_locations(2 * capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
     row, column = state["cell"]
     assert np.abs(np.reshape(state["samples"], (-1, 2)) - wanted[:, :, row, column]).max() < 1e-3
-    told(learn, "offsets-told", f"P3 7x7 d3, cell (row {row}, column {column}), offsets × 2.00")
     learn.locator(".offsets-strength").press("Home")
-    frame(learn)
+    told(learn, "offsets-told", f"P3 7x7 d3, cell (row {row}, column {column}), offsets × -1.00")
     mirrored = sampling_locations(-capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
     samples = np.reshape(picture.evaluate("c => c.told.samples"), (-1, 2))
     assert np.abs(samples - mirrored[:, :, row, column]).max() < 1e-3
     canvas = picture.bounding_box()
     learn.mouse.click(canvas["x"] + 0.5 * canvas["width"], canvas["y"] + 0.1 * canvas["height"])
-    frame(learn)
+    learn.wait_for_function("old => document.querySelector('.offsets-picture').told.cell[0] !== old", arg=row)
     assert picture.evaluate("c => c.told.cell[0]") == pytest.approx(0.1 * capture.offset.shape[1], abs=1)
 
 
@@ -168,8 +174,10 @@ def test_a_point_between_cells_reads_what_python_reads(learn):
     learn.mouse.down()
     learn.mouse.move(at[0] + 0.2 * box["width"], at[1] - 0.1 * box["height"])
     learn.mouse.up()
+    wanted = [-1.6 + 0.45 * 6.2, -1.6 + 0.7 * 6.2]
+    learn.wait_for_function("x => Math.abs(document.querySelector('.corners-map').told.x - x) <= 0.05", arg=wanted[1])
     state = check()
-    assert [state["y"], state["x"]] == pytest.approx([-1.6 + 0.45 * 6.2, -1.6 + 0.7 * 6.2], abs=0.05)
+    assert [state["y"], state["x"]] == pytest.approx(wanted, abs=0.05)
 
 
 def test_gate_times_input_is_the_product_of_the_network(learn):
@@ -182,12 +190,12 @@ def test_gate_times_input_is_the_product_of_the_network(learn):
     channel.press("Enter")
     told(learn, "gate-told", "channel 7:")
     learn.locator(".gate-maps").press("ArrowUp")
-    frame(learn)
     seen = example.scene()
     values = block_values(seen.key, seen.dlka.gates[0].block)
+    row = values.gate.shape[1] // 2 - 1
+    told(learn, "gate-told", f"row {row}, column ")
     text = learn.locator(".gate-told").inner_text()
-    row, column = (int(n) for n in re.search(r"row (\d+), column (\d+)", text).groups())
-    assert row == values.gate.shape[1] // 2 - 1
+    column = int(re.search(r"column (\d+)", text)[1])
     figures = [float(n) for n in re.findall(r"-?\d+\.\d{3}", text)]
     wanted = [v[7, row, column] for v in (values.gated, values.gate, values.gated * values.gate)]
     assert figures == pytest.approx(wanted, abs=6e-4)
@@ -212,6 +220,7 @@ def test_small_objects_on_three_levels(learn):
         assert float(row[2]) == pytest.approx(12 / stride, abs=0.005)
         assert [int(row[4]), int(row[5])] == [kernels.hits(5, 1, 12 / stride), kernels.hits(7, 3, 12 / stride)]
     size.press("End")
+    told(learn, "levels-told", "An object of 96 px")
     rows = [row.split("\t") for row in learn.locator(".levels-rows tr").all_inner_texts()]
     assert [int(row[5]) for row in rows] == [kernels.hits(7, 3, 96 / stride) for stride in (8, 16, 32)]
     learn.locator(".levels-stages tr").nth(5).wait_for()
@@ -219,8 +228,31 @@ def test_small_objects_on_three_levels(learn):
     wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.small_object()["rows"]]
     assert [[cell.strip() for cell in row] for row in real] == wanted
     learn.get_by_role("button", name="P4 5x5").press("Enter")
-    learn.wait_for_function("() => document.querySelector('.levels-small').alt.includes('P4')")
+    expect(learn.locator(".levels-small")).to_have_attribute("alt", re.compile("P4"))
     assert learn.locator(".levels-small").evaluate("i => i.decode().then(() => i.naturalWidth)") > 300
+
+
+def test_of_two_stages_the_one_that_is_chosen_last_is_shown(browser, server):
+    """Although the picture of the first one is late."""
+    page = opened(browser, server)
+    late = []
+
+    def hold(route):
+        held = "see_small_picture" in (route.request.post_data or "") and not late
+        late.append(route) if held else route.continue_()
+
+    page.route("**/component_server**", hold)
+    go(page, "levels")
+    page.get_by_role("button", name="P4 5x5").press("Enter")
+    picture = page.locator(".levels-small")
+    expect(picture).to_have_attribute("alt", re.compile("P4"))
+    with page.expect_response(lambda answer: answer.request == late[0].request) as answer:
+        late[0].continue_()
+    answer.value.finished()
+    frame(page)
+    assert "P4" in picture.get_attribute("alt")
+    assert page.strangers == page.errors == []
+    page.context.close()
 
 
 def test_an_answer_comes_when_it_is_asked_for(learn):
@@ -232,7 +264,7 @@ def test_an_answer_comes_when_it_is_asked_for(learn):
 
 def test_in_teachers_mode_there_is_no_answer_on_the_page(browser, server):
     page = opened(browser, server, "?teacher=1")
-    assert page.locator(".learn-teacher").is_checked()
+    expect(page.locator(".learn-teacher")).to_be_checked()
     for step in STEPS:
         go(page, step)
         assert page.locator("details").count() == 0
@@ -242,12 +274,12 @@ def test_in_teachers_mode_there_is_no_answer_on_the_page(browser, server):
             assert words["answer"][3:60] not in text
     page.locator(".learn-teacher").press("Space")  # and back
     page.locator(".learn-step:visible summary").wait_for()
-    assert "teacher" not in page.url
+    expect(page).not_to_have_url(re.compile("teacher"))
     page.locator(".learn-step:visible summary").press("Enter")
     page.locator(".learn-answer").get_by_text("from −0.75 to +0.75").wait_for()
     page.locator(".learn-teacher").press("Space")
-    assert page.url.endswith("?teacher=1")
-    assert page.locator("details").count() == 0
+    expect(page).to_have_url(re.compile(r"\?teacher=1$"))
+    expect(page.locator("details")).to_have_count(0)
     with page.expect_download() as waiting:
         page.locator(".learn-print").press("Enter")
     sheet = waiting.value.path().read_text(encoding="utf-8")
@@ -261,7 +293,7 @@ def open_playground(page):
     sent = []
     page.on("request", lambda r: sent.append(r.post_data) if "component_server" in r.url else None)
     page.get_by_role("tab", name=PAGE["playground"]).click()
-    page.wait_for_function("() => document.querySelector('.play-kernel').told?.places.trained")
+    page.wait_for_function("() => document.querySelector('.play-kernel')?.told?.places.trained")
     return sent
 
 
@@ -350,15 +382,14 @@ def test_on_a_phone_everything_fits_and_a_finger_drags(browser, server):
     page = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     for step in STEPS:
         go(page, step)
-        if step != next(iter(STEPS)):  # after a turn, reader and focus are at the beginning
-            page.wait_for_function("() => document.activeElement.matches('.learn-step h3')")
-            assert page.evaluate("() => document.activeElement.textContent") == STEPS[step]["title"]
-            assert 0 <= page.evaluate("() => document.activeElement.getBoundingClientRect().top") < 400
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, step
-        assert page.evaluate(TOO_WIDE) == []
+        if step != next(iter(STEPS)):
+            page.wait_for_function(AT_THE_BEGINNING, arg=STEPS[step]["title"])
+        expect(page.locator(".learn-step:visible [aria-busy]")).to_have_count(0)  # what it asks the server for has come
+        wait_until_it_fits(page)
+        page.wait_for_function(f"() => !({TOO_WIDE})().length")
     sent = open_playground(page)
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    assert page.evaluate(TOO_WIDE) == []
+    wait_until_it_fits(page)
+    page.wait_for_function(f"() => !({TOO_WIDE})().length")
     kernel = page.locator(".play-kernel")
     kernel.scroll_into_view_if_needed()
     box = kernel.bounding_box()
@@ -368,7 +399,7 @@ def test_on_a_phone_everything_fits_and_a_finger_drags(browser, server):
     for kind, dx in (("touchStart", 0), ("touchMove", 1), ("touchMove", 2.5), ("touchEnd", None)):
         points = [] if dx is None else [{"x": at["x"] + dx * cell, "y": at["y"]}]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    frame(page)
+    page.wait_for_function("() => document.querySelector('.play-kernel').told.places.hand[12][1] > 22")
     assert check_playground(page, sent)["places"]["hand"][12] == pytest.approx([20, 22.5], abs=0.15)
     assert page.strangers == page.errors == []
     page.context.close()

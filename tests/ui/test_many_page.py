@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import pytest
+from page_tabs import wait_until_it_fits
+from playwright.sync_api import expect
 
 from dlka.images import read_image
 from dlka.ui.examples import examples
@@ -45,7 +49,7 @@ def place(page):
 
 
 def wait_for_place(page, number):
-    page.wait_for_function("n => document.querySelector('.many-place').textContent.startsWith(n + ' of ')", arg=number)
+    expect(page.locator(".many-place")).to_have_text(re.compile(rf"^{number} of "))
 
 
 def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path):
@@ -58,16 +62,17 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     confidence.press("Tab")
     many.locator("#many-go").click()
 
-    many.locator(".many-seen").wait_for()
+    many.locator(".many-seen").wait_for(timeout=120_000)
     table = many.locator("#many-pictures table")
+    expect(table.locator("tbody tr")).to_have_count(3)
     rows = [row.inner_text().split("\t") for row in table.locator("tbody tr").all()]
     assert [row[0] for row in rows] == ["bus.png", "people.png", "broken.png"]
     assert rows[0][1] == "320 x 240"
     assert rows[1][-1] == "no labels"
     assert "damaged" in rows[2][1]
-    summary = many.locator("#many-summary").inner_text()
-    assert "2 pictures compared, 1 could not be." in summary
-    assert "2 labelled objects in 1 picture." in summary
+    summary = many.locator("#many-summary")
+    expect(summary).to_contain_text("2 pictures compared, 1 could not be.")
+    expect(summary).to_contain_text("2 labelled objects in 1 picture.")
     hits, misses, _ = rows[0][-3:]
     assert hits == "1 / 1", "both find the bus"
     assert misses == "1 / 1", "nobody finds a person of 3 by 2 pixels"
@@ -75,11 +80,11 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     # One key, from wherever the focus is; in the viewer the arrows, too.
     total = many.locator(".many-tiles button").count()
     assert total >= 3
-    assert place(many) == "1"
+    wait_for_place(many, 1)
     first = many.locator(".many-tile").get_attribute("src")
     many.keyboard.press("n")
     wait_for_place(many, 2)
-    assert many.locator(".many-tile").get_attribute("src") != first
+    expect(many.locator(".many-tile")).not_to_have_attribute("src", first)
     assert many.evaluate("() => document.querySelector('.many-tile').alt") in many.locator(".many-place").inner_text()
     many.keyboard.press("p")
     wait_for_place(many, 1)
@@ -94,14 +99,14 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     assert place(many) == str(total), "there is nothing after the last one"
     many.locator(".many-tiles button").first.click()
     wait_for_place(many, 1)
-    assert many.locator(".many-row td").count() == many.locator(".many-columns th").count()
+    expect(many.locator(".many-row td")).to_have_count(many.locator(".many-columns th").count())
     areas = []
     for number in range(total):
         wait_for_place(many, number + 1)
         areas.append(float(many.locator(".many-row td").nth(2).inner_text()))
         many.keyboard.press("n")
     assert areas == sorted(areas)
-    loaded = "i => i.complete && i.naturalWidth"
+    loaded = "i => i.decode().then(() => i.naturalWidth)"
     assert many.locator(".many-tile").evaluate(loaded) == 320
     source = many.locator(".many-context image").get_attribute("href")
     assert many.request.get(f"{many.url.rsplit('/', 1)[0]}/{source}").ok
@@ -114,8 +119,7 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
 
     # A phone.
     many.set_viewport_size({"width": 390, "height": 844})
-    many.wait_for_timeout(300)
-    assert many.evaluate("() => document.documentElement.scrollWidth") <= 390
+    wait_until_it_fits(many)
 
     # The report, opened from the disk.
     with many.expect_download() as download:
@@ -123,10 +127,10 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     report = tmp_path / "report.html"
     download.value.save_as(report)
     many.goto(report.as_uri())
-    assert many.get_by_role("heading", name="D-LKA beside its baseline").is_visible()
-    assert many.locator("figure img").count() == total
+    expect(many.get_by_role("heading", name="D-LKA beside its baseline")).to_be_visible()
+    expect(many.locator("figure img")).to_have_count(total)
     many.wait_for_function("() => [...document.images].every(i => i.complete && i.naturalWidth === 320)")
-    assert many.evaluate("() => document.documentElement.scrollWidth") <= 390
+    wait_until_it_fits(many)
     assert "damaged" in many.locator("td[colspan]").first.inner_text() + many.locator("td[colspan]").last.inner_text()
 
 
@@ -135,6 +139,4 @@ def test_broken_labels_are_refused_in_a_sentence(many):
     many.locator("#many-files input[type=file]").set_input_files([picture, {**label, "buffer": b"5 0.5 0.5\n"}])
     many.locator("#many-files .file-preview").wait_for()
     many.locator("#many-go").click()
-    message = many.locator(".toast-body")
-    message.wait_for()
-    assert "bus.txt, line 1: expected class cx cy w h" in message.inner_text()
+    expect(many.locator(".toast-body")).to_contain_text("bus.txt, line 1: expected class cx cy w h")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dlka.models import catalog
 from dlka.models.build import build_model
@@ -158,6 +159,7 @@ def here(browser, folder):
     app = serve(block=False)
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
+    page.set_default_timeout(60_000)
     page.goto(app.local_url)
     page.wait_for_selector("#swipe img")
     yield page
@@ -175,22 +177,23 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     values = tab_numbers.values
     monkeypatch.setattr(tab_numbers, "values", lambda look, at: (drawn.append(look.settings), values(look, at))[1])
     lines = here.locator(".models")
-    assert "80 COCO classes" in lines.inner_text()
-    assert here.locator(".models p").count() == 2
+    expect(lines).to_contain_text("80 COCO classes")
+    expect(here.locator(".models p")).to_have_count(2)
     here.get_by_text("Detection settings").click()
     choose(here, "Classes", "dining")
     here.get_by_text(re.compile("Neither model found")).wait_for()
 
     choose(here, "D-LKA model", "th-head")
     here.get_by_text(re.compile(r"input .* th-control \d+ ms .* th-head \d+ ms")).wait_for()
-    assert here.get_by_label("Baseline").input_value() == "th-control (thermal, stock)"
-    assert "expect thermal drone frames and know only person, car, bicycle, other vehicle" in lines.inner_text()
+    expect(here.get_by_label("Baseline")).to_have_value("th-control (thermal, stock)")
+    expect(lines).to_contain_text("expect thermal drone frames and know only person, car, bicycle, other vehicle")
 
     choose(here, "Baseline", "control")
     here.get_by_text(re.compile(r"control \d+ ms .* head \d+ ms")).wait_for()
-    assert here.get_by_label("D-LKA model").input_value() == "head (COCO, dense)"
-    assert here.locator(".models p").count() == 2
-    here.wait_for_timeout(500)
+    expect(here.get_by_label("D-LKA model")).to_have_value("head (COCO, dense)")
+    expect(here.locator(".models p")).to_have_count(2)
+    here.get_by_label("Difference").check()
+    here.locator("#flat img").wait_for()  # an answer to a later question: the page is through with the one before
     assert here.locator(".toast-body").all_inner_texts() == []
     asked = [(settings.dlka, settings.baseline, settings.classes) for settings in drawn]
     assert asked == [

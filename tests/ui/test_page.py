@@ -7,7 +7,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from page_tabs import open_tab
+from page_tabs import open_tab, wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.ui.examples import examples
@@ -18,10 +18,15 @@ def source(page, selector):
 
 
 def wait_for_change(page, selector, old):
-    page.wait_for_function(
-        "([s, old]) => { const i = document.querySelector(s + ' img'); return i && i.src !== old && i.complete }",
-        arg=[selector, old],
-    )
+    """Until another picture is there, and loaded."""
+    image = page.locator(f"{selector} img").first
+    expect(image).not_to_have_attribute("src", old)
+    width_of(image)
+
+
+def width_of(image):
+    """Pixels of an image across, once it is loaded."""
+    return image.evaluate("i => i.decode().then(() => i.naturalWidth)")
 
 
 def upload(page, data, name, mime="image/png"):
@@ -30,10 +35,10 @@ def upload(page, data, name, mime="image/png"):
 
 
 def test_first_paint_is_a_finished_example(page):
-    assert page.locator(".headline").inner_text().startswith("Both found")
-    assert page.locator("#swipe img").count() == 2
-    widths = page.evaluate("() => [...document.querySelectorAll('#swipe img')].map(i => i.naturalWidth)")
-    assert min(widths) > 300
+    expect(page.locator(".headline")).to_have_text(re.compile("^Both found"), use_inner_text=True)
+    halves = page.locator("#swipe img")
+    expect(halves).to_have_count(2)
+    assert min(width_of(halves.nth(0)), width_of(halves.nth(1))) > 300
 
 
 def test_tabs_show_their_pictures(page):
@@ -43,20 +48,20 @@ def test_tabs_show_their_pictures(page):
     open_tab(page, "Attention")
     page.locator("#attention-picture img").wait_for()
     open_tab(page, "Numbers")
-    assert re.fullmatch("Offsets: (unused|small|in use|not measured)", page.locator(".badges .chip").inner_text())
+    known = re.compile(r"^\s*Offsets: (unused|small|in use|not measured)\s*$")
+    expect(page.locator(".badges .chip")).to_have_text(known)
     page.get_by_role("button", name="Make files").click()
-    page.locator(".file-preview").wait_for()
-    assert "offsets-and-gates" in page.locator(".file-preview").inner_text()
+    expect(page.locator(".file-preview")).to_contain_text("offsets-and-gates")
 
 
 def test_another_example_is_compared(page):
     before, told = source(page, "#swipe"), page.locator("text=/input \\d+ x \\d+/")
-    assert "input 320 x 256" in told.inner_text()
+    expect(told).to_contain_text("input 320 x 256")
     page.get_by_label("or an example").click()
     page.get_by_role("option", name=re.compile("Two people")).click()
     brought(page, "head (COCO, dense)", "control (COCO, stock)")
     wait_for_change(page, "#swipe", before)
-    assert "input 640 x 384" in told.inner_text()
+    expect(told).to_contain_text("input 640 x 384")
 
 
 def brought(page, dlka, baseline):
@@ -73,30 +78,28 @@ def test_a_dropped_picture_is_compared(page):
     upload(page, cv2.imencode(".png", cv2.resize(image, (321, 203)))[1].tobytes(), "mine.png")
     brought(page, "head (COCO, dense)", "control (COCO, stock)")
     wait_for_change(page, "#swipe", page_source)
-    assert "input 640 x 416" in page.locator("text=/input \\d+ x \\d+/").inner_text()
+    told = page.locator("text=/input \\d+ x \\d+/")
+    expect(told).to_contain_text("input 640 x 416")
     old = source(page, "#swipe")
     page.get_by_label("D-LKA model").click()
     page.get_by_role("option", name=re.compile("^scenes .drawn, sep")).click()
     wait_for_change(page, "#swipe", old)
     expect(page.get_by_label("Baseline", exact=True)).to_have_value("scenes-rigid (drawn)")
-    assert "scenes-rigid" in page.locator("text=/input \\d+ x \\d+/").inner_text(), "a model that is chosen stays"
+    expect(told).to_contain_text("scenes-rigid")  # a model that is chosen stays
 
 
 def test_a_broken_picture_is_refused_in_a_sentence(page):
     upload(page, b"\x89PNG\r\n\x1a\nthis is no picture", "broken.png")
-    message = page.locator(".toast-body")
-    message.wait_for()
-    text = message.inner_text()
-    assert "The file starts like a PNG picture but is damaged" in text
-    assert page.locator("#swipe img").count() == 2, "the last comparison stays"
+    expect(page.locator(".toast-body")).to_contain_text("The file starts like a PNG picture but is damaged")
+    expect(page.locator("#swipe img")).to_have_count(2)  # the last comparison stays
 
 
 def test_every_question_is_asked_once(page):
     """gradio has several events for one choice or picture; each would run the models and draw every tab."""
     looks = page.evaluate(
         """() => {
-        const swipe = gradio_config.components.find(c => c.props.elem_id === 'swipe').id;
-        return gradio_config.dependencies.filter(d => d.outputs.includes(swipe)).map(d => d.id) }"""
+        const probe = gradio_config.components.find(c => c.props.elem_id === 'probe').id;
+        return gradio_config.dependencies.filter(d => d.outputs.includes(probe)).map(d => d.id) }"""
     )
     joined = []
 
@@ -108,14 +111,17 @@ def test_every_question_is_asked_once(page):
     page.get_by_label("D-LKA model").click()
     page.get_by_role("option", name=re.compile("^neck")).click()
     page.get_by_text(re.compile(r"neck \d+ ms")).wait_for()
-    page.wait_for_timeout(300)
+    # An answer to a later question: what the one before brings has been asked by then.
+    page.get_by_label("Difference").check()
+    page.locator("#flat img").wait_for()
     assert len(joined) == 1
 
-    before = source(page, "#swipe")
+    before = source(page, "#flat")
     image = cv2.imread(str(examples()["Two people"]))
     upload(page, cv2.imencode(".png", cv2.resize(image, (320, 200)))[1].tobytes(), "mine.png")
-    wait_for_change(page, "#swipe", before)
-    page.wait_for_timeout(300)
+    wait_for_change(page, "#flat", before)
+    page.get_by_label("Swipe").check()
+    page.locator("#swipe img").first.wait_for()
     assert len(joined) == 2
     assert page.locator(".toast-body").count() == 0, "a picture that is removed is no mistake"
 
@@ -143,25 +149,30 @@ def test_views(page):
 
 def test_every_offset_overlay_and_stage(page):
     open_tab(page, "Offsets")
-    for control in ("Flow colours", "Arrows", "Sample density", "P3 7x7 d3", "Magnitude"):
-        old = page.locator("#offset-picture img").get_attribute("src")
+    for control, told in (
+        ("Flow colours", "Flow colours of the offsets of P3 5x5"),
+        ("Arrows", "Arrows of the offsets of P3 5x5"),
+        ("Sample density", "Sample density of the offsets of P3 5x5"),
+        ("P3 7x7 d3", "Sample density of the offsets of P3 7x7 d3"),
+        ("Magnitude", "Magnitude of the offsets of P3 7x7 d3"),
+    ):
+        old = source(page, "#offset-picture")
         page.get_by_label(control, exact=True).check()
-        page.wait_for_function(
-            "old => document.querySelector('#offset-picture img').getAttribute('src') !== old", arg=old
-        )
+        wait_for_change(page, "#offset-picture", old)
+        expect(page.locator("#offset-picture img")).to_have_attribute("alt", re.compile(f"^{told}"))
 
 
 def test_a_click_chooses_the_cell_under_it(page):
     """The sample panels name the point; it must be the one that was clicked, in pixels of the picture."""
     open_tab(page, "Offsets")
     image = page.locator("#offset-picture img")
-    image.wait_for()
+    natural = width_of(image)
     box = image.bounding_box()
-    natural = page.evaluate("() => { const i = document.querySelector('#offset-picture img'); return i.naturalWidth }")
-    old = source(page, "#sample-panels")
+    old, unmarked = source(page, "#sample-panels"), source(page, "#offset-picture")
     x, y = 0.25 * box["width"], 0.5 * box["width"]
     image.click(position={"x": x, "y": y})
     wait_for_change(page, "#sample-panels", old)
+    wait_for_change(page, "#offset-picture", unmarked)
     marked = fetch(page, "#offset-picture")
     assert marked.shape[1] == natural
     scale = natural / box["width"]
@@ -177,22 +188,64 @@ def fetch(page, selector):
 def test_attention_controls_redraw(street):
     page = street
     open_tab(page, "Attention")
-    for control in ("P4", "channel", "max abs"):
-        old = page.locator("#attention-picture img").get_attribute("src")
+    for control, told in (
+        ("P4", "block P4, mean over "),
+        ("channel", "P4, channel 0"),
+        ("max abs", "P4, max abs over "),
+    ):
+        old = source(page, "#attention-picture")
         page.get_by_label(control, exact=True).check()
-        page.wait_for_function(
-            "old => document.querySelector('#attention-picture img').getAttribute('src') !== old", arg=old
-        )
+        wait_for_change(page, "#attention-picture", old)
+        expect(page.locator("#attention-picture img")).to_have_attribute("alt", re.compile(told))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fits_a_phone(browser, server, scheme):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
+    page.set_default_timeout(60_000)
     page.goto(server)
     page.wait_for_selector("#swipe img")
-    for name in ("Compare", "Probe", "What if", "Boxes", "Adapt", "Offsets", "Attention", "Numbers"):
+    for name, shown in (
+        ("Compare", "#swipe img"),
+        ("Probe", ".probe-picture"),
+        ("What if", "#what-if-picture img"),
+        ("Boxes", "#box-tables table"),
+        ("Adapt", "#adapt-numbers table"),
+        ("Offsets", "#offset-picture img"),
+        ("Attention", "#attention-picture img"),
+        ("Numbers", ".badges .chip"),
+    ):
         open_tab(page, name)
-        page.wait_for_timeout(200)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, name
+        page.locator(shown).first.wait_for()
+        wait_until_it_fits(page)
     context.close()
+
+
+def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
+    """Two tabs, and two views, one right after the other."""
+    late = []
+
+    def hold(route):
+        late.append(route) if not late else route.continue_()
+
+    page.route("**/queue/join**", hold)
+    page.get_by_label("Difference").check()
+    page.get_by_label("Side by side").check()
+    hold_no_more(page, late)
+    expect(page.locator("#flat img")).to_have_attribute("alt", re.compile("^Boxes of the baseline"))
+
+    late.clear()
+    page.route("**/queue/join**", hold)
+    open_tab(page, "What if")
+    open_tab(page, "Boxes")
+    hold_no_more(page, late)
+    page.locator("#box-tables table").first.wait_for()
+    page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Boxes'")
+
+
+def hold_no_more(page, late):
+    """The question that was held goes on its way, and all later ones at once."""
+    page.unroute("**/queue/join**")
+    for route in late:
+        route.continue_()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 from page_tabs import open_tab
+from playwright.sync_api import expect
 
 from dlka.images import read_image
 from dlka.render import cell_at
@@ -65,15 +67,15 @@ def look(example, **settings):
 def test_a_link_shows_what_it_was_copied_from(opened):
     page = opened("example=Two+people&model=residual&strength=0.5&tab=Probe&stage=P4+7x7+d3&cell=10,20")
     page.get_by_text("P4 7x7 d3, cell (row, column) 10, 20: taps moved").wait_for()
-    page.wait_for_function("() => document.querySelector('#strength input[type=number]').value === '0.5'")
-    assert page.get_by_label("or an example").input_value() == "Two people"
-    assert page.get_by_label("D-LKA model").input_value().startswith("residual")
+    expect(page.locator("#strength input[type=number]")).to_have_value("0.5")
+    expect(page.get_by_label("or an example")).to_have_value("Two people")
+    expect(page.get_by_label("D-LKA model")).to_have_value(re.compile("^residual"))
     wanted = look("Two people", dlka="residual", strength=0.5)
     reads = captions.reads(wanted, "P4 7x7 d3", 10, 20)
     moved = float(reads.split("moved by ")[1].split(" cells")[0])
+    expect(page.locator("#probe-told")).to_contain_text("pinned")
     said = page.locator("#probe-told").inner_text()
     assert float(said.split("moved by ")[1].split(" cells")[0]) == pytest.approx(moved, abs=0.006)
-    assert "pinned" in said
     open_tab(page, "Offsets")
     wait_for_alt(page, "#offset-picture", "P4 7x7 d3, cell (row 10, column 20): 49 taps moved")
     wait_for_address(page, tab="Offsets", stage="P4 7x7 d3", cell="10,20", baseline="control")
@@ -87,7 +89,7 @@ def test_the_address_follows_what_is_explored(page):
     page.get_by_role("button", name="P3 composed").click()
     picture.focus()
     picture.press("ArrowDown")
-    page.wait_for_function("() => document.querySelector('#probe-told').textContent.includes('pinned')")
+    expect(page.locator("#probe-told")).to_contain_text("pinned")
     cell = picture.evaluate("c => c.drawn.cell.join()")
     wait_for_address(page, tab="Probe", stage="P3 composed", cell=cell, **OPENED, strength="1")
     picture.press("Escape")
@@ -98,7 +100,8 @@ def test_the_address_follows_what_is_explored(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Copied.").wait_for()
-    assert page.evaluate("() => navigator.clipboard.readText()") == page.url
+    copied, shown = page.evaluate("async () => [await navigator.clipboard.readText(), location.href]")
+    assert copied == shown
 
 
 def test_an_own_picture_leaves_the_address_and_a_line_says_so(page):
@@ -110,7 +113,7 @@ def test_an_own_picture_leaves_the_address_and_a_line_says_so(page):
     page.get_by_label("or an example").click()
     page.get_by_role("option", name="Cheetah").click()
     wait_for_address(page, example="Cheetah", model="head", baseline="control")
-    assert not page.get_by_text("Your own picture cannot be in the address").is_visible()
+    expect(page.get_by_text("Your own picture cannot be in the address")).to_be_hidden()
 
 
 def png_of(image):
@@ -121,13 +124,14 @@ def png_of(image):
 
 def test_an_address_that_does_not_fit_is_one_sentence(opened):
     page = opened("example=Nope&model=zzz&strength=9&stage=P3+5x5&cell=999,1&tab=%3Cimg%20src=x%3E")
-    page.locator(".toast-body").wait_for()
-    text = page.locator(".toast-body").inner_text()
+    toast = page.locator(".toast-body")
+    expect(toast).to_contain_text("The page shows its own choice where the address names what is not here")
+    text = toast.inner_text()
     for part in ("example 'Nope'", "model 'zzz'", "strength '9'", "cell 999,1", "tab '<img src=x>'"):
         assert part in text
     assert text.count("The page shows its own choice where the address names what is not here") == 1
     wait_for_address(page, **OPENED, strength="1", cell=None, tab="Compare")
-    assert page.locator("#swipe img").count() == 2
+    expect(page.locator("#swipe img")).to_have_count(2)
 
 
 def test_offsets_by_keyboard_alone(page):
@@ -154,8 +158,10 @@ def test_offsets_by_keyboard_alone(page):
     tables = page.get_by_role("button", name="The same as tables")
     press_until(page, "Tab", lambda: tables.evaluate("e => e === document.activeElement"))
     page.keyboard.press("Enter")
-    page.get_by_text(f"P3 7x7 d3, cell (row {first + 1}, column").last.wait_for()
-    assert page.locator("#offset-numbers table").last.locator("tbody tr").count() == 49
+    numbers = page.locator("#offset-numbers")
+    expect(numbers).to_contain_text(f"P3 7x7 d3, cell (row {first + 1}, column")
+    expect(numbers.locator("table")).to_have_count(2)
+    expect(numbers.locator("table").last.locator("tbody tr")).to_have_count(49)
 
 
 def focused(page, test):
@@ -174,8 +180,8 @@ def press_until(page, key, there):
 def test_every_picture_has_a_text_with_its_numbers(street):
     page, shown = street, look("Bus stop")
     x, y = pictures.default_point(shown)
-    assert page.locator("#swipe img").nth(0).get_attribute("alt") == captions.boxes(shown, "baseline")
-    assert page.locator("#swipe img").nth(1).get_attribute("alt") == captions.boxes(shown, "dlka")
+    expect(page.locator("#swipe img").nth(0)).to_have_attribute("alt", captions.boxes(shown, "baseline"))
+    expect(page.locator("#swipe img").nth(1)).to_have_attribute("alt", captions.boxes(shown, "dlka"))
     page.get_by_label("Difference").check()
     wait_for_alt(page, "#flat", captions.difference(shown))
     page.get_by_label("Side by side").check()
@@ -189,8 +195,8 @@ def test_every_picture_has_a_text_with_its_numbers(street):
     page.get_by_label("P5", exact=True).check()
     wait_for_alt(page, "#attention-picture", captions.attention(shown, "P5", "mean", 0, 0.65))
     page.get_by_role("button", name="The same as a table").click()
-    page.wait_for_function("() => document.querySelectorAll('#attention-numbers tbody tr').length === 3")
     rows = page.locator("#attention-numbers tbody tr")
+    expect(rows).to_have_count(3)
     values = shown.gate("P5").values.mean(axis=0)
     assert [float(t) for t in rows.nth(2).locator("td").all_inner_texts()[3:6]] == pytest.approx(
         [values.min(), values.mean(), values.max()], abs=0.001
@@ -202,6 +208,7 @@ def test_the_recipe_of_the_page_is_that_of_its_figure(page):
     page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
     page.locator(".probe-picture").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#probe-told")).to_contain_text("pinned")
     row, column = page.locator(".probe-picture").evaluate("c => c.drawn.cell")
     with page.expect_download() as download:
         page.locator(".probe").get_by_role("button", name="Recipe").click()

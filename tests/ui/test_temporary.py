@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -215,7 +216,13 @@ def test_a_folder_that_is_just_made_is_left_alone(tmp_path):
     assert made.is_dir()
 
 
-SERVE = "from dlka.ui.app import serve; serve(port={port})"
+# A shell that starts the tests in the background may have them ignore SIGINT.
+SERVE = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from dlka.ui.app import serve
+serve(port={port})
+"""
+START = 300  # seconds for a page that compiles its kernels first
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -227,22 +234,21 @@ def test_a_page_that_is_stopped_leaves_no_file(tmp_path, number):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     environment.pop("GRADIO_TEMP_DIR", None)
-    page = subprocess.Popen([sys.executable, "-c", SERVE.format(port=port)], env=environment, stdout=subprocess.DEVNULL)
+    code = SERVE.format(port=port)
+    page = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    late = threading.Timer(START, page.kill)
+    late.start()
     try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}").read()
-                break
-            except OSError:
-                assert page.poll() is None
-                time.sleep(0.2)
+        assert any("Running on local URL" in line for line in page.stdout), "the page has ended before it answered"
+        urllib.request.urlopen(f"http://127.0.0.1:{port}").read()
         assert len(list(tmp_path.glob("dlka-*/*/*"))) > 3
         page.send_signal(number)
-        page.wait(60)
+        assert page.wait(60) == -number, "it ends at once, by the signal"
         assert not list(tmp_path.glob("dlka-*"))
         assert not (tmp_path / "gradio").exists()
     finally:
+        late.cancel()
         page.kill()
         page.wait()

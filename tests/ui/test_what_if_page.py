@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from page_tabs import open_tab
+import re
+
+from page_tabs import open_tab, wait_until_it_fits
+from playwright.sync_api import expect
 
 PICTURE = "#what-if-picture img"
 
@@ -11,21 +14,17 @@ def source(page):
     return page.locator(PICTURE).first.get_attribute("src")
 
 
-def wait_for_change(page, old):
-    page.wait_for_function(
-        "([s, old]) => { const i = document.querySelector(s); return i && i.getAttribute('src') !== old }",
-        arg=[PICTURE, old],
-    )
-
-
-def said(page):
-    return page.locator("#what-if-headline").inner_text()
+def wait_for_change(page, old, told):
+    """Until another picture is shown, and the headline says so."""
+    expect(page.locator(PICTURE).first).not_to_have_attribute("src", old)
+    said = re.compile(f"^{re.escape(told)}")
+    expect(page.locator("#what-if-headline")).to_have_text(said, use_inner_text=True)
 
 
 def test_controls_change_picture_and_table(page):
     open_tab(page, "What if")
     page.locator(PICTURE).wait_for()
-    assert "Nothing is changed yet" in said(page)
+    expect(page.locator("#what-if-headline")).to_contain_text("Nothing is changed yet")
     page.get_by_role("button", name="All objects").last.click()
     table = page.locator("#what-if-objects table")
     table.wait_for()
@@ -34,32 +33,30 @@ def test_controls_change_picture_and_table(page):
     slider = page.locator("#what-if-strength input[type=range]")
     slider.focus()
     slider.press("Home")  # to the left end: -1
-    wait_for_change(page, old)
-    page.wait_for_function("old => document.querySelector('#what-if-objects table').innerText !== old", arg=before)
-    assert said(page).startswith("The model's own offsets x -1.")
-    assert "The model's own offsets x -1" in page.locator(PICTURE).get_attribute("alt")
+    wait_for_change(page, old, "The model's own offsets x -1.")
+    page.wait_for_function(
+        "old => ![undefined, old].includes(document.querySelector('#what-if-objects table')?.innerText)", arg=before
+    )
+    expect(page.locator(PICTURE)).to_have_attribute("alt", re.compile("The model's own offsets x -1"))
 
     old = source(page)
     page.get_by_role("button", name="Off", exact=True).press("Enter")
-    wait_for_change(page, old)
-    assert said(page).startswith("Offsets at zero, the rigid large kernel.")
-    assert slider.input_value() == "0"
+    wait_for_change(page, old, "Offsets at zero, the rigid large kernel.")
+    expect(slider).to_have_value("0")
     caption = page.locator(".take-caption:visible")
-    assert caption.count() == 1, "the four ways have no figures yet"
+    expect(caption).to_have_count(1)  # the four ways have no figures yet
     caption.filter(has_text="Offsets at zero, the rigid large kernel: scenes on Drawn scene: letters").wait_for()
 
     old = source(page)
     page.get_by_role("button", name="Shuffled", exact=True).click()
-    wait_for_change(page, old)
-    assert said(page).startswith("Shuffled offsets (seed 0) x 1.")
+    wait_for_change(page, old, "Shuffled offsets (seed 0) x 1.")
     old = source(page)
     page.get_by_role("button", name="Shuffle again").click()
-    wait_for_change(page, old)
-    assert said(page).startswith("Shuffled offsets (seed 1) x 1.")
+    wait_for_change(page, old, "Shuffled offsets (seed 1) x 1.")
 
     page.get_by_label("Swipe", exact=True).last.check()
     page.locator("#what-if-swipe img").first.wait_for()
-    assert page.locator("#what-if-picture").is_hidden()
+    expect(page.locator("#what-if-picture")).to_be_hidden()
     assert page.locator(".toast-body").count() == 0
 
 
@@ -73,14 +70,14 @@ def test_four_ways_on_a_phone(browser, server):
     page.locator(PICTURE).wait_for()
     page.get_by_role("button", name="Tell large kernel").press("Enter")
     pictures = page.locator("#four-ways img")
-    pictures.nth(3).wait_for()
+    expect(pictures).to_have_count(4, timeout=120_000)
     texts = [picture.get_attribute("alt") for picture in pictures.all()]
     assert [text[:2] for text in texts] == ["1.", "2.", "3.", "4."]
-    assert page.locator("#four-ways tbody tr").count() == 4
+    expect(page.locator("#four-ways tbody tr")).to_have_count(4)
     caption = page.locator(".take-caption:visible")
     caption.filter(has_text="1. Baseline: scenes-rigid, on Drawn scene: letters").wait_for()
-    assert "Resolution (4 against 1):" in page.locator("#four-ways").inner_text()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    expect(page.locator("#four-ways")).to_contain_text("Resolution (4 against 1):")
+    wait_until_it_fits(page)
     assert max(picture.bounding_box()["width"] for picture in pictures.all()) <= 390
     assert min(picture.bounding_box()["width"] for picture in pictures.all()) > 250, "one below the other"
     context.close()

@@ -67,9 +67,12 @@ async function openReal() {
   showSmall(real.rows[0][0]);
 }
 
+let turn = 0;
+
 async function showSmall(label) {
+  const mine = ++turn;
   const answer = await ask(server.see_small_picture({ stage: label }), part("levels-error"));
-  if (!answer) return;
+  if (!answer || mine !== turn) return; // another stage was asked for in between
   part("levels-error").textContent = "";
   Object.assign(part("levels-small"), { src: answer.picture, alt: answer.alt, hidden: false });
   for (const button of part("levels-stages").querySelectorAll("button")) {

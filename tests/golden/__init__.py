@@ -1,0 +1,1 @@
+"""What a user of dlka gets, written down; see __main__.py."""
