@@ -39,7 +39,7 @@ TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
     "fit_epochs": (int, "passes before them in which replaced blocks learn to do what stock's did (default: 0)"),
     "fit_lr": (float, "learning rate of these passes (default: 0.008)"),
-    "frozen": (int, "layers from the input, of stock's, that stay as they are (default: 10, or all there are)"),
+    "frozen": (int, "layers from the input, of stock's, or all there are, that stay as they are (default: 10)"),
     "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
     "bfloat16": (bool, "convolutions in mixed precision"),
     "pseudo_size": (int, "input of the teacher in pixels when it labels pictures (default: 640)"),
