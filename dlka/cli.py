@@ -10,44 +10,17 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from dlka import commands as run
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
-from dlka.models.placements import PLACEMENTS
 from dlka.printing import check_json
+from dlka.train.recipe import Recipe
 
-# Flags of `train`: the fields of dlka.train.recipe.Recipe, whose defaults apply where a flag is left out.
-TRAIN_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "placement": (str, ", ".join(PLACEMENTS)),
-    "data": (str, "yaml file in Ultralytics' format, or a folder with data.yaml"),
-    "start": (str, "stock weights to begin from: an id, .safetensors or .pt; none: from scratch (default: control)"),
-    "teacher": (str, "weights of a stock model whose soft targets are learned beside the labels"),
-    "unlabelled": (str, "folder of pictures that the teacher labels"),
-    "scale": (str, "n, s, m, l or x (default: n)"),
-    "offsets": (str, "dense, separable; its twins: none (rigid) and features (default: dense)"),
-    "epochs": (int, "passes over the pictures (default: 2)"),
-    "patience": (int, "stop after so many epochs without a better one; 0: keep the last (default: 0)"),
-    "size": (int, "longer side of a picture in pixels when it is read, a multiple of 32 (default: 416)"),
-    "crop": (int, "side of the square of it that goes into the model, a multiple of 32 (default: all)"),
-    "batch": (int, "pictures a step (default: 8)"),
-    "lr": (float, "learning rate of what is new (default: 0.001)"),
-    "copied_lr": (float, "learning rate of what came from the stock weights (default: 0.0001)"),
-    "offset_lr": (float, "learning rate of the offset convolutions (default: 0.0003)"),
-    "offset_warmup": (float, "epochs until offsets learn at that rate, the first half not at all (default: 0.0)"),
-    "offset_mean": (float, "weight of the penalty on offsets that are alike everywhere (default: 1.0)"),
-    "fit_epochs": (int, "passes before them in which replaced blocks learn to do what stock's did (default: 0)"),
-    "fit_lr": (float, "learning rate of these passes (default: 0.008)"),
-    "frozen": (int, "layers from the input, of stock's, or all there are, that stay as they are (default: 10)"),
-    "mosaic": (float, "share of pictures that are put together from four, 0 to 1 (default: 0.0)"),
-    "bfloat16": (bool, "convolutions in mixed precision"),
-    "pseudo_size": (int, "input of the teacher in pixels when it labels pictures (default: 640)"),
-    "pseudo_confidence": (float, "least confidence of the teacher's labels, 0 to 1 (default: 0.3)"),
-    "seed": (int, "seed of everything random (default: 0)"),
-}
+TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": bool}
 MODEL, PHOTOGRAPHS = "scenes", "head"  # DEFAULT and PHOTOGRAPHS of dlka.models.catalog, which takes long to import
-TRAIN_REQUIRED = ("placement", "data")
 REFUSED, BROKEN = 2, 70
 SIZE_HELP = "input in pixels, a multiple of 32 (default: what suits the model)"
 LONGEST = 800  # characters of a sentence: names of files may be longer than any
@@ -105,10 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default: MODEL-SHAPE-sizes.png)")
 
     sub = command("train", run.train, "train a placement on your pictures, or go on with a run that was killed")
-    for name, (kind, text) in TRAIN_FLAGS.items():
-        flag = f"--{name.replace('_', '-')}"
+    for field in fields(Recipe):
+        flag, kind = f"--{field.name.replace('_', '-')}", TYPES[str(field.type).split(" | ")[0]]
         how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
-        sub.add_argument(flag, **how, help=text, default=argparse.SUPPRESS)
+        sub.add_argument(flag, **how, help=field.metadata["help"], default=argparse.SUPPRESS)
     sub.add_argument("--out", metavar="FILE", help="weights to write (default: runs/DATA-PLACEMENT.safetensors)")
     sub.add_argument("--run", metavar="DIR", help="folder for logs and curves (default: runs/ and the stem of --out)")
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")

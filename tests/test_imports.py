@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "bench", "printing", "inference"},
+    "cli": {"commands", "bench", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"train", "experiments", "export", "ui", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),

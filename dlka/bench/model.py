@@ -23,9 +23,9 @@ from dlka.bench.timing import clock, least_in_turns, turn
 from dlka.errors import DlkaError
 from dlka.inference.predictor import as_input, precision, ready
 from dlka.layers import DeformConv
-from dlka.models.build import SCALES, DLKAModel, build_model
+from dlka.models.build import DLKAModel, build_model
 from dlka.models.cost import DEFORMABLE_STEP, OFFSET_CONVOLUTIONS, TOTAL, multiply_adds, parameters
-from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN, RIGID
+from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN, RIGID, SCALES
 from dlka.offset_nets import OffsetConv2d
 from dlka.ops.backends import BACKENDS, resolve
 from dlka.printing import table

@@ -13,10 +13,10 @@ import yaml
 
 import dlka
 from dlka.models.build import model_config
+from dlka.models.placements import SCRATCH
 from dlka.models.weights import Card, save_weights
 from dlka.train.dataset_yaml import DataSet, read_dataset
 from dlka.train.device import use_bfloat16
-from dlka.train.recipe import SCRATCH
 from dlka.train.training import LICENCE
 from dlka.yolo import YOLO
 

@@ -14,8 +14,8 @@ from typing import Any
 from dlka.errors import DlkaError
 from dlka.experiments.defaults import DefaultTraining
 from dlka.models.catalog import SIZE, measured_size
-from dlka.models.placements import PLAIN, RIGID
-from dlka.train.recipe import SCRATCH, Recipe
+from dlka.models.placements import PLAIN, RIGID, SCRATCH
+from dlka.train.recipe import Recipe
 
 STOCK = "stock"  # the stock YOLOv8 weights that a rerun is given: the model word, and where most recipes start
 START = "start"  # the model word of a start that is itself trained first

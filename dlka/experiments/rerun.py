@@ -16,10 +16,11 @@ from dlka.experiments.plan import STOCK, Experiment, Step, choose, steps
 from dlka.experiments.stored import RunRefused, load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
+from dlka.models.placements import SCRATCH
 from dlka.train.dataset_pictures import DataRefused
 from dlka.train.dataset_yaml import class_names
 from dlka.train.folder import RunFolder
-from dlka.train.recipe import SCRATCH, Recipe
+from dlka.train.recipe import Recipe
 from dlka.train.training import fit, resume, unfinished
 
 

@@ -29,11 +29,10 @@ from dlka.models.model_yaml import (
     load_model_yaml,
     scale_in_name,
 )
-from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
+from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN, SCALES
 from dlka.models.yaml_lint import diagnose
 
 CONFIGS = Path(__file__).parent / "configs"
-SCALES = ("n", "s", "m", "l", "x")
 
 
 def model_config(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> dict[str, Any]:
@@ -73,11 +72,6 @@ def placement_of(name: str | Path) -> str | None:
 def plain_of(placement: str) -> str:
     """The placement with the same detection maps as this one, without D-LKA."""
     return PLAIN[1] if placement.startswith("one-level") else PLAIN[0]
-
-
-def replaces_blocks(placement: str) -> bool:
-    """Whether a placement takes D-LKA blocks in the place of stock ones, whose weights are then lost in part."""
-    return any(row[2] == "C2f_DLKA" for row in model_config(placement)["head"])
 
 
 class DLKAModel(DetectionModel):

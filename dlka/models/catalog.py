@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from dlka.drawn.shapes import SHAPES
 from dlka.errors import DlkaError
 from dlka.models.checkpoint import convert
-from dlka.models.placements import PLAIN
-from dlka.models.weights import SCRATCH, Card, OtherFile, WeightsRefused, load_card, recipe_of
+from dlka.models.placements import PLAIN, SCRATCH
+from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them

@@ -25,10 +25,10 @@ from safetensors.torch import load_file
 
 import dlka
 from dlka.errors import DlkaError
-from dlka.models.build import SCALES, DLKAModel, build_model, model_config
+from dlka.models.build import DLKAModel, build_model, model_config
 from dlka.models.checkpoint_child import MAX_BYTES, RESULT, TENSORS, CheckpointRefused
 from dlka.models.model_yaml import parse_model_yaml
-from dlka.models.placements import PLACEMENTS
+from dlka.models.placements import PLACEMENTS, SCALES
 from dlka.models.weights import Card, save_weights
 
 __all__ = ["Checkpoint", "CheckpointRefused", "convert", "identify", "read_checkpoint", "restore", "sha256"]

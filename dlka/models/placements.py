@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 class Placement(NamedTuple):
     """file: the name of its yaml, {} for the scale; short: in a few words, as the page says it; sentence: what the
-    model is, for its card, {} for the scale; plain: whether it has no D-LKA, so that others are compared with it."""
+    model is, for its card, {} for the scale; plain: whether it has no D-LKA, so that others are compared with it;
+    replaces: whether D-LKA blocks take the place of stock ones, whose weights are then lost in part."""
 
     file: str
     short: str
     sentence: str
     plain: bool = False
+    replaces: bool = False
 
 
 class OffsetNet(NamedTuple):
@@ -27,6 +29,8 @@ class OffsetNet(NamedTuple):
     moves: bool = True
 
 
+SCALES = ("n", "s", "m", "l", "x")
+SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
 PLACEMENTS = {
     "control": Placement(
         "yolov8{}.yaml",
@@ -38,6 +42,7 @@ PLACEMENTS = {
         "yolov8{}-dlka-neck.yaml",
         "D-LKA in the neck",
         "YOLOv8{} with D-LKA in the bottlenecks of the neck's last three C2f",
+        replaces=True,
     ),
     "residual": Placement(
         "yolov8{}-dlka-residual.yaml",
@@ -53,6 +58,7 @@ PLACEMENTS = {
         "yolov8{}-dlka-neck-head.yaml",
         "D-LKA in neck and head",
         "YOLOv8{} with D-LKA in the neck's last three C2f and in every class branch",
+        replaces=True,
     ),
     "one-level": Placement(
         "yolov8{}-dlka-one-level.yaml",

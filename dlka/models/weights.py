@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dlka.errors import DlkaError
-from dlka.models.build import SCALES, DLKAModel, build_model
-from dlka.models.placements import OFFSETS, PLACEMENTS
+from dlka.models.build import DLKAModel, build_model
+from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
@@ -37,7 +37,6 @@ MAX_NAME = 100  # characters of a class name
 MAX_TEXT = 10_000  # characters of a sentence
 MAX_JSON = 2 * 2**20  # characters of the whole card
 MAX_USES = 2**18  # characters of what stands in it about offsets; ten stages take about 6,000
-SCRATCH = "none"  # in a recipe: the start of a model whose weights are all new
 VERDICTS = UNUSED, SMALL, IN_USE = ("unused", "small", "in use")  # on a model's offsets, see dlka.experiments.uses
 NEEDS = {  # verdict -> the same of a model, in a sentence
     IN_USE: "needs its offsets",

@@ -1,21 +1,25 @@
-"""One training run as data."""
+"""One training run as data: a flag of `dlka train` is a field here and nothing else, so that this imports fast."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field
+from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.models.build import SCALES, model_config, replaces_blocks
-from dlka.models.model_yaml import ATTENTION
-from dlka.models.placements import OFFSETS, PLACEMENTS
-from dlka.models.weights import SCRATCH
+from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES, SCRATCH
 
 LARGEST = 4096  # pixels
 
 
 class TrainingRefused(DlkaError):
     """A training run that cannot start; one sentence with what to do."""
+
+
+def _flag(text: str, default: Any = MISSING) -> Any:
+    """A field with the help of its flag."""
+    told = "" if default is MISSING or default is None or default is False else f" (default: {default})"
+    return field(default=default, metadata={"help": text + told})
 
 
 @dataclass(frozen=True)
@@ -46,31 +50,31 @@ class Recipe:
     epochs without a better one: the figures on that part are then a little too good, as it chose.
     """
 
-    placement: str
-    data: str
-    start: str = "control"
-    teacher: str | None = None
-    unlabelled: str | None = None
-    scale: str = "n"
-    offsets: str = "dense"
-    epochs: int = 2
-    patience: int = 0
-    size: int = 416
-    crop: int | None = None
-    batch: int = 8
-    lr: float = 1e-3
-    copied_lr: float = 1e-4
-    offset_lr: float = 3e-4
-    offset_warmup: float = 0.0
-    offset_mean: float = 1.0
-    fit_epochs: int = 0
-    fit_lr: float = 8e-3
-    frozen: int = 10
-    mosaic: float = 0.0
-    bfloat16: bool = False
-    pseudo_size: int = 640
-    pseudo_confidence: float = 0.3
-    seed: int = 0
+    placement: str = _flag(", ".join(PLACEMENTS))
+    data: str = _flag("yaml file in Ultralytics' format, or a folder with data.yaml")
+    start: str = _flag("stock weights to begin from: an id, .safetensors or .pt; none: from scratch", "control")
+    teacher: str | None = _flag("weights of a stock model whose soft targets are learned beside the labels", None)
+    unlabelled: str | None = _flag("folder of pictures that the teacher labels", None)
+    scale: str = _flag("n, s, m, l or x", "n")
+    offsets: str = _flag("dense, separable; its twins: none (rigid) and features", "dense")
+    epochs: int = _flag("passes over the pictures", 2)
+    patience: int = _flag("stop after so many epochs without a better one; 0: keep the last", 0)
+    size: int = _flag("longer side of a picture in pixels when it is read, a multiple of 32", 416)
+    crop: int | None = _flag("side of the square of it that goes into the model, a multiple of 32 (default: all)", None)
+    batch: int = _flag("pictures a step", 8)
+    lr: float = _flag("learning rate of what is new", 1e-3)
+    copied_lr: float = _flag("learning rate of what came from the stock weights", 1e-4)
+    offset_lr: float = _flag("learning rate of the offset convolutions", 3e-4)
+    offset_warmup: float = _flag("epochs until offsets learn at that rate, the first half not at all", 0.0)
+    offset_mean: float = _flag("weight of the penalty on offsets that are alike everywhere", 1.0)
+    fit_epochs: int = _flag("passes before them in which replaced blocks learn to do what stock's did", 0)
+    fit_lr: float = _flag("learning rate of these passes", 8e-3)
+    frozen: int = _flag("layers from the input, of stock's, or all there are, that stay as they are", 10)
+    mosaic: float = _flag("share of pictures that are put together from four, 0 to 1", 0.0)
+    bfloat16: bool = _flag("convolutions in mixed precision", False)
+    pseudo_size: int = _flag("input of the teacher in pixels when it labels pictures", 640)
+    pseudo_confidence: float = _flag("least confidence of the teacher's labels, 0 to 1", 0.3)
+    seed: int = _flag("seed of everything random", 0)
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -101,23 +105,14 @@ def check_recipe(recipe: Recipe) -> None:
             raise TrainingRefused(f"{name}: expected {low}{until}, got {value}.")
     if recipe.start == SCRATCH and (recipe.teacher or recipe.fit_epochs):
         raise TrainingRefused("--start none: a model from scratch has no teacher and no fit; leave these flags out.")
-    if recipe.fit_epochs and not replaces_blocks(recipe.placement):
-        fitting = ", ".join(filter(replaces_blocks, PLACEMENTS))
+    if recipe.fit_epochs and not PLACEMENTS[recipe.placement].replaces:
+        fitting = ", ".join(word for word, placement in PLACEMENTS.items() if placement.replaces)
         raise TrainingRefused(
             f"fit_epochs: {recipe.placement} replaces no block of stock YOLOv8 that could be fitted to it; "
             f"leave it at 0, or take one of {fitting}."
         )
     if recipe.unlabelled and not recipe.teacher:
         raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
-
-
-def frozen_layers(recipe: Recipe) -> int:
-    """How many layers from the input stay as they are: none from scratch, else `frozen` of the stock layers that the
-    placement has before its head, 22, or 4 without the pyramid."""
-    if recipe.start == SCRATCH:
-        return 0
-    config = model_config(recipe.placement)
-    return min(recipe.frozen, sum(row[2] != ATTENTION for row in config["backbone"] + config["head"]) - 1)
 
 
 def warmed_up(epochs: float, warmup: float) -> float:

@@ -15,13 +15,14 @@ from ultralytics.utils import DEFAULT_CFG, LOGGER, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.models.build import DLKAModel, model_config
+from dlka.models.placements import SCRATCH
 from dlka.train.block_fit import fit_blocks
 from dlka.train.device import use_bfloat16
 from dlka.train.folder import History, RunFolder
 from dlka.train.loss import RecipeLoss
 from dlka.train.offsets import OffsetWatch, told
 from dlka.train.optimizer import OFFSETS, build_optimizer
-from dlka.train.recipe import SCRATCH, warmed_up
+from dlka.train.recipe import warmed_up
 from dlka.train.start import read_start, read_teacher
 from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
 from dlka.train.trainer import DLKATrainer

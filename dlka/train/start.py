@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from dlka.models.build import DLKAModel, build_model, plain_of
+from dlka.models.build import DLKAModel, build_model, model_config, plain_of
 from dlka.models.catalog import find
 from dlka.models.checkpoint import read_checkpoint
-from dlka.models.placements import PLAIN
+from dlka.models.model_yaml import ATTENTION
+from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
 from dlka.train.recipe import Recipe, TrainingRefused
@@ -67,3 +68,12 @@ def read_teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel | None:
     model.names = names
     transfer(model, state, names, names)
     return model.eval().requires_grad_(False)
+
+
+def frozen_layers(recipe: Recipe) -> int:
+    """How many layers from the input stay as they are: none from scratch, else `frozen` of the stock layers that the
+    placement has before its head, 22, or 4 without the pyramid."""
+    if recipe.start == SCRATCH:
+        return 0
+    config = model_config(recipe.placement)
+    return min(recipe.frozen, sum(row[2] != ATTENTION for row in config["backbone"] + config["head"]) - 1)

@@ -13,7 +13,7 @@ import torch
 import dlka
 from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
-from dlka.models.placements import PLACEMENTS
+from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
 from dlka.train.dataset_check import check_dataset
 from dlka.train.dataset_pictures import find_pictures, pictures_of
@@ -22,9 +22,9 @@ from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
 from dlka.train.pseudo_labels import pseudo_label
-from dlka.train.recipe import SCRATCH, Recipe, TrainingRefused, check_recipe, frozen_layers
+from dlka.train.recipe import Recipe, TrainingRefused, check_recipe
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import check_stock, read_start, read_teacher
+from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
 from dlka.train.val import run_val
 
 LICENCE = "AGPL-3.0"

@@ -16,10 +16,10 @@ from ultralytics.nn.modules import C2f, Conv, Detect, DWConv
 
 from dlka.layers import DeformableLKAAttention, DeformConv, RigidConv
 from dlka.models.blocks import BottleneckDLKA, C2f_DLKA, DetectDLKA
-from dlka.models.build import SCALES, DLKAModel, build_model, model_config, placement_of, read_config
+from dlka.models.build import DLKAModel, build_model, model_config, placement_of, read_config
 from dlka.models.cost import parameters
 from dlka.models.model_yaml import ATTENTION, ModelYamlError, load_model_yaml, read_text
-from dlka.models.placements import OFFSETS, PLACEMENTS
+from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
 HERE = Path(__file__).parent

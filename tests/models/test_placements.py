@@ -35,4 +35,7 @@ def test_words():
     assert PLAIN == ("control", "one-level-plain")
     assert placements.RIGID == ("none", "features")
     assert all("{}" in entry.file and "{}" in entry.sentence for entry in PLACEMENTS.values())
+    for word, entry in PLACEMENTS.items():
+        rows = model_config(word)["head"]
+        assert entry.replaces == any(row[2] == "C2f_DLKA" for row in rows), word
     assert len({net.word for net in OFFSETS.values()}) == len(OFFSETS)

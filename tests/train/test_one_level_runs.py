@@ -25,7 +25,8 @@ from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 from dlka.train.loss import OffsetFields
 from dlka.train.optimizer import OFFSETS, build_optimizer
-from dlka.train.recipe import Recipe, TrainingRefused, check_recipe, frozen_layers
+from dlka.train.recipe import Recipe, TrainingRefused, check_recipe
+from dlka.train.start import frozen_layers
 from dlka.train.training import fit
 from tests.labelled import data_set
 
