@@ -135,6 +135,8 @@ def test_top_level_is_what_it_says():
         "tests",
         "requirements.txt",
         "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
         "LICENSE",
         "pyproject.toml",
     }

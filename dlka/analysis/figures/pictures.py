@@ -14,7 +14,16 @@ from dlka.render import Canvas, Paper
 from dlka.types import Capture
 
 VIEWS = ("Swipe", "Side by side", "Difference")
-OVERLAYS = ("Magnitude", "Arrows", "Flow colours", "Sample density")
+# Overlay -> what draws it from picture, capture, letterbox, cells of the scale, tap (from 0, None for the mean), opacity.
+_DRAW: dict[str, Callable[..., Canvas]] = {
+    "Magnitude": render.offset_magnitude,
+    "Arrows": render.offset_arrows,
+    "Flow colours": render.offset_flow,
+    "Sample density": lambda image, capture, box, cells, tap, opacity: render.density_overlay(
+        image, capture, box, opacity=opacity
+    ),
+}
+OVERLAYS = tuple(_DRAW)
 SCALES = ("All stages", "This stage")
 REDUCTIONS = (*render.REDUCTIONS, "channel")
 
@@ -72,19 +81,11 @@ def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, 
         raise Refused(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
     if not 0 < opacity <= 1:
         raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
-    letterbox = look.dlka.letterbox
-    if kind == "Sample density":
-        return render.density_overlay(look.image, capture, letterbox, opacity=opacity)
-    draw: dict[str, Callable[..., Canvas]] = {
-        "Arrows": render.offset_arrows,
-        "Flow colours": render.offset_flow,
-        "Magnitude": render.offset_magnitude,
-    }
-    if kind not in draw:
+    if kind not in _DRAW:
         raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
     cells = _scale_cells(look, capture, scale, number, kind == "Magnitude")
-    return draw[kind](look.image, capture, letterbox, cells, number, opacity)
+    return _DRAW[kind](look.image, capture, look.dlka.letterbox, cells, number, opacity)
 
 
 def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Canvas:
