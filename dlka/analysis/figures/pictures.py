@@ -14,7 +14,7 @@ from dlka.render import Canvas, Paper
 from dlka.types import Capture
 
 VIEWS = ("Swipe", "Side by side", "Difference")
-# Overlay -> what draws it from picture, capture, letterbox, cells of the scale, tap (from 0, None for the mean), opacity.
+# Overlay -> what draws it from picture, capture, letterbox, cells of the scale, tap (from 0; None: mean) and opacity.
 _DRAW: dict[str, Callable[..., Canvas]] = {
     "Magnitude": render.offset_magnitude,
     "Arrows": render.offset_arrows,
