@@ -50,6 +50,17 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def no_window_stays(request):
+    """A test that fails leaves no window behind, which would go on drawing beside the next tests."""
+    browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    before = browser.contexts if browser else []
+    yield
+    for context in browser.contexts if browser else []:
+        if context not in before:
+            context.close()
+
+
 @pytest.fixture
 def page(browser, server):
     """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""

@@ -246,6 +246,6 @@ def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
 
 def hold_no_more(page, late):
     """The question that was held goes on its way, and all later ones at once."""
-    page.unroute("**/queue/join**")
     for route in late:
         route.continue_()
+    page.unroute("**/queue/join**")
