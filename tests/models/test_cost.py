@@ -39,7 +39,7 @@ PINNED["one-level", "dense"] = (
 PINNED["one-level", "none"] = (_PLAIN[0], (3 * 64 + 25 + 49) * _P3, _PLAIN[2], 0, 0)
 SEPARABLE["one-level"] = 3 * (25 + 49) * _P3
 for _placement in ("control", "one-level-plain"):
-    for _offsets in OFFSETS[1:]:
+    for _offsets in list(OFFSETS)[1:]:
         PINNED[_placement, _offsets] = PINNED[_placement, "dense"]
 for _placement, _net in SEPARABLE.items():
     *_stock, _, _step = PINNED[_placement, "dense"]
