@@ -93,7 +93,7 @@ def array(values: np.ndarray) -> str:
     values = np.asarray(values)
     kind = f"array: {values.dtype} | {'x'.join(map(str, values.shape)) or 'scalar'}"
     if values.dtype.kind not in "fiub":
-        return f"{kind} | {sha(repr(values.tolist()))} |"
+        return f"{kind} | {sha(repr(values.tolist()))} | "
     rounded = np.round(values.astype(np.float64), 4) + 0.0 if values.dtype.kind == "f" else values
     return f"{kind} | {sha(np.ascontiguousarray(rounded).tobytes())} | {_summary(values)}"
 
@@ -128,7 +128,7 @@ def parts(digest: str) -> tuple[str, list[str]]:
     """What a digest is of, and its parts: of an array dtype, shape, hash and numbers; of pixels size, hash and grid; of
     a text lines, hash, hash of its words, how many numbers, some of them, and how it starts; of bytes a size."""
     kind, _, rest = digest.partition(": ")
-    return (kind, rest.split(" | ")) if kind in KINDS else ("", [])
+    return (kind, [part.strip() for part in f"{rest} ".split(" | ")]) if kind in KINDS else ("", [])
 
 
 KINDS = ("array", "pixels", "text", "bytes")
@@ -142,6 +142,8 @@ def grid_of(cells: str) -> np.ndarray:
 
 def value(given: Any, *folders: Path) -> Any:
     """JSON with short texts and numbers as they are, long texts and lists of numbers as digests."""
+    if isinstance(given, dict) and set(given) == {"dtype", "shape", "sha256"}:  # of an array in a recipe
+        return f"{given['dtype']} {given['shape']}"
     if isinstance(given, dict) and "orig_name" in given:  # gradio's word for a file
         return {"file": given["orig_name"]}
     if isinstance(given, dict):

@@ -5,6 +5,8 @@ Everything is asked of a running `python -m dlka serve` over HTTP, and recipes o
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import json
 import re
@@ -50,6 +52,7 @@ OFFSETS = {
 GATE = {"block": "P3", "reduction": "mean", "channel": 0, "opacity": 0.65}
 WHAT_IF = {"picture": "difference", "kind": "learned", "strength": 0.0, "stages": "", "seed": 0, "example": ""}
 WAYS = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
+LONGEST_ANSWER = 300  # seconds
 Asked = tuple[str, str, dict[str, Any]]  # a key of LOOKS, a figure's kind and its arguments
 
 
@@ -121,7 +124,7 @@ def endpoints() -> dict[str, Any]:
     names = served().client.view_api(return_format="dict", print_info=False)
     tools = _json(f"{served().address}/gradio_api/mcp/schema")
     found: dict[str, Any] = {"named endpoints": value(names), "tools for assistants": value(tools)}
-    return found | {name: _answer(*call) for name, call in CALLS.items()}
+    return found | {name: _answer(*call) for name, call in CALLS.items()} | asyncio.run(_assisted())
 
 
 def figures() -> dict[str, Any]:
@@ -227,20 +230,22 @@ def _calls() -> dict[str, tuple[str, list[Path], dict[str, Any]]]:
     cell = {"view": "P3 5x5", "row": 999, "column": 0}
     add("refused: cell of figure", "figure", "scene", kind="reads", arguments=cell)
     add("refused: box of figure", "figure", "scene", kind="box cells", arguments={"box": "dlka 99"})
-    dots = {"example": "Dots and curves, 4 to 64 px", "model": "neck"}
-    return found | {
-        "compare_image, example": ("compare_image", [], {"example": "Bus stop"}),
-        "compare_image, first": ("compare_image", [], {}),
-        "list_stages": ("list_stages", [], dots),
-        "list_stages, first": ("list_stages", [], {"strength": 0.5}),
-        "probe_cell": ("probe_cell", [], {"stage": "P3 composed", "row": 10, "column": 12}),
-        "probe_cell, one stage": ("probe_cell", [], {"stage": "P4 5x5", "row": 1, "column": 2} | dots),
-        "refused: example": ("compare_image", [], {"example": "Nothing"}),
-        "refused: tool's stage": ("probe_cell", [], {"stage": "P9", "row": 1, "column": 1}),
-    }
+    return found
 
 
 CALLS = _calls()
+DRAWN = {"example": "Dots and curves, 4 to 64 px", "model": "neck"}
+# Questions of assistants, who speak MCP: a tool and its arguments.
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "compare_image, example": ("compare_image", {"example": "Bus stop"}),
+    "compare_image, first": ("compare_image", {}),
+    "list_stages": ("list_stages", DRAWN),
+    "list_stages, first": ("list_stages", {"strength": 0.5}),
+    "probe_cell": ("probe_cell", {"stage": "P3 composed", "row": 10, "column": 12}),
+    "probe_cell, one stage": ("probe_cell", {"stage": "P4 5x5", "row": 1, "column": 2} | DRAWN),
+    "refused: example": ("compare_image", {"example": "Nothing"}),
+    "refused: tool's stage": ("probe_cell", {"stage": "P9", "row": 1, "column": 1}),
+}
 
 
 class Served(NamedTuple):
@@ -310,11 +315,37 @@ def _figure(name: str) -> tuple[Any, Any]:
 
 def _answer(endpoint: str, pictures: list[Path], arguments: dict[str, Any]) -> Any:
     """An endpoint's answer: JSON as it is, files as digests; a refusal as its sentence."""
+    asked = served().client.submit(*map(handle_file, map(str, pictures)), **arguments, api_name=f"/{endpoint}")
     try:
-        answer = served().client.predict(*map(handle_file, map(str, pictures)), **arguments, api_name=f"/{endpoint}")
+        answer = asked.result(timeout=LONGEST_ANSWER)
+    except TimeoutError:
+        raise SystemExit(f"/{endpoint} has not answered {arguments} within {LONGEST_ANSWER} s.") from None
     except (AppError, ValueError) as error:
         return {"refused": digest.normalised(str(error))}
     return value(answer)
+
+
+async def _assisted() -> dict[str, Any]:
+    """The answers to QUESTIONS: what is told, and digests of pictures."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    found = {}
+    async with (
+        streamablehttp_client(f"{served().address}/gradio_api/mcp/") as (read, write, _),
+        ClientSession(read, write) as client,
+    ):
+        await client.initialize()
+        for name, question in QUESTIONS.items():
+            answer = await client.call_tool(*question)
+            found[name] = {
+                "refused": answer.isError,
+                "told": [
+                    digest.pixels(base64.b64decode(part.data)) if part.type == "image" else value(part.text)
+                    for part in answer.content
+                ],
+            }
+    return found
 
 
 def value(given: Any) -> Any:

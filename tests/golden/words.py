@@ -43,6 +43,7 @@ def _printed(snippet: str) -> Any:
 def names() -> dict[str, Any]:
     """dlka.__all__, with the signature of everything in it, and its own methods."""
     import torch
+    import torchvision
 
     import dlka
 
@@ -59,7 +60,9 @@ def names() -> dict[str, Any]:
         if inspect.isclass(value):
             about["methods"] = _methods(value)
         found[name] = about
-    with dlka.watch(torch.nn.Identity()) as seen:
+    layer = torchvision.ops.DeformConv2d(1, 1, 1)
+    with dlka.watch(layer) as seen:
+        layer(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4))
         found["what dlka.watch gives"] = _methods(type(seen))
     return found
 
