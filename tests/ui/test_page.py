@@ -98,8 +98,8 @@ def test_every_question_is_asked_once(page):
     """gradio has several events for one choice or picture; each would run the models and draw every tab."""
     looks = page.evaluate(
         """() => {
-        const swipe = gradio_config.components.find(c => c.props.elem_id === 'swipe').id;
-        return gradio_config.dependencies.filter(d => d.outputs.includes(swipe)).map(d => d.id) }"""
+        const probe = gradio_config.components.find(c => c.props.elem_id === 'probe').id;
+        return gradio_config.dependencies.filter(d => d.outputs.includes(probe)).map(d => d.id) }"""
     )
     joined = []
 
