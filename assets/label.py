@@ -3,8 +3,8 @@
 python -m assets.label
 
 scenes.json has the boxes of the scenes that the project draws (assets/draw.py), exact, with the names of their shapes.
-steel.json has the labels of NEU-DET for its three pictures, rounded to pixels. labels.json has all others: boxes measured
-by eye on the enlarged pictures, COCO's classes.
+steel.json has the labels of NEU-DET for its three pictures, rounded to pixels. labels.json has all other examples:
+boxes measured by eye on the enlarged pictures, COCO's classes.
 
 The pictures come with installed packages; the far crowd repeats the bus stop at a third of its size. All of COCO's
 classes were looked for. What cannot be told apart by eye (spectators out of focus, plants on a balcony, a black tie on
