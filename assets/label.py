@@ -1,9 +1,10 @@
-"""Writes labels.json and scenes.json, ground truth of the examples in COCO's format.
+"""Writes labels.json, steel.json and scenes.json, ground truth of the examples in COCO's format.
 
 python -m assets.label
 
 scenes.json has the boxes of the scenes that the project draws (assets/draw.py), exact, with the names of their shapes.
-labels.json has all other examples: boxes measured by eye on the enlarged pictures, COCO's classes.
+steel.json has the labels of NEU-DET for its three pictures, rounded to pixels. labels.json has all other examples:
+boxes measured by eye on the enlarged pictures, COCO's classes.
 
 The pictures come with installed packages; the far crowd repeats the bus stop at a third of its size. All of COCO's
 classes were looked for. What cannot be told apart by eye (spectators out of focus, plants on a balcony, a black tie on
@@ -58,6 +59,29 @@ PICTURES = {
 }
 
 
+DEFECTS = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+INCLUSION, PATCHES, SCRATCHES = 1, 2, 5
+STEEL = {
+    "steel-inclusion.jpg": (
+        (200, 200),
+        [(INCLUSION, *box) for box in ((42, 16, 56, 74), (34, 93, 50, 164), (63, 105, 85, 127), (99, 124, 116, 168))],
+    ),
+    "steel-patches.jpg": (
+        (200, 200),
+        [
+            (PATCHES, *box)
+            for box in (
+                *((0, 12, 47, 88), (0, 105, 60, 199), (62, 25, 128, 107), (129, 0, 197, 161), (99, 126, 179, 199)),
+            )
+        ],
+    ),
+    "steel-scratches.jpg": (
+        (200, 200),
+        [(SCRATCHES, 16, 0, 55, 199), (INCLUSION, 106, 111, 127, 200), (INCLUSION, 132, 115, 153, 173)],
+    ),
+}
+
+
 def write(file: str, names: dict[int, str], pictures: dict[str, tuple[tuple[int, int], list[tuple]]]) -> None:
     """names: class number -> name; pictures as PICTURES."""
     images, annotations = [], []
@@ -80,4 +104,5 @@ def scenes() -> dict[str, tuple[tuple[int, int], list[tuple]]]:
 
 if __name__ == "__main__":
     write("labels.json", NAMES, PICTURES)
+    write("steel.json", dict(enumerate(DEFECTS)), STEEL)
     write("scenes.json", dict(enumerate(SHAPES)), scenes())

@@ -26,6 +26,7 @@ PICTURES = {
     "natural-pool": ("photographs", "unlabelled photos"),
     "hit-uav": ("thermal", "thermal drone frames"),
     "scenes": ("drawn", "drawn scenes"),
+    "neu-det": ("steel", "rolled steel"),
 }
 NOT_MEASURED = "not measured"
 FEW = 4  # classes that are named one by one

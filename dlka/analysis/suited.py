@@ -7,32 +7,33 @@ from pathlib import Path
 import numpy as np
 
 from dlka.analysis.analysis import PictureFile, Settings, Source, pixels
-from dlka.analysis.examples import SCENES, first
-from dlka.models.catalog import CONTROL, DEFAULT, baseline_of, cards, default_for, knows_shapes
+from dlka.analysis.examples import first, subject
+from dlka.models.catalog import CONTROL, DEFAULT, baseline_of, cards, default_for, subject_of
 
 
 def opening() -> str:
     """The label of the example that the page opens with: a drawn scene, where the model for them is there."""
-    return first(default_for(shapes=True) == DEFAULT)
+    return first("shapes" if default_for("shapes") == DEFAULT else "everyday")
 
 
 def settings_for(example: str | None) -> Settings:
     """What an example is looked at with, by its label; None for a picture of a visitor's own."""
-    model = default_for(example in SCENES)
+    model = default_for(subject(example))
     return Settings(model, baseline_of(model) or CONTROL)
 
 
 def suited(path: str | Path, source: Source, dlka: str, baseline: str) -> tuple[str, str]:
     """The two models that look at a picture that was just chosen: those that stand there, unless they cannot know it.
 
-    Drawn scenes are for models of drawn shapes, all other examples for the others. A picture of the visitor's own is
-    left to the models that stand there, but for one in colours and models of drawn shapes: their scenes are grey.
+    Drawn scenes are for models of drawn shapes, steel for those of its defects, all other examples for the others. A
+    picture of the visitor's own is left to the models that stand there, but for one in colours and models of drawn
+    shapes or of steel: their pictures are grey.
     """
-    shapes = dlka in cards() and knows_shapes(cards()[dlka].names)
+    known = subject_of(cards()[dlka].names) if dlka in cards() else "everyday"
     if source.example is None:
-        fitting = not shapes or is_grey(pixels(PictureFile(str(path), source.sha256)))
+        fitting = known == "everyday" or is_grey(pixels(PictureFile(str(path), source.sha256)))
     else:
-        fitting = shapes == (source.example in SCENES)
+        fitting = known == subject(source.example)
     if fitting:
         return dlka, baseline
     other = settings_for(source.example)
@@ -46,6 +47,8 @@ def is_grey(image: np.ndarray) -> bool:
 
 def switched(dlka: str, example: str | None) -> str:
     """A sentence on models that have made room for those of another kind. dlka: the one that looks now."""
-    if example in SCENES:
-        return f"This is a drawn scene: {dlka}, which knows drawn letters and curves, looks at it now."
-    return f"Drawn letters and curves are all that {DEFAULT} knows: {dlka} looks at this picture now."
+    return {
+        "shapes": f"This is a drawn scene: {dlka}, which knows drawn letters and curves, looks at it now.",
+        "steel": f"This is rolled steel: {dlka}, which knows its defects, looks at it now.",
+        "everyday": f"The models that stood there do not know such pictures: {dlka} looks at this one now.",
+    }[subject(example)]

@@ -24,9 +24,11 @@ from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, reci
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
-# it looks at drawn scenes, with which the page opens, and where there is no picture at all. The second one looks at all
-# other pictures.
-DEFAULT, PHOTOGRAPHS = "scenes", "head"
+# it looks at drawn scenes, with which the page opens, and where there is no picture at all. The third one looks at
+# rolled steel, the second one at all other pictures.
+DEFAULT, PHOTOGRAPHS, STEEL = "scenes", "head", "neu-det-neck"
+DEFECTS = {"crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"}  # of NEU-DET
+SUBJECTS = {"shapes": DEFAULT, "everyday": PHOTOGRAPHS, "steel": STEEL}  # what a picture shows -> its model
 CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair comparison ends
 RIGID = "-rigid"  # how the id of a model's twin without offsets ends
 SIZE = 640  # px: the longer side of the input, where nothing speaks for another
@@ -92,12 +94,20 @@ def knows_shapes(names: Mapping[int, str]) -> bool:
     return set(names.values()) == set(SHAPES)
 
 
-def default_for(shapes: bool) -> str:
-    """The D-LKA model that looks at a picture where none is named. shapes: whether the picture is a drawn scene.
+def subject_of(names: Mapping[int, str]) -> str:
+    """What pictures a model of these classes is for: one of SUBJECTS."""
+    if knows_shapes(names):
+        return "shapes"
+    return "steel" if set(names.values()) == DEFECTS else "everyday"
 
-    Without the files of DEFAULT and its baseline, drawn scenes are looked at by the other one, too.
+
+def default_for(subject: str) -> str:
+    """The D-LKA model that looks at a picture where none is named. subject: of the picture, one of SUBJECTS.
+
+    Where the files of that model and its baseline are not there, the one for everyday pictures looks.
     """
-    return DEFAULT if shapes and baseline_of(DEFAULT) else PHOTOGRAPHS
+    model = SUBJECTS[subject]
+    return model if baseline_of(model) else PHOTOGRAPHS
 
 
 def measured_size(trained: int, scratch: bool) -> int:

@@ -22,7 +22,7 @@ from dlka.analysis.examples import examples, first
 from dlka.analysis.models import SIZES, baseline_models, dlka_models
 from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError
-from dlka.models.catalog import baseline_of, cards, input_size, knows_shapes
+from dlka.models.catalog import baseline_of, cards, input_size, subject_of
 
 
 class _Unreadable(DlkaError):
@@ -88,7 +88,7 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     known = cards()
     dlka = take("model", _one_of(dlka_models()), default.dlka)
     fitting = baseline_of(dlka) or default.baseline
-    example = example or (opening() if dlka == default.dlka else first(knows_shapes(known[dlka].names)))
+    example = example or (opening() if dlka == default.dlka else first(subject_of(known[dlka].names)))
     baseline = take("baseline", _one_of(baseline_models()), fitting)
     if known[dlka].names != known[baseline].names:
         wrong.append(f"baseline {baseline!r}, which knows other classes than {dlka}")

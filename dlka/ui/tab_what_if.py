@@ -7,12 +7,12 @@ from typing import Any
 from dlka import render
 from dlka.analysis import four_ways, report
 from dlka.analysis.analysis import Look, recall
-from dlka.analysis.examples import SCENES, examples
+from dlka.analysis.examples import examples, subject
 from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
 from dlka.analysis.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
 from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawing, headline, object_rows
 from dlka.inference import interventions as kinds
-from dlka.models.catalog import knows_shapes
+from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
 from dlka.ui.described import described
 from dlka.ui.figure_row import Shown
@@ -94,8 +94,7 @@ def _controls(first: Look) -> dict[str, Any]:
 
 def _other(look: Look, example: str) -> str:
     """Whose offsets are taken: the example that is chosen, unless the model cannot know it; else one that it can."""
-    shapes = knows_shapes(look.names)
-    able = [label for label in examples() if (label in SCENES) == shapes]
+    able = [label for label in examples() if subject(label) == subject_of(look.names)]
     shown = look.source.example if look.source else None
     return example if example in able else next((label for label in able if label != shown), able[0])
 

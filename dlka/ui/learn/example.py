@@ -28,7 +28,7 @@ def scene() -> Look:
 
 def crowd() -> Look:
     """The look at the example with small copies, by a model with a pyramid; without it, at another photograph."""
-    found = [label for label in examples() if label.startswith(CROWD)] or [first(shapes=False)]
+    found = [label for label in examples() if label.startswith(CROWD)] or [first("everyday")]
     return look_at(examples()[found[0]], settings_for(found[0]))
 
 
