@@ -223,7 +223,7 @@ def test_fits_a_phone(browser, server, scheme):
 
 
 def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
-    """Two views, one right after the other."""
+    """Two tabs, and two views, one right after the other."""
     late = []
 
     def hold(route):
@@ -234,6 +234,14 @@ def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
     page.get_by_label("Side by side").check()
     hold_no_more(page, late)
     expect(page.locator("#flat img")).to_have_attribute("alt", re.compile("Boxes of the baseline"))
+
+    late.clear()
+    page.route("**/queue/join**", hold)
+    open_tab(page, "What if")
+    open_tab(page, "Boxes")
+    hold_no_more(page, late)
+    page.locator("#box-tables table").first.wait_for()
+    page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Boxes'")
 
 
 def hold_no_more(page, late):
