@@ -233,7 +233,7 @@ def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
     page.get_by_label("Difference").check()
     page.get_by_label("Side by side").check()
     hold_no_more(page, late)
-    expect(page.locator("#flat img")).to_have_attribute("alt", re.compile("Boxes of the baseline"))
+    expect(page.locator("#flat img")).to_have_attribute("alt", re.compile("^Boxes of the baseline"))
 
     late.clear()
     page.route("**/queue/join**", hold)
