@@ -23,6 +23,7 @@ BROWSER_FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # ms for what an action brings to the page, on however slow a machine
+COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a model that has not run yet
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def page(browser, server):
     """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
     with window(browser, server) as page:
         page.goto(server)
-        page.wait_for_selector("#swipe img")
+        page.wait_for_selector("#swipe img", timeout=COLD)
         yield page
 
 
@@ -75,7 +76,7 @@ def street(browser, server):
     """The same at a photograph, which a model with a pyramid looks at."""
     with window(browser, server) as page:
         page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
-        page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
+        page.get_by_text(re.compile(r"head \d+ ms")).wait_for(timeout=COLD)
         page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Compare'")
         yield page
 
@@ -86,6 +87,7 @@ def window(browser, server):
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    page.set_default_navigation_timeout(COLD)
     page.strangers = []
     local = (server.rstrip("/"), "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
