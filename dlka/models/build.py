@@ -38,9 +38,9 @@ CONFIGS = Path(__file__).parent / "configs"
 def model_config(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> dict[str, Any]:
     """The yaml of a placement as a dict, with scale, nc and offsets filled in; ValueError for unknown words."""
     for name, value, known in (
-        ("placement", placement, PLACEMENTS),
+        ("placement", placement, tuple(PLACEMENTS)),
         ("scale", scale, SCALES),
-        ("offsets", offsets, OFFSETS),
+        ("offsets", offsets, tuple(OFFSETS)),
     ):
         if value not in known:
             raise DlkaError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -118,7 +118,7 @@ def build_model(placement: str, scale: str = "n", classes: int = 80, offsets: st
 
 def _is_the_projects_own(config: dict[str, Any]) -> bool:
     """Whether these are a placement's rows, which are known to build at every scale."""
-    free = {"scale": SCALES, "offsets": OFFSETS, "nc": range(1, MAX_CLASSES + 1)}
+    free = {"scale": SCALES, "offsets": tuple(OFFSETS), "nc": range(1, MAX_CLASSES + 1)}
 
     def fixed(model: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in model.items() if key not in (*free, "channels", "yaml_file")}

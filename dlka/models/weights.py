@@ -190,7 +190,7 @@ def card_of(metadata: Mapping[str, str] | None) -> Card:
 
 
 def _check(values: dict[str, Any]) -> None:
-    for key, words in (("placement", tuple(PLACEMENTS)), ("scale", SCALES), ("offsets", OFFSETS)):
+    for key, words in (("placement", tuple(PLACEMENTS)), ("scale", SCALES), ("offsets", tuple(OFFSETS))):
         if values[key] not in words:
             raise CardError(f"its {key} should be one of {', '.join(words)}, is {values[key]!r:.40}")
     names = values["names"]

@@ -105,7 +105,7 @@ def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3)
     found += _own_rules(model, _fixed(written, found))
     rows = _fixed(written, found)
     skipped = {index for index, _, fixed in found if index is not None and fixed is None}
-    offsets = model["offsets"] if model.get("offsets") in OFFSETS else "dense"
+    offsets = model["offsets"] if model.get("offsets") in tuple(OFFSETS) else "dense"
     rows, maps, faults = _faults(rows, {**model, "scale": scale, "offsets": offsets}, channels, skipped)
     found += faults
     notes = [] if found else _notes(model, rows, maps, depth, channels)
@@ -202,7 +202,7 @@ def _own_rules(model: dict[str, Any], rows: list[Row]) -> list[Finding]:
     misspelt = [key for key in model if key != "offsets" and key.strip().lower() in ("offset", "offsets")]
     if misspelt:
         found.append((None, f"offsets: expected the key to be written offsets, got {misspelt[0]!r:.40}", None))
-    elif (word := model.get("offsets", "dense")) not in OFFSETS:
+    elif (word := model.get("offsets", "dense")) not in tuple(OFFSETS):
         found.append((None, f"offsets: expected one of {', '.join(OFFSETS)}, got {word!r:.40}", None))
     return found
 

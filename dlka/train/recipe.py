@@ -79,7 +79,7 @@ class Recipe:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raises TrainingRefused for values that no run can have; files are not looked at."""
-    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": OFFSETS}
+    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": tuple(OFFSETS)}
     for word, known in words.items():
         if (given := getattr(recipe, word)) not in known:
             raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r:.60}.")

@@ -124,7 +124,7 @@ def test_every_placement_builds_at_every_scale(placement, scale):
 def test_pinned_parameters(placement, offsets):
     model = build_model(placement, "n", 80, offsets)
     assert (
-        parameters(model) == PINNED[placement][OFFSETS.index(offsets)] == expected_parameters(placement, "n", offsets)
+        parameters(model) == PINNED[placement][list(OFFSETS).index(offsets)] == expected_parameters(placement, "n", offsets)
     )
     assert sum(layer.np for layer in model.model) == parameters(model)
 
@@ -348,6 +348,7 @@ def test_a_block_with_another_expansion_has_those_hidden_channels(tmp_path):
     ("change", "says"),
     [
         ({"offsets": "factorised"}, "^offsets: expected one of dense, separable, none, features, got 'factorised'"),
+        ({"offsets": ["dense"]}, r"^offsets: expected one of dense, separable, none, features, got \['dense'\]"),
         ({"end2end": True}, "^row 22: DetectDLKA has no branches for end2end; remove that line or use Detect; "),
         ({"scale": "q"}, "^scale 'q' is not one of this yaml's scales"),
     ],
