@@ -123,9 +123,8 @@ def test_every_placement_builds_at_every_scale(placement, scale):
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_pinned_parameters(placement, offsets):
     model = build_model(placement, "n", 80, offsets)
-    assert (
-        parameters(model) == PINNED[placement][list(OFFSETS).index(offsets)] == expected_parameters(placement, "n", offsets)
-    )
+    pinned = PINNED[placement][tuple(OFFSETS).index(offsets)]
+    assert parameters(model) == pinned == expected_parameters(placement, "n", offsets)
     assert sum(layer.np for layer in model.model) == parameters(model)
 
 
