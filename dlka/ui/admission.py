@@ -22,7 +22,7 @@ from dlka.ui.estimates import Estimates
 
 PER_VISITOR = 2  # jobs that wait or run
 PER_ADDRESS = 8  # the same of everybody behind one address: a class of pupils may share one
-UNHEARD = 5.0  # seconds after which a job is dropped that nobody listens to
+UNHEARD = 30.0  # seconds after which a job is dropped that nobody listens to: a busy browser may listen late
 PRESSED = 1.0  # the same where somebody else needs its place
 COME_BACK = 10.0  # seconds for which the page remembers that somebody was sent away
 
@@ -136,8 +136,8 @@ class Admission:
             raise Busy(f"{who} being answered", self._wait(line))
 
     def _wait(self, jobs: list[Job]) -> float:
-        """Seconds until none of these jobs is left; where nobody listens, all at once, when they are dropped."""
-        unheard = [self.unheard - (self._clock() - job.unheard) for job in jobs if job.unheard is not None]
+        """Seconds until none of these jobs holds a place; where nobody listens, all at once, as they give way."""
+        unheard = [PRESSED - (self._clock() - job.unheard) for job in jobs if job.unheard is not None]
         return max(self.ahead([job for job in jobs if job.unheard is None]), *unheard, 0.0)
 
     def ahead(self, jobs: list[Job]) -> float:

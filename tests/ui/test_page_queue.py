@@ -44,6 +44,7 @@ class Page:
             ssr_mode=False,
         )
         self.queue: PageQueue = self.app._queue
+        self.queue.admission.unheard = 5.0  # what a test leaves unheard is gone before the next one
         self.api = f"{self.app.local_url}gradio_api"
 
     def work(self, text: str) -> str:
