@@ -50,5 +50,5 @@ def switched(dlka: str, example: str | None) -> str:
     return {
         "shapes": f"This is a drawn scene: {dlka}, which knows drawn letters and curves, looks at it now.",
         "steel": f"This is rolled steel: {dlka}, which knows its defects, looks at it now.",
-        "everyday": f"The models that stood there do not know such pictures: {dlka} looks at this one now.",
+        "everyday": f"The models that stood there do not know such pictures: {dlka} looks at this picture now.",
     }[subject(example)]

@@ -24,7 +24,7 @@ from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.analysis.many.looks import ManyLooks
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.models.catalog import CONTROL, cards
+from dlka.models.catalog import CONTROL, DEFECTS, cards
 from dlka.ui import page_many
 from dlka.ui.many import report, tables
 from dlka.ui.many.viewer import viewer_value
@@ -220,7 +220,8 @@ def test_models_of_drawn_shapes_are_judged_by_drawn_scenes():
     assert not given.told
     found = given.labels.truth("scene-1.png", (240, 320))
     assert [known[number] for number in found.classes] == ["E"] * 4 + ["ring"] * 3 + ["T"]
-    both = [path for known in (known, {0: "person"}) for path in labelled(known)[:-1]]
+    every = known, {0: "person"}, dict(enumerate(DEFECTS))
+    both = [path for known in every for path in labelled(known)[:-1]]
     assert sorted(both) == sorted(examples().values())
 
 
