@@ -75,6 +75,7 @@ def found(before, now):
         ({"a": 1.0, "b": 2}, {"a": 1.0001, "b": 2}, [True]),
         ({"a": 1.0, "b": 2}, {"a": 1.1, "c": 2}, [False, False, False]),
         ([1, 2], [1, 2, 3], [False]),
+        (["a", "b"], ["a", "c", "b"], [False]),
         (3, "3", [False]),
         ({"a": None}, {"a": None}, []),
     ],
