@@ -45,6 +45,8 @@ def differences(before: Any, now: Any, where: str = "") -> Iterator[Difference]:
     elif isinstance(before, str) and isinstance(now, str) and parts(before)[0] == parts(now)[0] != "":
         kind, was = parts(before)
         yield Difference(where, *BY_KIND[kind](was, parts(now)[1]))
+    elif where.endswith("/ binary"):  # pictures and fonts inside a PDF: how they look, the PNG beside it says
+        yield Difference(where, "other bytes", True)
     elif isinstance(before, str) and isinstance(now, str):
         yield Difference(where, f"was {_short(before, now)}, is {_short(now, before)}", _same_words(before, now))
     elif _is_number(before) and _is_number(now):
