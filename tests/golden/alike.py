@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import ndiff
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,9 +38,15 @@ def differences(before: Any, now: Any, where: str = "") -> Iterator[Difference]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (one, other) in enumerate(zip(before, now), 1):
             yield from differences(one, other, f"{where} [{number}]")
+    elif isinstance(before, list) and isinstance(now, list) and all(isinstance(v, str) for v in before + now):
+        for line in ndiff(before, now):
+            if line[:2] in ("- ", "+ "):
+                yield Difference(where, f"{'is gone' if line[0] == '-' else 'is new'}: {line[2:][:200]!r}", False)
     elif isinstance(before, str) and isinstance(now, str) and parts(before)[0] == parts(now)[0] != "":
         kind, was = parts(before)
         yield Difference(where, *BY_KIND[kind](was, parts(now)[1]))
+    elif where.endswith("/ binary"):  # pictures and fonts inside a PDF: how they look, the PNG beside it says
+        yield Difference(where, "other bytes", True)
     elif isinstance(before, str) and isinstance(now, str):
         yield Difference(where, f"was {_short(before, now)}, is {_short(now, before)}", _same_words(before, now))
     elif _is_number(before) and _is_number(now):

@@ -217,8 +217,9 @@ def _run(words: str, folder: Path) -> dict[str, Any]:
 
 
 def _lines(stream: io.StringIO, folder: Path) -> list[str]:
-    """The lines that were printed, without the coloured ones, which are Ultralytics' progress."""
-    return [line for line in digest.normalised(stream.getvalue(), folder).split("\n") if "\x1b" not in line][:-1]
+    """The lines that were printed, without Ultralytics' progress, which is coloured, and torch's log (W0101 12:00)."""
+    lines = digest.normalised(stream.getvalue(), folder).split("\n")[:-1]
+    return [line for line in lines if "\x1b" not in line and not re.match(r"[IWE]\d{4} ", line)]
 
 
 def photograph(name: str) -> Path:
