@@ -16,6 +16,7 @@ from dlka.models.catalog import (
     is_coco,
     knows_shapes,
     left_out,
+    subject_of,
 )
 from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.weights import NEEDS, Card, recipe_of
@@ -130,10 +131,10 @@ def hint(card: Card) -> str:
             "These two know letters and curves as the project draws them, and nothing else. For photographs choose the "
             f"model {PHOTOGRAPHS}; one that you drop here, or take from the examples, chooses it by itself."
         )
-    return (
-        f"These two expect {pictures(card)} and know only {classes(card.names)}. "
-        "The examples here are everyday photographs: drop a picture of your own."
-    )
+    where = "The examples here are everyday photographs: drop a picture of your own."
+    if subject_of(card.names) == "steel":
+        where = "Some of the examples show it; for everyday photographs choose another model, or take such an example."
+    return f"These two expect {pictures(card)} and know only {classes(card.names)}. {where}"
 
 
 def why_not(dlka: str, baseline: str) -> str:

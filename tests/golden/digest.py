@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GRID = 8  # cells of a coarse picture along each side
 LONG = 400  # characters of a text that is stored whole
 MANY = 6  # numbers of a list that are stored whole
-ROWS = 4  # tables of more rows are stored as their first, their last, and a digest of all
+ROWS = 2  # tables of more rows are stored as their first, their last, and a digest of all
 # Keys of JSON whose values are another machine's or another minute's.
 VOLATILE = {
     "milliseconds",

@@ -15,7 +15,7 @@ from dlka.analysis.analysis import Refused, Settings
 from dlka.analysis.models import baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.weights import VERDICTS, Card, save_weights, with_card
+from dlka.models.weights import VERDICTS, Card, load_card, save_weights, with_card
 from dlka.palette import USE_COLOURS
 from dlka.ui import api, tab_numbers
 from dlka.ui.app import serve
@@ -194,3 +194,10 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
         ("th-head", "th-control", ()),
         ("head", "control", ()),
     ], "what the page changes by itself draws nothing again"
+
+
+def test_models_of_steel_say_that_some_examples_show_it():
+    said = model_words.hint(load_card(SHIPPED / "neu-det-neck.safetensors"))
+    assert said.startswith("These two expect rolled steel and know only 6 classes")
+    assert "Some of the examples show it" in said
+    assert "drop a picture of your own" not in said
