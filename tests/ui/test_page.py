@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -221,28 +220,3 @@ def test_fits_a_phone(browser, server, scheme):
         page.locator(shown).first.wait_for()
         wait_until_it_fits(page)
     context.close()
-
-
-def test_what_is_chosen_last_is_shown_although_the_answer_before_is_late(page):
-    """Two views, and two tabs, one right after the other."""
-    with late_answers(page):
-        page.get_by_label("Difference").check()
-        page.get_by_label("Side by side").check()
-    expect(page.locator("#flat img")).to_have_attribute("alt", re.compile("^Boxes of the D-LKA model"))
-
-    with late_answers(page):
-        open_tab(page, "What if")
-        open_tab(page, "Boxes")
-    page.locator("#box-tables table").first.wait_for()
-    page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Boxes'")
-
-
-@contextmanager
-def late_answers(page):
-    """The page's next stream of answers is opened at the end of the context."""
-    held = []
-    page.route("**/queue/data**", lambda route: held.append(route), times=1)
-    with page.expect_request("**/queue/data**"):
-        yield
-    for route in held:
-        route.continue_()
