@@ -28,8 +28,8 @@ DENSITY_MAP = "PuOr_r"  # log ratio of sample density to the regular grid, centr
 
 LINE = 2.0  # box outlines, in points of the figure
 FONT_SIZE = 9.0
-# Of a model by how its offsets are predicted, in charts; control has the baseline's.
-VARIANT_COLOURS = {"dense": DLKA, "separable": "#E69F00", "none": MUTED, "features": "#56B4E9"}
+# Of a model by how its offsets are predicted, in charts; those without D-LKA have the baseline's.
+VARIANT_COLOURS = {"dense": DLKA, "separable": "#E69F00", "none": MUTED, "features": "#56B4E9", "plain": BASELINE}
 USE_COLOURS = {"unused": "#D55E00", "small": "#E69F00", "in use": "#009E73", "not measured": "#8A8F98"}
 
 # Directions of offsets: a wheel through six of Okabe and Ito's hues, right first, then on clockwise (down, left, up).

@@ -1,4 +1,4 @@
-"""What the page does, as plain functions that know nothing of gradio: look once, then draw as often as asked."""
+"""Two models on one picture: look once, then draw as often as asked. Knows nothing of gradio."""
 
 from __future__ import annotations
 

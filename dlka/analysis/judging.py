@@ -1,4 +1,8 @@
-"""Which boxes of one model are hits and which are false alarms, and which objects nobody hit, by COCO's rule."""
+"""Detections against labels by COCO's rule: hits, misses and false alarms, their counts, who of two models is right.
+
+faster-coco-eval, which gives the AP figures, keeps its matches to itself; resampling pictures and judging boxes need
+them, see the end of this file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label files as text: UTF-8, of bounded size, from a file that is one."""
+"""What labels of all formats share: files as text, names of classes, and the labelled objects of one picture."""
 
 from __future__ import annotations
 

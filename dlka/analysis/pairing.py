@@ -1,4 +1,5 @@
-"""Which objects did both models find, which only one of them: pairing of two sets of detections, counts, table rows.
+"""Which objects did both models find, which only one of them: pairing of two sets of detections, counts, table rows;
+and by the same pairs what became of one model's objects when its picture was changed.
 
 Plain numpy: knows neither a model nor drawing. Boxes are (x1, y1, x2, y2) in pixels of the original picture.
 """

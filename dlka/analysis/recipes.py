@@ -1,4 +1,4 @@
-"""A figure's recipe: everything that makes the same figure again, and the sums that show whether it is the same.
+"""A figure's recipe, written and read: all that makes the same figure again, and sums that show whether it is the same.
 
 A recipe is JSON: the figure's kind and arguments, picture, weights, settings, versions and device, and the SHA-256 of
 every array behind the figure as numpy's .npy bytes. A small picture of a visitor is inside it, without loss.

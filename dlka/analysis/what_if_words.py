@@ -1,4 +1,4 @@
-"""What the tab "What if" says in words and numbers about a changed model. Plain functions."""
+"""What the tab "What if" says in words, numbers and pictures about a changed model. Plain functions."""
 
 from __future__ import annotations
 

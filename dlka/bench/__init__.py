@@ -6,6 +6,7 @@ Stands beside the command line: it may use every other part. Nothing heavy is im
 from __future__ import annotations
 
 import argparse
+import logging
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,8 @@ def bench(args: argparse.Namespace) -> int:
 
     The result also says what it was measured on: device (where the bench names one), machine, versions.
     """
+    # On machines with a CUDA compiler and no GPU it says so while torch.utils.benchmark is imported.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     module = import_module(f"dlka.bench.{MODULES[args.what]}")
     flags = {k: v for k, v in vars(args).items() if k not in ("handler", "what", "json") and v is not None}
     result: dict[str, Any] = getattr(module, f"bench_{args.what}")(**flags)

@@ -12,9 +12,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
-SECONDS = (
-    0.02  # of a turn, after calls that count nothing: those still meet the caches and threads of whoever was before
-)
+# Of a turn, after calls that count nothing: those still meet the caches and threads of whoever was before.
+SECONDS = 0.02
 Key = TypeVar("Key")
 
 

@@ -12,11 +12,12 @@ from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family, rigid_twin, split
 from dlka.experiments.sentences import best_of
 from dlka.experiments.sizes import Recall, recall, recall_gain, size_bins
+from dlka.models.placements import PLAIN
 from dlka.render.forest import Estimate, Group, Row, forest
 from dlka.render.recall import Curve, RecallPanel, recall_chart
 from dlka.render.tradeoff import Candidate, tradeoff
 
-VARIANT = {"dense": "", "separable": "separable", "none": "rigid twin", "features": "features twin"}
+VARIANT = {"dense": "", "separable": "separable", "none": "rigid twin", "features": "features twin", "plain": ""}
 
 
 def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[Figure, str]]:
@@ -43,8 +44,10 @@ def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[F
 
 def _group(data: str, models: Mapping[str, Model]) -> Group:
     rows, before = [], ""
-    for word, model in models.items():
-        name, (_, offsets) = family(word), split(word)
+    families, variants = list(dict.fromkeys(map(family, models))), list(VARIANT)
+    for word in sorted(models, key=lambda word: (families.index(family(word)), variants.index(_variant(word)))):
+        model = models[word]
+        name, offsets = family(word), _variant(word)
         deltas = [difference(model, models[CONTROL], measure) for measure in ("AP", "AP_S")]
         if word == CONTROL or not any(deltas):
             continue
@@ -53,6 +56,12 @@ def _group(data: str, models: Mapping[str, Model]) -> Group:
         rows.append(Row(label, offsets, [_estimate(d) if d else None for d in deltas], first))
     run = models[CONTROL].runs[0]
     return Group(f"{data}: {run.pictures} pictures, {run.objects:,} objects", rows)
+
+
+def _variant(word: str) -> str:
+    """A key of VARIANT: how a model's offsets are predicted, or that it has no D-LKA."""
+    placement, offsets = split(word)
+    return "plain" if placement in PLAIN else offsets
 
 
 def _estimate(delta: Delta) -> Estimate:
@@ -65,7 +74,7 @@ def _candidates(models: Mapping[str, Model], latency: Latency | None) -> list[Ca
         ratio, gain = latency.ratio(word) if latency else None, model.mean("AP")
         if ratio is not None and gain is not None:
             low, high = model.spread("AP") or (gain, gain)
-            offsets = "" if word == CONTROL else split(word)[1]
+            offsets = "" if word == CONTROL else _variant(word)
             found.append(Candidate(family(word), offsets, ratio, gain, low, high))
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dlka.drawn.shapes import SHAPES
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, last_line
 from dlka.models.checkpoint import convert
 from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, recipe_of
@@ -199,7 +199,7 @@ def download(asset: str, folder: Path) -> Path:
             timeout=FETCH_SECONDS,
             check=False,
         )
-        reason = next((line for line in reversed(child.stderr.split("\n")) if line.strip()), "no file came").strip()
+        reason = last_line(child.stderr)
     except subprocess.TimeoutExpired:
         reason = f"it took more than {FETCH_SECONDS:g} seconds"
     if not target.is_file():

@@ -22,13 +22,20 @@ from dlka import palette
 from dlka.render.canvas import PHONE, pdf, pixels, svg
 
 SHARPNESS = 3  # pixels of a PNG to a point
-MARKS = {"dense": "o", "separable": "D", "none": "s", "features": "^"}  # by offsets: told apart without colours too
+MARKS = {
+    "dense": "o",
+    "separable": "D",
+    "none": "s",
+    "features": "^",
+    "plain": "X",
+}  # by offsets: told apart without colours too
 HOLLOW = ("none", "features")
 VARIANT_WORDS = {
     "dense": "D-LKA, dense offsets",
     "separable": "D-LKA, separable offsets",
     "none": "rigid twin: no offsets",
     "features": "twin of the same size: nothing moves",
+    "plain": "no D-LKA",
 }
 
 

@@ -17,7 +17,7 @@ from dlka.render.chart import key, panel, sheet, variant_key, variant_style, wri
 
 ROW, HEAD, TICKS = 15.0, 20.0, 20.0  # points: a row, a group's title, the tick labels below a group
 APART = 5.0  # points more before a row that begins a family
-LABELS, GAP, MARGIN = 94.0, 22.0, 8.0  # points: room for row labels, between the columns, at the sheet's edge
+LABELS, GAP, MARGIN = 106.0, 22.0, 8.0  # points: room for row labels, between the columns, at the sheet's edge
 PAD = 0.06  # of the range beyond the outermost interval
 
 

@@ -1,4 +1,4 @@
-"""A model whose convolutions run in bfloat16 while it is trained, and whose results are float32 all the same."""
+"""On what and how precisely a model is trained: the device by Ultralytics' word for it, convolutions in bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has seen so far, epoch by epoch: kept with its state, written as CSV, drawn at its end."""
+"""The folder of a run: what its trainer is built from, and what it has logged, epoch by epoch, as CSV and curves."""
 
 from __future__ import annotations
 

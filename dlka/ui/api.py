@@ -171,7 +171,7 @@ ENDPOINTS = (compare, stages, offset_overlay, attention_overlay, probe, figure)
 
 
 def _look(image: Any, **settings: Any) -> Look:
-    """The look at an uploaded file; settings as in session.Settings; without a baseline the fitting one."""
+    """The look at an uploaded file; settings as in analysis.Settings; without a baseline the fitting one."""
     asked = Settings(**settings)
     if not settings.get("baseline"):
         asked = replace(asked, baseline=baseline_of(asked.dlka) or DEFAULT.baseline)

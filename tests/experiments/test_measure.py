@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from labelled import data_set, found_by
-from ultralytics.utils import ASSETS
+from labelled import data_set, four_toys, lively_residual
 
 from dlka.experiments.bootstrap import MEASURES, resamples
 from dlka.experiments.measure import another, measure, name_of, split_run, visits
@@ -21,7 +20,7 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.build import build_model
 from dlka.models.catalog import find
-from dlka.models.weights import Card, load_card, load_model, save_weights
+from dlka.models.weights import Card, load_card, save_weights
 from dlka.train.dataset import read_val
 from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import average_precision, run_val
@@ -34,21 +33,13 @@ CAUSES = ["offsets x0", "offsets x0.5", "offsets x1.5", "offsets shuffled", "off
 @pytest.fixture(scope="module")
 def lively(tmp_path_factory):
     """A model whose blocks and offsets matter more than in the one that it is made of."""
-    model, card = load_model(find("residual"))
-    state = model.state_dict()
-    for name in state:
-        state[name] *= 5.0 if ".proj_2." in name else 4.0 if ".offset_net." in name else 1
-    path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
-    save_weights(path, state, card)
-    return str(path)
+    return lively_residual(tmp_path_factory.mktemp("weights"), gates=5.0, offsets=4.0)
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory, lively):
     """Four pictures of two shapes, labelled with what the model itself finds."""
-    bus, zidane = read_image(ASSETS / "bus.jpg"), read_image(ASSETS / "zidane.jpg")
-    images = {"a": bus, "b": bus[:, ::-1], "c": zidane[:, 200:], "d": zidane[:, :800]}
-    return found_by(lively, tmp_path_factory.mktemp("data") / "toys", images, SIZE)
+    return four_toys(lively, tmp_path_factory.mktemp("data") / "toys", SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from labelled import data_set, found_by
+from labelled import data_set, four_toys, lively_residual
 from safetensors import safe_open
-from ultralytics.utils import ASSETS
 
 from dlka.cli import main
 from dlka.drawn.scenes import draw_scene
 from dlka.experiments.measure import measure
 from dlka.experiments.uses import ANOTHER, IN_USE, MEAN, OFF, OWN, RULE, SHUFFLED, SMALL, UNUSED, uses, verdict
-from dlka.images import read_image
 from dlka.inference.interventions import GIVEN
 from dlka.inference.predictor import Predictor
 from dlka.models.build import build_model
-from dlka.models.catalog import find
-from dlka.models.weights import Card, load_card, load_model, save_weights
+from dlka.models.weights import Card, load_card, save_weights
 
 SIZE = 160
 
@@ -65,21 +62,13 @@ def test_why_is_told_in_points():
 @pytest.fixture(scope="module")
 def lively(tmp_path_factory):
     """A model whose blocks and offsets matter more than in the one that it is made of."""
-    model, card = load_model(find("residual"))
-    state = model.state_dict()
-    for name in state:
-        state[name] *= 8.0 if ".proj_2." in name else 10.0 if ".offset_net." in name else 1
-    path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
-    save_weights(path, state, card)
-    return str(path)
+    return lively_residual(tmp_path_factory.mktemp("weights"), gates=8.0, offsets=10.0)
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory, lively):
     """Four pictures of two shapes, labelled with what the model itself finds."""
-    bus, zidane = read_image(ASSETS / "bus.jpg"), read_image(ASSETS / "zidane.jpg")
-    images = {"a": bus, "b": bus[:, ::-1], "c": zidane[:, 200:], "d": zidane[:, :800]}
-    return found_by(lively, tmp_path_factory.mktemp("data") / "toys", images, SIZE)
+    return four_toys(lively, tmp_path_factory.mktemp("data") / "toys", SIZE)
 
 
 @pytest.fixture(scope="module")
