@@ -1,8 +1,12 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share: the data beside the checkout, one running page, one browser for all."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before anything imports ultralytics: no network, no installs by itself.
@@ -14,6 +18,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# No sandbox, as the tests may run as root; no background networking, as the page must not need any.
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # ms for what an action brings to the page, on however slow a machine
+COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a model that has not run yet
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -22,3 +39,75 @@ def shared() -> Path:
     if not (folder / "weights" / "yolov8n.pt").is_file():
         pytest.skip("the shared data folder is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Address of the page, started as `python app.py` starts it, on a free port."""
+    from dlka.ui.app import serve
+
+    app = serve(block=False)
+    yield app.local_url
+    app.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium. Skipped where there is none, but never in CI."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("the page's tests need a browser: install the package chromium")
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def no_window_stays(request):
+    """A test that fails leaves no window behind, which would go on drawing beside the next tests."""
+    browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    before = browser.contexts if browser else []
+    yield
+    for context in browser.contexts if browser else []:
+        if context not in before:
+            context.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    with window(browser, server) as page:
+        page.goto(server)
+        page.wait_for_selector("#swipe img", timeout=COLD)
+        yield page
+
+
+@pytest.fixture
+def street(browser, server):
+    """The same at a photograph, which a model with a pyramid looks at."""
+    with window(browser, server) as page:
+        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
+        page.get_by_text(re.compile(r"head \d+ ms")).wait_for(timeout=COLD)
+        page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Compare'")
+        yield page
+
+
+@contextmanager
+def window(browser, server):
+    """A fresh window, without a page in it yet."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.set_default_navigation_timeout(COLD)
+    page.strangers = []
+    local = (server.rstrip("/"), "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(local) or page.strangers.append(request.url))
+    yield page
+    assert page.strangers == []
+    context.close()
