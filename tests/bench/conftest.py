@@ -9,9 +9,9 @@ import pytest
 from dlka.ui.app import serve
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """Its address; it is closed before the page's tests begin."""
+    """Its address; closed after each file of tests."""
     app = serve(block=False)
     yield app.local_url
     app.close()
