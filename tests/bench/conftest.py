@@ -1,4 +1,4 @@
-"""A running page of the benches' own: crowds and abandoned requests leave work behind that other tests would wait for."""
+"""A running page of the benches' own: crowds and abandoned requests leave work that other tests would wait for."""
 
 from __future__ import annotations
 
