@@ -35,7 +35,7 @@ def analysis(bus):
 def forget(monkeypatch):
     """As if everything had made room."""
     store = Kept(2**30)
-    for module in (cache, analysis):
+    for module in (cache, analysis_module):
         monkeypatch.setattr(module, "STORE", store)
     monkeypatch.setattr(analysis_module, "PICTURES", Kept(2**30))
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis as analysis_module
 from dlka.analysis import box_evidence, boxes, condensation, recipes
 from dlka.analysis.analysis import Refused, Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
@@ -172,7 +173,7 @@ def test_a_box_of_one_model_alone(analysis):
         dlka=replace(analysis.dlka, detections=left),
         pairing=match_detections(left, analysis.baseline.detections),
     )
-    analysis.STORE.put(("analysis", alone.key), alone)
+    analysis_module.STORE.put(("analysis", alone.key), alone)
     name = f"baseline {pair.second}"
     cells = figure("box cells", {"box": name}).drawn(alone)
     assert "D-LKA: no box, cell P" in cells.caption
@@ -203,7 +204,7 @@ def test_a_model_without_stages_has_no_samples(analysis):
         dlka=analysis.baseline,
     )
     stock = replace(stock, pairing=match_detections(analysis.baseline.detections, analysis.baseline.detections))
-    analysis.STORE.put(("analysis", stock.key), stock)
+    analysis_module.STORE.put(("analysis", stock.key), stock)
     for kind, arguments, says in (
         ("box samples", {"box": "dlka 0"}, "no deform stage on P"),
         ("condensation", {"stage": "P3 5x5"}, "none: this model does not deform"),

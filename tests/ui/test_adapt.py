@@ -68,7 +68,7 @@ def test_the_chosen_place_goes_through_the_matrix(analysis):
 def test_headline_and_table_count_the_same(analysis):
     seen = adapt.follow(analysis, Change(shrink=0.3, brightness=0.5), 0, (0, 0))
     fate, count = seen.dlka, len(analysis.dlka.detections)
-    assert len(fate.kept) + len(fate.renamed) + len(fate.lost) + len(fate.gone) == count
+    assert len(fate.kept) + len(fate.class_changed) + len(fate.lost) + len(fate.left_frame) == count
     assert fate.lost, "at this size something must be lost, or this test sees nothing"
     text, table = adapt_shown.headline(seen), adapt_shown.object_table(seen)
     assert f"D-LKA keeps {len(fate.kept)} of {count}" in text

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from dlka.analysis import analysis as analysis_module
 from dlka.analysis import box_evidence, box_figures, boxes, condensation
 from dlka.analysis.analysis import Refused, Settings, analyse_pixels, get_analysis
 from dlka.analysis.examples import examples
@@ -33,7 +34,7 @@ def analysis(image):
 
 
 def kept(analysis, key):
-    analysis.STORE.put(("analysis", key), replace(analysis, key=key))
+    analysis_module.STORE.put(("analysis", key), replace(analysis, key=key))
     return get_analysis(key)
 
 
