@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis.analysis import Analysis, Refused, analyse_pixels
+from dlka.analysis.analysis import Analysis, analyse_pixels
 from dlka.analysis.pairing import Tracked, best_score, expected_boxes, track
 from dlka.analysis.transforms import Change, apply, map_points
+from dlka.errors import DlkaError
 
 OVERLAP = 0.5  # IoU from which a box counts as the object again
 PRESETS = {
@@ -73,12 +74,12 @@ def nearest(found: list[Target], point: tuple[float, float]) -> int | None:
 
 
 def target(analysis: Analysis, number: int | None) -> Target | None:
-    """The target of this number, None for no object. Raises Refused for a number that the picture does not have."""
+    """The target of this number, None for no object. Raises DlkaError for a number that the picture does not have."""
     if number is None:
         return None
     found = targets(analysis)
     if not 0 <= number < len(found):
-        raise Refused(f"Object: expected 1 to {len(found)} for this picture; got {number + 1}.")
+        raise DlkaError(f"Object: expected 1 to {len(found)} for this picture; got {number + 1}.")
     return found[number]
 
 

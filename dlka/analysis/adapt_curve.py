@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from dlka.analysis import report
 from dlka.analysis.adapt import Target, target
-from dlka.analysis.analysis import Analysis, Refused
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import best_score, expected_boxes
 from dlka.analysis.transforms import Change, apply
 from dlka.csv_text import csv_text
+from dlka.errors import DlkaError
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.render.score_curve import score_chart
@@ -41,18 +42,18 @@ class Step:
 def factors(side: float) -> np.ndarray:
     """[STEPS] factors from 1 on, evenly spread on a logarithmic axis, that bring an object of this size to LEAST px."""
     if side <= LEAST:
-        raise Refused(f"The object is only {side:.1f} px large: the curve goes down to {LEAST:g} px.")
+        raise DlkaError(f"The object is only {side:.1f} px large: the curve goes down to {LEAST:g} px.")
     return np.geomspace(1, LEAST / side, STEPS)
 
 
 def chosen(analysis: Analysis, number: int | None) -> Target:
     """The object that a curve is about; number: which of adapt.targets(analysis).
 
-    Raises Refused where there is none, or it is too small.
+    Raises DlkaError where there is none, or it is too small.
     """
     found = target(analysis, number)
     if found is None:
-        raise Refused("There is no object to follow: neither model found one in the picture as it is.")
+        raise DlkaError("There is no object to follow: neither model found one in the picture as it is.")
     factors(found.side)
     return found
 

@@ -32,10 +32,6 @@ COMPOSED = "composed"  # how the view of both stages of a block is labelled, aft
 QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
 
 
-class Refused(DlkaError):
-    """What the user asked for cannot be done; one sentence for the page."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides on an analysis, beside the picture: by default what a photograph is looked at with.
@@ -98,7 +94,7 @@ class Analysis:
             if known == label:
                 return capture
         labels = ", ".join(self.stage_labels) or "none: this model does not deform"
-        raise Refused(f"Stage: expected one of {labels}; got {label!r:.60}.")
+        raise DlkaError(f"Stage: expected one of {labels}; got {label!r:.60}.")
 
     @property
     def stage_labels(self) -> list[str]:
@@ -110,7 +106,7 @@ class Analysis:
         for gate, known in zip(self.dlka.gates, self.gate_labels):
             if known == label:
                 return gate
-        raise Refused(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r:.60}.")
+        raise DlkaError(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r:.60}.")
 
     @property
     def views(self) -> dict[str, list[Capture]]:
@@ -149,7 +145,7 @@ _questions = Kept(QUESTIONS)  # by the keys of their looks
 
 
 def pixels(file: PictureFile) -> np.ndarray:
-    """The picture of a file, RGB [H, W, 3] uint8. Raises ImageRefused, or Refused for one that is gone or changed."""
+    """The picture of a file, RGB [H, W, 3] uint8. Raises ImageRefused, or DlkaError for one that is gone or changed."""
     return PICTURES.get(file, lambda: _read(file))
 
 
@@ -157,14 +153,14 @@ def _read(file: PictureFile) -> np.ndarray:
     _check_there(file.path)
     data = Path(file.path).read_bytes()
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise Refused("The file of this picture has changed since: drop the picture once more.")
+        raise DlkaError("The file of this picture has changed since: drop the picture once more.")
     return read_image(data)
 
 
 def analyse(path: str | Path, settings: Settings) -> Analysis:
     """Run both models on a picture's file, or take the kept result of the same question.
 
-    As long as the file is there, get_analysis finds it by its key. Raises Refused, ImageRefused, WeightsRefused or
+    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, ImageRefused, WeightsRefused or
     PredictionFailed, each one sentence.
     """
     source = source_at(path)
@@ -176,14 +172,14 @@ def analyse(path: str | Path, settings: Settings) -> Analysis:
 
 
 def source_at(path: str | Path) -> Source:
-    """Where the picture of a file comes from. Raises Refused for a file that is gone."""
+    """Where the picture of a file comes from. Raises DlkaError for a file that is gone."""
     _check_there(path)
     return source_of(path)
 
 
 def _check_there(path: str | Path) -> None:
     if not Path(path).is_file():
-        raise Refused("The file of this picture is no longer here: drop the picture once more, or choose an example.")
+        raise DlkaError("The file of this picture is no longer here: drop the picture once more, or choose an example.")
 
 
 def _key(*asked: object) -> str:
@@ -211,12 +207,12 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
         ("Baseline", settings.baseline, baseline_models()),
     ):
         if value not in known:
-            raise Refused(f"{side}: expected {choices(known)}; got {value!r:.60}.")
+            raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
-        raise Refused(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
+        raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
     (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
     if left.names != right.names:
-        raise Refused(why_not(settings.dlka, settings.baseline))
+        raise DlkaError(why_not(settings.dlka, settings.baseline))
     settings = fitted(settings, image)
     ids = class_ids(settings.classes, left.names)
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
@@ -246,13 +242,13 @@ def warm_up(image: np.ndarray, settings: Settings) -> None:
 def get_analysis(key: str) -> Analysis:
     """An analysis that was asked for before, by its key; made again, the same, where it has made room for newer ones.
 
-    Raises Refused where the key is not known, or the picture's file is no longer here.
+    Raises DlkaError where the key is not known, or the picture's file is no longer here.
     """
     return STORE.get(("analysis", key), lambda: _made(key, _questions.get(key, _unknown)))
 
 
 def _unknown() -> Question:
-    raise Refused("This page is older than the program that answers it: load it again.")
+    raise DlkaError("This page is older than the program that answers it: load it again.")
 
 
 def stay(seen: Analysis) -> None:
@@ -263,7 +259,7 @@ def stay(seen: Analysis) -> None:
 
 @kept
 def block_values(key: str, block: str) -> BlockValues:
-    """What a D-LKA block computed in an analysis that was made before: the model looks once more. Raises Refused."""
+    """What a D-LKA block computed in an analysis that was made before: the model looks once more. Raises DlkaError."""
     seen = get_analysis(key)
     predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
     return predictor.block_values(
@@ -276,7 +272,7 @@ def receptive_field(
 ) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
     """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
     belongs to; the block's captures, and the cell. row, column: text from the page. The model looks once more. Raises
-    Refused."""
+    DlkaError."""
     stage = seen.capture(label).stage
     captures = [c for c in seen.dlka.captures if c.stage.block == stage.block]
     rows, columns = captures[-1].offset.shape[1:]
@@ -293,18 +289,18 @@ def _receptive_field(key: str, block: str, cell: tuple[int, int]) -> np.ndarray:
 
 
 def whole(text: str, what: str, low: int, high: int) -> int:
-    """A whole number from the page. Raises Refused."""
+    """A whole number from the page. Raises DlkaError."""
     if not text.isdecimal() or not low <= int(text) <= high:
-        raise Refused(f"{what}: expected a whole number from {low} to {high}; got {text!r:.60}.")
+        raise DlkaError(f"{what}: expected a whole number from {low} to {high}; got {text!r:.60}.")
     return int(text)
 
 
 def class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | None:
-    """The ids of class names, None for all of them. Raises Refused for a name that the models do not know."""
+    """The ids of class names, None for all of them. Raises DlkaError for a name that the models do not know."""
     known = {name: i for i, name in names.items()}
     unknown = [c for c in classes if c not in known]
     if unknown:
-        raise Refused(f"Classes: {unknown[0]!r} is not one of the {len(names)} classes that the models know.")
+        raise DlkaError(f"Classes: {unknown[0]!r} is not one of the {len(names)} classes that the models know.")
     return [known[c] for c in classes] or None
 
 

@@ -27,10 +27,6 @@ from dlka.types import KIND_NAMES, Pairing
 REPORT = "comparison.json"
 
 
-class BatchRefused(DlkaError):
-    """A run that cannot start at all; one sentence with what to do."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """How both models look: input size in pixels, None for what fits the first model and the picture; confidence and
@@ -69,20 +65,20 @@ def run_batch(
     """Compare `model` with `baseline` on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
 
     Pictures of the same stem get folders STEM, STEM-2, ...; what an earlier run left there is overwritten. Raises,
-    before the first picture, WeightsRefused for unknown models, BatchRefused for models of different classes or with
+    before the first picture, WeightsRefused for unknown models, DlkaError for models of different classes or with
     an output that is not finite, and ValueError for settings out of range.
     """
     (first, card), (second, _) = load_predictor(model, device), load_predictor(baseline, device)
     predictors = first, second
     if predictors[0].names != predictors[1].names:
-        raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
+        raise DlkaError(f"{model} and {baseline} know different classes: expected two models of the same ones.")
     # A first analysis at nothing refuses settings out of range, and later timings leave out what happens only once.
     for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
         try:
             blank = np.zeros((64, 64, 3), np.uint8)
             _look(predictor, blank, _size(card, blank, settings), settings, strength)
         except PredictionFailed as error:
-            raise BatchRefused(f"{name}: {error}") from None
+            raise DlkaError(f"{name}: {error}") from None
     made_by = {
         "models": {"dlka": provenance.weights(model), "baseline": provenance.weights(baseline)},
         "machine": provenance.machine(),

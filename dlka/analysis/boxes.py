@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis.analysis import COMPOSED, Analysis, Refused, get_analysis, place_label
+from dlka.analysis.analysis import COMPOSED, Analysis, get_analysis, place_label
 from dlka.analysis.cache import kept
+from dlka.errors import DlkaError
 from dlka.inference.box_gradients import BoxGradients
 from dlka.inference.box_origin import BoxOrigins, best_cell
 from dlka.inference.interventions import Intervention
@@ -79,9 +80,9 @@ def at_point(analysis: Analysis, point: tuple[float, float]) -> str | None:
 
 
 def find(analysis: Analysis, name: str) -> tuple[Trace, Trace]:
-    """(the box of this name, the same object in the other model). Raises Refused for a name that is not listed."""
+    """(the box of this name, the same object in the other model). Raises DlkaError for a name that is not listed."""
     if name not in [known for _, known in listed(analysis)]:
-        raise Refused("This box is not one of the picture that is shown; choose another one.")
+        raise DlkaError("This box is not one of the picture that is shown; choose another one.")
     side, index = name.split()[0], int(name.split()[1])
     other = next(s for s in SIDES if s != side)
     own = _found(analysis, side, index)
@@ -102,7 +103,7 @@ def changed(analysis: Analysis, side: str) -> Intervention:
 
 @kept
 def origins(key: str, side: str) -> BoxOrigins:
-    """Where the boxes of an analysis that was made before come from: the model looks once more. Raises Refused."""
+    """Where the boxes of an analysis that was made before come from: the model looks once more. Raises DlkaError."""
     analysis = get_analysis(key)
     ids = [i for i, name in analysis.names.items() if name in analysis.settings.classes] or None
     return model(analysis, side).box_origins(
@@ -117,7 +118,7 @@ def origins(key: str, side: str) -> BoxOrigins:
 
 @kept
 def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
-    """What a class depends on at one cell of an analysis that was made before. Raises Refused."""
+    """What a class depends on at one cell of an analysis that was made before. Raises DlkaError."""
     analysis = get_analysis(key)
     return model(analysis, side).box_gradients(
         analysis.image, level, cell, number, size=analysis.settings.size, intervention=changed(analysis, side)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, Refused, get_analysis
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.box_figures import COLOURS, LINES, side_of
 from dlka.analysis.boxes import SIDES, fields, listed, prediction
 from dlka.analysis.cache import kept
+from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
 from dlka.render.box_samples import cell_spreads, inside, shares_inside
@@ -31,10 +32,10 @@ def all_boxes(analysis: Analysis) -> np.ndarray:
 
 
 def field(analysis: Analysis, label: str) -> list[Capture]:
-    """The one stage, or the two of a composed field, by its label. Raises Refused for one that is not there."""
+    """The one stage, or the two of a composed field, by its label. Raises DlkaError for one that is not there."""
     known = fields(analysis)
     if label not in known:
-        raise Refused(
+        raise DlkaError(
             f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r:.60}."
         )
     return known[label]

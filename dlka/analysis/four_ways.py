@@ -45,7 +45,7 @@ class FourWays:
 
 @kept
 def four_ways(key: str) -> FourWays:
-    """An analysis's picture seen in the four NAMES. Raises Refused."""
+    """An analysis's picture seen in the four NAMES. Raises DlkaError."""
     # Imported late, as the library that cuts slices takes half a second.
     from dlka.inference.slicing import look_in_slices, slices_per_side
 

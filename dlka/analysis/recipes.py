@@ -21,10 +21,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, Refused, Settings, Source, source_of
+from dlka.analysis.analysis import Analysis, Settings, Source, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import Drawn, Figure
-from dlka.errors import short
+from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.inference.arithmetic import arithmetic
 from dlka.models.catalog import find
@@ -181,29 +181,29 @@ class RecipeFile(_Part):
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """A recipe from a file. Raises Refused for what is none, and OSError for a file that cannot be read."""
+    """A recipe from a file. Raises DlkaError for what is none, and OSError for a file that cannot be read."""
     path = Path(path)
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # before opening: a named pipe would wait for its writer
-        raise Refused(f"{path.name}: expected a recipe's file, got a folder or device.")
+        raise DlkaError(f"{path.name}: expected a recipe's file, got a folder or device.")
     if status.st_size > MOST:
-        raise Refused(f"{path.name}: expected a recipe of at most {MOST >> 20} MB, got {status.st_size >> 20} MB.")
+        raise DlkaError(f"{path.name}: expected a recipe of at most {MOST >> 20} MB, got {status.st_size >> 20} MB.")
     data = path.read_bytes()
     try:
         recipe = json.loads(data)
     except (ValueError, RecursionError):  # no JSON, no Unicode, numbers of more than 4300 digits; lists in lists in ...
         recipe = None
     if not isinstance(recipe, dict) or recipe.get("format") != FORMAT:
-        raise Refused(f"{path.name}: expected a recipe of a figure (JSON of format {FORMAT}).")
+        raise DlkaError(f"{path.name}: expected a recipe of a figure (JSON of format {FORMAT}).")
     try:
         return RecipeFile(**recipe).model_dump()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         part, *inner = first["loc"]
         if part == "settings" and inner:
-            raise Refused(f"Recipe: its setting {inner[0]!r} is missing or damaged: {_got(first)}.") from None
+            raise DlkaError(f"Recipe: its setting {inner[0]!r} is missing or damaged: {_got(first)}.") from None
         where = f" at {'.'.join(map(str, inner))!r:.60}" if inner else ""
-        raise Refused(f"{path.name}: its part {part!r} is missing or damaged{where}: {_got(first)}.") from None
+        raise DlkaError(f"{path.name}: its part {part!r} is missing or damaged{where}: {_got(first)}.") from None
 
 
 def settings_of(recipe: dict[str, Any]) -> Settings:
@@ -214,7 +214,7 @@ def settings_of(recipe: dict[str, Any]) -> Settings:
 def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
     """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
 
-    Raises Refused where there is none of the three, and whatever read_image raises. No other file is ever read.
+    Raises DlkaError where there is none of the three, and whatever read_image raises. No other file is ever read.
     """
     said = recipe["picture"]
     if file is None and said["example"] in examples():
@@ -226,9 +226,9 @@ def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[
         try:
             data = base64.b64decode(said["png"], validate=True)
         except (binascii.Error, ValueError):  # ValueError: letters beyond ASCII
-            raise Refused("Recipe: the picture inside it is damaged; give the picture with --image FILE.") from None
+            raise DlkaError("Recipe: the picture inside it is damaged; give the picture with --image FILE.") from None
         return read_image(data), Source(said["file"], said["sha256"])
-    raise Refused("Recipe: its picture is not inside it and no example; give the picture with --image FILE.")
+    raise DlkaError("Recipe: its picture is not inside it and no example; give the picture with --image FILE.")
 
 
 def _got(error: Any) -> str:

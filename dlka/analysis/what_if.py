@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis.analysis import Analysis, Refused, class_ids, get_analysis
+from dlka.analysis.analysis import Analysis, class_ids, get_analysis
 from dlka.analysis.cache import kept
 from dlka.analysis.pairing import box_iou, match_detections
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
@@ -88,7 +89,7 @@ class WhatIf:
 
 
 def what_if(analysis: Analysis, change: Change) -> WhatIf:
-    """Run the analysis's D-LKA model once more with a change done to it. Raises Refused or PredictionFailed."""
+    """Run the analysis's D-LKA model once more with a change done to it. Raises DlkaError or PredictionFailed."""
     learned, changed, rigid = (detections(analysis, c) for c in (AS_LEARNED, change, RIGID))
     at_zero = np.full(len(learned), np.nan, np.float32)
     lost = []
@@ -111,7 +112,7 @@ def detections(analysis: Analysis, change: Change) -> Detections:
     if change == AS_LEARNED and analysis.settings.strength == 1:
         return analysis.dlka.detections
     if not LOW <= change.strength <= HIGH:
-        raise Refused(f"Strength: expected {LOW:g} to {HIGH:g}; got {change.strength:g}.")
+        raise DlkaError(f"Strength: expected {LOW:g} to {HIGH:g}; got {change.strength:g}.")
     faint = _faint(analysis.key, change)
     n = int(
         (faint.scores > analysis.settings.confidence).sum()
@@ -149,7 +150,7 @@ def _intervention(analysis: Analysis, change: Change) -> Intervention:
     if change.kind != GIVEN:
         return Intervention(change.kind, change.strength, where, change.seed)
     if not change.other:
-        raise Refused("There is no other picture yet: drop one, or choose an example.")
+        raise DlkaError("There is no other picture yet: drop one, or choose an example.")
     fields = offsets_of(analysis.settings.dlka, analysis.settings.size, change.other)
     return Intervention(GIVEN, change.strength, where, fields=fields)
 

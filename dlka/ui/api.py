@@ -15,9 +15,10 @@ from gradio_client.utils import is_file_obj_with_meta
 from pydantic import PlainValidator
 
 from dlka.analysis import figures, recipes, report
-from dlka.analysis.analysis import Analysis, Refused, Settings, analyse
+from dlka.analysis.analysis import Analysis, Settings, analyse
 from dlka.analysis.checked import checked
 from dlka.analysis.figures import pictures
+from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
 from dlka.render import cell_at, grid_points, sample_points
@@ -128,7 +129,7 @@ def probe(
     result = _look(image, dlka=model, size=size)
     height, width = result.image.shape[:2]
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-        raise Refused(f"Point: expected inside the picture of {width} x {height} pixels; got ({x:g}, {y:g}).")
+        raise DlkaError(f"Point: expected inside the picture of {width} x {height} pixels; got ({x:g}, {y:g}).")
     box = result.dlka.letterbox
     answer = []
     for label, capture in zip(result.stage_labels, result.dlka.captures):

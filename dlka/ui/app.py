@@ -17,10 +17,11 @@ from starlette.middleware import Middleware
 
 from dlka import temporary
 from dlka.analysis import model_words, suited
-from dlka.analysis.analysis import Analysis, Refused, Settings, analyse, source_at, stay, warm_up
+from dlka.analysis.analysis import Analysis, Settings, analyse, source_at, stay, warm_up
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.ui import (
     address,
@@ -240,7 +241,7 @@ def _asked(
     strength: float,
 ) -> tuple[str, Settings]:
     if image is None:
-        raise Refused("There is no picture yet: drop one, paste one, or choose an example.")
+        raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
     return image, Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 

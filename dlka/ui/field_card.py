@@ -13,7 +13,7 @@ from dlka.ui import files
 def field_card(key: str, label: str, row: str, column: str) -> str:
     """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
 
-    Raises Refused.
+    Raises DlkaError.
     """
     analysis = get_analysis(key)
     field, captures, cell = receptive_field(analysis, label, row, column)

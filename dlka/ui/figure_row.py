@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlka.analysis.analysis import Analysis, Refused, get_analysis
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import Figure, figure
 from dlka.analysis.recipes import WRITERS, recipe_of
+from dlka.errors import DlkaError
 from dlka.ui import files
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
@@ -59,7 +60,7 @@ def take_figure(key: str, kind: str, arguments: dict[str, Any], form: str) -> di
     and told, a sentence.
     """
     if form not in WRITERS:
-        raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
+        raise DlkaError(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
     analysis = get_analysis(key)
     asked = figure(kind, arguments)
     made = asked.drawn(analysis)

@@ -17,7 +17,7 @@ def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str
     """HTML for a cell of the stage with this label, in an analysis that was made before.
 
     channel: from 0; tap: from 1, row by row; empty: the channel that passes most through its gate there, and the
-    tap that adds most in it. Raises Refused.
+    tap that adds most in it. Raises DlkaError.
     """
     analysis = get_analysis(key)
     stage = analysis.capture(label).stage

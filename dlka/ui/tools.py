@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from dlka.analysis import report
-from dlka.analysis.analysis import Analysis, Refused, Settings, analyse
+from dlka.analysis.analysis import Analysis, Settings, analyse
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import Drawn
 from dlka.analysis.figures.views import Difference, Reads
 from dlka.analysis.suited import opening, settings_for
+from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ui import files
 from dlka.ui.api import DEFAULT, Picture, endpoint
@@ -129,7 +130,7 @@ def _look(
 ) -> Analysis:
     label = example or opening()
     if image is None and label not in examples():
-        raise Refused(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
+        raise DlkaError(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
     file = examples()[label] if image is None else image["path"]
     suiting = settings_for(label if image is None else None)
     dlka = model or suiting.dlka

@@ -11,12 +11,13 @@ import pytest
 
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis import cache, report
-from dlka.analysis.analysis import Refused, Settings, Source, analyse, analyse_pixels, get_analysis, load_predictor
+from dlka.analysis.analysis import Settings, Source, analyse, analyse_pixels, get_analysis, load_predictor
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Difference
 from dlka.analysis.recipes import recipe_of
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
 from dlka.ui import files
@@ -81,7 +82,7 @@ def test_a_picture_in_the_place_of_another_is_no_look_again(tmp_path, monkeypatc
     seen = analyse(file, Settings(size=64))
     forget(monkeypatch)
     cv2.imwrite(str(file), np.full((40, 40, 3), 9, np.uint8))
-    with pytest.raises(Refused, match="has changed since"):
+    with pytest.raises(DlkaError, match="has changed since"):
         get_analysis(seen.key)
 
 
@@ -91,14 +92,14 @@ def test_a_picture_whose_file_has_made_room_is_asked_for_again(tmp_path, monkeyp
     seen = analyse(file, Settings(size=64))
     forget(monkeypatch)
     file.unlink()
-    with pytest.raises(Refused, match="drop the picture once more"):
+    with pytest.raises(DlkaError, match="drop the picture once more"):
         get_analysis(seen.key)
-    with pytest.raises(Refused, match="drop the picture once more"):
+    with pytest.raises(DlkaError, match="drop the picture once more"):
         analyse(file, Settings(size=64))
 
 
 def test_a_key_of_another_process_is_told():
-    with pytest.raises(Refused, match="load it again"):
+    with pytest.raises(DlkaError, match="load it again"):
         get_analysis("gone")
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 from ultralytics.utils import ASSETS
 
 from dlka.analysis import batch
-from dlka.analysis.batch import BatchRefused, Settings, folders, run_batch
+from dlka.analysis.batch import Settings, folders, run_batch
 from dlka.analysis.pairing import interesting_point
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.models.build import build_model
 from dlka.models.catalog import find
@@ -157,7 +158,7 @@ def test_stock_models_draw_boxes_only(tmp_path, bus):
         ("neck", {"size": 33}, ValueError, "size: expected a multiple of 32"),
         ("neck", {"size": 10**9}, ValueError, "size: expected a multiple of 32"),
         ("neck", {"confidence": 2}, ValueError, "confidence and iou: expected 0 to 1"),
-        ("neck", {"strength": float("nan")}, BatchRefused, "neck: The model's output is not finite"),
+        ("neck", {"strength": float("nan")}, DlkaError, "neck: The model's output is not finite"),
         ("nothing", {}, WeightsRefused, "expected one of .*, got 'nothing'"),
     ],
 )
@@ -170,7 +171,7 @@ def test_a_run_that_cannot_start(tmp_path, model, changes, error, message):
 def test_models_of_different_classes(tmp_path):
     card = Card("neck", "n", "dense", {0: "ant"}, 64, "none", "random", "AGPL-3.0", 0, {})
     save_weights(tmp_path / "ants.safetensors", build_model("neck", "n", 1).state_dict(), card)
-    with pytest.raises(BatchRefused, match="know different classes"):
+    with pytest.raises(DlkaError, match="know different classes"):
         run_batch([ASSETS / "bus.jpg"], str(tmp_path / "ants.safetensors"), "control", tmp_path / "out", SMALL, "cpu")
 
 

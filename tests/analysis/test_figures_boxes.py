@@ -14,10 +14,11 @@ import pytest
 
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis import box_evidence, boxes, condensation, recipes
-from dlka.analysis.analysis import Refused, Settings, analyse_pixels, source_of
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import KINDS, figure, one_box
 from dlka.analysis.pairing import match_detections
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.types import BOTH, Detections
 from dlka.ui import tab_boxes
@@ -192,7 +193,7 @@ def test_a_box_of_one_model_alone(analysis):
     ],
 )
 def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
-    with pytest.raises(Refused, match=re.escape(says)):
+    with pytest.raises(DlkaError, match=re.escape(says)):
         figure(kind, arguments).drawn(analysis)
 
 
@@ -210,6 +211,6 @@ def test_a_model_without_stages_has_no_samples(analysis):
         ("condensation", {"stage": "P3 5x5"}, "none: this model does not deform"),
         ("spread", {}, "does not deform"),
     ):
-        with pytest.raises(Refused, match=says):
+        with pytest.raises(DlkaError, match=says):
             figure(kind, arguments).drawn(stock)
     assert condensation.chart(stock) is None

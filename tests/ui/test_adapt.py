@@ -14,11 +14,12 @@ from render_builders import detections
 
 from dlka.analysis import adapt, adapt_curve, adapt_shown
 from dlka.analysis import analysis as analysis_module
-from dlka.analysis.analysis import Refused, Settings, analyse_pixels
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import best_score
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change, apply, map_boxes, map_points, matrix
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.render import before_after
@@ -130,7 +131,7 @@ def test_without_objects_the_place_is_followed(analysis):
     assert "<img" in shown[1]
     assert "<img" in shown[3]
     assert "size of the object" not in shown[4]
-    with pytest.raises(Refused, match="no object to follow"):
+    with pytest.raises(DlkaError, match="no object to follow"):
         adapt_curve.chosen(nothing, None)
 
 
@@ -211,10 +212,10 @@ def test_where_a_model_loses_the_object(analysis):
 
 
 def test_too_small_to_shrink():
-    with pytest.raises(Refused, match=r"only 3\.5 px large"):
+    with pytest.raises(DlkaError, match=r"only 3\.5 px large"):
         adapt_curve.factors(3.5)
 
 
 def test_a_number_that_the_picture_does_not_have(analysis):
-    with pytest.raises(Refused, match="Object: expected 1 to"):
+    with pytest.raises(DlkaError, match="Object: expected 1 to"):
         adapt.follow(analysis, Change(), 99, (0, 0))

@@ -12,10 +12,11 @@ import pytest
 
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis import box_evidence, box_figures, boxes, condensation
-from dlka.analysis.analysis import Refused, Settings, analyse_pixels, get_analysis
+from dlka.analysis.analysis import Settings, analyse_pixels, get_analysis
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import NO_STAGES
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.types import BOTH, Detections
 from dlka.ui import box_page, tab_boxes
@@ -75,7 +76,7 @@ def test_an_object_of_both_models_is_shown_of_both(analysis):
         f"The baseline does not deform: the samples are those of the D-LKA model at the same cell {own.where}" in html
     )
     assert html.count("<img") == html.count('alt="') == 2
-    with pytest.raises(Refused, match="choose another one"):
+    with pytest.raises(DlkaError, match="choose another one"):
         boxes.find(analysis, "dlka 99")
 
 
@@ -132,7 +133,7 @@ def test_all_stages_and_composed_fields_can_be_chosen(analysis):
     composed = boxes.fields(analysis)["P4 composed"]
     assert [c.stage.label for c in composed] == ["P4 5x5", "P4 7x7 d3"]
     assert "boxes of baseline" in condensation.condensation(analysis, "P5 composed").legend_text
-    with pytest.raises(Refused, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
+    with pytest.raises(DlkaError, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
         condensation.condensation(analysis, "P9")
     html = box_page.tables_part(analysis) + box_page.chart_part(analysis)
     assert "Of all samples of all stages" in html

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.analysis.analysis import Refused, Settings, analyse_once
+from dlka.analysis.analysis import Settings, analyse_once
 from dlka.analysis.examples import examples, labelled
 from dlka.analysis.labels import TruthRefused
 from dlka.analysis.labels_coco import CocoLabels
@@ -22,6 +22,7 @@ from dlka.analysis.many import analyses
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.drawn.shapes import SHAPES
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.models.catalog import CONTROL, DEFECTS, cards
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, count_pairs
@@ -185,7 +186,7 @@ def test_a_coco_box_without_height_is_left_out_and_told(tmp_path):
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(tmp_path, contents, says):
-    with pytest.raises((Refused, TruthRefused), match=re.escape(says)):
+    with pytest.raises((DlkaError, TruthRefused), match=re.escape(says)):
         sort_files(files(tmp_path, **contents), KNOWN)
 
 

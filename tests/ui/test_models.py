@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from dlka.analysis import model_words
-from dlka.analysis.analysis import Refused, Settings, analyse_pixels
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.models import baseline_for, baseline_models, dlka_for, dlka_models
+from dlka.errors import DlkaError
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import VERDICTS, Card, load_card, save_weights, with_card
@@ -127,11 +128,11 @@ def test_lines_are_html_and_tell_which_pictures_suit():
 
 def test_models_of_different_classes_are_refused_in_a_sentence():
     image = np.zeros((40, 40, 3), np.uint8)
-    with pytest.raises(Refused, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
+    with pytest.raises(DlkaError, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
         analyse_pixels(image, Settings(dlka="th-head", size=64))
-    with pytest.raises(Refused, match="choose the baseline control"):
+    with pytest.raises(DlkaError, match="choose the baseline control"):
         analyse_pixels(image, Settings(baseline="th-control", size=64))
-    with pytest.raises(Refused, match="train one on the same data"):
+    with pytest.raises(DlkaError, match="train one on the same data"):
         analyse_pixels(image, Settings(dlka="dragons", size=64))
 
 

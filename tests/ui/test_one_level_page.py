@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, what_if
-from dlka.analysis.analysis import Refused, Settings, analyse_pixels
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples
@@ -20,6 +20,7 @@ from dlka.analysis.models import baseline_for, baseline_models, dlka_models
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change as PictureChange
 from dlka.bench.model import lively
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention
 from dlka.models import catalog
 from dlka.models.build import model_config
@@ -182,7 +183,7 @@ def test_many_pictures_from_the_command_line(tmp_path):
 
 
 def test_a_stage_that_several_blocks_have_is_named_whole(analysis):
-    with pytest.raises(Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
+    with pytest.raises(DlkaError, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
         analysis.capture("P4 5x5")
     assert replace(analysis).capture(LABELS[-1]) is analysis.dlka.captures[-1]
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlka.analysis import adapt, adapt_shown, four_ways, what_if, what_if_words
-from dlka.analysis.analysis import Analysis, Refused
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import (
     SIDES,
@@ -28,6 +28,7 @@ from dlka.analysis.figures.figure import (
 )
 from dlka.analysis.transforms import Change
 from dlka.analysis.what_if_words import lost_at_zero, title
+from dlka.errors import DlkaError
 from dlka.inference import interventions
 from dlka.inference.kernel_shape import spread
 from dlka.render import before_after, reads_at
@@ -82,7 +83,7 @@ class ChangedModel(Figure):
         one_of("Picture", self.picture, what_if_words.PICTURES)
         one_of("Kind", self.kind, interventions.KINDS)
         if not 0 <= self.seed < 2**31:
-            raise Refused(f"Seed: expected a whole number from 0; got {self.seed}.")
+            raise DlkaError(f"Seed: expected a whole number from 0; got {self.seed}.")
         labels = self.stages.split(STAGES) if self.stages else []
         for label in labels:
             analysis.capture(label)
@@ -193,7 +194,7 @@ class ChangedSamples(Figure):
     def draw(self, analysis: Analysis) -> Drawing:
         paper = adapt_shown.samples(self._seen(analysis), self.stage)
         if paper is None:
-            raise Refused("The chosen place has left the picture, so nothing is read there.")
+            raise DlkaError("The chosen place has left the picture, so nothing is read there.")
         return paper
 
     def caption(self, analysis: Analysis) -> str:
@@ -249,7 +250,7 @@ def _point(number: int | None, x: float | None, y: float | None) -> tuple[float,
     if number is not None and x is None and y is None:
         return 0.0, 0.0
     if number is not None or x is None or y is None or not (abs(x) < 1e6 and abs(y) < 1e6):
-        raise Refused(f"Place: expected the number of an object, or x and y of a point; got {number}, {x} and {y}.")
+        raise DlkaError(f"Place: expected the number of an object, or x and y of a point; got {number}, {x} and {y}.")
     return x, y
 
 

@@ -9,7 +9,8 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from dlka.analysis.analysis import Analysis, Refused
+from dlka.analysis.analysis import Analysis
+from dlka.errors import DlkaError
 from dlka.types import Detections, Pairing
 
 SIDES = ("dlka", "baseline")
@@ -35,7 +36,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure(ABC):
-    """A kind of figure with its arguments. All methods raise Refused for arguments that this analysis does not have.
+    """A kind of figure with its arguments. All methods raise DlkaError for arguments that this analysis does not have.
 
     name: what recipes, pages and programs call its kind.
     """
@@ -82,11 +83,11 @@ def picture_name(analysis: Analysis) -> str:
 
 
 def one_of(what: str, value: str, known: Iterable[str]) -> None:
-    """Raises Refused for a value that is none of the known ones."""
+    """Raises DlkaError for a value that is none of the known ones."""
     names = list(known)
     if value not in names:
         expected = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
-        raise Refused(f"{what}: expected {expected}; got {value!r:.60}.")
+        raise DlkaError(f"{what}: expected {expected}; got {value!r:.60}.")
 
 
 def detections_of(analysis: Analysis, side: str) -> Detections:

@@ -12,9 +12,10 @@ from typing import ClassVar
 import numpy as np
 
 from dlka.analysis import box_evidence, box_figures, condensation
-from dlka.analysis.analysis import Analysis, Refused
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
 from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
+from dlka.errors import DlkaError
 from dlka.render.box_evidence import share_inside
 from dlka.render.box_samples import BoxSamples as SeenSamples
 from dlka.render.box_samples import inside, shares_inside
@@ -144,7 +145,7 @@ class Spread(Figure):
     def draw(self, analysis: Analysis) -> Drawing:
         charted = condensation.chart(analysis)
         if charted is None:
-            raise Refused("Spread of samples: this analysis has no box, or its D-LKA model does not deform.")
+            raise DlkaError("Spread of samples: this analysis has no box, or its D-LKA model does not deform.")
         return charted[0]
 
     def caption(self, analysis: Analysis) -> str:
@@ -168,7 +169,9 @@ def _samples(analysis: Analysis, box: str) -> tuple[Trace, dict[str, SeenSamples
     own = find(analysis, box)[0]
     seen = box_figures.samples_of(analysis, own)
     if not seen:
-        raise Refused(f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from.")
+        raise DlkaError(
+            f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from."
+        )
     return own, seen
 
 

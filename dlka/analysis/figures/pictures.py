@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Analysis, Refused
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import interesting_point
+from dlka.errors import DlkaError
 from dlka.render import Canvas, Paper
 from dlka.types import Capture
 
@@ -76,11 +77,11 @@ def offset_overlay(analysis: Analysis, stage: str, kind: str, tap: int, opacity:
     """
     capture = analysis.capture(stage)
     if not 0 <= tap <= capture.stage.taps:
-        raise Refused(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
+        raise DlkaError(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
     if not 0 < opacity <= 1:
-        raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
+        raise DlkaError(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
     if kind not in _DRAW:
-        raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
+        raise DlkaError(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
     cells = _scale_cells(analysis, capture, scale, number, kind == "Magnitude")
     return _DRAW[kind](analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
@@ -98,10 +99,10 @@ def _scale_cells(
 ) -> float:
     if isinstance(scale, int | float):
         if not 1e-6 <= scale <= 100:
-            raise Refused(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
+            raise DlkaError(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
         return float(scale)
     if scale not in SCALES:
-        raise Refused(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r:.60}.")
+        raise DlkaError(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r:.60}.")
     group = (
         [c for c in analysis.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
     )
@@ -122,11 +123,11 @@ def gate_overlay(analysis: Analysis, block: str, reduction: str, channel: int, o
     """One block's attention map. reduction: one of REDUCTIONS; channel: from 0, used where reduction is "channel"."""
     gate = analysis.gate(block)
     if reduction not in REDUCTIONS:
-        raise Refused(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r:.60}.")
+        raise DlkaError(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r:.60}.")
     if reduction == "channel" and not 0 <= channel < len(gate.values):
-        raise Refused(f"Channel: expected 0 to {len(gate.values) - 1} for {block}; got {channel}.")
+        raise DlkaError(f"Channel: expected 0 to {len(gate.values) - 1} for {block}; got {channel}.")
     if not 0 < opacity <= 1:
-        raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
+        raise DlkaError(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
     number = channel if reduction == "channel" else None
     scale = render.gate_scale([gate] if number is not None else analysis.dlka.gates, reduction, number)
     return render.gate_overlay(analysis.image, gate, analysis.dlka.letterbox, reduction, scale, number, opacity)

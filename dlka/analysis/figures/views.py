@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, Refused, place_label, receptive_field
+from dlka.analysis.analysis import Analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.figure import (
     SIDES,
@@ -23,6 +23,7 @@ from dlka.analysis.figures.figure import (
     pair_arrays,
     subject,
 )
+from dlka.errors import DlkaError
 from dlka.inference.receptive_field import BLOCK
 from dlka.render.legend import cells_and_pixels, number
 from dlka.render.reads import Reads as ReadsAt
@@ -110,7 +111,7 @@ class Offsets(Figure):
 
     @property
     def point(self) -> tuple[float, float] | None:
-        """The point, where there is one. Raises Refused."""
+        """The point, where there is one. Raises DlkaError."""
         return None if self.x is None or self.y is None else _point(self.x, self.y)
 
     def draw(self, analysis: Analysis) -> Drawing:
@@ -193,11 +194,11 @@ class Reads(Figure):
         """What is read, and the middle of the cell (x, y) in pixels of the picture."""
         if self.view not in analysis.views:
             known = ", ".join(analysis.views) or "none in this model"
-            raise Refused(f"Stage: expected one of {known}; got {self.view!r:.60}.")
+            raise DlkaError(f"Stage: expected one of {known}; got {self.view!r:.60}.")
         shown = analysis.views[self.view]
         rows, columns = shown[-1].offset.shape[1:]
         if not (0 <= self.row < rows and 0 <= self.column < columns):
-            raise Refused(
+            raise DlkaError(
                 f"Cell: expected (row, column) on a map of {rows} x {columns}; got ({self.row}, {self.column})."
             )
         x, y = map(float, render.cell_centres(shown[-1], analysis.dlka.letterbox)[self.row, self.column])
@@ -283,7 +284,7 @@ def _read_arrays(analysis: Analysis, view: str, point: tuple[float, float]) -> A
 def _point(x: float, y: float) -> tuple[float, float]:
     """Cells of the padding lie beyond the picture, so that a point may, too."""
     if not (abs(x) < 1e6 and abs(y) < 1e6):
-        raise Refused(f"Point: expected pixels of the picture; got ({x:g}, {y:g}).")
+        raise DlkaError(f"Point: expected pixels of the picture; got ({x:g}, {y:g}).")
     return x, y
 
 

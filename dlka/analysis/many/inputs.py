@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlka.analysis.analysis import Refused
 from dlka.analysis.labels import (
     MAX_BYTES,
     TruthRefused,
@@ -23,6 +22,7 @@ from dlka.analysis.labels import (
 )
 from dlka.analysis.labels_coco import CocoLabels, coco_labels, holds_labels, is_coco, parse_json
 from dlka.analysis.labels_yolo import YoloLabels, parse_yolo
+from dlka.errors import DlkaError
 
 MAX_PICTURES = 200
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
@@ -45,24 +45,24 @@ def sort_files(paths: Sequence[str], known: Mapping[int, str]) -> Given:
     """Sort files by their names' endings; labels belong to pictures of the same name. known: the models' classes.
 
     A .txt belongs to the picture of its stem, unless it lists pictures; classes.txt, obj.names and the like, or a .yaml
-    with `names`, has the names of the labels' classes, and a .json is a COCO file if it holds labels. Raises Refused or
-    TruthRefused, one sentence.
+    with `names`, has the names of the labels' classes, and a .json is a COCO file if it holds labels. Raises DlkaError
+    (TruthRefused too), one sentence.
     """
     named = _shown([Path(os.path.abspath(path)) for path in paths])
     files = list({path.resolve(): path for path in named}.values())  # each once, however often it is named
     pictures = tuple(path for path in files if path.suffix.lower() in PICTURES)
     if not pictures:
-        raise Refused("There are no pictures yet: drop some, choose a folder, or try the examples.")
+        raise DlkaError("There are no pictures yet: drop some, choose a folder, or try the examples.")
     if len(pictures) > MAX_PICTURES:
-        raise Refused(f"Expected at most {MAX_PICTURES} pictures at once, got {len(pictures)}: leave some out.")
+        raise DlkaError(f"Expected at most {MAX_PICTURES} pictures at once, got {len(pictures)}: leave some out.")
     if sum(os.path.getsize(path) for path in {*files}.difference(pictures)) > MAX_BYTES:
-        raise Refused(f"Expected at most {MAX_BYTES >> 20} MB of labels: leave out what is none.")
+        raise DlkaError(f"Expected at most {MAX_BYTES >> 20} MB of labels: leave out what is none.")
     rows = _rows(files, pictures)
     coco = _coco(files, beside=bool(rows))
     if len(coco) > 1:
-        raise Refused(f"Expected one COCO file, got {coco[0][0].name} and {coco[1][0].name}: leave one out.")
+        raise DlkaError(f"Expected one COCO file, got {coco[0][0].name} and {coco[1][0].name}: leave one out.")
     if rows and coco and is_coco(coco[0][1]):
-        raise Refused(f"Expected labels as text files or as one JSON, got {rows[0][0].name} and {coco[0][0].name}.")
+        raise DlkaError(f"Expected labels as text files or as one JSON, got {rows[0][0].name} and {coco[0][0].name}.")
     labels: Labels | None = None
     used = {*pictures}
     if rows:
@@ -100,7 +100,7 @@ def _rows(files: Sequence[Path], pictures: Sequence[Path]) -> list[tuple[Path, b
     rows = [(path, data) for path, data in own if not _lists_pictures(data)]
     twice = next((path.name for path, _ in rows if stems[plain_name(path.stem)] > 1), None)
     if twice:
-        raise Refused(f"Two pictures could own the labels in {twice}: give each picture a name of its own.")
+        raise DlkaError(f"Two pictures could own the labels in {twice}: give each picture a name of its own.")
     return rows
 
 
@@ -131,7 +131,7 @@ def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
 
 
 def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
-    """The files of class names, and what they say; other yamls are about something else. Raises Refused where two
+    """The files of class names, and what they say; other yamls are about something else. Raises DlkaError where two
     say different things."""
     given: dict[Path, dict[int, str]] = {}
     for path in files:
@@ -142,7 +142,7 @@ def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
         return [], None
     other = next((path for path in given if given[path] != given[first]), None)
     if other is not None:
-        raise Refused(
+        raise DlkaError(
             f"Expected one list of class names, got different ones in {first.name} and {other.name}: leave one out."
         )
     return list(given), given[first]

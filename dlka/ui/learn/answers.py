@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dlka.analysis.analysis import Refused
+from dlka.errors import DlkaError
 from dlka.ui import files
 from dlka.ui.guard import answering
 from dlka.ui.learn import example
@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 def tell_answer(step: str) -> Answer:
     """The answer to a step's question, as HTML."""
     if step not in STEPS:
-        raise Refused(f"Step: expected one of {', '.join(STEPS)}; got {step!r:.60}.")
+        raise DlkaError(f"Step: expected one of {', '.join(STEPS)}; got {step!r:.60}.")
     return {"html": STEPS[step]["answer"]}
 
 

@@ -6,8 +6,8 @@ import base64
 import binascii
 from typing import Any
 
-from dlka.analysis.analysis import Refused
 from dlka.analysis.cache import kept
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
@@ -25,11 +25,11 @@ def offsets_of(drawing: str) -> dict[str, Any]:
     interleaved; times unit: cells. weights: [25] mean of |weight| over channels, with the sum 1. Raises ValueError.
     """
     if not drawing.startswith(PREFIX) or len(drawing) > LARGEST:
-        raise Refused("Drawing: expected a PNG of the sheet, and not a larger file.")
+        raise DlkaError("Drawing: expected a PNG of the sheet, and not a larger file.")
     try:
         data = base64.b64decode(drawing.removeprefix(PREFIX), validate=True)
     except binascii.Error:
-        raise Refused("Drawing: what the page sent is no PNG.") from None
+        raise DlkaError("Drawing: what the page sent is no PNG.") from None
     return _seen(data)
 
 
@@ -37,7 +37,7 @@ def offsets_of(drawing: str) -> dict[str, Any]:
 def _seen(data: bytes) -> dict[str, Any]:
     image = read_image(data)
     if image.shape != (SHEET, SHEET, 3):
-        raise Refused(f"Drawing: expected {SHEET} x {SHEET} px, got {image.shape[1]} x {image.shape[0]}.")
+        raise DlkaError(f"Drawing: expected {SHEET} x {SHEET} px, got {image.shape[1]} x {image.shape[0]}.")
     predictor, _ = load_predictor(DEFAULT)
     capture = predictor.predict(image, size=SHEET).captures[0]
     levels, unit = quantised(capture)

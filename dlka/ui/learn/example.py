@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlka import palette
-from dlka.analysis.analysis import Analysis, Refused, analyse, block_values, whole
+from dlka.analysis.analysis import Analysis, analyse, block_values, whole
 from dlka.analysis.examples import examples, first
 from dlka.analysis.suited import opening, settings_for
+from dlka.errors import DlkaError
 from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
@@ -63,7 +64,7 @@ def gate_maps(channel: str) -> dict[str, Any]:
 
     channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
-    lowest to its highest value, with zero in the middle. Raises Refused.
+    lowest to its highest value, with zero in the middle. Raises DlkaError.
     """
     seen = scene()
     values = block_values(seen.key, seen.dlka.gates[0].block)
@@ -136,12 +137,12 @@ def small_object() -> dict[str, Any] | None:
 
 @lru_cache(maxsize=8)
 def small_picture(label: str) -> dict[str, str]:
-    """Where a stage reads for the smallest object: address and description of a picture. Raises Refused."""
+    """Where a stage reads for the smallest object: address and description of a picture. Raises DlkaError."""
     seen = crowd()
     capture = seen.capture(label)
     found = small_boxes(seen)
     if not len(found):
-        raise Refused("There is no small or medium object in this picture.")
+        raise DlkaError("There is no small or medium object in this picture.")
     box = seen.dlka.detections.boxes[found[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
