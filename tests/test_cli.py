@@ -40,6 +40,7 @@ def test_one_model_is_the_default():
     assert (MODEL, PHOTOGRAPHS) == (catalog.DEFAULT, catalog.PHOTOGRAPHS)
 
 
+@pytest.mark.slow
 def test_help_needs_nothing_heavy():
     code = (
         "import sys; from dlka.cli import main\n"
@@ -54,12 +55,14 @@ def test_help_needs_nothing_heavy():
         assert done.stdout.startswith("usage: dlka")
 
 
+@pytest.mark.slow
 def test_the_module_runs():
     done = subprocess.run([sys.executable, "-m", "dlka"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "the following arguments are required: COMMAND" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
     argv = [sys.executable, "-m", "dlka", "doctor", str(tmp_path / "none.yaml")]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
@@ -327,6 +330,7 @@ def test_train_says_what_is_missing(capsys, argv, says):
     assert says in refused(capsys, "train", *argv)
 
 
+@pytest.mark.slow
 def test_training_shows_its_progress():
     code = (
         "import os, sys; from dlka.cli import main\n"

@@ -120,10 +120,12 @@ def trained(data, tmp_path_factory) -> dlka.YOLO:
 
 
 class TestImport:
+    @pytest.mark.slow
     def test_importing_dlka_loads_nothing_heavy(self):
         code = "import sys, dlka; print([m for m in ('torch', 'ultralytics', 'numpy', 'numba') if m in sys.modules])"
         assert python(code).strip() == "[]"
 
+    @pytest.mark.slow
     def test_names_are_found_when_they_are_used(self):
         code = (
             "import sys, dlka; f = dlka.deform_dwconv2d; first = 'ultralytics' in sys.modules; y = dlka.YOLO;"
@@ -136,9 +138,10 @@ class TestImport:
 
     def test_other_names_do_not_exist(self):
         with pytest.raises(AttributeError, match="module 'dlka' has no attribute 'Yolo'"):
-            dlka.Yolo  # noqa: B018
+            dlka.Yolo  # noqa: B018 - to read it is enough
         assert not hasattr(dlka, "__path_of_nothing__")
 
+    @pytest.mark.slow
     def test_submodules_are_still_found(self):
         assert python("import dlka.ops.sampling as s; import dlka; print(dlka.ops.sampling is s)").strip() == "True"
 
@@ -218,6 +221,7 @@ class TestNames:
             dlka.YOLO(YAMLS / "article_one.yaml")
 
 
+@pytest.mark.slow
 class TestTraining:
     def test_the_trainer_keeps_the_blocks_and_trains_them(self, trained):
         net = trained.model
@@ -315,6 +319,7 @@ class TestStartingFromStockWeights:
         assert seen.count(0) >= 3
         assert not offline
 
+    @pytest.mark.slow
     def test_training_starts_from_what_was_loaded(self, stock_file, data, tmp_path):
         model = dlka.YOLO("yolov8n-dlka-residual.yaml").load(stock_file)
         loaded = copy.deepcopy(model.model).state_dict()
@@ -410,6 +415,7 @@ class TestWeightsFiles:
         card = load_card(tmp_path / "new.safetensors")
         assert (card.placement, card.scale, card.recipe) == ("residual", "s", "a new model, not trained")
 
+    @pytest.mark.slow
     def test_training_goes_on_from_one_with_other_classes(self, data, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         model = dlka.YOLO("neck")
@@ -428,6 +434,7 @@ class TestWeightsFiles:
         assert card.data == "data.yaml, as the checkpoint says"
         assert torch.equal(boxes(dlka.YOLO("on.safetensors")), boxes(model))
 
+    @pytest.mark.slow
     def test_training_starts_from_one_that_is_named(self, data, tmp_path):
         model = dlka.YOLO("yolov8n-dlka-neck.yaml")
         settings = SETTINGS | {"lr0": 0.0, "val": False}
@@ -493,6 +500,7 @@ class TestCheckpoints:
         with torch.no_grad():
             torch.testing.assert_close(model.model(pictures)[0], tuned.eval()(pictures)[0])
 
+    @pytest.mark.slow
     def test_a_run_that_was_stopped_goes_on(self, data, tmp_path):
         class Stopped(Exception):
             pass
@@ -513,6 +521,7 @@ class TestCheckpoints:
         with pytest.raises(DlkaError, match="is no checkpoint of an unfinished run: there is nothing to resume"):
             dlka.YOLO(last).train(resume=True)
 
+    @pytest.mark.slow
     def test_a_whole_training_without_the_full_unpickler(self, data, tmp_path):
         code = (
             "import sys, json, dlka; m = dlka.YOLO('yolov8n-dlka-neck.yaml');"
@@ -524,6 +533,7 @@ class TestCheckpoints:
 
 
 class TestOtherVerbs:
+    @pytest.mark.slow
     def test_export_is_the_projects_own(self, tmp_path):
         path = tmp_path / "mine.safetensors"
         dlka.YOLO("residual").save(path)

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from dlka.render.legend import kernel
 from dlka.types import Capture, Comparison, Gate, block_places, stage_labels
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
-QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
+MEMORY = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
 
 
 class Refused(DlkaError):
@@ -145,7 +145,7 @@ class Question:
     settings: Settings
 
 
-_questions = Kept(QUESTIONS)  # by the keys of their looks
+QUESTIONS = Kept(MEMORY)  # by the keys of their looks
 
 
 def pixels(file: PictureFile) -> np.ndarray:
@@ -171,7 +171,7 @@ def look_at(path: str | Path, settings: Settings) -> Look:
     question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
     key = _key(source, settings)
     seen = STORE.get(("look", key), lambda: _made(key, question))
-    _questions.put(key, question)
+    QUESTIONS.put(key, question)
     return seen
 
 
@@ -219,9 +219,14 @@ def look_once(image: np.ndarray, settings: Settings) -> Look:
         raise Refused(why_not(settings.dlka, settings.baseline))
     settings = fitted(settings, image)
     ids = class_ids(settings.classes, left.names)
-    shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
-    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
-    baseline = right.predict(image, **shared)  # type: ignore[arg-type]
+    shared: dict[str, Any] = {
+        "confidence": settings.confidence,
+        "iou": settings.iou,
+        "size": settings.size,
+        "classes": ids,
+    }
+    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))
+    baseline = right.predict(image, **shared)
     pairs = compare(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
     return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
@@ -248,7 +253,7 @@ def recall(key: str) -> Look:
 
     Raises Refused where the key is not known, or the picture's file is no longer here.
     """
-    return STORE.get(("look", key), lambda: _made(key, _questions.get(key, _unknown)))
+    return STORE.get(("look", key), lambda: _made(key, QUESTIONS.get(key, _unknown)))
 
 
 def _unknown() -> Question:
@@ -258,7 +263,7 @@ def _unknown() -> Question:
 def stay(seen: Look) -> None:
     """Never let a look make room, nor what it would be made from: what every new visitor opens the page with."""
     STORE.stay(("look", seen.key))
-    _questions.stay(seen.key)
+    QUESTIONS.stay(seen.key)
 
 
 @kept

@@ -48,7 +48,7 @@ def keep(app: gr.Blocks) -> None:
 
 
 def compare_image(
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     baseline: str = "",
@@ -72,7 +72,7 @@ def compare_image(
 
 
 def list_stages(
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     strength: float = DEFAULT.strength,
@@ -100,7 +100,7 @@ def probe_cell(
     stage: str,
     row: int,
     column: int,
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     strength: float = DEFAULT.strength,

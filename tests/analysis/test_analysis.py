@@ -157,9 +157,7 @@ def test_refusals(bus, settings, says):
 
 
 def test_shared_scale_is_the_same_for_all_stages(look):
-    scales = {
-        pictures._scale_cells(look, look.capture(label), "All stages", None, False) for label in look.stage_labels
-    }
+    scales = {pictures.scale_cells(look, look.capture(label), "All stages", None, False) for label in look.stage_labels}
     assert len(scales) == 1
 
 

@@ -140,6 +140,7 @@ def test_one_scale_for_both_models_whichever_depends_more(look):
     assert larger == {0, 1}, "the picture has both"
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
     paths = []
     for (kind, arguments), made in zip(EVERY, drawn):
@@ -151,7 +152,7 @@ def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
 
 
 def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(look, monkeypatch):
-    _, _, _, _, row, *_, row_of_map = tab_boxes._draw(look.key)
+    _, _, _, _, row, *_, row_of_map = tab_boxes.draw(look.key)
     shown = json.loads(row) + json.loads(row_of_map)
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names

@@ -47,6 +47,7 @@ def recipe(tmp_path, file=None, kind="samples", arguments=SAMPLES, **changed):
     return path, written
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_arrays(tmp_path):
     """Also where torch would share sums among another number of threads."""
     path, written = recipe(tmp_path)

@@ -19,6 +19,7 @@ from dlka.errors import DlkaError
 from dlka.images import read_image
 
 
+@pytest.mark.slow
 def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     person = Visitor(server.rstrip("/"))
     looks = []
@@ -34,6 +35,7 @@ def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     assert looks == [look], "an overlay asks no model"
 
 
+@pytest.mark.slow
 def test_what_the_page_refuses_is_an_error(server):
     person = Visitor(server.rstrip("/"))
     person.values["picture"] = None
@@ -60,6 +62,7 @@ def test_pictures_are_different_and_of_one_size():
     assert all(np.abs(shown[0].astype(int) - other).mean() > 5 for other in shown[1:])
 
 
+@pytest.mark.slow
 def test_bench_page_says_what_it_measured(server, monkeypatch):
     parts = {"phases": [], "parts": {}}
     monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
@@ -101,6 +104,7 @@ def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
         bench.bench_page(1)
 
 
+@pytest.mark.slow
 def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
     monkeypatch.setattr(page_parts, "ROUNDS", 1)
     result = page_parts.measure(time.time())

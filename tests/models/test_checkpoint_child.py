@@ -31,6 +31,8 @@ from dlka.models.build import build_model
 from dlka.models.checkpoint import CheckpointRefused, read_checkpoint
 from dlka.models.checkpoint_child import MEMORY, STUBS, Stub, read
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parents[1] / "cases" / "checkpoints"
 VALUES = {"0": struct.pack("<4f", 1, 2, 3, 4)}
 
@@ -500,11 +502,11 @@ class TestTheChild:
         assert "more than 2 GB of memory" in refusal(archive(tmp_path / "bomb.pt", saved(large)))
 
     def test_one_that_dies_leaves_a_sentence(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "_BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
+        monkeypatch.setattr(reading, "BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
         assert "memory or time" in refusal(archive(tmp_path / "dead.pt", saved(rebuild())))
 
     def test_one_that_fails_is_a_fault_of_this_program(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "_BOOT", "raise KeyError('a bug')  # {}")
+        monkeypatch.setattr(reading, "BOOT", "raise KeyError('a bug')  # {}")
         with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
             read_checkpoint(archive(tmp_path / "good.pt", saved(rebuild())))
 

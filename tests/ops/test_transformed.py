@@ -192,6 +192,7 @@ def test_vmap_over_nothing_is_refused(backend):
         vmap(function)(*(s[:0] for s in stacked(tensors)))
 
 
+@pytest.mark.slow
 def test_transforms_inside_and_outside_of_compile():
     tensors, function = operator("auto")
     torch.compiler.reset()

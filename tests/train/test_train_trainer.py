@@ -168,12 +168,12 @@ def test_a_step_during_the_warm_up_moves_offsets_by_a_part_and_the_rest_in_full(
 def test_the_fade_counts_batches_by_the_epoch(trainer_of):
     trainer = with_model(trainer_of(epochs=4))
     trainer.train_loader, trainer.epochs, trainer.resumed = range(5), 4, None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     weights = []
     for trainer.epoch in (0, 2):  # a resumed run begins at the third
-        trainer._count()
+        trainer.run_callbacks("on_train_epoch_start")
         weights.append(trainer.loss_function.feature_weight)
-        trainer._fade()
+        trainer.run_callbacks("on_train_batch_end")
         weights.append(trainer.loss_function.feature_weight)
     assert weights == pytest.approx([1, 19 / 20, 10 / 20, 9 / 20])
 
@@ -181,7 +181,7 @@ def test_the_fade_counts_batches_by_the_epoch(trainer_of):
 def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
     trainer = with_model(trainer_of(bfloat16=True, teacher=str(teacher_file)))
     trainer.resumed = None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     seen = {}
     for name, module in trainer.net.named_modules():
         if isinstance(module, DeformConv):
@@ -201,7 +201,7 @@ def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
 def test_weights_and_pictures_are_channels_last_on_the_cpu(trainer_of):
     trainer = with_model(trainer_of())
     trainer.resumed = None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     wide = [p for p in trainer.net.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
     assert wide
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in wide)
@@ -209,6 +209,7 @@ def test_weights_and_pictures_are_channels_last_on_the_cpu(trainer_of):
     assert batch["img"].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_a_process_of_several_gpus_builds_the_same_trainer(trainer_of, teacher_file):
     """What Ultralytics starts for each GPU is a script that gets the overrides; here it stops before it trains."""
     trainer = trainer_of(teacher=str(teacher_file), offsets="separable", seed=9)
@@ -232,6 +233,7 @@ def test_a_process_of_several_gpus_builds_the_same_trainer(trainer_of, teacher_f
     assert lines[1] == "RecipeTrainer []", "callbacks of its own would be handed on and run twice"
 
 
+@pytest.mark.slow
 def test_losses_and_teacher_work_when_the_model_is_wrapped(trainer_of, teacher_file, tmp_path):
     """As several processes train it, here one on the CPU."""
     trainer = with_model(trainer_of(teacher=str(teacher_file)))
@@ -239,7 +241,7 @@ def test_losses_and_teacher_work_when_the_model_is_wrapped(trainer_of, teacher_f
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
         trainer.model = DistributedDataParallel(trainer.model, find_unused_parameters=True)
-        trainer._set_loss()
+        trainer.run_callbacks("on_train_start")
         trainer.model.train()
         loss, items = trainer.model(BATCH)
         loss.sum().backward()

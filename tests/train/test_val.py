@@ -235,6 +235,7 @@ def test_no_folder_and_no_pictures(tmp_path):
         read_val(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_stock_model_on_real_pictures(shared, tmp_path):
     """Ultralytics' validator gives this checkpoint 41.0 AP and 57.3 AP50 on all 119 pictures; a few keep this quick."""
     from dlka.models.checkpoint import convert

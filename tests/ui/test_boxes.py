@@ -147,7 +147,7 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 def test_no_box_at_all_is_drawn_and_told(image):
     nothing = analysis.look(image, Settings(size=SIZE, confidence=0.95))
-    box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
+    box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes.draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None
     assert picture.endswith(".jpg")
@@ -165,7 +165,7 @@ def test_a_model_without_stages_keeps_cells_and_gradients(look):
     stock = replace(look, settings=replace(look.settings, dlka="control"), dlka=look.baseline)
     both = compare(look.baseline.detections, look.baseline.detections)
     stock = kept(replace(stock, comparison=both), f"{look.key} stock")
-    _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes._draw(stock.key)
+    _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes.draw(stock.key)
     assert NO_STAGES in cells
     assert cells.count("<img") == 1
     assert evidence.count("<img") == 4
@@ -177,4 +177,4 @@ def test_a_model_without_stages_keeps_cells_and_gradients(look):
 
 def test_a_new_look_leaves_nothing_of_the_last_one(look):
     assert len(tab_boxes.values(look, (0.0, 0.0))) == len(tab_boxes.SHOWN)
-    assert len(tab_boxes._draw(look.key)) == len(tab_boxes.SHOWN)
+    assert len(tab_boxes.draw(look.key)) == len(tab_boxes.SHOWN)

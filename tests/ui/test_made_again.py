@@ -40,7 +40,7 @@ def asked(look, **more):
 
 
 def what_if(look):
-    return tab_what_if._draw(look.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
+    return tab_what_if.draw(look.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
 
 
 def adapted(look):
@@ -57,9 +57,9 @@ def taken(look):
         what_if,
         adapted,
         taken,
-        lambda look: tab_what_if._apart(look.key)[0].split("<div")[0],
-        lambda look: tab_boxes._draw(look.key)[0],
-        lambda look: tab_boxes._draw(look.key)[8],
+        lambda look: tab_what_if.draw_ways(look.key)[0].split("<div")[0],
+        lambda look: tab_boxes.draw(look.key)[0],
+        lambda look: tab_boxes.draw(look.key)[8],
         lambda look: tab_probe.add_up(asked(look, channel="", tap="")),
         lambda look: tab_probe.see_field(asked(look)).split("alt=")[1],
         lambda look: boxes.find(analysis.recall(look.key), boxes.listed(look)[0][1])[0].where,
@@ -86,10 +86,10 @@ def test_the_first_look_stays_while_others_come_and_go(store):
 
 
 def test_what_questions_are_made_from_is_bounded_too(store, monkeypatch):
-    monkeypatch.setattr(analysis, "_questions", few := Kept(20_000))
+    monkeypatch.setattr(analysis, "QUESTIONS", few := Kept(20_000))
     first = app.first_look()
     for i in range(60):
-        analysis._questions.put(str(i), replace(analysis._questions.get(first.key, analysis._unknown)))
+        few.put(str(i), replace(few.get(first.key, lambda: pytest.fail("it is known"))))
     assert few.used <= 20_000
     assert first.key in few
 

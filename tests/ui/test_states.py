@@ -68,10 +68,10 @@ def test_a_browser_that_slept(count):
 
 def test_the_memory_has_a_bound(count, monkeypatch):
     sessions = count.app.app.state_holder.session_data
-    monkeypatch.setattr(sessions._left, "limit", 3000)
+    monkeypatch.setattr(sessions.left, "limit", 3000)
     for i in range(40):
         count(f"many {i}")
-    assert sessions._left.used <= 3000
+    assert sessions.left.used <= 3000
     assert count("many 0") == 1
 
 

@@ -84,7 +84,7 @@ def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, 
     if kind not in _DRAW:
         raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
-    cells = _scale_cells(look, capture, scale, number, kind == "Magnitude")
+    cells = scale_cells(look, capture, scale, number, kind == "Magnitude")
     return _DRAW[kind](look.image, capture, look.dlka.letterbox, cells, number, opacity)
 
 
@@ -95,7 +95,7 @@ def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Can
     return canvas
 
 
-def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
+def scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
     if isinstance(scale, int | float):
         if not 1e-6 <= scale <= 100:
             raise Refused(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
