@@ -110,6 +110,7 @@ def edited(tmp_path: Path, source: Path, *changes: tuple[str, str], name: str = 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_every_placement_builds_at_every_scale(placement, scale):

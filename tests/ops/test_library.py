@@ -20,6 +20,7 @@ from dlka.ops.geometry import channels_last
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_opcheck():
     (x, offset, weight, bias), geometry = make(dtype=torch.float32)
     lists = [list(geometry[k]) for k in ("stride", "padding", "dilation")]
