@@ -8,7 +8,7 @@ import numpy as np
 
 from dlka.analysis import analysis
 from dlka.analysis.analysis import Look, Refused
-from dlka.analysis.pairing import Fates, best_score, expected_boxes, fates
+from dlka.analysis.pairing import Tracked, best_score, expected_boxes, track
 from dlka.analysis.transforms import Change, apply, map_points
 
 OVERLAP = 0.5  # IoU from which a box counts as the object again
@@ -45,10 +45,10 @@ class Target:
 def targets(look: Look) -> list[Target]:
     """What can be followed: everything that either model found, smallest first."""
     found = []
-    for pair in look.comparison.pairs:
-        of, i = (look.dlka, pair.dlka) if pair.dlka is not None else (look.baseline, pair.baseline)
-        box, class_id = of.detections.boxes[i].astype(np.float64), int(of.detections.classes[i])
-        sides = look.dlka.detections, look.baseline.detections
+    for pair in look.pairing.pairs:
+        detections, i = look.pairing.shown(pair)
+        box, class_id = detections.boxes[i].astype(np.float64), int(detections.classes[i])
+        sides = look.pairing.first, look.pairing.second
         dlka, baseline = (best_score(side, box, class_id, OVERLAP) for side in sides)
         found.append(Target(box, class_id, look.names[class_id], (dlka, baseline)))
     return found
@@ -100,8 +100,8 @@ class Followed:
     point: tuple[float, float]
     box: np.ndarray | None
     inside: bool
-    dlka: Fates
-    baseline: Fates
+    dlka: Tracked
+    baseline: Tracked
 
     @property
     def scores(self) -> tuple[float, float]:
@@ -126,7 +126,7 @@ def follow(look: Look, change: Change, number: int | None, point: tuple[float, f
         boxes, seen = expected_boxes(chosen.box[None], moved, size)
         box, inside = boxes[0], inside and bool(seen[0])
     left, right = (
-        fates(getattr(look, side).detections, getattr(after, side).detections, moved, size)
+        track(getattr(look, side).detections, getattr(after, side).detections, moved, size)
         for side in ("dlka", "baseline")
     )
     return Followed(look, after, moved, change, chosen, place, (x, y), box, inside, left, right)

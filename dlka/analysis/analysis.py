@@ -14,7 +14,7 @@ from dlka.analysis.cache import PICTURES, STORE, Kept, kept
 from dlka.analysis.examples import examples
 from dlka.analysis.model_words import why_not
 from dlka.analysis.models import FITS, baseline_models, dlka_models
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.errors import DlkaError
 from dlka.images import read_image
@@ -26,7 +26,7 @@ from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.render.legend import kernel
-from dlka.types import Capture, Comparison, Gate, block_places, stage_labels
+from dlka.types import Capture, Gate, Pairing, block_places, stage_labels
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
 MEMORY = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
@@ -72,7 +72,7 @@ class Look:
     names: dict[int, str]
     dlka: Prediction
     baseline: Prediction
-    comparison: Comparison
+    pairing: Pairing  # D-LKA against the baseline
     cards: tuple[Card, Card]
     tap_weights: dict[str, np.ndarray]
     source: Source | None = None
@@ -227,9 +227,9 @@ def look_once(image: np.ndarray, settings: Settings) -> Look:
     }
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))
     baseline = right.predict(image, **shared)
-    pairs = compare(dlka.detections, baseline.detections)
+    pairing = match_detections(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
-    return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
+    return Look("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
 
 
 def fitted(settings: Settings, image: np.ndarray) -> Settings:

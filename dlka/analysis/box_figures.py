@@ -14,10 +14,10 @@ from dlka.render import box_cells, legend
 from dlka.render.box_samples import BoxSamples, box_samples
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.geometry import cell_squares
-from dlka.types import KINDS
+from dlka.types import ONLY_FIRST, ONLY_SECOND
 
 COLOURS = {"dlka": palette.DLKA, "baseline": palette.BASELINE}
-LINES = {"dlka": palette.KIND_LINES[KINDS[2]], "baseline": palette.KIND_LINES[KINDS[3]]}
+LINES = {"dlka": palette.KIND_LINES[ONLY_FIRST], "baseline": palette.KIND_LINES[ONLY_SECOND]}
 BOX_COLUMNS = ["model", "object", "score", "size px", "winning cell", "merged cells"]
 CELL_COLUMNS = ["cell", "score", "IoU with the box", "role"]
 SAMPLE_COLUMNS = ["stage", "inside the box", "grid inside", "spread px", "grid px", "spread / size", "grid / size"]

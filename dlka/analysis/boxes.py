@@ -85,8 +85,8 @@ def find(look: Look, name: str) -> tuple[Trace, Trace]:
     side, index = name.split()[0], int(name.split()[1])
     other = next(s for s in SIDES if s != side)
     own = _found(look, side, index)
-    pair = next(p for p in look.comparison.pairs if getattr(p, side) == index)
-    twin = getattr(pair, other)
+    ends = [(p.first, p.second) if side == "dlka" else (p.second, p.first) for p in look.pairing.pairs]
+    twin = next(twin for own_index, twin in ends if own_index == index)
     return own, _missed(look, other, own) if twin is None else _found(look, other, twin)
 
 

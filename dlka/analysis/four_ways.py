@@ -9,12 +9,12 @@ import numpy as np
 from dlka import palette
 from dlka.analysis.analysis import Look, class_ids, recall
 from dlka.analysis.cache import kept
-from dlka.analysis.pairing import ONLY_BASELINE, ONLY_DLKA, compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.what_if import AS_LEARNED, RIGID, detections
 from dlka.inference.predictor import load_predictor
 from dlka.models.placements import PLAIN
 from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
-from dlka.types import SIZES, Comparison, Detections, size_of
+from dlka.types import ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pairing, size_of
 
 COLUMNS = ["seen by", "boxes", "S", "M", "L", "new", "gone", "against"]
 BASELINE, RIGID_LKA, DEFORMED, SLICED = NAMES = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
@@ -38,9 +38,9 @@ class FourWays:
     slices: np.ndarray
     fired: np.ndarray
 
-    def effect(self, with_it: str, without: str) -> Comparison:
-        """Boxes of one way against those of another: "only D-LKA" are new, "only baseline" are gone."""
-        return compare(self.found[with_it], self.found[without])
+    def effect(self, with_it: str, without: str) -> Pairing:
+        """Boxes of one way against those of another: ONLY_FIRST are new, ONLY_SECOND are gone."""
+        return match_detections(self.found[with_it], self.found[without])
 
 
 @kept
@@ -81,7 +81,7 @@ def drawing(look: Look, ways: FourWays, way: str) -> Canvas:
     if before is None:
         return draw_boxes(look.image, found, look.names, COLOURS[way], said)
     sides = Sides(before, way, COLOURS[before], COLOURS[way])
-    given = (look.image, ways.found[before], found, ways.effect(way, before), look.names, said, sides)
+    given = (look.image, ways.effect(way, before), look.names, said, sides)
     return draw_sliced(*given, ways.slices, ways.fired) if way == SLICED else draw_change(*given)
 
 
@@ -92,8 +92,8 @@ def rows(ways: FourWays) -> list[list[object]]:
         sizes = [size_of(float(area)) for area in ways.found[name].areas]
         row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
         if name in START:
-            pairs = ways.effect(name, START[name])
-            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), START[name]]
+            pairing = ways.effect(name, START[name])
+            row += [pairing.count(ONLY_FIRST), pairing.count(ONLY_SECOND), START[name]]
         else:
             row += ["-", "-", "-"]
         out.append(row)
@@ -106,17 +106,17 @@ def sentence(look: Look, ways: FourWays) -> str:
         return "None of the four found anything at this confidence. Lower it, or choose another picture."
     parts = []
     for what, with_it, without in EFFECTS:
-        pairs = ways.effect(with_it, without)
+        pairing = ways.effect(with_it, without)
         numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
-        counted = [f"{count_boxes(pairs, ONLY_DLKA)} new", f"{count_boxes(pairs, ONLY_BASELINE)} gone"]
-        change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
+        counted = [f"{count_boxes(pairing, ONLY_FIRST)} new", f"{count_boxes(pairing, ONLY_SECOND)} gone"]
+        change = ", ".join(counted) if pairing.count(ONLY_FIRST) + pairing.count(ONLY_SECOND) else "the same boxes"
         if what == LARGE and look.cards[1].placement not in PLAIN:
             what = ALIKE
         parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
     return " ".join(parts)
 
 
-def count_boxes(pairs: Comparison, kind: str) -> str:
+def count_boxes(pairing: Pairing, kind: str) -> str:
     """How many boxes are of a kind, and how many of them are small."""
-    small = pairs.count(kind, "S")
-    return f"{pairs.count(kind)} ({small} small)" if small else str(pairs.count(kind))
+    small = pairing.count(kind, "S")
+    return f"{pairing.count(kind)} ({small} small)" if small else str(pairing.count(kind))

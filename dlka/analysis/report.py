@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,17 @@ from dlka.analysis.analysis import Look
 from dlka.analysis.pairing import rows, summary
 from dlka.inference.predictor import load_predictor
 from dlka.ops.sampling import split_offset
-from dlka.types import KINDS, SIZES, Comparison
+from dlka.types import (
+    BOTH,
+    CLASS_CHANGED,
+    KIND_NAMES,
+    KINDS,
+    ONLY_FIRST,
+    ONLY_SECOND,
+    SIZES,
+    Pair,
+    count_pairs,
+)
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
@@ -40,29 +51,29 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
 
 def headline(look: Look) -> str:
     """One sentence on what the two models found, and a table by size."""
-    return found(look.comparison)
+    return found(look.pairing.pairs)
 
 
-def found(counts: Comparison) -> str:
+def found(pairs: Sequence[Pair]) -> str:
     """The same, for the pairs of one picture or of many."""
-    kinds = {kind: counts.count(kind) for kind in KINDS}
-    if not counts.pairs:
+    kinds = {kind: count_pairs(pairs, kind) for kind in KINDS}
+    if not pairs:
         sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
     else:
-        small = {kind: counts.count(kind, "S") for kind in KINDS}
+        small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
         sentence = (
-            f"Both found <b>{kinds['both'] + kinds['class changed']}</b>. "
-            f'<b style="color:var(--dlka)">Only D-LKA: {kinds["only D-LKA"]}</b> ({small["only D-LKA"]} small). '
-            f'<b style="color:var(--baseline)">Only baseline: {kinds["only baseline"]}</b> '
-            f"({small['only baseline']} small)."
+            f"Both found <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
+            f'<b style="color:var(--dlka)">Only D-LKA: {kinds[ONLY_FIRST]}</b> ({small[ONLY_FIRST]} small). '
+            f'<b style="color:var(--baseline)">Only baseline: {kinds[ONLY_SECOND]}</b> '
+            f"({small[ONLY_SECOND]} small)."
         )
     bins = {"S": "S, under 32²", "M": "M, under 96²", "L": "L, above"}
     header = "".join(f"<th>{bins[size]}</th>" for size in SIZES)
     body = "".join(
-        f"<tr><th>{chip(kind, palette.KIND_COLOURS[kind])}</th>"
-        + "".join(f"<td>{counts.count(kind, size)}</td>" for size in SIZES)
+        f"<tr><th>{chip(name, palette.KIND_COLOURS[kind])}</th>"
+        + "".join(f"<td>{count_pairs(pairs, kind, size)}</td>" for size in SIZES)
         + "</tr>"
-        for kind in KINDS
+        for kind, name in KIND_NAMES.items()
     )
     return (
         f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
@@ -81,7 +92,7 @@ def timings(look: Look) -> str:
 def object_rows(look: Look) -> list[list[Any]]:
     """One row per object, smallest first, under OBJECT_COLUMNS."""
     table = []
-    for row in rows(look.comparison, look.dlka.detections, look.baseline.detections, look.names):
+    for row in rows(look.pairing, look.names):
         cell = f"{row['dlka_level']} ({row['dlka_cell'][0]}, {row['dlka_cell'][1]})" if row["dlka_cell"] else "-"
         scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
         table.append(
@@ -193,7 +204,6 @@ def badge(look: Look) -> str:
 
 def report(look: Look) -> dict[str, Any]:
     """Everything in numbers, JSON-ready: settings, weights, objects, stages, versions."""
-    found = look.dlka.detections, look.baseline.detections
     return {
         "settings": look.settings.__dict__,
         "picture": {"height": look.image.shape[0], "width": look.image.shape[1]},
@@ -203,8 +213,8 @@ def report(look: Look) -> dict[str, Any]:
             for side, card in zip(("dlka", "baseline"), look.cards)
         },
         "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(look.settings.dlka, look.cards[0]))),
-        "summary": summary(look.comparison),
-        "objects": rows(look.comparison, *found, look.names),
+        "summary": summary(look.pairing.pairs),
+        "objects": rows(look.pairing, look.names),
         "stages": [s.as_dict() for s in look.stats],
         "milliseconds": {"dlka": look.dlka.milliseconds, "baseline": look.baseline.milliseconds},
         "version": dlka.__version__,

@@ -12,11 +12,11 @@ import numpy as np
 
 from dlka.analysis.analysis import Look, Refused, class_ids, recall
 from dlka.analysis.cache import kept
-from dlka.analysis.pairing import box_iou, compare
+from dlka.analysis.pairing import box_iou, match_detections
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.types import Comparison, Detections
+from dlka.types import Detections, Pairing
 
 LOW, HIGH = -1.0, 2.0  # of the strength
 FLOOR = 0.01  # least score of what is kept, so that a box that fell under the look's confidence still has one
@@ -65,19 +65,26 @@ def asked(look: Look, kind: str, strength: float, stages: Sequence[str], seed: i
 class WhatIf:
     """The learned model and the changed one on the same picture.
 
-    pairs  changed against learned: of its kinds "only D-LKA" is changed only, "only baseline" learned only, and a
-           score change is changed minus learned
+    pairing  the changed model (first) against the learned one (second)
     lost     index into learned of every box that has no partner once all offsets are zero: only with deformation
     at_zero  [N] float32, score of each learned box's partner with all offsets at zero; of a lost box that of the best
              box of its class in its place that is under the look's confidence, NaN where there is none
     """
 
     change: Change
-    learned: Detections
-    changed: Detections
-    pairs: Comparison
+    pairing: Pairing
     lost: frozenset[int]
     at_zero: np.ndarray
+
+    @property
+    def learned(self) -> Detections:
+        """What the learned model finds."""
+        return self.pairing.second
+
+    @property
+    def changed(self) -> Detections:
+        """What the changed one finds."""
+        return self.pairing.first
 
 
 def what_if(look: Look, change: Change) -> WhatIf:
@@ -85,18 +92,18 @@ def what_if(look: Look, change: Change) -> WhatIf:
     learned, changed, rigid = (detections(look, c) for c in (AS_LEARNED, change, RIGID))
     at_zero = np.full(len(learned), np.nan, np.float32)
     lost = []
-    for pair in compare(rigid, learned).pairs:
-        if pair.baseline is not None and pair.dlka is not None:
-            at_zero[pair.baseline] = rigid.scores[pair.dlka]
-        elif pair.baseline is not None:
-            lost.append(pair.baseline)
+    for pair in match_detections(rigid, learned).pairs:
+        if pair.second is not None and pair.first is not None:
+            at_zero[pair.second] = rigid.scores[pair.first]
+        elif pair.second is not None:
+            lost.append(pair.second)
     faint = _faint(look.key, RIGID)
     there = box_iou(learned.boxes, faint.boxes) >= SAME_PLACE
     there &= (learned.classes[:, None] == faint.classes) & (faint.scores < look.settings.confidence)
     for index in lost:
         if there[index].any():
             at_zero[index] = faint.scores[there[index]].max()
-    return WhatIf(change, learned, changed, compare(changed, learned), frozenset(lost), at_zero)
+    return WhatIf(change, match_detections(changed, learned), frozenset(lost), at_zero)
 
 
 def detections(look: Look, change: Change) -> Detections:

@@ -83,7 +83,7 @@ def test_arrays_are_the_numbers_of_the_look(look):
     told = float(re.search(r"= ([\d.]+) px on average", reads.caption).group(1))
     assert told == pytest.approx(mean, rel=0.02)
     pairs = figure("difference", {}).drawn(look).arrays["pairs"]
-    assert [(p.dlka, p.baseline) for p in look.comparison.pairs] == [
+    assert [(p.first, p.second) for p in look.pairing.pairs] == [
         tuple(None if i < 0 else i for i in pair) for pair in pairs.tolist()
     ]
 

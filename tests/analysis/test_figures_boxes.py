@@ -16,9 +16,9 @@ from dlka.analysis import analysis, box_evidence, boxes, condensation, recipes
 from dlka.analysis.analysis import Refused, Settings, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import KINDS, figure, one_box
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.images import read_image
-from dlka.types import Detections
+from dlka.types import BOTH, Detections
 from dlka.ui import tab_boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -164,17 +164,17 @@ def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(look, monkeypa
 
 def test_a_box_of_one_model_alone(look):
     """A box of the baseline whose D-LKA twin is taken away."""
-    pair = next(p for p in look.comparison.pairs if p.kind == "both")
+    pair = next(p for p in look.pairing.pairs if p.kind == BOTH)
     found = look.dlka.detections
-    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
+    left = Detections(*(np.delete(getattr(found, n), pair.first, axis=0) for n in found.__dataclass_fields__))
     alone = replace(
         look,
         key=f"{look.key} alone",
         dlka=replace(look.dlka, detections=left),
-        comparison=compare(left, look.baseline.detections),
+        pairing=match_detections(left, look.baseline.detections),
     )
     analysis.STORE.put(("look", alone.key), alone)
-    name = f"baseline {pair.baseline}"
+    name = f"baseline {pair.second}"
     cells = figure("box cells", {"box": name}).drawn(alone)
     assert "D-LKA: no box, cell P" in cells.caption
     assert cells.arrays["dlka/found"].tolist() == [False]
@@ -198,7 +198,7 @@ def test_what_does_not_exist_is_refused(look, kind, arguments, says):
 
 def test_a_model_without_stages_has_no_samples(look):
     stock = replace(look, key=f"{look.key} stock", settings=replace(look.settings, dlka="control"), dlka=look.baseline)
-    stock = replace(stock, comparison=compare(look.baseline.detections, look.baseline.detections))
+    stock = replace(stock, pairing=match_detections(look.baseline.detections, look.baseline.detections))
     analysis.STORE.put(("look", stock.key), stock)
     for kind, arguments, says in (
         ("box samples", {"box": "dlka 0"}, "no deform stage on P"),

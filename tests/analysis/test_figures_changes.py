@@ -104,7 +104,7 @@ def test_arrays_are_those_of_the_changed_model(look):
     seen = what_if.what_if(look, what_if.Change("shuffled", 2.0, ("P3 5x5",), seed=3))
     np.testing.assert_array_equal(made["changed_boxes"], seen.changed.boxes)
     np.testing.assert_array_equal(made["learned_scores"], learned["changed_scores"])
-    assert made["pairs"].tolist() == [[-1 if i is None else i for i in (p.dlka, p.baseline)] for p in seen.pairs.pairs]
+    assert made["pairs"].tolist() == [[-1 if i is None else i for i in (p.first, p.second)] for p in seen.pairing.pairs]
 
 
 def test_arrays_are_those_of_the_changed_picture(look):

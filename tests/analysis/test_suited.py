@@ -114,5 +114,5 @@ def test_its_kernel_draws_together_on_small_letters(opened):
     ids=["off", "another's"],
 )
 def test_without_its_own_offsets_it_finds_something_else(opened, change):
-    kinds = [pair.kind for pair in what_if.what_if(opened, change).pairs.pairs]
+    kinds = [pair.kind for pair in what_if.what_if(opened, change).pairing.pairs]
     assert len(kinds) - kinds.count("both") >= 6, "boxes that are gone, new, or of another class"

@@ -43,7 +43,7 @@ def test_no_change_keeps_every_object_and_runs_no_model(look, monkeypatch):
 def test_targets_are_what_both_found_smallest_first(look):
     found = adapt.targets(look)
     assert [t.side for t in found] == sorted(t.side for t in found)
-    assert len(found) == len(look.comparison.pairs) == len(adapt.labels(found))
+    assert len(found) == len(look.pairing.pairs) == len(adapt.labels(found))
     scores = {round(score, 4) for t in found for score in t.scores if score}
     assert {round(float(s), 4) for s in look.dlka.detections.scores} <= scores
     place = found[-1].point

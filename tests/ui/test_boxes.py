@@ -13,10 +13,10 @@ import pytest
 from dlka.analysis import analysis, box_evidence, box_figures, boxes, condensation
 from dlka.analysis.analysis import Refused, Settings
 from dlka.analysis.examples import examples
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.images import read_image
-from dlka.types import Detections
+from dlka.types import BOTH, Detections
 from dlka.ui import box_page, tab_boxes
 
 SIZE = 320
@@ -62,9 +62,9 @@ def test_a_click_takes_the_smallest_box_there(look):
 
 
 def test_an_object_of_both_models_is_shown_of_both(look):
-    pair = next(p for p in look.comparison.pairs if p.kind == "both")
-    own, other = boxes.find(look, f"baseline {pair.baseline}")
-    assert (own.side, own.index, other.side, other.index) == ("baseline", pair.baseline, "dlka", pair.dlka)
+    pair = next(p for p in look.pairing.pairs if p.kind == BOTH)
+    own, other = boxes.find(look, f"baseline {pair.second}")
+    assert (own.side, own.index, other.side, other.index) == ("baseline", pair.second, "dlka", pair.first)
     assert own.found
     assert other.found
     rows = box_figures.box_rows(look, (own, other))
@@ -95,17 +95,17 @@ def test_every_candidate_of_the_picture_is_behind_one_box(look):
 def test_what_a_model_missed_is_traced_to_its_best_cell(look):
     """A box of the baseline alone: its D-LKA twin is taken away."""
     found, theirs = look.dlka.detections, look.baseline.detections
-    both = [p for p in look.comparison.pairs if p.kind == "both"]
-    pair = next(p for p in both if (found.cells[p.dlka] != theirs.cells[p.baseline]).any())
-    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
+    both = [p for p in look.pairing.pairs if p.kind == BOTH]
+    pair = next(p for p in both if (found.cells[p.first] != theirs.cells[p.second]).any())
+    left = Detections(*(np.delete(getattr(found, n), pair.first, axis=0) for n in found.__dataclass_fields__))
     less = replace(look.dlka, detections=left)
-    alone = kept(replace(look, dlka=less, comparison=compare(left, look.baseline.detections)), f"{look.key} less")
-    own, other = boxes.find(alone, f"baseline {pair.baseline}")
+    alone = kept(replace(look, dlka=less, pairing=match_detections(left, look.baseline.detections)), f"{look.key} less")
+    own, other = boxes.find(alone, f"baseline {pair.second}")
     assert not other.found
     np.testing.assert_array_equal(other.box, own.box)
     # The best cell of those that overlap is the one that had won.
-    assert (other.level, *other.cell) == (found.levels[pair.dlka], *found.cells[pair.dlka])
-    assert other.score == pytest.approx(found.scores[pair.dlka], abs=1e-5)
+    assert (other.level, *other.cell) == (found.levels[pair.first], *found.cells[pair.first])
+    assert other.score == pytest.approx(found.scores[pair.first], abs=1e-5)
     html = box_page.cells_part(alone, (own, other))
     assert "The D-LKA model has no box of this object." in html
     drawn, rows = box_evidence.evidence(alone, (own, other))
@@ -163,8 +163,8 @@ def test_no_box_at_all_is_drawn_and_told(image):
 
 def test_a_model_without_stages_keeps_cells_and_gradients(look):
     stock = replace(look, settings=replace(look.settings, dlka="control"), dlka=look.baseline)
-    both = compare(look.baseline.detections, look.baseline.detections)
-    stock = kept(replace(stock, comparison=both), f"{look.key} stock")
+    both = match_detections(look.baseline.detections, look.baseline.detections)
+    stock = kept(replace(stock, pairing=both), f"{look.key} stock")
     _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes.draw(stock.key)
     assert NO_STAGES in cells
     assert cells.count("<img") == 1

@@ -25,6 +25,7 @@ from dlka.analysis.many.looks import ManyLooks
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
 from dlka.models.catalog import CONTROL, DEFECTS, cards
+from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, count_pairs
 from dlka.ui import page_many
 from dlka.ui.many import report, tables
 from dlka.ui.many.viewer import viewer_value
@@ -267,7 +268,7 @@ def test_a_broken_file_is_a_row_and_stops_nothing(many):
 def test_counts_add_up(many):
     """The labels are the baseline's own boxes: it hits all of them, and wherever the two disagree it is right."""
     dlka, baseline = many.truth
-    assert baseline.objects() == dlka.objects() == sum(row.kinds.total() - row.kinds["only D-LKA"] for row in many.rows)
+    assert baseline.objects() == dlka.objects() == sum(row.kinds.total() - row.kinds[ONLY_FIRST] for row in many.rows)
     assert (baseline.misses.total(), baseline.false_alarms.total()) == (0, 0)
     assert dlka.hits.total() + dlka.misses.total() == dlka.objects()
     assert dlka.misses.total() > 0, "else this test shows nothing"
@@ -276,7 +277,7 @@ def test_counts_add_up(many):
     assert sum(many.agreement.values()) == dlka.objects()
     assert sum(n for (which, _), n in many.agreement.items() if which == "hit only by D-LKA") == 0
     wrong = sum(d.verdict.told == "false alarm" for d in many.disagreements)
-    assert wrong == dlka.false_alarms.total() - many.comparison.count("class changed")
+    assert wrong == dlka.false_alarms.total() - count_pairs(many.pairs, CLASS_CHANGED)
 
 
 def test_disagreements_come_smallest_first_with_close_ups(many):
@@ -302,7 +303,7 @@ def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch
 def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
     run = ManyLooks(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
     run.add(given.pictures[0])
-    assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds["both"] == 1
+    assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds[BOTH] == 1
 
 
 def test_a_run_without_pictures_says_nothing_of_what_the_models_found(tmp_path):

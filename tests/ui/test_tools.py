@@ -93,7 +93,7 @@ def test_an_own_picture(answers):
     told = numbers(answers[0][1][2])
     assert told["picture"] == {"height": 180, "width": 320}
     look = analysis.look(read_image(answers[1]), Settings())
-    assert len(told["objects"]) == len(look.comparison.pairs)
+    assert len(told["objects"]) == len(look.pairing.pairs)
 
 
 @pytest.mark.parametrize(("number", "says"), [(3, "Stage: expected one of P3 5x5"), (4, "Example: expected one of")])

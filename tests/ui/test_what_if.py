@@ -10,7 +10,7 @@ import pytest
 from dlka.analysis import analysis, four_ways
 from dlka.analysis.analysis import Settings
 from dlka.analysis.examples import SCENES, examples
-from dlka.analysis.pairing import box_iou
+from dlka.analysis.pairing import box_iou, match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.suited import settings_for
 from dlka.analysis.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
@@ -21,7 +21,7 @@ from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.types import Detections
+from dlka.types import BOTH, ONLY_SECOND, Detections
 from dlka.ui import tab_what_if
 
 OTHER = str(examples()["Two people"])
@@ -48,8 +48,8 @@ def test_what_changes_nothing_changes_no_box(crowd):
     seen = load_predictor(own[0])[0].predict(crowd.image, size=own[1], confidence=own[2], intervention=Intervention())
     assert same(seen.detections, detections(crowd, AS_LEARNED))
     result = what_if(crowd, AS_LEARNED)
-    assert {pair.kind for pair in result.pairs.pairs} == {"both"}
-    assert all(pair.score_change == 0 for pair in result.pairs.pairs)
+    assert {pair.kind for pair in result.pairing.pairs} == {BOTH}
+    assert all(pair.score_change == 0 for pair in result.pairing.pairs)
     assert "Nothing is changed yet" in headline(crowd, result)
 
 
@@ -93,7 +93,7 @@ def test_how_many_are_lost_at_zero(crowd, lost, learned, says):
     seen = what_if(crowd, RIGID)
     assert len(seen.learned) >= learned
     few = Detections(*(getattr(seen.learned, field.name)[:learned] for field in fields(Detections)))
-    some = replace(seen, learned=few, lost=frozenset(range(lost)))
+    some = replace(seen, pairing=match_detections(seen.changed, few), lost=frozenset(range(lost)))
     assert lost_at_zero(some, " (*)") == f"With all offsets at zero, {says}"
 
 
@@ -104,15 +104,15 @@ def test_scores_at_zero(crowd):
     assert (left[~np.isnan(left)] < crowd.settings.confidence).all()
     assert (result.at_zero[~lost] > crowd.settings.confidence).all()
     off = what_if(crowd, RIGID)
-    for pair in off.pairs.pairs:
-        if pair.kind == "both":
-            assert off.at_zero[pair.baseline] == off.changed.scores[pair.dlka]
+    for pair in off.pairing.pairs:
+        if pair.kind == BOTH:
+            assert off.at_zero[pair.second] == off.changed.scores[pair.first]
 
 
 def test_of_two_boxes_on_one_place_the_one_without_partner_is_lost(crowd):
     off = what_if(crowd, RIGID)
     assert off.lost
-    assert {pair.baseline for pair in off.pairs.pairs if pair.kind == "only baseline"} == off.lost
+    assert {pair.second for pair in off.pairing.pairs if pair.kind == ONLY_SECOND} == off.lost
 
 
 @pytest.mark.parametrize(

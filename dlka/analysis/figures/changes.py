@@ -33,7 +33,7 @@ from dlka.inference.kernel_shape import spread
 from dlka.render import before_after, reads_at
 from dlka.render.legend import number as rounded
 from dlka.render.reads import Reads
-from dlka.types import KINDS, Comparison
+from dlka.types import KINDS, Pairing
 
 STAGES = ", "  # between the labels of several stages
 
@@ -60,7 +60,8 @@ class ChangedModel(Figure):
     def caption(self, look: Look) -> str:
         seen = self._seen(look)
         who = f"{look.settings.dlka} on {picture_name(look)}"
-        said = f"{title(seen.change, look)}: {who}, changed against learned: {_told(seen.pairs, 'learned', 'changed')}."
+        counts = _counts(seen.pairing, "learned", "changed")
+        said = f"{title(seen.change, look)}: {who}, changed against learned: {counts}."
         if self.picture != what_if_words.DIFFERENCE:
             boxes = seen.learned if self.picture == what_if_words.LEFT else seen.changed
             said = f"The {len(boxes)} {'box' if len(boxes) == 1 else 'boxes'} of the {self.picture} model. {said}"
@@ -71,7 +72,7 @@ class ChangedModel(Figure):
         return {
             **found_arrays(seen.learned, "learned_"),
             **found_arrays(seen.changed, "changed_"),
-            **pair_arrays(seen.pairs),
+            **pair_arrays(seen.pairing),
             "lost": np.array(sorted(seen.lost), np.int64),
             "at_zero": seen.at_zero,
             **{f"offsets/{stage}": offset for stage, offset in what_if.offsets_used(look, seen.change).items()},
@@ -107,7 +108,7 @@ class OneWay(Figure):
         if self.way not in four_ways.START:
             return f"{said}."
         before = four_ways.START[self.way]
-        return f"{said}; {_told(ways.effect(self.way, before), before, self.way)}."
+        return f"{said}; {_counts(ways.effect(self.way, before), before, self.way)}."
 
     def arrays(self, look: Look) -> Arrays:
         ways = self._ways(look)
@@ -147,19 +148,20 @@ class ChangedPicture(Figure):
 
     def caption(self, look: Look) -> str:
         seen = self._seen(look)
-        keeps, more = adapt_shown.fate_words(getattr(seen, self.side), len(adapt_shown.detections(seen, self.side)[0]))
+        before, _ = adapt_shown.detections(seen, self.side)
+        keeps, more = adapt_shown.tracked_words(getattr(seen, self.side), len(before))
         changed = f"the picture {adapt_shown.told_change(seen.change)}"
         return f"The {model_and_picture(look, self.side)}, {changed}: the model {keeps}, {more}."
 
     def arrays(self, look: Look) -> Arrays:
         seen = self._seen(look)
         before, after = adapt_shown.detections(seen, self.side)
-        fate = getattr(seen, self.side)
+        tracked = getattr(seen, self.side)
         arrays = found_arrays(before, "before_") | found_arrays(after, "after_")
-        arrays |= {"matrix": seen.moved, "expected": fate.expected}
-        for name, pairs in (("kept", fate.kept), ("renamed", fate.renamed)):
+        arrays |= {"matrix": seen.moved, "expected": tracked.expected}
+        for name, pairs in (("kept", tracked.kept), ("renamed", tracked.class_changed)):
             arrays[name] = np.array(pairs, np.int64).reshape(-1, 2)
-        for name, indices in (("lost", fate.lost), ("gone", fate.gone), ("new", fate.new)):
+        for name, indices in (("lost", tracked.lost), ("gone", tracked.left_frame), ("new", tracked.new)):
             arrays[name] = np.array(indices, np.int64)
         return arrays
 
@@ -248,7 +250,7 @@ def _point(number: int | None, x: float | None, y: float | None) -> tuple[float,
     return x, y
 
 
-def _told(pairs: Comparison, before: str, after: str) -> str:
+def _counts(pairing: Pairing, before: str, after: str) -> str:
     """Counts of what became of the boxes; what a kind of pair is called, by KINDS."""
     called = ("both", "another class", f"only {after}", f"only {before}")
-    return ", ".join(f"{name} {four_ways.count_boxes(pairs, kind)}" for name, kind in zip(called, KINDS))
+    return ", ".join(f"{name} {four_ways.count_boxes(pairing, kind)}" for name, kind in zip(called, KINDS))

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from dlka.analysis.analysis import Look, Refused
-from dlka.types import Comparison, Detections
+from dlka.types import Detections, Pairing
 
 SIDES = ("dlka", "baseline")
 Arrays = dict[str, np.ndarray]
@@ -98,8 +98,8 @@ def found_arrays(detections: Detections, before: str = "") -> Arrays:
     return {f"{before}{name}": values for name, values in vars(detections).items()}
 
 
-def pair_arrays(pairs: Comparison) -> Arrays:
+def pair_arrays(pairing: Pairing) -> Arrays:
     """pairs [N, 2]: indices of the first and the second, -1 for none; ious [N] float64."""
-    both = [[-1 if i is None else i for i in (p.dlka, p.baseline)] for p in pairs.pairs]
-    ious = np.array([p.iou for p in pairs.pairs], np.float64)
+    both = [[-1 if i is None else i for i in (p.first, p.second)] for p in pairing.pairs]
+    ious = np.array([p.iou for p in pairing.pairs], np.float64)
     return {"pairs": np.array(both, np.int64).reshape(-1, 2), "ious": ious}

@@ -55,9 +55,7 @@ def strength_note(look: Look) -> str:
 
 def difference(look: Look) -> Canvas:
     """What only one of the two found."""
-    return render.draw_difference(
-        look.image, look.dlka.detections, look.baseline.detections, look.comparison, look.names
-    )
+    return render.draw_difference(look.image, look.pairing, look.names)
 
 
 def crops(look: Look) -> Paper | None:
@@ -68,7 +66,7 @@ def crops(look: Look) -> Paper | None:
 
 def crops_of(look: Look) -> list[render.Crop]:
     """The small objects that only one model found, smallest first."""
-    return render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    return render.disagreements(look.pairing, look.names)
 
 
 def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
@@ -113,8 +111,7 @@ def sample_panels(look: Look, point: tuple[float, float]) -> Paper:
 
 def default_point(look: Look) -> tuple[float, float]:
     """Where to look first, (x, y): the smallest object that either model found, else the middle of the picture."""
-    size = (look.image.shape[0], look.image.shape[1])
-    return interesting_point(look.comparison, look.dlka.detections, look.baseline.detections, size)
+    return interesting_point(look.pairing, (look.image.shape[0], look.image.shape[1]))
 
 
 def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: float) -> Canvas:

@@ -26,7 +26,7 @@ from dlka.analysis.figures.figure import (
 from dlka.inference.receptive_field import BLOCK
 from dlka.render.legend import cells_and_pixels, number
 from dlka.render.reads import Reads as ReadsAt
-from dlka.types import KINDS, SIZES, Capture, size_of
+from dlka.types import KIND_NAMES, SIZES, Capture, size_of
 
 FEW = 6  # objects that are named one by one
 
@@ -62,8 +62,8 @@ class Difference(Figure):
         return pictures.difference(look)
 
     def caption(self, look: Look) -> str:
-        counts = look.comparison
-        kinds = "; ".join(f"{kind} {counts.count(kind)} ({counts.count(kind, 'S')} small)" for kind in KINDS)
+        count = look.pairing.count
+        kinds = "; ".join(f"{name} {count(kind)} ({count(kind, 'S')} small)" for kind, name in KIND_NAMES.items())
         return f"Objects found by {subject(look)}, against the baseline {look.settings.baseline}: {kinds}."
 
     def arrays(self, look: Look) -> Arrays:
@@ -71,7 +71,7 @@ class Difference(Figure):
         return {
             **found_arrays(look.dlka.detections, "dlka_"),
             **found_arrays(look.baseline.detections, "baseline_"),
-            **pair_arrays(look.comparison),
+            **pair_arrays(look.pairing),
         }
 
 

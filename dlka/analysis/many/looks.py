@@ -22,7 +22,7 @@ from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
 from dlka.render.picture import resample, whole
 from dlka.temporary import write_to
-from dlka.types import Comparison, Pair
+from dlka.types import BOTH, Pair
 
 KEPT = 500  # disagreements that are drawn, the smallest; all are counted
 TILE = 320  # pixels of a close-up's side
@@ -80,12 +80,7 @@ class ManyLooks:
         self.disagreements: list[Disagreement] = []  # the KEPT smallest, smallest first
         self.right: Counter[str] = Counter()  # who is right (dlka.analysis.judging.RIGHT) -> disagreements
         self.agreement: Counter[tuple[str, str]] = Counter()  # see dlka.analysis.judging.agreement
-        self._pairs: list[Pair] = []
-
-    @property
-    def comparison(self) -> Comparison:
-        """The pairs of all pictures, for counting."""
-        return Comparison(tuple(self._pairs))
+        self.pairs: list[Pair] = []  # of all pictures, for counting
 
     @property
     def truth(self) -> tuple[Counts, Counts] | None:
@@ -98,7 +93,7 @@ class ManyLooks:
     @property
     def number(self) -> int:
         """How many objects the two models do not see alike, those that are not drawn too."""
-        return sum(pair.kind != "both" for pair in self._pairs)
+        return sum(pair.kind != BOTH for pair in self.pairs)
 
     def add(self, path: Path) -> Row:
         """Compare one picture. One that fails becomes a row with a sentence."""
@@ -119,12 +114,12 @@ class ManyLooks:
             truth, problem = None, str(error)
         judged = None if truth is None else (judge(found[0], truth), judge(found[1], truth))
         self._collect(look, path.name, truth, judged)
-        self._pairs += look.comparison.pairs
+        self.pairs += look.pairing.pairs
         counts = None
         if truth is not None and judged is not None:
             counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
             self.agreement += agreement(truth, *judged)
-        kinds = Counter(pair.kind for pair in look.comparison.pairs)
+        kinds = Counter(pair.kind for pair in look.pairing.pairs)
         return Row(path.name, (size[0], size[1]), kinds, counts, problem)
 
     def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
@@ -136,19 +131,20 @@ class ManyLooks:
 
     def _collect(self, look: Look, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None) -> None:
         """Draw the picture's disagreements, as far as they are among the smallest of all so far."""
-        found, number, drawn = (look.dlka.detections, look.baseline.detections), len(self.rows), False
-        for pair, row in zip(look.comparison.pairs, rows(look.comparison, *found, look.names)):
-            if pair.kind == "both":
+        pairing, number, drawn = look.pairing, len(self.rows), False
+        for pair, row in zip(pairing.pairs, rows(pairing, look.names)):
+            if pair.kind == BOTH:
                 continue
             said = None if judged is None else verdict(pair, *judged)
             if said is not None:
                 self.right[said.right] += 1
             if len(self.disagreements) >= KEPT and self.disagreements[-1].row["area"] <= pair.area:
                 continue
-            outline = pair_outline(pair, *found, look.names)
+            outline = pair_outline(pairing, pair, look.names)
             labelled = np.zeros((0, 4))
             if truth is not None:
-                named = [d.classes[i] for d, i in zip(found, (pair.dlka, pair.baseline)) if i is not None]
+                sides = (pairing.first, pair.first), (pairing.second, pair.second)
+                named = [found.classes[i] for found, i in sides if i is not None]
                 labelled = truth.only(named).boxes
             crop = render.Crop(outline.box, outline.label, outline.colour, outline.line, labelled)
             tile = jpeg(render.crop_tile(look.image, crop, TILE))

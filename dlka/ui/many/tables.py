@@ -10,7 +10,7 @@ from dlka import palette
 from dlka.analysis import report
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
 from dlka.analysis.many.looks import Disagreement, ManyLooks, Row
-from dlka.types import KINDS, SIZES
+from dlka.types import KIND_NAMES, SIZES
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -25,7 +25,7 @@ def summary(many: ManyLooks) -> str:
     done = [row for row in many.rows if row.size]
     failed = len(many.rows) - len(done)
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    found, judged = report.found(many.comparison) if done else "", ""
+    found, judged = report.found(many.pairs) if done else "", ""
     if many.truth is not None:
         found, judged = found + _agreement(many), _judged(many, many.truth)
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
@@ -50,7 +50,7 @@ def sentences(told: Sequence[str]) -> str:
 
 def pictures(many: ManyLooks) -> str:
     """One row a picture, in the order they came in; one that could not be compared or judged says why."""
-    heads = ["picture", "px", "objects", *KINDS]
+    heads = ["picture", "px", "objects", *KIND_NAMES.values()]
     judged = many.truth is not None
     if judged:
         heads += ["labelled", "hits", "misses", "false alarms"]
@@ -95,9 +95,9 @@ def left_out(many: ManyLooks, shown: int) -> str:
 def _picture(row: Row, judged: bool) -> str:
     """The cells of a picture."""
     if row.size is None:
-        return _cells(row.file) + f'<td colspan="{2 + len(KINDS) + 4 * judged}">{html.escape(row.problem)}</td>'
+        return _cells(row.file) + f'<td colspan="{2 + len(KIND_NAMES) + 4 * judged}">{html.escape(row.problem)}</td>'
     height, width = row.size
-    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KINDS))
+    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KIND_NAMES))
     if not judged:
         return cells
     if row.truth is None:
