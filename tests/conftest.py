@@ -33,9 +33,9 @@ COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a mod
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the browser is slow."""
+    """Whatever needs a browser or the running page is slow."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if {"browser", "server"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 

@@ -240,6 +240,7 @@ def test_doctor_mends_the_article(tmp_path, capsys):
     assert mended.read_bytes().endswith(b"# mine\n")
 
 
+@pytest.mark.slow
 def test_doctor_writes_where_it_is_told(tmp_path, capsys):
     file, out = tmp_path / "one.yaml", tmp_path / "two.yaml"
     file.write_bytes(ARTICLE.read_bytes())
@@ -262,6 +263,7 @@ def test_doctor_leaves_no_file_for_what_it_cannot_mend(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["one.yaml"]
 
 
+@pytest.mark.slow
 def test_convert(tmp_path, capsys):
     from dlka.models.build import build_model
 
@@ -378,6 +380,7 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
     assert [r["model"] for r in json.loads(file.read_text())] == ["control", "neck"]
 
 
+@pytest.mark.slow
 def test_bench(monkeypatch, tmp_path, capsys):
     from dlka.bench import ops
 
@@ -424,6 +427,7 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_bench_model(tmp_path, capsys):
     file = tmp_path / "bench.json"
     argv = ["--models", "neck", "--offsets", "separable", "--sizes", "32", "64", "--batches", "1", "2", "--rounds", "1"]

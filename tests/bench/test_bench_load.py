@@ -15,7 +15,6 @@ from dlka.errors import DlkaError
 from dlka.images import read_image
 
 
-@pytest.mark.slow
 def test_a_crowd_and_abandoned_questions_on_the_page(server, monkeypatch):
     running = contextlib.nullcontext((server.rstrip("/"), psutil.Process()))
     monkeypatch.setattr(load, "running_page", lambda: running)
@@ -29,7 +28,6 @@ def test_a_crowd_and_abandoned_questions_on_the_page(server, monkeypatch):
     assert all(seconds > 0 for seconds in result["behind"].values())
 
 
-@pytest.mark.slow
 def test_who_is_sent_away_comes_back_when_told(server, monkeypatch):
     url = server.rstrip("/")
     first, refusals, slept = Visitor(url), [Busy("Too many: try again in about 7 s.", 7.0)], []
@@ -46,7 +44,6 @@ def test_who_is_sent_away_comes_back_when_told(server, monkeypatch):
     assert (found["told"], found["left"], found["failures"]) == ("Too many: try again in about 7 s.", 0, {})
 
 
-@pytest.mark.slow
 def test_what_goes_wrong_is_counted(server, monkeypatch):
     url = server.rstrip("/")
     first = Visitor(url)
@@ -59,7 +56,6 @@ def test_what_goes_wrong_is_counted(server, monkeypatch):
     assert (found["failures"], found["left"], found["answers"]) == ({"broke off": 2}, 2, {"count": 0})
 
 
-@pytest.mark.slow
 def test_a_visitor_is_told_when_to_come_back(server):
     visitor = Visitor(server.rstrip("/"), address="10.9.9.9")
     for _ in range(2):

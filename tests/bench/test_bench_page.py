@@ -19,7 +19,6 @@ from dlka.errors import DlkaError
 from dlka.images import read_image
 
 
-@pytest.mark.slow
 def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     person = Visitor(server.rstrip("/"))
     looks = []
@@ -35,7 +34,6 @@ def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     assert looks == [look], "an overlay asks no model"
 
 
-@pytest.mark.slow
 def test_what_the_page_refuses_is_an_error(server):
     person = Visitor(server.rstrip("/"))
     person.values["picture"] = None
@@ -62,7 +60,6 @@ def test_pictures_are_different_and_of_one_size():
     assert all(np.abs(shown[0].astype(int) - other).mean() > 5 for other in shown[1:])
 
 
-@pytest.mark.slow
 def test_bench_page_says_what_it_measured(server, monkeypatch):
     parts = {"phases": [], "parts": {}}
     monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))

@@ -129,6 +129,7 @@ def test_pinned_parameters(placement, offsets):
     assert sum(layer.np for layer in model.model) == parameters(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", OFFSETS)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_rectangular_pictures_and_other_class_counts(placement, offsets):
@@ -167,6 +168,7 @@ def test_where_the_blocks_sit():
     assert [i for i, m in enumerate(head) if isinstance(m, C2f_DLKA)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", PLACED)
 def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, offsets):
@@ -195,6 +197,7 @@ def test_separable_is_the_yamls_word_for_every_block(placement):
     assert scores(model, torch.rand(1, 3, 64, 64)).std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACED)
 def test_the_twin_of_the_same_cost_takes_the_weights_of_a_separable_model(placement):
     model, twin = shaken(build_model(placement, offsets="separable")), build_model(placement, offsets="features").eval()
