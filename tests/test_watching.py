@@ -269,6 +269,7 @@ def test_what_a_backward_pass_computes_again_is_seen_once(reentrant):
     assert_rows(seen, whole)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_that_has_run():
     """Whichever of the two is watched and called, compiled in place or inside the context."""
     model, x = Packed(), torch.rand(1, 3, 16, 12)

@@ -305,6 +305,7 @@ class TestTraining:
         assert model.trainer.args.amp is False
 
 
+@pytest.mark.slow
 class TestStartingFromStockWeights:
     @pytest.fixture(scope="class")
     def stock_file(self, shared) -> Path:
@@ -319,7 +320,6 @@ class TestStartingFromStockWeights:
         assert seen.count(0) >= 3
         assert not offline
 
-    @pytest.mark.slow
     def test_training_starts_from_what_was_loaded(self, stock_file, data, tmp_path):
         model = dlka.YOLO("yolov8n-dlka-residual.yaml").load(stock_file)
         loaded = copy.deepcopy(model.model).state_dict()
@@ -451,6 +451,7 @@ class TestWeightsFiles:
         ):
             model.load("neck")
 
+    @pytest.mark.slow
     def test_rows_of_ones_own_are_kept_in_checkpoints_only(self, tmp_path):
         own = tmp_path / "yolov8n-one-block.yaml"
         text = (ROOT / "dlka/models/configs/yolov8-dlka-neck.yaml").read_text()
@@ -486,6 +487,7 @@ class TestCheckpoints:
                 use(tmp_path / "evil.pt")
         assert not (tmp_path / "ran").exists()
 
+    @pytest.mark.slow
     def test_one_that_ultralytics_fine_tuned_keeps_the_wider_class_branch(self, tmp_path):
         """It begins with 80 classes, and goes on with two in branches of the old width."""
         torch.manual_seed(0)
