@@ -465,6 +465,7 @@ class TestWeightsFiles:
         assert same_weights(half, again.model)
         assert [type(m) for m in again.model.modules()] == [type(m) for m in half.modules()]
 
+    @pytest.mark.slow
     def test_a_fused_model_is_called_fused(self, tmp_path):
         model = dlka.YOLO("neck").fuse(verbose=False)
         with pytest.raises(DlkaError, match="this model is fused"):
@@ -475,6 +476,7 @@ class TestWeightsFiles:
         assert [p.name for p in tmp_path.iterdir()] == ["fused.pt"]
 
 
+@pytest.mark.slow
 class TestCheckpoints:
     def test_nothing_of_a_strangers_one_is_run(self, tmp_path):
         class Evil:
@@ -487,7 +489,6 @@ class TestCheckpoints:
                 use(tmp_path / "evil.pt")
         assert not (tmp_path / "ran").exists()
 
-    @pytest.mark.slow
     def test_one_that_ultralytics_fine_tuned_keeps_the_wider_class_branch(self, tmp_path):
         """It begins with 80 classes, and goes on with two in branches of the old width."""
         torch.manual_seed(0)
@@ -502,7 +503,6 @@ class TestCheckpoints:
         with torch.no_grad():
             torch.testing.assert_close(model.model(pictures)[0], tuned.eval()(pictures)[0])
 
-    @pytest.mark.slow
     def test_a_run_that_was_stopped_goes_on(self, data, tmp_path):
         class Stopped(Exception):
             pass
@@ -523,7 +523,6 @@ class TestCheckpoints:
         with pytest.raises(DlkaError, match="is no checkpoint of an unfinished run: there is nothing to resume"):
             dlka.YOLO(last).train(resume=True)
 
-    @pytest.mark.slow
     def test_a_whole_training_without_the_full_unpickler(self, data, tmp_path):
         code = (
             "import sys, json, dlka; m = dlka.YOLO('yolov8n-dlka-neck.yaml');"

@@ -87,10 +87,10 @@ def test_every_kind_is_here():
 def test_only_photographs_and_maps_are_pixels(drawn):
     bars = {"box evidence": 1, "condensation": 1}
     for (kind, _), made in zip(EVERY, drawn):
-        panels = {"box cells": 2, "box samples": 3, "spread": 0}.get(kind, 1)
-        assert len(list(svg(made).iter(f"{SVG}image"))) <= panels + bars.get(kind, 0), kind
+        panels, drawing = {"box cells": 2, "box samples": 3, "spread": 0}.get(kind, 1), svg(made)
+        assert len(list(drawing.iter(f"{SVG}image"))) <= panels + bars.get(kind, 0), kind
         assert made.paper.to_pdf(made.caption).startswith(b"%PDF"), kind
-        assert svg(made).find(f"{SVG}desc").text == made.caption, kind
+        assert drawing.find(f"{SVG}desc").text == made.caption, kind
 
 
 def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
@@ -100,11 +100,12 @@ def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
     assert len(marks(samples)) > sum(len(samples.arrays[f"{v}/samples"]) for v in views)
     kinds = {name.split("/")[0] for name in spread.arrays}
     assert len(marks(spread)) >= 2 * sum(len(spread.arrays[f"{k}/side"]) for k in kinds)
-    left, top, right, bottom = cam.arrays["box"] - 0.5
+    (left, top, right, bottom), places = cam.arrays["box"] - 0.5, corners(cam)
     for corner in ((left, top), (right, bottom)):
-        assert distance(corners(cam), on_sheet(cam.paper, np.array(corner))) < 0.01
+        assert distance(places, on_sheet(cam.paper, np.array(corner))) < 0.01
+    places = corners(density)
     for box in np.concatenate([density.arrays["dlka_boxes"], density.arrays["baseline_boxes"]]):
-        assert distance(corners(density), on_sheet(density.paper, box[2:] - 0.5)) < 0.01
+        assert distance(places, on_sheet(density.paper, box[2:] - 0.5)) < 0.01
 
 
 def test_arrays_are_the_numbers_of_the_tab(look, drawn):

@@ -161,6 +161,7 @@ def test_what_does_not_exist_is_refused(look, kind, arguments, says):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_the_tabs_hand_out_what_they_show(look):
     """Each figure of a tab's row can be drawn, and is about the same; of an own donor's offsets there is none."""
     settings = ("given", 0.5, [], 0, "Two people")

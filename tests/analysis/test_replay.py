@@ -93,6 +93,7 @@ def test_another_picture_is_told(tmp_path, capsys):
     assert "differs, because the picture has other pixels" in out
 
 
+@pytest.mark.slow
 def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
     """One number of one tensor is another one."""
     path, _ = recipe(tmp_path)
@@ -119,6 +120,7 @@ def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
     assert "P3 5x5/regular [25 x 2]: same" in out
 
 
+@pytest.mark.slow
 def test_other_versions_and_changed_sums_are_told(tmp_path, capsys):
     versions = recipes.versions() | {"torch": "0.1"}
     path, written = recipe(tmp_path, versions=versions)

@@ -150,6 +150,7 @@ def test_the_pictures_have_words_and_their_true_size(look):
         assert len(alt) > 40
 
 
+@pytest.mark.slow
 def test_a_curve_is_single_predictions(look):
     chosen = adapt_curve.chosen(look, len(adapt.targets(look)) - 1)
     steps = list(adapt_curve.measure(look, chosen))
