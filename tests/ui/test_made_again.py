@@ -75,6 +75,7 @@ def test_every_tab_works_on_a_look_that_made_room(store, use):
     assert "load it again" not in str(before)
 
 
+@pytest.mark.slow
 def test_the_first_look_stays_while_others_come_and_go(store):
     fresh = store(40 * 2**20)
     first = app.first_look()
@@ -114,6 +115,7 @@ def test_a_new_visitor_has_the_first_look_after_many_others(server, store):
     assert Visitor(server.rstrip("/")).change("what-if-strength", "input") > 0
 
 
+@pytest.mark.slow
 def test_pictures_of_the_page_are_small_and_look_the_same(store):
     """A page's picture against every pixel of the one to take along: PSNR, and the largest error."""
     from dlka.analysis.figures import pictures

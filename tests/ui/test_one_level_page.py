@@ -172,6 +172,7 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert json.loads(probe_data.probe_value(look, point))["stages"] == []
 
 
+@pytest.mark.slow
 def test_many_pictures_from_the_command_line(tmp_path):
     file = next(iter(examples().values()))
     (outcome,) = run_batch([file], "scenes-one-level", "scenes-control", tmp_path, BatchSettings(128, 0.5))

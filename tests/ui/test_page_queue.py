@@ -14,6 +14,8 @@ import pytest
 from dlka.ui import asked, guard, page_queue
 from dlka.ui.page_queue import LONG_RUN, WORDS, PageQueue, admit
 
+pytestmark = pytest.mark.slow
+
 HOME = {"X-Forwarded-For": "10.0.0.1"}  # a visitor behind a proxy on the page's machine
 
 
