@@ -10,7 +10,7 @@ import numpy as np
 from dlka import palette, render
 from dlka.analysis import report
 from dlka.analysis.adapt import Followed, score_words
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import Tracked
 from dlka.analysis.transforms import Change
 from dlka.render import Canvas, Paper, Seen, before_after
@@ -95,15 +95,15 @@ def boxes(seen: Followed, side: str) -> Canvas:
 
 def detections(seen: Followed, side: str) -> tuple[Detections, Detections]:
     """What "dlka" or "baseline" found before and after."""
-    before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
+    before, after = (getattr(analysis, side).detections for analysis in (seen.before, seen.after))
     return before, after
 
 
 def sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
     """A stage at the chosen place, before and after."""
 
-    def side(look: Look, point: tuple[float, float], box: np.ndarray | None) -> Seen:
-        return Seen(look.image, look.capture(stage), look.dlka.letterbox, point, box)
+    def side(analysis: Analysis, point: tuple[float, float], box: np.ndarray | None) -> Seen:
+        return Seen(analysis.image, analysis.capture(stage), analysis.dlka.letterbox, point, box)
 
     old = None if seen.target is None else seen.target.box
     return side(seen.before, seen.point_before, old), side(seen.after, seen.point, seen.box)

@@ -76,7 +76,7 @@ def run_batch(
     predictors = first, second
     if predictors[0].names != predictors[1].names:
         raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
-    # A first look at nothing refuses settings out of range, and later timings leave out what happens only once.
+    # A first analysis at nothing refuses settings out of range, and later timings leave out what happens only once.
     for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
         try:
             blank = np.zeros((64, 64, 3), np.uint8)

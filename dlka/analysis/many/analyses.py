@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Look, Settings, look_once
+from dlka.analysis.analysis import Analysis, Settings, analyse_once
 from dlka.analysis.judging import Counts, Judgement, Verdict, agreement, count, judge, verdict
 from dlka.analysis.labels import Truth, TruthRefused
 from dlka.analysis.many.inputs import Labels
@@ -66,15 +66,15 @@ class Disagreement:
         return self.row["area"], self.picture
 
 
-class ManyLooks:
+class ManyAnalyses:
     """Everything that is shown of a run; pictures are added one by one, and no picture stays in memory.
 
-    folder: where the pictures that have disagreements are written, small enough for a page, as NUMBER.jpg. Raises, as
-    session.look, for settings that cannot be.
+    folder: where the pictures that have disagreements are written, small enough for a page, as NUMBER.jpg. Raises as
+    analyse for settings that cannot be.
     """
 
     def __init__(self, settings: Settings, labels: Labels | None, folder: Path) -> None:
-        look_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
+        analyse_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
         self.settings, self.labels, self.folder = settings, labels, folder
         self.rows: list[Row] = []
         self.disagreements: list[Disagreement] = []  # the KEPT smallest, smallest first
@@ -106,20 +106,20 @@ class ManyLooks:
 
     def _compare(self, path: Path) -> Row:
         image = read_image(path)
-        look = look_once(image, self.settings)
-        found, size, problem = (look.dlka.detections, look.baseline.detections), image.shape[:2], ""
+        analysis = analyse_once(image, self.settings)
+        found, size, problem = (analysis.dlka.detections, analysis.baseline.detections), image.shape[:2], ""
         try:
             truth = self._truth(path.name, (size[0], size[1]))
         except TruthRefused as error:
             truth, problem = None, str(error)
         judged = None if truth is None else (judge(found[0], truth), judge(found[1], truth))
-        self._collect(look, path.name, truth, judged)
-        self.pairs += look.pairing.pairs
+        self._collect(analysis, path.name, truth, judged)
+        self.pairs += analysis.pairing.pairs
         counts = None
         if truth is not None and judged is not None:
             counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
             self.agreement += agreement(truth, *judged)
-        kinds = Counter(pair.kind for pair in look.pairing.pairs)
+        kinds = Counter(pair.kind for pair in analysis.pairing.pairs)
         return Row(path.name, (size[0], size[1]), kinds, counts, problem)
 
     def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
@@ -129,10 +129,12 @@ class ManyLooks:
         names = cards()[self.settings.dlka].names
         return truth.only({number for number, text in names.items() if text in self.settings.classes})
 
-    def _collect(self, look: Look, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None) -> None:
+    def _collect(
+        self, analysis: Analysis, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None
+    ) -> None:
         """Draw the picture's disagreements, as far as they are among the smallest of all so far."""
-        pairing, number, drawn = look.pairing, len(self.rows), False
-        for pair, row in zip(pairing.pairs, rows(pairing, look.names)):
+        pairing, number, drawn = analysis.pairing, len(self.rows), False
+        for pair, row in zip(pairing.pairs, rows(pairing, analysis.names)):
             if pair.kind == BOTH:
                 continue
             said = None if judged is None else verdict(pair, *judged)
@@ -140,21 +142,21 @@ class ManyLooks:
                 self.right[said.right] += 1
             if len(self.disagreements) >= KEPT and self.disagreements[-1].row["area"] <= pair.area:
                 continue
-            outline = pair_outline(pairing, pair, look.names)
+            outline = pair_outline(pairing, pair, analysis.names)
             labelled = np.zeros((0, 4))
             if truth is not None:
                 sides = (pairing.first, pair.first), (pairing.second, pair.second)
                 named = [found.classes[i] for found, i in sides if i is not None]
                 labelled = truth.only(named).boxes
             crop = render.Crop(outline.box, outline.label, outline.colour, outline.line, labelled)
-            tile = jpeg(render.crop_tile(look.image, crop, TILE))
+            tile = jpeg(render.crop_tile(analysis.image, crop, TILE))
             box = tuple(float(v) for v in outline.box)
             made = Disagreement(number, file, row, box, outline.colour, said, tile)
             insort(self.disagreements, made, key=lambda d: d.order)
             del self.disagreements[KEPT:]
             drawn = True
         if drawn:
-            write_to(self.folder / f"{number}.jpg", jpeg(small(look.image)))
+            write_to(self.folder / f"{number}.jpg", jpeg(small(analysis.image)))
 
 
 def small(image: np.ndarray) -> np.ndarray:
