@@ -95,6 +95,7 @@ def test_every_part_of_a_picture_is_seen(trainer_of):
     np.testing.assert_allclose(middles.max(0), 32 + 48, atol=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("crop", "size"), [(None, 64), (32, 32)])
 def test_validation_pictures_are_never_cut(trainer_of, crop, size):
     trainer = with_model(trainer_of(crop=crop))
@@ -178,6 +179,7 @@ def test_the_fade_counts_batches_by_the_epoch(trainer_of):
     assert weights == pytest.approx([1, 19 / 20, 10 / 20, 9 / 20])
 
 
+@pytest.mark.slow
 def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
     trainer = with_model(trainer_of(bfloat16=True, teacher=str(teacher_file)))
     trainer.resumed = None
