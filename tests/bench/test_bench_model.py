@@ -104,6 +104,7 @@ def test_models_take_turns_and_parts_are_timed_apart(monkeypatch):
     assert rows[0]["parts"] == dict.fromkeys(PARTS, 7 / 4)
 
 
+@pytest.mark.slow
 def test_every_model_once():
     found = subjects(["control", "neck", "neck"], "s", ["dense", "none"], ["numba", "torch"])
     assert found == [
@@ -121,6 +122,7 @@ def test_every_model_once():
     ]
 
 
+@pytest.mark.slow
 def test_what_is_timed_is_what_the_predictor_runs():
     entrant, predicts = Entrant(Subject("neck", "n", "dense", "torch"), CPU), Predictor(build_model("neck"), CPU)
     model = entrant.model
@@ -142,6 +144,7 @@ def test_a_subject_runs_in_its_precision(bfloat16):
     assert seen == {(torch.bfloat16 if bfloat16 else torch.float32, True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", ["neck", "residual", "head"])
 def test_random_models_have_signals_and_offsets_like_trained_ones(placement, offsets):

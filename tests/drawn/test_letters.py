@@ -110,6 +110,7 @@ def test_strength_and_given_offsets(stirred):
     np.testing.assert_array_equal(rigid.read(pictures).probabilities, rigid.read(pictures, 0.0).probabilities)
 
 
+@pytest.mark.slow
 def test_a_short_training_learns_and_repeats_itself():
     letters = draw_letters(600, 0)
     net, again = (train_letter("deformable", letters, 0, steps=40) for _ in range(2))
@@ -233,6 +234,7 @@ def test_the_catalogue_leaves_it_aside(caplog, capsys):
     )
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(experiment.train_letters, "__defaults__", (3, 2, 200, 60, lambda line: None))
     out, written = tmp_path / "l.safetensors", tmp_path / "l.json"

@@ -55,6 +55,7 @@ def test_layercam_of_a_network_that_can_be_worked_out_by_hand():
     assert box_gradients(Tiny(), -x, 0, (0, 1), 0).cam.max() == 0, "what speaks against the class is not shown"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["residual", "head"])
 def test_the_field_is_the_derivative_of_the_class_logit(placement):
     model = deforming(placement).double()

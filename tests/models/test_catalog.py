@@ -148,6 +148,7 @@ def test_the_size_that_suits_a_model(size, changed):
     assert catalog.suited_size(card) == size
 
 
+@pytest.mark.slow
 def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
     places = []
 
@@ -171,6 +172,7 @@ def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
         fetch(name, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
     """Ultralytics' own downloader runs in the child, online, in a folder of its own; only its last call is replaced."""
     replaced = (

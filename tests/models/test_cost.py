@@ -63,6 +63,7 @@ def test_stock_yolov8n_has_the_published_cost():
     assert 8.7 <= 2 * multiply_adds(model)["total"] / 1e9 <= 8.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["control", "neck-head", "residual", "one-level"])
 @pytest.mark.parametrize("offsets", OFFSETS)
 @pytest.mark.parametrize("size", [(96, 96), (96, 192)])  # maps that fall into phases of a dilation without padding
@@ -107,6 +108,7 @@ def test_batch_norms_folded_away_change_nothing_and_classes_cost_in_the_head_onl
     assert fewer["head"] < counts["head"]
 
 
+@pytest.mark.slow
 def test_larger_scales_and_half_precision():
     scales = [multiply_adds(build_model("neck", scale), 64)["total"] for scale in "nsm"]
     assert scales == sorted(scales)

@@ -111,6 +111,7 @@ def refused(path: Path, says: str) -> None:
 
 
 class TestRoundTrip:
+    @pytest.mark.slow
     @pytest.mark.parametrize("offsets", ["dense", "separable", "none"])
     @pytest.mark.parametrize("placement", PLACEMENTS)
     def test_every_tensor_is_within_its_rounding(self, placement, offsets, tmp_path):

@@ -130,6 +130,7 @@ def test_the_mended_first_listing_builds_and_runs_with_its_dlka_blocks(tmp_path)
         assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 84, 84)
 
 
+@pytest.mark.slow
 @given(st.sets(st.sampled_from([1, 3, 5, 7, 17, 21])))
 @settings(deadline=None, max_examples=16)
 def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
