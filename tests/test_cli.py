@@ -216,6 +216,7 @@ def test_stages(capsys):
     assert capsys.readouterr().out == "control has no deform stages.\n"
 
 
+@pytest.mark.slow
 def test_doctor_mends_the_article(tmp_path, capsys):
     file = tmp_path / "one.yaml"
     file.write_bytes(ARTICLE.read_bytes())

@@ -335,6 +335,7 @@ class TestStartingFromStockWeights:
             dlka.YOLO("yolov8s-dlka-neck.yaml").load(stock_file)
 
 
+@pytest.mark.slow
 class TestGetModel:
     @pytest.fixture
     def trainer(self) -> DLKATrainer:
@@ -391,6 +392,7 @@ def same_weights(one, other) -> bool:
     return all(torch.equal(v, other[k]) for k, v in one.state_dict().items() if v.is_floating_point())
 
 
+@pytest.mark.slow
 class TestWeightsFiles:
     def test_shipped_ones_open_by_name_and_by_path(self):
         by_name, by_path = dlka.YOLO("neck"), dlka.YOLO(find("neck"))
@@ -415,7 +417,6 @@ class TestWeightsFiles:
         card = load_card(tmp_path / "new.safetensors")
         assert (card.placement, card.scale, card.recipe) == ("residual", "s", "a new model, not trained")
 
-    @pytest.mark.slow
     def test_training_goes_on_from_one_with_other_classes(self, data, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         model = dlka.YOLO("neck")
@@ -434,7 +435,6 @@ class TestWeightsFiles:
         assert card.data == "data.yaml, as the checkpoint says"
         assert torch.equal(boxes(dlka.YOLO("on.safetensors")), boxes(model))
 
-    @pytest.mark.slow
     def test_training_starts_from_one_that_is_named(self, data, tmp_path):
         model = dlka.YOLO("yolov8n-dlka-neck.yaml")
         settings = SETTINGS | {"lr0": 0.0, "val": False}
@@ -451,7 +451,6 @@ class TestWeightsFiles:
         ):
             model.load("neck")
 
-    @pytest.mark.slow
     def test_rows_of_ones_own_are_kept_in_checkpoints_only(self, tmp_path):
         own = tmp_path / "yolov8n-one-block.yaml"
         text = (ROOT / "dlka/models/configs/yolov8-dlka-neck.yaml").read_text()
@@ -465,7 +464,6 @@ class TestWeightsFiles:
         assert same_weights(half, again.model)
         assert [type(m) for m in again.model.modules()] == [type(m) for m in half.modules()]
 
-    @pytest.mark.slow
     def test_a_fused_model_is_called_fused(self, tmp_path):
         model = dlka.YOLO("neck").fuse(verbose=False)
         with pytest.raises(DlkaError, match="this model is fused"):

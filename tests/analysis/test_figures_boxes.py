@@ -85,6 +85,7 @@ def test_every_kind_is_here():
     assert set(one_box.FIGURES) <= set(KINDS)
 
 
+@pytest.mark.slow
 def test_only_photographs_and_maps_are_pixels(drawn):
     bars = {"box evidence": 1, "condensation": 1}
     for (kind, _), made in zip(EVERY, drawn):
@@ -94,6 +95,7 @@ def test_only_photographs_and_maps_are_pixels(drawn):
         assert drawing.find(f"{SVG}desc").text == made.caption, kind
 
 
+@pytest.mark.slow
 def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
     _, samples, cam, _, density, spread = drawn
     views = {name.split("/")[0] for name in samples.arrays if "/" in name}
@@ -109,6 +111,7 @@ def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
         assert distance(places, on_sheet(density.paper, box[2:] - 0.5)) < 0.01
 
 
+@pytest.mark.slow
 def test_arrays_are_the_numbers_of_the_tab(analysis, drawn):
     cells, samples, cam, gradient, density, spread = (made.arrays for made in drawn)
     own, other = boxes.find(analysis, "baseline 1")

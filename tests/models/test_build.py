@@ -140,6 +140,7 @@ def test_rectangular_pictures_and_other_class_counts(placement, offsets):
     assert out.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_a_picture_that_is_no_number_does_not_crash(placement):
     model = shaken(build_model(placement))
@@ -186,6 +187,7 @@ def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, off
     torch.testing.assert_close(scores(model, x), scores(twin, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACED)
 def test_separable_is_the_yamls_word_for_every_block(placement):
     nets = [m.offset_net for m in build_model(placement, offsets="separable").modules() if isinstance(m, DeformConv)]

@@ -76,6 +76,7 @@ def test_forward_mode_and_vmap_in_either_order(backend, dims):
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_hessian(backend):
     """Of every pair of offsets and weights: forward over reverse, reverse over forward and forward over forward."""

@@ -26,6 +26,8 @@ from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import read_start
 from dlka.train.training import FIXED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BATCH = {
     "img": torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
@@ -95,7 +97,6 @@ def test_every_part_of_a_picture_is_seen(trainer_of):
     np.testing.assert_allclose(middles.max(0), 32 + 48, atol=2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("crop", "size"), [(None, 64), (32, 32)])
 def test_validation_pictures_are_never_cut(trainer_of, crop, size):
     trainer = with_model(trainer_of(crop=crop))
@@ -179,7 +180,6 @@ def test_the_fade_counts_batches_by_the_epoch(trainer_of):
     assert weights == pytest.approx([1, 19 / 20, 10 / 20, 9 / 20])
 
 
-@pytest.mark.slow
 def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
     trainer = with_model(trainer_of(bfloat16=True, teacher=str(teacher_file)))
     trainer.resumed = None
@@ -211,7 +211,6 @@ def test_weights_and_pictures_are_channels_last_on_the_cpu(trainer_of):
     assert batch["img"].is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.slow
 def test_a_process_of_several_gpus_builds_the_same_trainer(trainer_of, teacher_file):
     """What Ultralytics starts for each GPU is a script that gets the overrides; here it stops before it trains."""
     trainer = trainer_of(teacher=str(teacher_file), offsets="separable", seed=9)
@@ -235,7 +234,6 @@ def test_a_process_of_several_gpus_builds_the_same_trainer(trainer_of, teacher_f
     assert lines[1] == "RecipeTrainer []", "callbacks of its own would be handed on and run twice"
 
 
-@pytest.mark.slow
 def test_losses_and_teacher_work_when_the_model_is_wrapped(trainer_of, teacher_file, tmp_path):
     """As several processes train it, here one on the CPU."""
     trainer = with_model(trainer_of(teacher=str(teacher_file)))

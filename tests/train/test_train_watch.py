@@ -78,6 +78,7 @@ def test_the_pictures_are_spread_over_the_data():
     assert OffsetWatch.over(["a"], 64).files == ["a"]
 
 
+@pytest.mark.slow
 def test_a_look_changes_nothing_and_draws_nothing(watch):
     model = build_model("residual").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -88,6 +89,7 @@ def test_a_look_changes_nothing_and_draws_nothing(watch):
     assert hooks(model) == 0
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_what_a_predictor_sees(watch):
     from dlka.images import read_image
 
@@ -115,6 +117,7 @@ def test_health_by_lengths(value, health):
     assert health_of(stage, stage_stats(Capture(stage, offset), Letterbox.fit((64, 32), 128))) == health
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "health"), [(0.0, "dead"), (0.5, "healthy"), (40.0, "exploding")])
 def test_health_is_told(watch, bias, health):
     model = build_model("head", offsets="separable").eval()

@@ -38,6 +38,8 @@ from dlka.ui import (
     tap_card,
 )
 
+pytestmark = pytest.mark.slow
+
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
 BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
 PLACES = [f"P3 block {n + 1}" for n in range(BLOCKS)] if BLOCKS > 1 else ["P3"]
@@ -172,7 +174,6 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert json.loads(probe_data.probe_value(analysis, point))["stages"] == []
 
 
-@pytest.mark.slow
 def test_many_pictures_from_the_command_line(tmp_path):
     file = next(iter(examples().values()))
     (outcome,) = run_batch([file], "scenes-one-level", "scenes-control", tmp_path, BatchSettings(128, 0.5))
