@@ -189,6 +189,7 @@ class TestNames:
             model.train(data=str(data), pretrained="yolov8n.pt", **SETTINGS)
         assert not offline
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "blocks"),
         [
@@ -208,6 +209,7 @@ class TestNames:
         assert model.task == "detect"
         assert model.model_name == name
 
+    @pytest.mark.slow
     def test_a_file_of_ones_own_whatever_its_name(self, tmp_path):
         for name in ("second.yaml", "street-world.yaml", "yoloe-like.YAML"):
             path = tmp_path / name

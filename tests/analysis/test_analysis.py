@@ -165,6 +165,7 @@ def test_shared_scale_is_the_same_for_all_stages(analysis):
     assert len(scales) == 1
 
 
+@pytest.mark.slow
 def test_downloads(analysis):
     paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(analysis)}
     with open(paths["report.json"]) as file:

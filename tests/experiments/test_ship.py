@@ -51,6 +51,7 @@ def shipped(work, out, runs=None):
     return ship(work, collect(runs or runs_of(work), ()), out, WEIGHTS, lines.append), lines
 
 
+@pytest.mark.slow
 def test_tensors_are_the_same_bit_by_bit(work, tmp_path):
     (written, _), lines = shipped(work, tmp_path / "out")
     assert written == tmp_path / "out" / "hit-uav-residual.safetensors"
@@ -90,6 +91,7 @@ def test_the_card_has_what_was_measured_and_is_else_the_same(work, tmp_path):
     assert not any("minus" in key for key in load_card(control).metrics)
 
 
+@pytest.mark.slow
 def test_what_was_measured_of_offsets_stays_with_the_same_tensors(work, tmp_path):
     (written, control), _ = shipped(work, tmp_path)
     uses = {"verdict": "unused", "why": "AP changes by 0.", "data": "hit-uav val", "pictures": 40, "size": 640}

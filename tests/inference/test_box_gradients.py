@@ -96,6 +96,7 @@ def test_what_is_not_there_is_refused(level, cell, number, says):
     assert hooks(model) == 0
 
 
+@pytest.mark.slow
 def test_a_predictor_explains_the_box_that_it_found():
     predictor, _ = load_predictor("residual")
     image = read_image(examples()["Two people"])[::2, ::2].copy()

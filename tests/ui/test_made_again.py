@@ -52,6 +52,7 @@ def taken(analysis):
     return figure_row.take_figure({"key": analysis.key, "kind": "difference", "arguments": {}, "form": "npz"})["told"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [
