@@ -59,7 +59,7 @@ class Outcome:
 
 
 def run_batch(
-    images: Sequence[str | os.PathLike],
+    images: Sequence[str | os.PathLike[str]],
     model: str,
     baseline: str,
     out: str | Path,
@@ -92,7 +92,7 @@ def run_batch(
 
 
 def _outcomes(
-    images: Sequence[str | os.PathLike],
+    images: Sequence[str | os.PathLike[str]],
     predictors: tuple[Predictor, Predictor],
     models: tuple[str, str],
     out: Path,
@@ -158,7 +158,7 @@ def _look(predictor: Predictor, image: np.ndarray, size: int, settings: Settings
     )
 
 
-def folders(images: Sequence[str | os.PathLike]) -> list[str]:
+def folders(images: Sequence[str | os.PathLike[str]]) -> list[str]:
     """One folder name for every picture, from its stem: no two alike on any file system, none leads elsewhere."""
     taken: set[str] = set()
     names = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from dlka.types import (
 )
 
 _SCORE = 4  # place of the score in what _contents returns
+
+_Contents = list[tuple[Any, ...]]  # what each detection of a set says
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -76,7 +79,7 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
     for j in sorted(set(range(len(second))) - {j for _, j in matched + changed}):
         pairs.append(_pair(ONLY_SECOND, first, second, None, j))
 
-    def order(pair: Pair) -> tuple:
+    def order(pair: Pair) -> tuple[Any, ...]:
         left = () if pair.first is None else contents[0][pair.first]
         right = () if pair.second is None else contents[1][pair.second]
         return pair.area, KINDS.index(pair.kind), left, right
@@ -87,7 +90,7 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
 # Counts and rows of a D-LKA model against a baseline.
 
 
-def summary(pairs: Sequence[Pair]) -> dict:
+def summary(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Counts for people and JSON: objects in all, per kind, per size bin and kind, and the mean score change.
 
     ``mean_score_change`` is D-LKA minus baseline over the "both" pairs, None where there is none.
@@ -101,7 +104,7 @@ def summary(pairs: Sequence[Pair]) -> dict:
     }
 
 
-def rows(pairing: Pairing, names: Mapping[int, str]) -> list[dict]:
+def rows(pairing: Pairing, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """One JSON-ready row per pair, smallest object first.
 
     size, area (square pixels), kind, class (as class_words has it), iou (None for one box), score_change, and for each
@@ -137,17 +140,17 @@ def _name(number: int, names: Mapping[int, str]) -> str:
     return names.get(number, f"class {number}")
 
 
-def _contents(detections: Detections) -> list[tuple]:
+def _contents(detections: Detections) -> _Contents:
     """What each detection says, as a sortable tuple that does not depend on its place in the list."""
     columns = (detections.boxes, detections.scores, detections.classes, detections.levels, detections.cells)
     return [(*b, s, c, level, *cell) for b, s, c, level, cell in zip(*(column.tolist() for column in columns))]
 
 
-def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[list[tuple], list[tuple]]) -> list[tuple[int, int]]:
+def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[_Contents, _Contents]) -> list[tuple[int, int]]:
     """One-to-one pairs (i, j) among the allowed ones, best IoU first; ties as match_detections has them."""
     first, second = contents
 
-    def order(pair: tuple[int, int]) -> tuple:
+    def order(pair: tuple[int, int]) -> tuple[Any, ...]:
         i, j = pair
         # The contents favour neither set: greedy compares rivals only, and these share one of the two.
         return -iou[i, j], abs(first[i][_SCORE] - second[j][_SCORE]), first[i], second[j]
@@ -168,7 +171,7 @@ def _pair(kind: str, first: Detections, second: Detections, i: int | None, j: in
     return Pair(kind, i, j, float(iou), area, size_of(area), change)
 
 
-def _side(prefix: str, detections: Detections, index: int | None, names: Mapping[int, str]) -> dict:
+def _side(prefix: str, detections: Detections, index: int | None, names: Mapping[int, str]) -> dict[str, Any]:
     """The columns of one model in a row; all None without a box."""
     if index is None:
         return {f"{prefix}_{key}": None for key in ("class", "score", "box", "level", "cell")}

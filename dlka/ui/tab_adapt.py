@@ -86,7 +86,12 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
 
     def change(
-        key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str | None, *given: float
+        key: str,
+        point: tuple[float, float],
+        last: tuple[Any, ...],
+        number: int | None,
+        stage: str | None,
+        *given: float,
     ) -> list[Any]:
         now = (key, number, stage, given)
         if now == last:

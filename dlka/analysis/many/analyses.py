@@ -6,6 +6,7 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ class Disagreement:
 
     picture: int
     file: str
-    row: dict
+    row: dict[str, Any]
     box: tuple[float, ...]
     colour: str
     verdict: Verdict | None
