@@ -16,7 +16,7 @@ def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding
         with torch.autocast("cpu", enabled=False):
             return depthwise_conv2d(x.float(), weight.float(), stride, padding, dilation)
     if _pays(x, weight, stride, padding, dilation):
-        return _by_phases(x, weight, dilation)
+        return by_phases(x, weight, dilation)
     return F.conv2d(x, weight, None, stride, padding, dilation, groups=x.shape[1])
 
 
@@ -36,7 +36,7 @@ def _pays(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, dila
     )
 
 
-def _by_phases(x: torch.Tensor, weight: torch.Tensor, dilation: int) -> torch.Tensor:
+def by_phases(x: torch.Tensor, weight: torch.Tensor, dilation: int) -> torch.Tensor:
     """A dilated convolution that keeps the size of the map, as undilated ones.
 
     Cells whose rows and columns leave the same remainders by the dilation never meet the others: each of the

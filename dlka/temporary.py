@@ -27,8 +27,8 @@ PREFIX, LOCK = "dlka-", ".lock"
 
 _lock = threading.Lock()
 _held: list[FileLock] = []
-_lasting: set[str] = set()
-_used, _counted = 0, 0.0  # bytes at least since the last count; time.monotonic() of that count
+lasting: set[str] = set()  # paths of files that stay as long as the process
+used, _counted = 0, 0.0  # bytes at least since the last count; time.monotonic() of that count
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +36,7 @@ def folder() -> str:
     """The folder, which lives as long as the process. What processes that were killed have left is removed first."""
     parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
-    _remove_left(parent)
+    remove_left(parent)
     made = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     _held.append(FileLock(Path(made, LOCK)))
     _held[0].acquire()  # until the process ends, however it ends
@@ -49,7 +49,7 @@ def write(data: bytes, name: str, kept: bool = False) -> str:
     path = Path(new_folder()) / name
     write_to(path, data)
     if kept:
-        _lasting.add(str(path))
+        lasting.add(str(path))
     return str(path)
 
 
@@ -72,26 +72,26 @@ def write_to(path: Path, data: bytes) -> None:
 
 def keep_all() -> None:
     """All files that are there now stay as long as the process lives: a page was built of them."""
-    _lasting.update(str(path) for path, _ in _files())
+    lasting.update(str(path) for path, _ in _files())
 
 
 def make_room(size: int) -> None:
     """Tell that a file of so many bytes comes; the oldest files go where all would take more than LIMIT."""
-    global _used, _counted
+    global used, _counted
     with _lock:
-        _used += size
-        if _used <= LIMIT and time.monotonic() - _counted < RECOUNT:
+        used += size
+        if used <= LIMIT and time.monotonic() - _counted < RECOUNT:
             return
         there = _files()
-        _used, _counted = size + sum(status.st_size for _, status in there), time.monotonic()
-        if _used <= LIMIT:
+        used, _counted = size + sum(status.st_size for _, status in there), time.monotonic()
+        if used <= LIMIT:
             return
         for path, status in sorted(there, key=lambda file: file[1].st_mtime_ns):
-            if _used <= ROOM * LIMIT:
+            if used <= ROOM * LIMIT:
                 break
-            if str(path) not in _lasting:
+            if str(path) not in lasting:
                 path.unlink(missing_ok=True)
-                _used -= status.st_size
+                used -= status.st_size
                 _remove_empty(path.parent)
 
 
@@ -135,7 +135,7 @@ def _remove_empty(parent: Path) -> None:
             return
 
 
-def _remove_left(parent: Path) -> None:
+def remove_left(parent: Path) -> None:
     """Remove the folders of this user whose process has ended without removing them."""
     for left in parent.glob(f"{PREFIX}*/{LOCK}"):
         try:

@@ -66,7 +66,7 @@ class YOLO(Model):
             _check_ending(model)
         super().__init__(str(model), task="detect", verbose=verbose)
 
-    def load(self, weights: str | Path) -> YOLO:  # type: ignore[override]
+    def load(self, weights: str | Path) -> YOLO:  # type: ignore[override]  # a file is asked for
         """Start from stock YOLOv8 of this scale: a ``.pt`` file, of which nothing is run, or a weights file.
 
         Weights go to their layers by structure; ``ledger`` then says what was copied, and ``train`` starts from them.
@@ -114,7 +114,7 @@ class YOLO(Model):
             raise DlkaError(f"{Path(filename).parent}: there is no such folder to write to.")
         save_weights(filename, self.model.state_dict(), card, exact=True)
 
-    def train(self, trainer: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def train(self, trainer: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]  # returns no None
         """Ultralytics' ``train``; mixed precision (amp) is off unless asked for, as its check downloads a model.
 
         pretrained may name a checkpoint or a weights file. Raises DlkaError where there is nothing to resume.

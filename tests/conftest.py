@@ -32,6 +32,13 @@ PATIENCE = 60_000  # ms for what an action brings to the page, on however slow a
 COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a model that has not run yet
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs a browser or the running page is slow."""
+    for item in items:
+        if {"browser", "server"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Pictures with labels and a stock checkpoint that lie beside the checkout; the project never ships them."""

@@ -29,6 +29,7 @@ def picture(height: int = 64, width: int = 96, seed: int = 0) -> torch.Tensor:
 
 
 def hooks(model) -> int:
+    """How many listen to a model."""
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 

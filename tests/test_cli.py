@@ -40,6 +40,7 @@ def test_one_model_is_the_default():
     assert (MODEL, PHOTOGRAPHS) == (catalog.DEFAULT, catalog.PHOTOGRAPHS)
 
 
+@pytest.mark.slow
 def test_help_needs_nothing_heavy():
     code = (
         "import sys; from dlka.cli import main\n"
@@ -54,12 +55,14 @@ def test_help_needs_nothing_heavy():
         assert done.stdout.startswith("usage: dlka")
 
 
+@pytest.mark.slow
 def test_the_module_runs():
     done = subprocess.run([sys.executable, "-m", "dlka"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "the following arguments are required: COMMAND" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
     argv = [sys.executable, "-m", "dlka", "doctor", str(tmp_path / "none.yaml")]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
@@ -213,6 +216,7 @@ def test_stages(capsys):
     assert capsys.readouterr().out == "control has no deform stages.\n"
 
 
+@pytest.mark.slow
 def test_doctor_mends_the_article(tmp_path, capsys):
     file = tmp_path / "one.yaml"
     file.write_bytes(ARTICLE.read_bytes())
@@ -237,6 +241,7 @@ def test_doctor_mends_the_article(tmp_path, capsys):
     assert mended.read_bytes().endswith(b"# mine\n")
 
 
+@pytest.mark.slow
 def test_doctor_writes_where_it_is_told(tmp_path, capsys):
     file, out = tmp_path / "one.yaml", tmp_path / "two.yaml"
     file.write_bytes(ARTICLE.read_bytes())
@@ -259,6 +264,7 @@ def test_doctor_leaves_no_file_for_what_it_cannot_mend(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["one.yaml"]
 
 
+@pytest.mark.slow
 def test_convert(tmp_path, capsys):
     from dlka.models.build import build_model
 
@@ -327,6 +333,7 @@ def test_train_says_what_is_missing(capsys, argv, says):
     assert says in refused(capsys, "train", *argv)
 
 
+@pytest.mark.slow
 def test_training_shows_its_progress():
     code = (
         "import os, sys; from dlka.cli import main\n"
@@ -374,6 +381,7 @@ def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
     assert [r["model"] for r in json.loads(file.read_text())] == ["control", "neck"]
 
 
+@pytest.mark.slow
 def test_bench(monkeypatch, tmp_path, capsys):
     from dlka.bench import ops
 
@@ -420,6 +428,7 @@ def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_bench_model(tmp_path, capsys):
     file = tmp_path / "bench.json"
     argv = ["--models", "neck", "--offsets", "separable", "--sizes", "32", "64", "--batches", "1", "2", "--rounds", "1"]

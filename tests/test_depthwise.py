@@ -23,8 +23,8 @@ def case(n, channels, height, width, kernel=(7, 7), dtype=torch.float32):
 @pytest.fixture
 def phases(monkeypatch):
     """How often the way by phases was taken."""
-    calls, taken = [], depthwise._by_phases
-    monkeypatch.setattr(depthwise, "_by_phases", lambda *a: calls.append(a) or taken(*a))
+    calls, taken = [], depthwise.by_phases
+    monkeypatch.setattr(depthwise, "by_phases", lambda *a: calls.append(a) or taken(*a))
     return calls
 
 

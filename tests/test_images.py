@@ -355,7 +355,7 @@ def test_files_that_are_no_files_are_refused(tmp_path: Path) -> None:
         (3, "int"),
     ]:
         with pytest.raises(ImageRefused, match=words):
-            read_image(source)  # type: ignore[arg-type]
+            read_image(source)
 
 
 def test_jpeg_with_endless_passes_is_refused() -> None:

@@ -355,6 +355,7 @@ def test_double_is_double(offsets):
     assert {o.dtype for o in fields} | {out.dtype} == {torch.float64}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", [*DEFORMING, "features"])
 def test_compiles_as_one_graph_forward_and_backward(offsets):
     torch.compiler.reset()

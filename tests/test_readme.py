@@ -23,6 +23,7 @@ def commands():
     return [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python -m dlka")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("snippet", "said"), zip(blocks("python"), ["P3 7x7 d3 (98, 60, 80)", "'kernel': (3, 3)"], strict=True)
 )

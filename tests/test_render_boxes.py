@@ -190,8 +190,8 @@ def test_crops_are_square_and_on_the_picture():
 def test_contact_sheet():
     crops = disagreements(PAIRS, NAMES)
     sheet = contact_sheet(IMAGE, crops, columns=2, width=480)
-    assert len(sheet._panels) == 3
-    sides = {rect[2:] for _, rect in sheet._panels}
+    assert len(sheet.panels) == 3
+    sides = {rect[2:] for _, rect in sheet.panels}
     assert len(sides) == 1
     assert "only D-LKA" in sheet.legend_text
     assert sheet.to_array().shape[1] == 480

@@ -76,8 +76,8 @@ def test_composed_field():
     through = np.isfinite(paths).all(1)
     marks = np.concatenate([drawn(canvas.axes, palette.DLKA), drawn(canvas.axes, palette.DLKA, "x")])
     assert len(marks) == through.sum() > 1000
-    key = lambda p: p[np.lexsort(p.round(6).T)]  # noqa: E731
-    np.testing.assert_allclose(key(marks), key(paths[through]), atol=1e-9)
+    marks, wanted = (points[np.lexsort(points.round(6).T)] for points in (marks, paths[through]))
+    np.testing.assert_allclose(marks, wanted, atol=1e-9)
     grid = composed_grid_points(first, second, cell, LETTERBOX).reshape(-1, 2)
     regular = drawn(canvas.axes, palette.REGULAR)
     assert {tuple(p) for p in regular.round(6)} == {tuple(p) for p in grid[np.isfinite(grid).all(1)].round(6)}
@@ -107,7 +107,7 @@ def test_wild_offsets_do_not_shrink_the_closeup():
 def test_grid_of_all_stages():
     captures = [*block_captures(LETTERBOX), *block_captures(LETTERBOX, level="P4", stride=16, block="model.18")]
     paper = draw_samples_grid(IMAGE, captures, LETTERBOX, (250, 160))
-    panels = [axes for axes, _ in paper._panels]
+    panels = [axes for axes, _ in paper.panels]
     labels = [axes.texts[0].get_text().split(",")[0] for axes in panels]
     assert labels == ["P3 5x5", "P3 7x7 d3", "P3 composed", "P4 5x5", "P4 7x7 d3", "P4 composed"]
     for axes, of in zip((panels[0], panels[1], panels[3], panels[4]), captures):
@@ -122,7 +122,7 @@ def test_grid_of_all_stages():
 def test_blocks_of_the_same_level_are_told_apart():
     captures = [*block_captures(LETTERBOX), *block_captures(LETTERBOX, block="model.21")]
     paper = draw_samples_grid(IMAGE, captures, LETTERBOX, (250, 160))
-    labels = [axes.texts[0].get_text().split(",")[0] for axes, _ in paper._panels]
+    labels = [axes.texts[0].get_text().split(",")[0] for axes, _ in paper.panels]
     assert labels[0] == "P3 (1) 5x5"
     assert labels[3] == "P3 (2) 5x5"
 

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from deforming import hooks
 from PIL import Image
 from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -94,10 +95,6 @@ def fields(model, picture=0):
 
 AWKWARD = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 2), "dilation": (2, 1)}
 PLAIN = {"kernel_size": (3, 3), "padding": 1}
-
-
-def hooks(model):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def assert_rows(seen, model, picture=0, names=NAMES):
@@ -272,6 +269,7 @@ def test_what_a_backward_pass_computes_again_is_seen_once(reentrant):
     assert_rows(seen, whole)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_that_has_run():
     """Whichever of the two is watched and called, compiled in place or inside the context."""
     model, x = Packed(), torch.rand(1, 3, 16, 12)

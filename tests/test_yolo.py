@@ -120,10 +120,12 @@ def trained(data, tmp_path_factory) -> dlka.YOLO:
 
 
 class TestImport:
+    @pytest.mark.slow
     def test_importing_dlka_loads_nothing_heavy(self):
         code = "import sys, dlka; print([m for m in ('torch', 'ultralytics', 'numpy', 'numba') if m in sys.modules])"
         assert python(code).strip() == "[]"
 
+    @pytest.mark.slow
     def test_names_are_found_when_they_are_used(self):
         code = (
             "import sys, dlka; f = dlka.deform_dwconv2d; first = 'ultralytics' in sys.modules; y = dlka.YOLO;"
@@ -136,9 +138,10 @@ class TestImport:
 
     def test_other_names_do_not_exist(self):
         with pytest.raises(AttributeError, match="module 'dlka' has no attribute 'Yolo'"):
-            dlka.Yolo  # noqa: B018
+            dlka.Yolo  # noqa: B018 - to read it is enough
         assert not hasattr(dlka, "__path_of_nothing__")
 
+    @pytest.mark.slow
     def test_submodules_are_still_found(self):
         assert python("import dlka.ops.sampling as s; import dlka; print(dlka.ops.sampling is s)").strip() == "True"
 
@@ -186,6 +189,7 @@ class TestNames:
             model.train(data=str(data), pretrained="yolov8n.pt", **SETTINGS)
         assert not offline
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "blocks"),
         [
@@ -205,6 +209,7 @@ class TestNames:
         assert model.task == "detect"
         assert model.model_name == name
 
+    @pytest.mark.slow
     def test_a_file_of_ones_own_whatever_its_name(self, tmp_path):
         for name in ("second.yaml", "street-world.yaml", "yoloe-like.YAML"):
             path = tmp_path / name
@@ -218,6 +223,7 @@ class TestNames:
             dlka.YOLO(YAMLS / "article_one.yaml")
 
 
+@pytest.mark.slow
 class TestTraining:
     def test_the_trainer_keeps_the_blocks_and_trains_them(self, trained):
         net = trained.model
@@ -301,6 +307,7 @@ class TestTraining:
         assert model.trainer.args.amp is False
 
 
+@pytest.mark.slow
 class TestStartingFromStockWeights:
     @pytest.fixture(scope="class")
     def stock_file(self, shared) -> Path:
@@ -330,6 +337,7 @@ class TestStartingFromStockWeights:
             dlka.YOLO("yolov8s-dlka-neck.yaml").load(stock_file)
 
 
+@pytest.mark.slow
 class TestGetModel:
     @pytest.fixture
     def trainer(self) -> DLKATrainer:
@@ -386,6 +394,7 @@ def same_weights(one, other) -> bool:
     return all(torch.equal(v, other[k]) for k, v in one.state_dict().items() if v.is_floating_point())
 
 
+@pytest.mark.slow
 class TestWeightsFiles:
     def test_shipped_ones_open_by_name_and_by_path(self):
         by_name, by_path = dlka.YOLO("neck"), dlka.YOLO(find("neck"))
@@ -467,6 +476,7 @@ class TestWeightsFiles:
         assert [p.name for p in tmp_path.iterdir()] == ["fused.pt"]
 
 
+@pytest.mark.slow
 class TestCheckpoints:
     def test_nothing_of_a_strangers_one_is_run(self, tmp_path):
         class Evil:
@@ -524,6 +534,7 @@ class TestCheckpoints:
 
 
 class TestOtherVerbs:
+    @pytest.mark.slow
     def test_export_is_the_projects_own(self, tmp_path):
         path = tmp_path / "mine.safetensors"
         dlka.YOLO("residual").save(path)

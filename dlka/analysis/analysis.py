@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from dlka.render.legend import kernel
 from dlka.types import Capture, Gate, Pairing, block_places, stage_labels
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
-QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
+MEMORY = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Question:
     settings: Settings
 
 
-_questions = Kept(QUESTIONS)  # by the keys of their looks
+QUESTIONS = Kept(MEMORY)  # by the keys of their looks
 
 
 def pixels(file: PictureFile) -> np.ndarray:
@@ -167,7 +167,7 @@ def analyse(path: str | Path, settings: Settings) -> Analysis:
     question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
     key = _key(source, settings)
     seen = STORE.get(("analysis", key), lambda: _made(key, question))
-    _questions.put(key, question)
+    QUESTIONS.put(key, question)
     return seen
 
 
@@ -215,9 +215,14 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
         raise DlkaError(why_not(settings.dlka, settings.baseline))
     settings = fitted(settings, image)
     ids = class_ids(settings.classes, left.names)
-    shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
-    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
-    baseline = right.predict(image, **shared)  # type: ignore[arg-type]
+    shared: dict[str, Any] = {
+        "confidence": settings.confidence,
+        "iou": settings.iou,
+        "size": settings.size,
+        "classes": ids,
+    }
+    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))
+    baseline = right.predict(image, **shared)
     pairing = match_detections(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
     return Analysis("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
@@ -244,7 +249,7 @@ def get_analysis(key: str) -> Analysis:
 
     Raises DlkaError where the key is not known, or the picture's file is no longer here.
     """
-    return STORE.get(("analysis", key), lambda: _made(key, _questions.get(key, _unknown)))
+    return STORE.get(("analysis", key), lambda: _made(key, QUESTIONS.get(key, _unknown)))
 
 
 def _unknown() -> Question:
@@ -254,7 +259,7 @@ def _unknown() -> Question:
 def stay(seen: Analysis) -> None:
     """Never let an analysis make room, nor what it would be made from: what every new visitor opens the page with."""
     STORE.stay(("analysis", seen.key))
-    _questions.stay(seen.key)
+    QUESTIONS.stay(seen.key)
 
 
 @kept

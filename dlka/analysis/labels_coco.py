@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _size(height: object, width: object) -> tuple[int, int] | None:
     """(height, width) where both are whole numbers of pixels."""
     if not (_is_coordinate(height) and _is_coordinate(width)):
         return None
-    sides = float(height), float(width)  # type: ignore[arg-type]
+    sides = float(height), float(width)
     return (int(sides[0]), int(sides[1])) if min(sides) > 0 and all(side.is_integer() for side in sides) else None
 
 
@@ -226,6 +226,6 @@ def _is_set(value: object) -> bool:
     return bool(value) and str(value).strip().lower() not in ("0", "false", "")
 
 
-def _is_coordinate(value: object) -> bool:
+def _is_coordinate(value: object) -> TypeGuard[float]:
     """False for NaN and infinity, too. (Integers of any length are compared without becoming a float.)"""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

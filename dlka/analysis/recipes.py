@@ -71,7 +71,7 @@ def npy(array: np.ndarray) -> bytes:
 def npz(arrays: dict[str, np.ndarray]) -> bytes:
     """Arrays as one .npz file; "/" in a name stays."""
     out = io.BytesIO()
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # one may be called allow_pickle, mypy thinks
     return out.getvalue()
 
 

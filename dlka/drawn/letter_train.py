@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -36,12 +38,12 @@ def train_letter(reader: str, letters: Letters, seed: int, steps: int = STEPS) -
 def _fit(net: LetterNet, pictures: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> None:
     offsets = [value for name, value in net.named_parameters() if name.startswith("offset_net.")]
     others = [value for name, value in net.named_parameters() if not name.startswith("offset_net.")]
-    groups = [{"params": others, "lr": RATE}]
+    groups: list[dict[str, Any]] = [{"params": others, "lr": RATE}]
     if offsets:
         groups.append({"params": offsets, "lr": OFFSET_RATE, "weight_decay": OFFSET_DECAY})
     optimizer = torch.optim.AdamW(groups)
     rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)  # type: ignore[arg-type]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
     order = torch.empty(0, dtype=torch.int64)
     draw = torch.Generator().manual_seed(seed)
     for _ in range(steps):

@@ -12,7 +12,7 @@ from dlka.analysis.judging import AREAS, IOUS, match
 
 MOST = 100  # detections a picture and class that count, as COCO has it
 RECALLS = np.linspace(0.0, 1.0, 101)
-_BLOCK = 4_000_000  # numbers that are worked on at once
+BLOCK = 4_000_000  # numbers that are worked on at once
 
 
 class ClassCurves:
@@ -64,7 +64,7 @@ class ClassCurves:
         for number, counted in enumerate(groups):
             columns = np.flatnonzero(counted)
             ious = np.flatnonzero(of_iou.reshape(-1) == number)
-            step = max(1, _BLOCK // max(1, len(columns)))
+            step = max(1, BLOCK // max(1, len(columns)))
             for first in range(0, len(objects), step):
                 block = slice(first, first + step)
                 weights = self._weights(columns, block)

@@ -107,7 +107,7 @@ class StoredRun:
         for name, values in self.intervention_replicates.items():
             arrays[f"intervention_replicates/{name}"] = _rounded(values)
         with path.with_suffix(".npz").open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # one may be called allow_pickle, mypy thinks
         text = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
         path.write_text(f"{json.dumps(text, indent=1, allow_nan=False)}\n", encoding="utf-8")
         return path

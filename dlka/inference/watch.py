@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision.ops  # noqa: F401  (torch.ops.torchvision)
+import torchvision.ops  # noqa: F401 - it makes torch.ops.torchvision
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -35,7 +35,7 @@ SIZE = 640  # px: the longer side of the input, where nothing speaks for another
 
 FETCH_SECONDS = 900.0
 # The child does not import dlka, which switches Ultralytics offline for this process.
-_FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
+FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 _LOG = logging.getLogger(__name__)
 
 
@@ -189,7 +189,7 @@ def download(asset: str, folder: Path) -> Path:
     environment |= {"YOLO_AUTOINSTALL": "0", "YOLO_CONFIG_DIR": str(folder)}  # the user's settings stay untouched
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _FETCH, str(target)],
+            [sys.executable, "-c", FETCH, str(target)],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ __all__ = ["Checkpoint", "CheckpointRefused", "convert", "identify", "read_check
 
 SECONDS = 120.0  # wall clock; the processor time is limited in the child
 # -I keeps the environment and the working folder out of the child's imports; the parent's search path replaces them.
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
+BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
 _WIDTHS = dict(zip((16, 32, 48, 64, 80), SCALES))  # channels of the first convolution -> scale
 _MAX_CLASS_WIDTH = 100  # Detect's class branches are no wider than this for the sake of many classes
 _KNOWN = f"the known models (YOLOv8 with placement {', '.join(PLACEMENTS)})"
@@ -206,7 +206,7 @@ def _run_child(path: Path, folder: Path) -> dict[str, Any]:
     """What the child says. A child that a limit ended is a refusal; one that failed is a fault of this program."""
     root = str(Path(__file__).resolve().parents[2])
     search = json.dumps([root, *(os.path.abspath(entry) for entry in sys.path if entry)])
-    boot = _BOOT.format(f"{__package__}.checkpoint_child")
+    boot = BOOT.format(f"{__package__}.checkpoint_child")
     with TemporaryFile() as errors:
         try:
             code = subprocess.run(

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -244,7 +244,7 @@ def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """True for an int or a finite float that is not a bool."""
     return is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
@@ -309,7 +309,7 @@ def _plain(arg: object, nested: bool = False) -> bool:
         return len(arg) <= 8 and all(_plain(item, nested=True) for item in arg)
     if isinstance(arg, str):
         return _ARGUMENT.fullmatch(arg) is not None
-    return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)  # type: ignore[arg-type]
+    return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)
 
 
 def _spelling(name: str) -> str:

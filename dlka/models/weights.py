@@ -105,7 +105,7 @@ def with_card(source: str | Path, target: str | Path, card: Card) -> None:
     """
     metadata = metadata_of(card)
     with _opened(source) as (file, _):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     _write(Path(target), tensors, metadata)
 
 
@@ -114,7 +114,7 @@ def same_tensors(first: str | Path, second: str | Path) -> bool:
     with _opened(first) as (a, _), _opened(second) as (b, _):
         if set(a.keys()) != set(b.keys()):
             return False
-        pairs = ((a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118 (it is no dict)
+        pairs = ((a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118 - it is no dict
         return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
 
 

@@ -91,7 +91,7 @@ BACKENDS: dict[str, Backend] = {
 AUTO = {"cpu": ("numba", "torch"), "cuda": ("triton", "torchvision", "torch")}
 AUTO_ELSEWHERE = ("torchvision", "torch")
 
-_ready: dict[tuple[str, torch.device], str] = {}
+READY: dict[tuple[str, torch.device], str] = {}  # what was asked for, and which backend runs it from then on
 _runs: dict[str, Run] = {}
 
 
@@ -102,14 +102,14 @@ def choose(name: str, device: torch.device) -> Run:
 
 def _prepared(name: str, device: torch.device) -> str:
     key = (name, device)
-    if key not in _ready:
+    if key not in READY:
         chosen = resolve(name, device)
         # The reference stands in for every other: once torch.compile has seen _runs, nothing may be added to it.
         for each in {chosen, "reference"} - _runs.keys():
             backend = BACKENDS[each]
             _runs[each] = backend.load() if backend.half else _widened(backend.load())
-        _ready[key] = chosen
-    return _ready[key]
+        READY[key] = chosen
+    return READY[key]
 
 
 # It imports and asks the driver: nothing to compile. torch.compiler.assume_constant_result sets the same mark, but it

@@ -27,7 +27,9 @@ def sources() -> str:
     return hashlib.sha256(b"".join(here.with_name(name).read_bytes() for name in SOURCES)).hexdigest()
 
 
-class _Cache(FunctionCache):
+class KernelCache(FunctionCache):
+    """Machine code on disk, for one version of the sources."""
+
     stamp = sources()
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
@@ -38,7 +40,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     """A function compiled at its first call, on a machine only once for a version of the sources."""
     compiled = numba.njit(**_FLAGS)(function)
     with suppress(RuntimeError):  # there is no folder to write to: it is compiled at every start
-        compiled._cache = _Cache(function)
+        compiled._cache = KernelCache(function)
     return compiled
 
 

@@ -21,7 +21,7 @@ from dlka.ops.guard import broken, empty_output
 # The map is copied into a frame of zeros this wide. Positions are clamped into the frame, so that whatever lies outside
 # reads zero without a mask, and so does the neighbour one further on.
 _FRAME = 2
-_AT_ONCE = 1 << 15  # taps times cells whose coordinates are prepared at once: they stay in the cache
+AT_ONCE = 1 << 15  # taps times cells whose coordinates are prepared at once: they stay in the cache
 
 
 def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
@@ -139,7 +139,7 @@ def _reads(x: Tensor, offset: Tensor, geometry: Geometry) -> Iterator[_Reads]:
     dy, dx = offset.unflatten(1, (taps, 2)).permute(2, 1, 0, 3, 4)  # [K, N, Ho, Wo] each
     origin = torch.arange(n, device=x.device).view(n, 1, 1) * image + _FRAME * (pitch + 1)  # row of each map's (0, 0)
     corners = torch.tensor([0, 1, pitch, pitch + 1], dtype=integer, device=x.device)
-    step = max(1, _AT_ONCE // (n * image))
+    step = max(1, AT_ONCE // (n * image))
     for first in range(0, taps, step):
         some = slice(first, first + step)
         y, ly = _split(base_y[some] + dy[some], height)

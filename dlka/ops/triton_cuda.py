@@ -50,7 +50,7 @@ def forward(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geom
 
         with torch.cuda.device_of(x):  # Triton launches on the current device
             tuned(forward_kernel, channels, x.element_size())[grid](
-                _rows(x),
+                rows(x),
                 offset.contiguous(),
                 _taps(weight),
                 weight if bias is None else bias.contiguous(),
@@ -61,7 +61,7 @@ def forward(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geom
                 KW=geometry.kernel[1],
                 HAS_BIAS=bias is not None,
                 CHANNELS_LAST=last,
-                LONG=_long(x, offset),
+                LONG=needs_int64(x, offset),
             )
     return out.permute(0, 3, 1, 2) if last else out
 
@@ -98,13 +98,13 @@ def backward(
             BLOCK_C=min(block_c, 32),
         )
         tuned(backward_kernel, channels, x.element_size())[(n * chunks * tap_programs * channel_blocks,)](
-            *(clean, _rows(x), offset, _taps(weight), grad_x, grad_offset, grad_weight, n),
+            *(clean, rows(x), offset, _taps(weight), grad_x, grad_offset, grad_weight, n),
             *_map(x, offset, geometry),
             *(chunk, chunks, tap_programs),
             C=channels,
             KH=geometry.kernel[0],
             KW=geometry.kernel[1],
-            LONG=_long(x, offset),
+            LONG=needs_int64(x, offset),
         )
     return (
         grad_x.to(x.dtype).permute(0, 3, 1, 2),
@@ -154,7 +154,7 @@ def split(images: int, cells: int, taps: int, channel_blocks: int) -> tuple[int,
     return chunk, chunks, min(taps, triton.cdiv(PROGRAMS, images * chunks * channel_blocks))
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows(x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, H, W, C], contiguous; no copy where x is channels-last."""
     return x.permute(0, 2, 3, 1).contiguous()
 
@@ -171,7 +171,7 @@ def _map(x: Tensor, offset: Tensor, geometry: Geometry) -> tuple[int, ...]:
     return (*x.shape[2:], width, height * width, *geometry.stride, -py, -px, *geometry.dilation)
 
 
-def _long(x: Tensor, offset: Tensor) -> bool:
+def needs_int64(x: Tensor, offset: Tensor) -> bool:
     """Whether an index into one image of x, of the offsets or of the result passes 32 bits."""
     channels, height, width = x.shape[1:]
     cells = offset.shape[2] * offset.shape[3]

@@ -12,7 +12,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _write_one(out):
+def write_one(out):
     tl.store(out, 1)
 
 
@@ -22,7 +22,7 @@ def start_error(device: torch.device) -> str | None:
     try:
         out = torch.zeros(1, dtype=torch.int32, device=device)
         with torch.cuda.device_of(out):  # Triton launches on the current device
-            _write_one[(1,)](out)
+            write_one[(1,)](out)
         written = out.item()
     except Exception as error:  # compilers, linkers and drivers fail in many ways
         return f"Triton cannot start a kernel there ({type(error).__name__}: {' '.join(str(error).split())[:200]})"

@@ -88,6 +88,7 @@ class Paper:
 
     width, picture_height  pixels of the part above the legend strip
     font                   text height of the legend in pixels; line  width of a normal line in pixels
+    panels                 axes over pictures with their (left, top, width, height), in the order of their making
     """
 
     def __init__(self, width: int, picture_height: int) -> None:
@@ -95,7 +96,7 @@ class Paper:
         self.font = palette.FONT_SIZE * width / PHONE
         self.line = palette.LINE * width / (2 * PHONE)
         self.figure = Figure(dpi=72, facecolor=palette.PAPER)
-        self._panels: list[tuple[Axes, tuple[int, int, int, int]]] = []
+        self.panels: list[tuple[Axes, tuple[int, int, int, int]]] = []
         self.strip = self._axes()  # data coordinates: pixels from the strip's top left corner
         self.legend: list[str] = []  # every sentence on the legend, in order
         self._layout()
@@ -110,7 +111,7 @@ class Paper:
         total = self.picture_height + self.strip_height
         # The hair more than a pixel count keeps rounding from dropping the last row.
         self.figure.set_size_inches((self.width + 1e-6) / 72, (total + 1e-6) / 72)
-        for axes, (left, top, width, height) in self._panels:
+        for axes, (left, top, width, height) in self.panels:
             axes.set_position((left / self.width, 1 - (top + height) / total, width / self.width, height / total))
         self.strip.set_position((0, 0, 1, max(self.strip_height, 1) / total))
         self.strip.set_xlim(0, self.width)
@@ -131,13 +132,13 @@ class Paper:
         axes.set_xlim(view.left, view.right)
         axes.set_ylim(view.bottom, view.top)
         axes.add_artist(Raster(resample(image, view, width, height)))
-        self._panels.append((axes, (left, top, width, height)))
+        self.panels.append((axes, (left, top, width, height)))
         self._layout()
         return axes
 
     def caption(self, axes: Axes, text: str) -> None:
         """A few words on a plate in a panel's upper left corner."""
-        width, height = next(size for panel, (_, _, *size) in self._panels if panel is axes)
+        width, height = next(size for panel, (_, _, *size) in self.panels if panel is axes)
         plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * self.font}
         place = (0.35 * self.font / width, 1 - 0.35 * self.font / height)
         label = axes.text(*place, text, fontsize=0.8 * self.font, color=palette.INK, zorder=8, parse_math=False)

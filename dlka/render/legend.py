@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -75,10 +75,10 @@ def stage_line(capture: Capture, letterbox: Letterbox) -> str:
     )
 
 
-def write(paper: Paper, x: float, y: float, text: str, colour: str = palette.MUTED, **style: object) -> Text:
+def write(paper: Paper, x: float, y: float, text: str, colour: str = palette.MUTED, **style: Any) -> Text:
     """Plain text on the strip at a baseline in strip pixels; dollar signs are dollar signs."""
     style = {"fontsize": paper.font, **style}
-    return paper.strip.text(x, y, text, color=colour, parse_math=False, **style)  # type: ignore[arg-type]
+    return paper.strip.text(x, y, text, color=colour, parse_math=False, **style)
 
 
 def wrapped(text: str, size: float, room: float, bold: bool = False) -> list[str]:

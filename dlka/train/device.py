@@ -20,7 +20,7 @@ def use_bfloat16(model: nn.Module, device: str) -> None:
     for module in model.modules():
         if isinstance(module, OffsetConv2d):
             module.bfloat16_products = True
-    model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,arg-type]
+    model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,arg-type]  # a tensor, mypy thinks
 
 
 def _in_bfloat16(predict: Callable[..., Any], device: str) -> Callable[..., Any]:

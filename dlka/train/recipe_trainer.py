@@ -159,7 +159,7 @@ class RecipeTrainer(DLKATrainer):
     @property
     def net(self) -> nn.Module:
         """The model that is being trained."""
-        return unwrap_model(self.model)  # type: ignore[arg-type]
+        return unwrap_model(self.model)  # type: ignore[arg-type]  # it may still be a file's name, mypy thinks
 
     def _set_loss(self) -> None:
         net, teacher = self.net, self.teacher
@@ -174,7 +174,7 @@ class RecipeTrainer(DLKATrainer):
         if self.recipe.fit_epochs and not self.resumed:
             self._fit_blocks()
         self.loss_function = RecipeLoss(net, teacher, self.recipe.offset_mean)
-        net.criterion = self.loss_function  # type: ignore[assignment]
+        net.criterion = self.loss_function  # type: ignore[assignment]  # a tensor, mypy thinks
         if self.resumed:
             restore_random(self, self.resumed)
             self.resumed = None

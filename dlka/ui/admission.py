@@ -89,7 +89,7 @@ class Admission:
         self._clock = clock
         self._listening: Counter[str] = Counter()
         self._estimates = Estimates()
-        self._sent_away: dict[str, tuple[Visitor, float]] = {}  # by address, the last one of each
+        self.sent_away: dict[str, tuple[Visitor, float]] = {}  # by address, the last one of each
 
     def join(self, visitor: Visitor, kind: str, lane: Lane = SHORT, streams: set[str] | None = None) -> Job:
         """A job in its line; `finish` it in any case. streams: None where the request itself waits for the answer.
@@ -104,8 +104,8 @@ class Admission:
             if not self.sweep(PRESSED):
                 raise
             self._check(visitor, lane, own)
-        if self._sent_away.get(visitor.address, (None,))[0] == visitor:
-            del self._sent_away[visitor.address]
+        if self.sent_away.get(visitor.address, (None,))[0] == visitor:
+            del self.sent_away[visitor.address]
         job = Job(visitor, lane, kind, own, streams or set())
         self.jobs.append(job)
         if streams is not None:
@@ -121,8 +121,8 @@ class Admission:
         if len(near) >= PER_ADDRESS:
             raise Busy(f"{len(near)} questions from your address are being answered", self._wait(near))
         line, now = [job for job in self.jobs if job.lane is lane], self._clock()
-        self._sent_away = {a: (who, when) for a, (who, when) in self._sent_away.items() if when > now - COME_BACK}
-        others = {job.visitor for job in line}.union(who for who, _ in self._sent_away.values()) - {visitor}
+        self.sent_away = {a: (who, when) for a, (who, when) in self.sent_away.items() if when > now - COME_BACK}
+        others = {job.visitor for job in line}.union(who for who, _ in self.sent_away.values()) - {visitor}
         if not line or not others:
             return  # nobody else has to wait for this
         fits = len(line) < lane.places and self.ahead(line) + own <= lane.within
@@ -130,7 +130,7 @@ class Admission:
         if share and any(who.address != visitor.address for who in others):
             fits = fits and share + own <= lane.within / 2
         if not fits:
-            self._sent_away[visitor.address] = visitor, now
+            self.sent_away[visitor.address] = visitor, now
             count = sum(job.visitor != visitor for job in line)
             who = "1 other is" if count == 1 else f"{count} others are" if count else "Others wait, and you are"
             raise Busy(f"{who} being answered", self._wait(line))

@@ -71,7 +71,7 @@ def compare(
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
     drawn = (files.png(left), files.png(right), files.png(pictures.difference(result)))
-    return report.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]
+    return report.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]  # of any length, mypy thinks
 
 
 def stages(image: Picture, model: str = DEFAULT.dlka, size: int = DEFAULT.size) -> list[dict[str, Any]]:
@@ -165,7 +165,7 @@ def figure(
     made = asked.drawn(result)
     recipe = recipes.recipe_of(result, asked, made)
     written = (files.write(recipes.WRITERS[f](made, recipe), f"figure.{f}") for f in ("svg", "pdf", "png", "npz"))
-    return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]
+    return recipe, *(gr.FileData(path=path) for path in written)  # type: ignore[return-value]  # of any length, mypy thinks
 
 
 ENDPOINTS = (compare, stages, offset_overlay, attention_overlay, probe, figure)

@@ -75,13 +75,13 @@ def tool_in_turn(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     known = inspect.signature(function)
     request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request, default=None)
     answer.__name__, answer.__doc__ = function.__name__, function.__doc__
-    answer.__signature__ = known.replace(parameters=[*known.parameters.values(), request])  # type: ignore[attr-defined]
+    answer.__signature__ = known.replace(parameters=[*known.parameters.values(), request])  # type: ignore[attr-defined]  # inspect reads it
     answer.__annotations__ = {**function.__annotations__, "request": gr.Request}
     return answer
 
 
 @asynccontextmanager
-async def _turn(given: Any, kind: str):  # type: ignore[no-untyped-def]
+async def _turn(given: Any, kind: str):
     """Inside the context it is a request's turn. Raises Busy, or Dropped where nobody waits for it any more."""
     request = getattr(given, "request", given)  # gradio wraps some requests, others not
     session = ""

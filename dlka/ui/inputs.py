@@ -14,5 +14,5 @@ def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
     conversion for some names. It is replaced on the instance: gradio writes a file beside the source of every subclass.
     """
     component = gr.Image(*args, type="filepath", image_mode=None, **kwargs)
-    component.preprocess = lambda payload: payload.path if payload else None  # type: ignore[method-assign]
+    component.preprocess = lambda payload: payload.path if payload else None  # type: ignore[method-assign]  # see above
     return component

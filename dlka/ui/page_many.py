@@ -138,14 +138,14 @@ def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, A
 def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the files of the visitor."""
     settings, (files, folder) = _settings(given[: len(ASKED)]), given[len(ASKED) :]
-    yield from _run(stop, settings, sort_files([*(files or []), *(folder or [])], _known(settings)))
+    yield from compare_pictures(stop, settings, sort_files([*(files or []), *(folder or [])], _known(settings)))
 
 
 def _try(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the examples, which have labels of their own."""
     settings = _settings(given)
     known = _known(settings)
-    yield from _run(stop, settings, sort_files([str(path) for path in labelled(known)], known))
+    yield from compare_pictures(stop, settings, sort_files([str(path) for path in labelled(known)], known))
 
 
 def _known(settings: Settings) -> dict[int, str]:
@@ -166,7 +166,7 @@ def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, c
     return Settings(dlka, baseline, confidence, iou, size, tuple(classes))
 
 
-def _run(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
+def compare_pictures(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
     """Values of SHOWN: how far it is after every picture, then everything."""
     folder = Path(new_folder())
     many = ManyAnalyses(settings, given.labels, folder)

@@ -48,8 +48,8 @@ class PageQueue(Queue):
         )
         self.admission = Admission()
         self.admission.changed = self._tell
-        self._admitted: dict[str, Job] = {}  # by event id
-        self._waiting: dict[Job, Event] = {}
+        self.admitted: dict[str, Job] = {}  # by event id
+        self.waiting: dict[Job, Event] = {}
 
     async def push(self, body: Any, request: Request, username: str | None) -> Any:
         """A question comes in; where there is no room for it, the answer has status 429 and a sentence."""
@@ -77,15 +77,15 @@ class PageQueue(Queue):
         if not pushed[0]:
             return pushed
         job.streams.add(str(pushed[1]))
-        self._admitted[str(pushed[1])] = job
+        self.admitted[str(pushed[1])] = job
         return pushed
 
     async def process_events(self, events: list[Event], batch: bool, begin_time: float, fn: Any) -> None:
         """Run a job when its turn has come. One that was dropped is only tidied up: it is no longer alive."""
-        event, job = events[0], self._admitted.pop(events[0]._id, None)
+        event, job = events[0], self.admitted.pop(events[0]._id, None)
         try:
             if job is not None:
-                self._waiting[job] = event
+                self.waiting[job] = event
                 await self.admission.turn(job)
         except Dropped:
             self.send_message(event, ProcessCompletedMessage(output={"error": LEFT}, success=False))
@@ -96,7 +96,7 @@ class PageQueue(Queue):
             raise
         finally:
             if job is not None:
-                self._waiting.pop(job, None)
+                self.waiting.pop(job, None)
             await self._hold(job, event, super().process_events(events, batch, begin_time, fn))
 
     async def _hold(self, job: Job | None, event: Event, work: Coroutine[Any, Any, None]) -> None:
@@ -128,8 +128,8 @@ class PageQueue(Queue):
 
     def _leave_removed(self) -> None:
         """Events that gradio has taken out of its queue never come to be processed: their jobs leave the line here."""
-        for event_id in [one for one in self._admitted if one not in self.event_ids_to_events]:
-            self.admission.finish(self._admitted.pop(event_id), learn=False)
+        for event_id in [one for one in self.admitted if one not in self.event_ids_to_events]:
+            self.admission.finish(self.admitted.pop(event_id), learn=False)
 
     def send_message(self, event: Event, event_message: Any) -> None:
         """gradio keeps the messages of some 2000 sessions: there is nobody to tell anything to in the others."""
@@ -144,8 +144,8 @@ class PageQueue(Queue):
 
     def _tell(self) -> None:
         """Tell all who wait where in the line they are, and how long it will take."""
-        for rank, (job, event) in enumerate(list(self._waiting.items())):
+        for rank, (job, event) in enumerate(list(self.waiting.items())):
             line = [other for other in self.admission.jobs if other.lane is job.lane]
             until = line[: line.index(job) + 1] if job in line else []
             seconds = self.admission.ahead(until)
-            self.send_message(event, EstimationMessage(rank=rank, rank_eta=seconds, queue_size=len(self._waiting)))
+            self.send_message(event, EstimationMessage(rank=rank, rank_eta=seconds, queue_size=len(self.waiting)))

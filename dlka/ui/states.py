@@ -29,7 +29,7 @@ class Sessions(OrderedDict[str, Any]):
     def __init__(self, controls: Mapping[int, Any]) -> None:
         super().__init__()
         self._controls = controls
-        self._left = Kept(LIMIT)
+        self.left = Kept(LIMIT)
 
     def popitem(self, last: bool = True) -> tuple[str, Any]:
         """A session makes room."""
@@ -38,15 +38,15 @@ class Sessions(OrderedDict[str, Any]):
         bounds = {i: {n: v for n, v in vars(one).items() if n in BOUNDS} for i, one in changed.items()}
         bounds = {i: known for i, known in bounds.items() if known and i in self._controls}
         if session.state_data or bounds:
-            self._left.put(name, (session.state_data, bounds))
+            self.left.put(name, (session.state_data, bounds))
         return name, session
 
     def __setitem__(self, name: str, session: Any) -> None:
         """A session begins, or comes back."""
         session.STATE_TTL_WHEN_CLOSED = math.inf
-        if name in self._left:
+        if name in self.left:
             nothing: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
-            values, bounds = self._left.get(name, lambda: nothing)
+            values, bounds = self.left.get(name, lambda: nothing)
             session.state_data.update(values)
             for i, known in bounds.items():
                 one = session.blocks_config.blocks[i] = copy(self._controls[i])

@@ -96,7 +96,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         now = (key, number, stage, given)
         if now == last:
             return [gr.skip() for _ in (shown, *seen)]
-        return [now, *_drawn(get_analysis(key), point, number, stage, given)]
+        return [now, *draw(get_analysis(key), point, number, stage, given)]
 
     def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> list[Any]:
         analysis = get_analysis(key)
@@ -107,7 +107,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
             gr.update(choices=[(label, i) for i, label in enumerate(adapt.labels(found))], value=number),
             gr.update(choices=stages, value=stage),
             (key, number, stage, given),
-            *_drawn(analysis, point, number, stage, given),
+            *draw(analysis, point, number, stage, given),
             *("" for _ in curve),  # that of another picture
         ]
 
@@ -139,7 +139,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shared.key.change(None, cancels=run, api_visibility="private")
 
 
-def _drawn(
+def draw(
     analysis: Analysis, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
 ) -> list[Any]:
     """Values of SEEN for a changed picture; given: by SLIDERS."""

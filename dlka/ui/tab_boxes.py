@@ -74,9 +74,6 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shown = [tab[n] for n in SHOWN]
     about = [tab["picture"], tab["cells"], tab["figures"]]
 
-    def draw(key: str) -> list[Any]:
-        return _draw(key)
-
     def choose(key: str, name: str | None) -> list[Any]:
         return _about(get_analysis(key), name) if name else [gr.skip() for _ in about]
 
@@ -102,7 +99,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, show_progress="hidden", **PRIVATE, **last)
 
 
-def _draw(key: str) -> list[Any]:
+def draw(key: str) -> list[Any]:
     """All of SHOWN for an analysis: its smallest box is chosen."""
     analysis = get_analysis(key)
     choices, stages = boxes.listed(analysis), list(condensation.fields(analysis))

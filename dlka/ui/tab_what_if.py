@@ -114,24 +114,24 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         "show_progress": "hidden",
         "trigger_mode": "always_last",
     }
-    when_seen(shared, NAME, _draw, settings, seen)
+    when_seen(shared, NAME, draw, settings, seen)
     moved = [tab[name].input for name in ("kind", "strength", "stages", "view")]
-    gr.on([*moved, tab["other"].change], _draw, [shared.key, *settings], seen, **live)
+    gr.on([*moved, tab["other"].change], draw, [shared.key, *settings], seen, **live)
 
     def given(key: str, kind: str, *rest: Any) -> list[Any]:  # the page itself may have chosen it
-        return _draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in SEEN]
+        return draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in SEEN]
 
     tab["example"].change(given, [shared.key, *settings], seen, **live)
     for name, button in tab["presets"].items():
         kind, strength = PRESETS[name]
 
         def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> list[Any]:
-            return [kind, strength, *_draw(key, kind, strength, *rest)]
+            return [kind, strength, *draw(key, kind, strength, *rest)]
 
         button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
 
     def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> list[Any]:
-        return [seed + 1, *_draw(key, kind, strength, stages, seed + 1, *rest)]
+        return [seed + 1, *draw(key, kind, strength, stages, seed + 1, *rest)]
 
     tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **live)
     tab["kind"].change(
@@ -143,7 +143,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         queue=False,
     )
     tab["ask"].click(
-        _apart,
+        draw_ways,
         shared.key,
         [tab["apart"], tab["apart_figures"]],
         api_visibility="private",
@@ -158,7 +158,7 @@ def _meant(kind: str) -> list[Any]:
     ]
 
 
-def _draw(
+def draw(
     key: str,
     kind: str,
     strength: float,
@@ -204,7 +204,7 @@ def _figures(change: Change, example: str, other: str | None, view: str) -> list
     return [Shown(picture.capitalize(), ChangedModel(picture, *done)) for picture in pictures]
 
 
-def _apart(key: str) -> tuple[str, str]:
+def draw_ways(key: str) -> tuple[str, str]:
     """The four ways as HTML: sentence, table, pictures; and their figures."""
     analysis, ways = get_analysis(key), four_ways.four_ways(key)
     drawn = "".join(

@@ -19,7 +19,7 @@ from dlka import temporary
 
 
 @contextmanager
-def _without_source_files(package: str) -> Iterator[None]:
+def without_source_files(package: str) -> Iterator[None]:
     """Inside the context ``inspect.getfile`` knows no file of the package's classes, as if typed in a shell."""
     getfile = inspect.getfile
 
@@ -28,19 +28,19 @@ def _without_source_files(package: str) -> Iterator[None]:
             raise OSError(f"{thing} is being imported")
         return getfile(thing)
 
-    inspect.getfile = known  # type: ignore[assignment]
+    inspect.getfile = known  # type: ignore[assignment]  # it takes more types
     try:
         yield
     finally:
         inspect.getfile = getfile
 
 
-def _import_ahead(package: str) -> None:
+def import_ahead(package: str) -> None:
     """Import a package without source files; where that fails, leave nothing of it, so that it can be imported plainly.
 
     Only time is at stake: another version of the package may insist on its files.
     """
-    with suppress(Exception), _without_source_files(package):
+    with suppress(Exception), without_source_files(package):
         import_module(package)
         return
     for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
@@ -48,7 +48,7 @@ def _import_ahead(package: str) -> None:
 
 
 os.environ["GRADIO_TEMP_DIR"] = temporary.folder()  # read while gradio is imported; files in it are not copied again
-_import_ahead("gradio")
-import gradio as gr  # noqa: E402
+import_ahead("gradio")
+import gradio as gr  # noqa: E402 - after what it reads and what it leaves out
 
 __all__ = ["gr"]

@@ -49,7 +49,7 @@ def keep(app: gr.Blocks) -> None:
 
 
 def compare_image(
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     baseline: str = "",
@@ -73,7 +73,7 @@ def compare_image(
 
 
 def list_stages(
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     strength: float = DEFAULT.strength,
@@ -101,7 +101,7 @@ def probe_cell(
     stage: str,
     row: int,
     column: int,
-    image: Picture = None,  # type: ignore[assignment]
+    image: Picture = None,  # type: ignore[assignment]  # example may stand for it
     example: str = "",
     model: str = "",
     strength: float = DEFAULT.strength,

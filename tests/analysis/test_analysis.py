@@ -160,12 +160,13 @@ def test_refusals(bus, settings, says):
 
 def test_shared_scale_is_the_same_for_all_stages(analysis):
     scales = {
-        pictures._scale_cells(analysis, analysis.capture(label), "All stages", None, False)
+        pictures.scale_cells(analysis, analysis.capture(label), "All stages", None, False)
         for label in analysis.stage_labels
     }
     assert len(scales) == 1
 
 
+@pytest.mark.slow
 def test_downloads(analysis):
     paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(analysis)}
     with open(paths["report.json"]) as file:

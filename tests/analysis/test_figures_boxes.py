@@ -86,15 +86,17 @@ def test_every_kind_is_here():
     assert set(one_box.FIGURES) <= set(KINDS)
 
 
+@pytest.mark.slow
 def test_only_photographs_and_maps_are_pixels(drawn):
     bars = {"box evidence": 1, "condensation": 1}
     for (kind, _), made in zip(EVERY, drawn):
-        panels = {"box cells": 2, "box samples": 3, "spread": 0}.get(kind, 1)
-        assert len(list(svg(made).iter(f"{SVG}image"))) <= panels + bars.get(kind, 0), kind
+        panels, drawing = {"box cells": 2, "box samples": 3, "spread": 0}.get(kind, 1), svg(made)
+        assert len(list(drawing.iter(f"{SVG}image"))) <= panels + bars.get(kind, 0), kind
         assert made.paper.to_pdf(made.caption).startswith(b"%PDF"), kind
-        assert svg(made).find(f"{SVG}desc").text == made.caption, kind
+        assert drawing.find(f"{SVG}desc").text == made.caption, kind
 
 
+@pytest.mark.slow
 def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
     _, samples, cam, _, density, spread = drawn
     views = {name.split("/")[0] for name in samples.arrays if "/" in name}
@@ -102,13 +104,15 @@ def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
     assert len(marks(samples)) > sum(len(samples.arrays[f"{v}/samples"]) for v in views)
     kinds = {name.split("/")[0] for name in spread.arrays}
     assert len(marks(spread)) >= 2 * sum(len(spread.arrays[f"{k}/side"]) for k in kinds)
-    left, top, right, bottom = cam.arrays["box"] - 0.5
+    (left, top, right, bottom), places = cam.arrays["box"] - 0.5, corners(cam)
     for corner in ((left, top), (right, bottom)):
-        assert distance(corners(cam), on_sheet(cam.paper, np.array(corner))) < 0.01
+        assert distance(places, on_sheet(cam.paper, np.array(corner))) < 0.01
+    places = corners(density)
     for box in np.concatenate([density.arrays["dlka_boxes"], density.arrays["baseline_boxes"]]):
-        assert distance(corners(density), on_sheet(density.paper, box[2:] - 0.5)) < 0.01
+        assert distance(places, on_sheet(density.paper, box[2:] - 0.5)) < 0.01
 
 
+@pytest.mark.slow
 def test_arrays_are_the_numbers_of_the_tab(analysis, drawn):
     cells, samples, cam, gradient, density, spread = (made.arrays for made in drawn)
     own, other = boxes.find(analysis, "baseline 1")
@@ -142,6 +146,7 @@ def test_one_scale_for_both_models_whichever_depends_more(analysis):
     assert larger == {0, 1}, "the picture has both"
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_arrays(analysis, drawn, tmp_path):
     paths = []
     for (kind, arguments), made in zip(EVERY, drawn):
@@ -153,7 +158,7 @@ def test_another_process_makes_the_same_arrays(analysis, drawn, tmp_path):
 
 
 def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(analysis, monkeypatch):
-    _, _, _, _, row, *_, row_of_map = tab_boxes._draw(analysis.key)
+    _, _, _, _, row, *_, row_of_map = tab_boxes.draw(analysis.key)
     shown = json.loads(row) + json.loads(row_of_map)
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names

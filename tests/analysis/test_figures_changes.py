@@ -70,6 +70,7 @@ def test_kinds_are_all_tested():
     assert {kind for kind, _ in EVERY} == set(changes.FIGURES)
 
 
+@pytest.mark.slow
 def test_recipes_make_the_same_arrays_in_another_process(analysis, tmp_path):
     """Also where torch would share sums among another number of threads."""
     paths = []
@@ -161,28 +162,29 @@ def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_the_tabs_hand_out_what_they_show(analysis):
     """Each figure of a tab's row can be drawn, and is about the same; of an own donor's offsets there is none."""
     settings = ("given", 0.5, [], 0, "Two people")
-    (one,) = json.loads(tab_what_if._draw(analysis.key, *settings, None, "Difference")[-1])
+    (one,) = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Difference")[-1])
     assert one["arguments"] == GIVEN | {"picture": "difference"}
     assert figure(one["kind"], one["arguments"]).drawn(analysis).caption == one["caption"]
-    swiped = json.loads(tab_what_if._draw(analysis.key, *settings, None, "Swipe")[-1])
+    swiped = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Swipe")[-1])
     assert [shown["arguments"]["picture"] for shown in swiped] == ["learned", "changed"]
     other = str(examples()["Cheetah"])
-    said, *_, row = tab_what_if._draw(analysis.key, *settings, other, "Difference")
+    said, *_, row = tab_what_if.draw(analysis.key, *settings, other, "Difference")
     assert row == "[]"
     assert words.NO_RECIPE in said
-    assert tab_what_if._draw(analysis.key, "gate off", *settings[1:], other, "Difference")[-1] != "[]"
-    ways = json.loads(tab_what_if._apart(analysis.key)[1])
+    assert tab_what_if.draw(analysis.key, "gate off", *settings[1:], other, "Difference")[-1] != "[]"
+    ways = json.loads(tab_what_if.draw_ways(analysis.key)[1])
     assert [shown["arguments"]["way"] for shown in ways] == ["baseline", "rigid LKA", "D-LKA", "sliced baseline"]
 
-    adapted = json.loads(tab_adapt._drawn(analysis, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
+    adapted = json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
     assert [shown["arguments"] for shown in adapted] == [ADAPTED | {"side": "baseline"}, ADAPTED, SAMPLES]
     assert all(
         figure(shown["kind"], shown["arguments"]).drawn(analysis).caption == shown["caption"] for shown in adapted
     )
     gone = tuple((CHANGE | {"right": 100}).values())
-    assert len(json.loads(tab_adapt._drawn(analysis, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
-    *_, point = json.loads(tab_adapt._drawn(analysis, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])
+    assert len(json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
+    *_, point = json.loads(tab_adapt.draw(analysis, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])
     assert point["arguments"] == SAMPLES | {"number": None, "x": 300.0, "y": 400.0}

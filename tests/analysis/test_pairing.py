@@ -153,7 +153,7 @@ def sets(draw: st.DrawFn, with_area: bool = False) -> Detections:
 
 
 THRESHOLDS = st.sampled_from([0.1, 0.5, 0.75, 1.0])
-quick = settings(deadline=None, max_examples=150)
+quick = settings(deadline=None, max_examples=75)
 
 
 @quick

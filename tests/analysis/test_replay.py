@@ -48,6 +48,7 @@ def recipe(tmp_path, file=None, kind="samples", arguments=SAMPLES, **changed):
     return path, written
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_arrays(tmp_path):
     """Also where torch would share sums among another number of threads."""
     path, written = recipe(tmp_path)
@@ -93,6 +94,7 @@ def test_another_picture_is_told(tmp_path, capsys):
     assert "differs, because the picture has other pixels" in out
 
 
+@pytest.mark.slow
 def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
     """One number of one tensor is another one."""
     path, _ = recipe(tmp_path)
@@ -119,6 +121,7 @@ def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
     assert "P3 5x5/regular [25 x 2]: same" in out
 
 
+@pytest.mark.slow
 def test_other_versions_and_changed_sums_are_told(tmp_path, capsys):
     versions = recipes.versions() | {"torch": "0.1"}
     path, written = recipe(tmp_path, versions=versions)

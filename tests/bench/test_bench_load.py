@@ -71,6 +71,7 @@ def test_counts_that_cannot_be_are_refused(clients, abandoned):
         load.bench_load(clients, abandoned)
 
 
+@pytest.mark.slow
 def test_memory_and_disk_under_large_pictures(monkeypatch):
     """Each picture by a visitor of its own; what the page keeps of them is counted, and a refusal is kept."""
     asked = []

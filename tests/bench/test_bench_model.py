@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from deforming import hooks
 from torch import nn
 
 from dlka.bench import model as module
@@ -28,6 +29,7 @@ def result():
     return bench_model(**TINY, threads=1)
 
 
+@pytest.mark.slow
 def test_rows(result):
     kinds = [("control", "none", "-"), ("neck", "separable", "numba"), ("neck", "none", "-")]
     cases = [(32, 1), (64, 1), (32, 2)]
@@ -52,6 +54,7 @@ def test_rows(result):
     json.dumps(result)
 
 
+@pytest.mark.slow
 def test_the_law_of_every_model_over_all_inputs(result):
     assert [(found["placement"], found["offsets"]) for found in result["laws"]] == [
         ("control", "none"),
@@ -75,6 +78,7 @@ def test_small_inputs_count_as_much_as_large_ones():
     assert found["deviation"] < 0.12
 
 
+@pytest.mark.slow
 def test_two_inputs_make_no_law(result):
     assert laws([r for r in result["rows"] if r["size"] == 32]) == []
 
@@ -100,6 +104,7 @@ def test_models_take_turns_and_parts_are_timed_apart(monkeypatch):
     assert rows[0]["parts"] == dict.fromkeys(PARTS, 7 / 4)
 
 
+@pytest.mark.slow
 def test_every_model_once():
     found = subjects(["control", "neck", "neck"], "s", ["dense", "none"], ["numba", "torch"])
     assert found == [
@@ -117,6 +122,7 @@ def test_every_model_once():
     ]
 
 
+@pytest.mark.slow
 def test_what_is_timed_is_what_the_predictor_runs():
     entrant, predicts = Entrant(Subject("neck", "n", "dense", "torch"), CPU), Predictor(build_model("neck"), CPU)
     model = entrant.model
@@ -138,6 +144,7 @@ def test_a_subject_runs_in_its_precision(bfloat16):
     assert seen == {(torch.bfloat16 if bfloat16 else torch.float32, True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", ["neck", "residual", "head"])
 def test_random_models_have_signals_and_offsets_like_trained_ones(placement, offsets):
@@ -152,7 +159,7 @@ def test_random_models_have_signals_and_offsets_like_trained_ones(placement, off
         assert np.abs(np.diff(capture.offset, axis=2)).mean() > 0.2  # cells, from one cell to the next
     for gate in captures.gates:
         assert np.abs(gate.values).mean() > 1e-2
-    assert not any(m._forward_hooks for m in model.modules())
+    assert hooks(model) == 0
 
 
 def test_pictures_are_seeded_and_have_squares():
@@ -201,7 +208,7 @@ def test_parts_are_where_the_time_went(monkeypatch):
     monkeypatch.setattr(Entrant, "run", lambda self, x: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         entrant.parts(torch.zeros(1, 3, 32, 32))
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()), "after an error neither"
+    assert hooks(model) == 0, "after an error neither"
 
 
 def test_rigid_twins_deform_nothing():

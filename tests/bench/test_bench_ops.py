@@ -36,6 +36,7 @@ def test_the_operators_are_those_of_the_neck():
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_result(tiny):
     before = torch.get_num_threads()
     result = bench_ops(rounds=1, threads=before + 1)
@@ -62,6 +63,7 @@ def test_result(tiny):
     json.dumps(result)
 
 
+@pytest.mark.slow
 def test_backends_take_turns(tiny, monkeypatch):
     """Within a round every backend once for each operator and pass."""
     order = []

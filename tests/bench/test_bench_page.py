@@ -102,6 +102,7 @@ def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
         bench.bench_page(1)
 
 
+@pytest.mark.slow
 def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
     monkeypatch.setattr(page_parts, "ROUNDS", 1)
     result = page_parts.measure(time.time())

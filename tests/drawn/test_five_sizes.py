@@ -91,7 +91,7 @@ def test_the_cell_that_found_it_is_shown_with_its_zoom(breathing):
 def test_crops_have_one_measure_and_hold_all_samples(breathing):
     breathing(Breathing())
     paper = five_sizes("fake").drawing
-    panels = [axes for axes, _ in paper._panels]
+    panels = [axes for axes, _ in paper.panels]
     assert len(panels) == 5
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in panels}) == 1
     left, right = panels[0].get_xlim()
@@ -116,7 +116,7 @@ def test_a_wild_sample_is_not_hidden(breathing):
     assert "Beyond the crops" not in five_sizes("fake").drawing.legend_text
     model.wild = 1000.0
     found = five_sizes("fake")
-    panel = found.drawing._panels[0][0]
+    panel = found.drawing.panels[0][0]
     assert np.ptp(panel.get_xlim()) <= SIDE + 2 * 8
     assert "Beyond the crops, and counted in the zoom: 5 of the samples." in found.drawing.legend_text
     assert all(row["outside"] >= 1 and float(row["zoom"]) > 10 for row in rows(found))

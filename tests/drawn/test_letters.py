@@ -110,6 +110,7 @@ def test_strength_and_given_offsets(stirred):
     np.testing.assert_array_equal(rigid.read(pictures).probabilities, rigid.read(pictures, 0.0).probabilities)
 
 
+@pytest.mark.slow
 def test_a_short_training_learns_and_repeats_itself():
     letters = draw_letters(600, 0)
     net, again = (train_letter("deformable", letters, 0, steps=40) for _ in range(2))
@@ -193,7 +194,7 @@ def test_a_file_gives_back_what_was_written(shipped, tmp_path, stirred):
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path, change, part):
     with safe_open(letter_file.SHIPPED, framework="pt") as file:
-        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors, metadata = {key: file.get_tensor(key) for key in sorted(file.keys())}, file.metadata()
     change(tensors, metadata)
     save_file(tensors, tmp_path / "odd.safetensors", metadata=metadata)
     with pytest.raises(DlkaError) as caught:
@@ -233,6 +234,7 @@ def test_the_catalogue_leaves_it_aside(caplog, capsys):
     )
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(experiment.train_letters, "__defaults__", (3, 2, 200, 60, lambda line: None))
     out, written = tmp_path / "l.safetensors", tmp_path / "l.json"

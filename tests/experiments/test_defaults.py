@@ -6,8 +6,8 @@ import json
 
 import pytest
 from drawn_squares import draw
+from ultralytics.utils.callbacks.base import default_callbacks
 
-from dlka.experiments import defaults
 from dlka.experiments.defaults import DefaultTraining, fit_by_default
 from dlka.experiments.plan import Experiment, steps
 from dlka.models.weights import load_card, load_model
@@ -27,18 +27,13 @@ def squares(tmp_path):
 def ended(monkeypatch):
     """The number of every epoch that was trained, and a way to be killed after one."""
     epochs, kill_after = [], []
-    in_bfloat16 = defaults._in_bfloat16
-
-    def begin(trainer):
-        in_bfloat16(trainer)
-        trainer.add_callback("on_train_epoch_end", lambda trainer: epochs.append(trainer.epoch))
-        trainer.add_callback("on_model_save", killed)
 
     def killed(trainer):
         if trainer.epoch in kill_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(defaults, "_in_bfloat16", begin)
+    monkeypatch.setitem(default_callbacks, "on_train_epoch_end", [lambda trainer: epochs.append(trainer.epoch)])
+    monkeypatch.setitem(default_callbacks, "on_model_save", [killed])
     return epochs, kill_after
 
 
@@ -53,6 +48,7 @@ def test_words_of_the_plan_become_trainings_from_nothing():
     assert (last.recipe.placement, last.recipe.epochs, last.size) == ("control", 5, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["separable", "none"])
 def test_the_weights_file_says_how_it_was_made(squares, tmp_path, offsets):
     recipe = DefaultTraining("neck", str(squares), offsets, seed=7, **SMALL)
@@ -70,6 +66,7 @@ def test_the_weights_file_says_how_it_was_made(squares, tmp_path, offsets):
     assert bool(moved) == (offsets == "separable"), "offset nets start at zero, and have learned"
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_where_it_was(squares, tmp_path, ended):
     epochs, kill_after = ended
     recipe, out = DefaultTraining("control", str(squares), **SMALL), tmp_path / "out.safetensors"

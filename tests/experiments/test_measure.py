@@ -63,6 +63,7 @@ def run(analyses):
     return analyses[0]
 
 
+@pytest.mark.slow
 def test_as_learned_it_is_what_val_gives(run, toys, lively):
     report = run_val(lively, toys, SIZE, device="cpu")
     assert run.metrics == report["metrics"]
@@ -85,6 +86,7 @@ def test_as_learned_it_is_what_val_gives(run, toys, lively):
     np.testing.assert_allclose(run.object_side, np.sqrt(areas), rtol=1e-4)  # by picture, whatever the order of looks
 
 
+@pytest.mark.slow
 def test_replicates_are_of_the_same_pictures_for_all(run):
     once = (resamples(4) == 1).all(axis=1)
     assert once.sum() > 50
@@ -96,6 +98,7 @@ def test_replicates_are_of_the_same_pictures_for_all(run):
         np.testing.assert_allclose(replicates[once], np.tile(expected, (once.sum(), 1)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_picture_gets_every_intervention_once(analyses, toys):
     run, asked = analyses
     assert list(run.interventions) == CAUSES
@@ -116,6 +119,7 @@ def test_every_picture_gets_every_intervention_once(analyses, toys):
             np.testing.assert_array_equal(given.fields[capture.stage.name], capture.offset)
 
 
+@pytest.mark.slow
 def test_an_intervention_is_measured_as_if_alone(run, toys, lively):
     predictor = load_predictor(lively, "cpu")[0]
     part = Validation.of(predictor, lively, toys, SIZE)
@@ -135,6 +139,7 @@ def test_an_intervention_is_measured_as_if_alone(run, toys, lively):
     assert len({metrics["AP"] for metrics in run.interventions.values()}) >= 4
 
 
+@pytest.mark.slow
 def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
     path = run.save(tmp_path)
     assert path.name == "toys-residual-s0.json"
@@ -144,6 +149,7 @@ def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
     assert load(path).interventions == json.loads(text)["interventions"] == run.interventions
 
 
+@pytest.mark.slow
 def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
     analyses, predict = [], Predictor.predict
     monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
@@ -155,6 +161,7 @@ def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
     assert not run.found.all()
 
 
+@pytest.mark.slow
 def test_a_rigid_twin_has_gates_alone(toys, tmp_path):
     names = load_card(find("residual")).names
     torch.manual_seed(0)

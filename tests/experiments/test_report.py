@@ -190,6 +190,7 @@ def test_latency(tmp_path):
         load_latency(file)
 
 
+@pytest.mark.slow
 def test_the_report_is_written_the_same_twice(tmp_path):
     for run in some_runs():
         run.save(tmp_path / "runs")

@@ -209,6 +209,7 @@ def test_what_is_not_there_is_told_before_the_first_training(places, calls):
     assert measured(calls) == ["one/control-s0"], "nothing needs the stock weights once the start is there"
 
 
+@pytest.mark.slow
 def test_from_pictures_to_the_report(places, tmp_path, monkeypatch, capsys):
     """Trained, measured and reported for real, by the command."""
     (places.data / "one" / "data.yaml").unlink()

@@ -51,17 +51,18 @@ def shipped(work, out, runs=None):
     return ship(work, collect(runs or runs_of(work), ()), out, WEIGHTS, lines.append), lines
 
 
+@pytest.mark.slow
 def test_tensors_are_the_same_bit_by_bit(work, tmp_path):
     (written, _), lines = shipped(work, tmp_path / "out")
     assert written == tmp_path / "out" / "hit-uav-residual.safetensors"
     source = work / "weights" / "hit-uav-residual-s0.safetensors"
     with safe_open(source, "np") as a, safe_open(written, "np") as b:
         assert set(a.keys()) == set(b.keys())
-        for name in a.keys():  # noqa: SIM118
+        for name in sorted(a.keys()):
             one, other = a.get_tensor(name), b.get_tensor(name)
             assert one.dtype == other.dtype
             assert one.tobytes() == other.tobytes(), name
-        assert {str(a.get_tensor(name).dtype) for name in a.keys()} == {"int8", "float16", "float32"}  # noqa: SIM118
+        assert {str(a.get_tensor(name).dtype) for name in sorted(a.keys())} == {"int8", "float16", "float32"}
     states = [load_model(path)[0].state_dict() for path in (source, written)]
     assert list(states[0]) == list(states[1])
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -90,6 +91,7 @@ def test_the_card_has_what_was_measured_and_is_else_the_same(work, tmp_path):
     assert not any("minus" in key for key in load_card(control).metrics)
 
 
+@pytest.mark.slow
 def test_what_was_measured_of_offsets_stays_with_the_same_tensors(work, tmp_path):
     (written, control), _ = shipped(work, tmp_path)
     uses = {"verdict": "unused", "why": "AP changes by 0.", "data": "hit-uav val", "pictures": 40, "size": 640}

@@ -87,6 +87,7 @@ def analyses(toys, lively):
     return figures, asked
 
 
+@pytest.mark.slow
 def test_ap_is_what_measure_gives(analyses, toys, lively):
     figures, _ = analyses
     run = measure(lively, toys, size=SIZE, device="cpu")
@@ -105,6 +106,7 @@ def test_ap_is_what_measure_gives(analyses, toys, lively):
     assert [row["label"] for row in figures["stages"]] == [row["label"] for row in run.stage_offsets]
 
 
+@pytest.mark.slow
 def test_the_mean_field_is_each_taps_mean_over_cells_and_pictures(analyses):
     _, asked = analyses
     assert len(asked) == 5 * 4
@@ -122,6 +124,7 @@ def test_the_mean_field_is_each_taps_mean_over_cells_and_pictures(analyses):
     assert np.ptp(used.offset, axis=(1, 2)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_the_command_says_it(toys, lively, tmp_path, capsys):
     file = tmp_path / "uses.json"
     argv = ["uses", lively, "--data", str(toys), "--size", str(SIZE), "--limit", "3", "--json", str(file)]
@@ -135,6 +138,7 @@ def test_the_command_says_it(toys, lively, tmp_path, capsys):
         assert row["stage"] in out
 
 
+@pytest.mark.slow
 def test_the_figures_go_into_the_card_and_the_tensors_stay(toys, lively, tmp_path, capsys):
     file, told = tmp_path / "mine.safetensors", tmp_path / "uses.json"
     shutil.copy(lively, file)
@@ -149,9 +153,10 @@ def test_the_figures_go_into_the_card_and_the_tensors_stay(toys, lively, tmp_pat
     assert card.uses != before.uses
     assert replace(card, uses=before.uses) == before
     with safe_open(lively, "pt") as a, safe_open(file, "pt") as b:
-        assert all(torch.equal(a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118
+        assert all(torch.equal(a.get_tensor(name), b.get_tensor(name)) for name in sorted(a.keys()))
 
 
+@pytest.mark.slow
 def test_a_head_of_one_map_and_drawn_scenes(tmp_path):
     scenes = [draw_scene(3, number, side=96, sizes=(8, 40)) for number in range(2)]
     rows = {}
@@ -172,6 +177,7 @@ def test_a_head_of_one_map_and_drawn_scenes(tmp_path):
     assert figures["verdict"] == UNUSED
 
 
+@pytest.mark.slow
 def test_refusals(toys, tmp_path, capsys):
     def refused(*argv):
         assert main(["uses", *map(str, argv), "--size", str(SIZE)]) == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deforming import hooks
 from torch import nn
 from ultralytics import YOLO
 from ultralytics.engine.exporter import export_formats as ultralytics_formats
@@ -31,6 +32,8 @@ from dlka.models.blocks import suppress
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import load_card
+
+pytestmark = pytest.mark.slow
 
 SIZES = (160, 96)
 STAGES = [f"offset_P{level}_{kernel}" for level in (3, 4, 5) for kernel in ("5x5", "7x7_d3")]
@@ -311,7 +314,7 @@ def test_the_net_has_no_state_of_earlier_sizes():
     assert net(large)[0].shape == (2, 84, 12 * 16 + 6 * 8 + 3 * 4)
     for a, b in zip(first, net(small), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
-    assert not any(module._forward_hooks for module in net.modules())
+    assert hooks(net) == 0
 
 
 @pytest.fixture

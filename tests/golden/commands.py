@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import dlka  # noqa: F401  first: it sets the switches that Ultralytics reads when it is imported
+import dlka  # noqa: F401 - first: it sets the switches that Ultralytics reads when it is imported
 from tests.golden import digest
 from tests.golden.digest import ROOT
 
@@ -200,7 +200,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _run(words: str, folder: Path) -> dict[str, Any]:
     """Exit status and lines of `python -m dlka WORDS` in this process, which has imported what is large only once."""
-    import ultralytics  # noqa: F401  not first inside a command: its log would go where that command prints
+    import ultralytics  # noqa: F401 - not first inside a command: its log would go where that command prints
 
     words = words.replace("BUS", str(photograph("bus.jpg"))).replace("ZIDANE", str(photograph("zidane.jpg")))
     out, err, before = io.StringIO(), io.StringIO(), sys.argv

@@ -29,6 +29,7 @@ def close(a, b):
     return abs(a - b) <= 1e-5 * max(1.0, abs(b))
 
 
+@pytest.mark.slow
 def test_sums_are_those_of_the_network(model):
     random = np.random.default_rng(0)
     for stage in stages(model):
@@ -47,6 +48,7 @@ def test_sums_are_those_of_the_network(model):
             assert abs(told.added) > 0
 
 
+@pytest.mark.slow
 def test_a_tap_reads_its_four_neighbours(model):
     stage = stages(model)[0]
     values = seen(model, stage.block)
@@ -62,6 +64,7 @@ def test_a_tap_reads_its_four_neighbours(model):
         assert value == (values.samples[stage.name][1, row, column] if inside else 0)
 
 
+@pytest.mark.slow
 def test_it_sees_what_an_intervention_does_and_leaves_no_hook():
     model = deforming("residual")
     stage = stages(model)[0]

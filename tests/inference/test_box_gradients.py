@@ -55,6 +55,7 @@ def test_layercam_of_a_network_that_can_be_worked_out_by_hand():
     assert box_gradients(Tiny(), -x, 0, (0, 1), 0).cam.max() == 0, "what speaks against the class is not shown"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["residual", "head"])
 def test_the_field_is_the_derivative_of_the_class_logit(placement):
     model = deforming(placement).double()
@@ -95,6 +96,7 @@ def test_what_is_not_there_is_refused(level, cell, number, says):
     assert hooks(model) == 0
 
 
+@pytest.mark.slow
 def test_a_predictor_explains_the_box_that_it_found():
     predictor, _ = load_predictor("residual")
     image = read_image(examples()["Two people"])[::2, ::2].copy()

@@ -31,7 +31,7 @@ def test_pixels_are_ultralytics(original, size):
 
 
 @given(SIDES, SIDES, SIZES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_geometry(height, width, size):
     box = Letterbox.fit((height, width), size)
     for padded, resized, before in zip(box.padded, box.resized, (box.top, box.left)):
@@ -43,7 +43,7 @@ def test_geometry(height, width, size):
 
 
 @given(SIDES, SIDES, SIZES, st.lists(st.tuples(*[st.floats(-200, 5200)] * 4), min_size=1, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_inverse_is_exact(height, width, size, rows):
     box, values = Letterbox.fit((height, width), size), np.array(rows)
     for forward, back, given_ in (
@@ -55,7 +55,7 @@ def test_inverse_is_exact(height, width, size, rows):
 
 
 @given(SIDES, SIDES, SIZES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_picture_fills_its_place(height, width, size):
     box = Letterbox.fit((height, width), size)
     place = [box.left, box.top, box.left + box.resized[1], box.top + box.resized[0]]
@@ -63,7 +63,7 @@ def test_the_picture_fills_its_place(height, width, size):
 
 
 @given(SIDES, SIDES, SIZES, st.floats(0, 5000), st.floats(0, 5000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_points_are_half_a_pixel_before_edges(height, width, size, x, y):
     box = Letterbox.fit((height, width), size)
     edge = box.boxes_forward(np.array([x + 0.5, y + 0.5, x + 0.5, y + 0.5]))

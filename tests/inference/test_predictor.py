@@ -66,6 +66,7 @@ def control() -> Predictor:
     return load_predictor("control", "cpu")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bus", "zidane", "hopper", "odd", "flat", "tall", "tiny"])
 @pytest.mark.parametrize(("confidence", "size"), [(0.25, 640), (0.05, 320)])
 def test_boxes_are_ultralytics(stock, ultralytics, pictures, name, confidence, size):
@@ -79,6 +80,7 @@ def test_boxes_are_ultralytics(stock, ultralytics, pictures, name, confidence, s
     np.testing.assert_allclose(found.boxes, expected.xyxy.numpy(), atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_files_give_ultralytics_boxes_too(stock, ultralytics):
     file = ASSETS / "bus.jpg"
     found = stock.predict(read_image(file)).detections

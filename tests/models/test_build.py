@@ -110,6 +110,7 @@ def edited(tmp_path: Path, source: Path, *changes: tuple[str, str], name: str = 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_every_placement_builds_at_every_scale(placement, scale):
@@ -128,6 +129,7 @@ def test_pinned_parameters(placement, offsets):
     assert sum(layer.np for layer in model.model) == parameters(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", OFFSETS)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_rectangular_pictures_and_other_class_counts(placement, offsets):
@@ -138,6 +140,7 @@ def test_rectangular_pictures_and_other_class_counts(placement, offsets):
     assert out.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_a_picture_that_is_no_number_does_not_crash(placement):
     model = shaken(build_model(placement))
@@ -166,6 +169,7 @@ def test_where_the_blocks_sit():
     assert [i for i, m in enumerate(head) if isinstance(m, C2f_DLKA)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("placement", PLACED)
 def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, offsets):
@@ -183,6 +187,7 @@ def test_the_rigid_twin_takes_the_weights_without_the_offset_nets(placement, off
     torch.testing.assert_close(scores(model, x), scores(twin, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACED)
 def test_separable_is_the_yamls_word_for_every_block(placement):
     nets = [m.offset_net for m in build_model(placement, offsets="separable").modules() if isinstance(m, DeformConv)]
@@ -194,6 +199,7 @@ def test_separable_is_the_yamls_word_for_every_block(placement):
     assert scores(model, torch.rand(1, 3, 64, 64)).std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACED)
 def test_the_twin_of_the_same_cost_takes_the_weights_of_a_separable_model(placement):
     model, twin = shaken(build_model(placement, offsets="separable")), build_model(placement, offsets="features").eval()

@@ -148,6 +148,7 @@ def test_the_size_that_suits_a_model(size, changed):
     assert catalog.suited_size(card) == size
 
 
+@pytest.mark.slow
 def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
     places = []
 
@@ -171,6 +172,7 @@ def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
         fetch(name, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
     """Ultralytics' own downloader runs in the child, online, in a folder of its own; only its last call is replaced."""
     replaced = (
@@ -178,7 +180,7 @@ def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
         "state = [str('YOLO_OFFLINE' in os.environ), os.environ['YOLO_CONFIG_DIR']]\n"
         "d.safe_download = lambda url, file, **options: open(file, 'w').write('\\n'.join([url, *state]))\n"
     )
-    monkeypatch.setattr(catalog, "_FETCH", replaced + catalog._FETCH)
+    monkeypatch.setattr(catalog, "FETCH", replaced + catalog.FETCH)
     monkeypatch.setenv("YOLO_OFFLINE", "1")
     file = catalog.download("yolov8n.pt", tmp_path)
     url, offline, folder = file.read_text().split("\n")
@@ -189,7 +191,7 @@ def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
 
 
 def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "_FETCH", "raise ConnectionError('no route to host')")
+    monkeypatch.setattr(catalog, "FETCH", "raise ConnectionError('no route to host')")
     with pytest.raises(FetchFailed) as caught:
         fetch("yolov8n", tmp_path)
     text = str(caught.value)
@@ -199,7 +201,7 @@ def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_download_without_end_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "_FETCH", "import time; time.sleep(60)")
+    monkeypatch.setattr(catalog, "FETCH", "import time; time.sleep(60)")
     monkeypatch.setattr(catalog, "FETCH_SECONDS", 0.2)
     with pytest.raises(FetchFailed, match=r"it took more than 0\.2 seconds"):
         fetch("yolov8n", tmp_path)

@@ -33,6 +33,7 @@ def known(tmp_path_factory):
     return read_checkpoint(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("placement", "scale", "offsets"),
     [
@@ -63,6 +64,7 @@ def test_every_placement_is_recognised(tmp_path, placement, scale, offsets):
             assert torch.equal(state[name], value)
 
 
+@pytest.mark.slow
 def test_the_stock_checkpoint(shared, tmp_path):
     source = shared / "weights" / "yolov8n.pt"
     card = convert(source, tmp_path / "yolov8n.safetensors", data="COCO", licence="AGPL-3.0")

@@ -117,6 +117,7 @@ def reason(path: Path) -> str:
 
 
 class TestGoodOnes:
+    @pytest.mark.slow
     def test_the_stock_checkpoint_gives_the_tensors_that_torch_reads(self, shared):
         path = shared / "weights" / "yolov8n.pt"
         checkpoint = read_checkpoint(path)
@@ -163,6 +164,7 @@ class TestGoodOnes:
         torch.save({**whole, "ema": None}, tmp_path / "b.pt")
         assert set(read(tmp_path / "b.pt")[0]) == {"weight", "bias"}
 
+    @pytest.mark.slow
     def test_state_dicts_of_every_dtype_and_layout_come_out_equal(self, tmp_path):
         torch.manual_seed(0)
         base = torch.randn(4, 6, 2, 3)
@@ -244,6 +246,7 @@ class TestNothingIsRun:
         reason(archive(tmp_path / "evil.pt", payloads(marker)[kind]))
         assert not marker.exists()
 
+    @pytest.mark.slow
     def test_a_call_that_hides_beside_good_weights(self, tmp_path):
         marker = tmp_path / "ran"
         beside = {"state_dict": {"w": torch.ones(2)}, "train_args": {"b": Call(os.system, f"touch '{marker}'")}}
@@ -380,6 +383,7 @@ class TestHostilePickles:
         tensors, _ = read(archive(tmp_path / "shadow.pt", b"\x80\x02" + state + b"."))
         assert tensors["w"].tolist() == [1, 2, 3, 4]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("file", sorted(CASES.glob("*.pt")), ids=lambda p: p.stem)
     def test_kept_cases(self, file):
         assert "not made by torch.save" in refusal(file)
@@ -445,10 +449,12 @@ class TestArchives:
             file.writestr("readme.txt", "no checkpoint")
         assert "not made by torch.save" in reason(tmp_path / "other.pt")
 
+    @pytest.mark.slow
     def test_a_tensor_with_the_name_of_the_formats_own_entry_is_refused(self, tmp_path):
         pickled = b"\x80\x02}" + string("__metadata__") + rebuild() + b"s."
         assert "without a proper name" in refusal(archive(tmp_path / "a.pt", pickled))
 
+    @pytest.mark.slow
     def test_no_file(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.pt")
         assert refusal(tmp_path / "none.pt") == "none.pt: there is no such file."
@@ -482,10 +488,12 @@ class TestArchives:
 
 
 class TestTheChild:
+    @pytest.mark.slow
     def test_one_that_takes_too_long_is_ended(self, tmp_path, monkeypatch):
         monkeypatch.setattr(reading, "SECONDS", 0.001)
         assert "seconds" in refusal(archive(tmp_path / "slow.pt", saved(rebuild())))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "large",
         [
@@ -499,15 +507,18 @@ class TestTheChild:
         assert MEMORY == 2 << 30
         assert "more than 2 GB of memory" in refusal(archive(tmp_path / "bomb.pt", saved(large)))
 
+    @pytest.mark.slow
     def test_one_that_dies_leaves_a_sentence(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "_BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
+        monkeypatch.setattr(reading, "BOOT", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})  # {{}}")
         assert "memory or time" in refusal(archive(tmp_path / "dead.pt", saved(rebuild())))
 
+    @pytest.mark.slow
     def test_one_that_fails_is_a_fault_of_this_program(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "_BOOT", "raise KeyError('a bug')  # {}")
+        monkeypatch.setattr(reading, "BOOT", "raise KeyError('a bug')  # {}")
         with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
             read_checkpoint(archive(tmp_path / "good.pt", saved(rebuild())))
 
+    @pytest.mark.slow
     def test_its_limits_of_memory(self):
         code = "from dlka.models.checkpoint_child import *; limit_resources(); bytearray({})"
         run = subprocess.run([sys.executable, "-c", code.format("MEMORY + (64 << 20)")], capture_output=True, text=True)

@@ -293,6 +293,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, kind):
         read_text(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("scale", ["n", "x"])
 def test_the_projects_own_yamls_pass_without_the_builders_shortcut(placement, scale):

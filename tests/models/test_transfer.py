@@ -74,6 +74,7 @@ def test_the_official_weights_too(shared):
         torch.testing.assert_close(raw(model, x), raw(control, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", STOCK_ROW)
 def test_every_tensor_outside_the_blocks_is_the_stock_one(placement, stock):
     model = build_model(placement)
@@ -96,6 +97,7 @@ def test_every_tensor_outside_the_blocks_is_the_stock_one(placement, stock):
     assert {re.sub(r"\.(conv|bn)$", "", name) for name in left} == bottlenecks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", ["dense", "separable"])
 @pytest.mark.parametrize("classes", [COCO, FOUR], ids=["80", "4"])
 @pytest.mark.parametrize("placement", STOCK_ROW)

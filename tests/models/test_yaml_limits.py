@@ -25,6 +25,7 @@ OURS = {"C2f_DLKA", ATTENTION, "DetectDLKA", "Detect1x1"}
 
 
 class TestNoCode:
+    @pytest.mark.slow
     def test_a_name_of_the_parsers_file_is_not_called(self, tmp_path):
         class Evil:
             def __reduce__(self):
@@ -42,6 +43,7 @@ class TestNoCode:
         assert "ModelYamlError: row 1: torch_safe_load" in run.stderr
         assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.pt", "m.yaml"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("module", ["dlka.yolo", "dlka.models.build", "dlka.train.recipe_trainer"])
     def test_ultralytics_is_imported_offline_and_takes_no_pickle_of_more_than_layers(self, module):
         said = f"import {module}, ultralytics.utils as u; print(u.AUTOINSTALL, u.ONLINE, u.SAFE_LOAD)"

@@ -130,6 +130,7 @@ def test_the_mended_first_listing_builds_and_runs_with_its_dlka_blocks(tmp_path)
         assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 84, 84)
 
 
+@pytest.mark.slow
 @given(st.sets(st.sampled_from([1, 3, 5, 7, 17, 21])))
 @settings(deadline=None, max_examples=16)
 def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
@@ -332,11 +333,13 @@ def narrow(model: dict) -> dict:
     return {**model, "scales": {"n": [0.33, 0.1, 256]}, "scale": "n"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTION)
 def test_what_ultralytics_ships_builds(name):
     assert check_that_they_agree(load_model_yaml(SHIPPED / f"{name}.yaml"))
 
 
+@pytest.mark.slow
 def test_all_that_it_ships_for_other_tasks_is_refused_by_its_head_or_layers():
     for path in SHIPPED.rglob("*.yaml"):
         model = load_model_yaml(path)
@@ -345,6 +348,7 @@ def test_all_that_it_ships_for_other_tasks_is_refused_by_its_head_or_layers():
             assert "only plain detection is built here" in problem or "TorchVision downloads" in problem, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_they_agree_on_rows_changed_at_random(seed):
     draw = random.Random(seed)

@@ -13,13 +13,14 @@ import torch
 from test_operator import make
 
 import dlka.ops.library
-from dlka.ops import backends, deform_dwconv2d
+from dlka.ops import deform_dwconv2d
 from dlka.ops.backends import BACKENDS, Backend, resolve
 from dlka.ops.geometry import channels_last
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_opcheck():
     (x, offset, weight, bias), geometry = make(dtype=torch.float32)
     lists = [list(geometry[k]) for k in ("stride", "padding", "dilation")]
@@ -30,6 +31,7 @@ def test_opcheck():
     torch.library.opcheck(dlka.ops.library.fused_backward, (grad, *(t.detach() for t in leaves[:3]), *lists))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_compiles_whole_forward_and_backward(channels_last):
     tensors, geometry = make(dtype=torch.float32)
@@ -85,6 +87,7 @@ def _child(queue):
     queue.put(float(deform_dwconv2d(*tensors, **geometry, backend="numba").sum()))
 
 
+@pytest.mark.slow
 def test_a_forked_process_works_too():
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system has no fork")
@@ -99,6 +102,7 @@ def test_a_forked_process_works_too():
     assert queue.get() == wanted
 
 
+@pytest.mark.slow
 def test_a_first_call_may_be_compiled():
     """In a fresh process: choosing a backend imports and asks the driver, which a compiler must not follow."""
     code = (
@@ -121,11 +125,9 @@ def test_half_is_widened_for_backends_that_do_not_take_it(name, monkeypatch):
         return x
 
     backend = BACKENDS[name]
-    monkeypatch.setitem(BACKENDS, name, Backend(lambda device: None, lambda: run, backend.half))
-    monkeypatch.setattr(backends, "_ready", {})
-    monkeypatch.setattr(backends, "_runs", {})
+    monkeypatch.setitem(BACKENDS, f"{name} here", Backend(lambda device: None, lambda: run, backend.half))
     (x, offset, weight, bias), geometry = make((1, 3, 4, 4), (1, 1), (1, 1), (0, 0), (1, 1), dtype=torch.float32)
-    out = deform_dwconv2d(x.half(), offset, weight.half(), bias.half(), **geometry, backend=name)
+    out = deform_dwconv2d(x.half(), offset, weight.half(), bias.half(), **geometry, backend=f"{name} here")
     inside = torch.float16 if backend.half else torch.float32
     assert seen == [inside, torch.float32, inside, inside]
     assert out.dtype == torch.float16

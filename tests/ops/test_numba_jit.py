@@ -32,7 +32,7 @@ def loaded(function) -> int:
 def test_machine_code_is_kept_for_one_version_of_the_sources(monkeypatch, tmp_path):
     found = []
     for stamp in ("one", "one", "two", "one"):
-        monkeypatch.setattr(numba_jit._Cache, "stamp", f"{stamp} of {tmp_path}")
+        monkeypatch.setattr(numba_jit.KernelCache, "stamp", f"{stamp} of {tmp_path}")
         found.append(loaded(quarter))
     assert found == [0, 1, 0, 1]
 
@@ -52,7 +52,7 @@ def test_the_sources_are_all_that_kernels_are_made_of():
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_change_counts(name, monkeypatch):
     before, read = sources(), Path.read_bytes
-    assert numba_jit._Cache.stamp == before
+    assert numba_jit.KernelCache.stamp == before
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == name))
     assert sources() != before
 
@@ -61,5 +61,5 @@ def test_without_a_folder_to_write_to(monkeypatch):
     def nowhere(function):
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(numba_jit, "_Cache", nowhere)
+    monkeypatch.setattr(numba_jit, "KernelCache", nowhere)
     assert loaded(quarter) == 0

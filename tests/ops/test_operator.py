@@ -129,13 +129,14 @@ def test_any_geometry(channels, size, kernel, stride, padding, dilation, seed):
 def test_torch_prepares_taps_in_parts(monkeypatch, taps_at_once):
     tensors, geometry = make()  # 6 taps; 2 maps of 9 x 8 cells with their frames
     wanted, wanted_grads = gradients(tensors, geometry, "reference")
-    monkeypatch.setattr(torch_cpu, "_AT_ONCE", 2 * 9 * 8 * taps_at_once)
+    monkeypatch.setattr(torch_cpu, "AT_ONCE", 2 * 9 * 8 * taps_at_once)
     out, grads = gradients(tensors, geometry, "torch")
     assert_close(out, wanted, torch.float64)
     for got, want in zip(grads, wanted_grads):
         assert_close(got, want, torch.float64)
 
 
+@pytest.mark.slow
 def test_torch_compiles_whole():
     """Machines without numba compile this one, and exporters trace it."""
     tensors, geometry = make(dtype=torch.float32)

@@ -49,11 +49,19 @@ def test_forward_mode(backend):
     jacobians = jacfwd(function, argnums=(0, 1, 2, 3))(*tensors)
     for got in (
         jvp(function, tensors, tangents)[1],
-        linearize(function, *tensors)[1](*tangents),
         *duals,
         sum(torch.tensordot(j, d, dims=d.dim()) for j, d in zip(jacobians, tangents)),
     ):
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow  # torch traces the whole function first
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_linearized(backend):
+    tensors, function = operator(backend)
+    tangents = tuple(torch.randn_like(t) for t in tensors)
+    got = linearize(function, *tensors)[1](*tangents)
+    torch.testing.assert_close(got, directional(function, tensors, tangents), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("backend", ON_CPU)
@@ -68,6 +76,7 @@ def test_forward_mode_and_vmap_in_either_order(backend, dims):
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_hessian(backend):
     """Of every pair of offsets and weights: forward over reverse, reverse over forward and forward over forward."""
@@ -192,6 +201,7 @@ def test_vmap_over_nothing_is_refused(backend):
         vmap(function)(*(s[:0] for s in stacked(tensors)))
 
 
+@pytest.mark.slow
 def test_transforms_inside_and_outside_of_compile():
     tensors, function = operator("auto")
     torch.compiler.reset()

@@ -22,6 +22,8 @@ from dlka.ops import backends, deform_dwconv2d, library
 from dlka.ops.geometry import Geometry, channels_last
 from dlka.ops.sampling import output_size
 
+pytestmark = pytest.mark.slow
+
 triton = pytest.importorskip("triton", reason="triton is not installed")
 
 GPU = torch.cuda.is_available()
@@ -54,7 +56,7 @@ def host():
         yield module
     for name in MODULES:
         sys.modules.pop(name, None)
-    backends._ready.pop(("triton", DEVICE), None)
+    backends.READY.pop(("triton", DEVICE), None)
 
 
 def compute(tensors, geometry, grad=None, backend="triton"):
@@ -172,8 +174,8 @@ def test_half_features(host, dtype):
 
 def test_half_is_never_widened_in_memory(host, monkeypatch):
     seen = []
-    real = host._rows
-    monkeypatch.setattr(host, "_rows", lambda x: seen.append(x.dtype) or real(x))
+    real = host.rows
+    monkeypatch.setattr(host, "rows", lambda x: seen.append(x.dtype) or real(x))
     (x, offset, weight, _), geometry = make(dtype=torch.float32)
     compute((x.bfloat16(), offset, weight.bfloat16()), geometry)
     assert seen == [torch.bfloat16] * 2
@@ -276,7 +278,7 @@ def test_64_bit_indices_compute_the_same(host, monkeypatch):
 def test_when_an_image_needs_64_bits(host):
     def needs(channels, height, width, taps=1, images=100):
         offset = torch.empty(images, 2 * taps, height, width, device="meta")
-        return host._long(torch.empty(images, channels, height, width, device="meta"), offset)
+        return host.needs_int64(torch.empty(images, channels, height, width, device="meta"), offset)
 
     assert not needs(256, 2048, 2048)
     assert needs(512, 2048, 2048)
@@ -452,7 +454,7 @@ def test_a_machine_that_cannot_start_kernels_says_why(monkeypatch):
         def __getitem__(self, grid):
             raise RuntimeError("Failed to find\nC compiler.")
 
-    monkeypatch.setattr(module, "_write_one", Failing())
+    monkeypatch.setattr(module, "write_one", Failing())
     error = module.start_error.__wrapped__(torch.device("cpu"))
     assert error == "Triton cannot start a kernel there (RuntimeError: Failed to find C compiler.)"
 
@@ -463,6 +465,6 @@ def test_the_first_kernel_runs(monkeypatch):
     sys.modules.pop("dlka.ops.triton_probe", None)
     module = importlib.import_module("dlka.ops.triton_probe")
     assert module.start_error(DEVICE) is None
-    monkeypatch.setattr(module, "_write_one", {(1,): lambda out: None})
+    monkeypatch.setattr(module, "write_one", {(1,): lambda out: None})
     assert module.start_error.__wrapped__(DEVICE) == "Triton's kernels compute something else there (1 became 0)"
     sys.modules.pop("dlka.ops.triton_probe", None)

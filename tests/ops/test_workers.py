@@ -102,6 +102,7 @@ class _Deformed(torch.utils.data.Dataset):
         return deform_dwconv2d(*tensors, **geometry, backend="numba")
 
 
+@pytest.mark.slow
 def test_data_loader_workers_give_the_same_numbers():
     before = torch.get_num_threads()
     try:
@@ -120,4 +121,4 @@ def test_many_threads_do_not_mean_many_maps_to_sum_into(monkeypatch):
     (x, offset, weight, _), _ = make((1, 8, 100, 5), (3, 3), (1, 1), (1, 1), (1, 1), dtype=torch.float32)
     geometry = Geometry((3, 3), (1, 1), (1, 1), (1, 1))
     numba_cpu.backward(torch.ones_like(x), x, offset, weight, geometry)
-    assert jobs[-1] == numba_cpu._MOST_MAPS
+    assert jobs[-1] == 16

@@ -30,6 +30,8 @@ from dlka.train.start import frozen_layers
 from dlka.train.training import fit
 from tests.labelled import data_set
 
+pytestmark = pytest.mark.slow
+
 NAMES = {number: f"thing {number}" for number in range(80)}
 BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
 

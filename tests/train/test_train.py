@@ -39,6 +39,7 @@ def trained(squares, tmp_path_factory):
     return train(recipe, work / "out" / "squares.safetensors", work / "runs" / "first", "cpu"), work
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
     path, work = trained
     model, card = load_model(path)
@@ -55,6 +56,7 @@ def test_a_run_ends_in_one_file_with_its_recipe_and_figures(trained):
     assert any(m.weight.abs().max() > 0 for m in offsets), "offsets were learned"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("offsets", "count"), [("separable", 6), ("none", 0)])
 def test_the_recipes_offsets_are_trained(squares, tmp_path, offsets, count):
     recipe = Recipe("residual", str(squares), offsets=offsets, epochs=1, size=64, batch=4)
@@ -66,6 +68,7 @@ def test_the_recipes_offsets_are_trained(squares, tmp_path, offsets, count):
     assert not nets or any(net.pointwise.weight.abs().max() > 0 for net in nets), "offsets were learned"
 
 
+@pytest.mark.slow
 def test_the_same_recipe_and_seed_give_the_same_file(trained, squares, tmp_path, same_weights):
     recipe = Recipe("residual", str(squares), epochs=2, size=64, batch=4, seed=3)
     again = train(recipe, tmp_path / "squares.safetensors", tmp_path / "run", "cpu")
@@ -76,6 +79,7 @@ def test_the_same_recipe_and_seed_give_the_same_file(trained, squares, tmp_path,
     assert rows(tmp_path / "run/curves.csv") != rows(trained[1] / "runs/first/curves.csv")
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_to_look_at(trained):
     folder = trained[1] / "runs" / "first"
     curves = rows(folder / "curves.csv")
@@ -95,6 +99,7 @@ def test_what_a_run_leaves_to_look_at(trained):
     assert (folder / "state.pt").stat().st_size < 10_000, "what is finished takes no room"
 
 
+@pytest.mark.slow
 def test_without_a_validation_part_it_is_trained_all_the_same(squares, tmp_path, capsys):
     data = tmp_path / "only.yaml"
     data.write_text(f"path: {squares}\ntrain: images/train\nval: []\nnames: [square, person]\n")
@@ -113,6 +118,7 @@ def test_without_a_validation_part_it_is_trained_all_the_same(squares, tmp_path,
     assert "There is no validation part, so nothing was measured." in told
 
 
+@pytest.mark.slow
 def test_a_teacher_is_learned_from_and_crops_of_mosaics_in_bfloat16(squares, teacher_file, tmp_path):
     recipe = Recipe("neck", str(squares), teacher=str(teacher_file), epochs=1, size=96, crop=64, batch=4)
     recipe = replace(recipe, bfloat16=True, mosaic=0.5, unlabelled=str(squares / "images/val"))
@@ -125,6 +131,7 @@ def test_a_teacher_is_learned_from_and_crops_of_mosaics_in_bfloat16(squares, tea
     assert all(t.isfinite().all() for t in load_model(tmp_path / "o.safetensors")[0].state_dict().values())
 
 
+@pytest.mark.slow
 def test_from_scratch_everything_learns_and_is_measured_at_its_own_size(squares, tmp_path):
     recipe = Recipe("residual", str(squares), start="none", epochs=1, size=64, batch=4, seed=3)
     run = tmp_path / "run"
@@ -136,6 +143,7 @@ def test_from_scratch_everything_learns_and_is_measured_at_its_own_size(squares,
     assert json.loads(card.recipe)["start"] == "none"
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_as_they_were(trained):
     path, _ = trained
     state, _ = read_start("control")
@@ -207,6 +215,7 @@ def test_no_pictures_is_said(squares, tmp_path):
         train(Recipe("neck", str(tmp_path)), tmp_path / "o.safetensors", tmp_path / "run", "cpu")
 
 
+@pytest.mark.slow
 def test_pseudo_labels_are_what_the_teacher_sees(tmp_path):
     from dlka.analysis.examples import examples
 
@@ -242,6 +251,7 @@ def losses(student, teacher):
     return loss(student(x), batch)
 
 
+@pytest.mark.slow
 def test_a_student_like_its_teacher_has_nothing_left_to_learn_from_it():
     torch.manual_seed(0)
     teacher = build_model("control").eval().requires_grad_(False)

@@ -68,6 +68,7 @@ def table(file):
         return list(csv.reader(lines))
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_in_the_same_file(whole, recipe, tmp_path, capsys, same_weights):
     kill(recipe, tmp_path, 3)  # of two batches an epoch
     assert unfinished(tmp_path / "run")
@@ -89,6 +90,7 @@ def test_a_killed_run_ends_in_the_same_file(whole, recipe, tmp_path, capsys, sam
     assert "is finished: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_before_the_first_epoch_it_begins_at_its_start(whole, recipe, tmp_path, same_weights):
     kill(recipe, tmp_path, 1)
     assert not unfinished(tmp_path / "run")
@@ -96,6 +98,7 @@ def test_before_the_first_epoch_it_begins_at_its_start(whole, recipe, tmp_path, 
     assert same_weights(tmp_path / "o.safetensors", whole / "o.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "again"), [(1, True), (3, False)])
 def test_blocks_are_fitted_once_or_all_over(squares, teacher_file, tmp_path, capsys, same_weights, batch, again):
     """Killed in the first epoch the run begins anew, with the same fit; later it goes on from fitted weights."""
@@ -116,17 +119,18 @@ def test_blocks_are_fitted_once_or_all_over(squares, teacher_file, tmp_path, cap
     assert same_weights(tmp_path / "killed/o.safetensors", tmp_path / "whole/o.safetensors")
 
 
+@pytest.mark.slow
 def test_after_the_last_epoch_only_the_file_is_written(whole, recipe, tmp_path, monkeypatch, same_weights):
     from dlka.train import training
 
-    def stopped(*args):
+    def stopped(*args, **settings):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "save_weights", stopped)
         with pytest.raises(KeyboardInterrupt):
             fit(recipe, tmp_path / "o.safetensors", tmp_path / "run", "cpu")
-    monkeypatch.setattr(training, "_run_trainer", stopped)
+    monkeypatch.setattr(training, "RecipeTrainer", stopped)
     resume(tmp_path / "run", "cpu", measure=False)
     assert same_weights(tmp_path / "o.safetensors", whole / "o.safetensors")
 

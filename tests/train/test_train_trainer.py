@@ -26,6 +26,8 @@ from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import read_start
 from dlka.train.training import FIXED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BATCH = {
     "img": torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
@@ -168,12 +170,12 @@ def test_a_step_during_the_warm_up_moves_offsets_by_a_part_and_the_rest_in_full(
 def test_the_fade_counts_batches_by_the_epoch(trainer_of):
     trainer = with_model(trainer_of(epochs=4))
     trainer.train_loader, trainer.epochs, trainer.resumed = range(5), 4, None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     weights = []
     for trainer.epoch in (0, 2):  # a resumed run begins at the third
-        trainer._count()
+        trainer.run_callbacks("on_train_epoch_start")
         weights.append(trainer.loss_function.feature_weight)
-        trainer._fade()
+        trainer.run_callbacks("on_train_batch_end")
         weights.append(trainer.loss_function.feature_weight)
     assert weights == pytest.approx([1, 19 / 20, 10 / 20, 9 / 20])
 
@@ -181,7 +183,7 @@ def test_the_fade_counts_batches_by_the_epoch(trainer_of):
 def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
     trainer = with_model(trainer_of(bfloat16=True, teacher=str(teacher_file)))
     trainer.resumed = None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     seen = {}
     for name, module in trainer.net.named_modules():
         if isinstance(module, DeformConv):
@@ -201,7 +203,7 @@ def test_bfloat16_is_for_convolutions_only(trainer_of, teacher_file):
 def test_weights_and_pictures_are_channels_last_on_the_cpu(trainer_of):
     trainer = with_model(trainer_of())
     trainer.resumed = None
-    trainer._set_loss()
+    trainer.run_callbacks("on_train_start")
     wide = [p for p in trainer.net.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
     assert wide
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in wide)
@@ -239,7 +241,7 @@ def test_losses_and_teacher_work_when_the_model_is_wrapped(trainer_of, teacher_f
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
         trainer.model = DistributedDataParallel(trainer.model, find_unused_parameters=True)
-        trainer._set_loss()
+        trainer.run_callbacks("on_train_start")
         trainer.model.train()
         loss, items = trainer.model(BATCH)
         loss.sum().backward()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from deforming import hooks
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from dlka.analysis.stages import all_stage_stats, stage_stats
@@ -33,6 +34,7 @@ def recipe(squares):
     return Recipe("control", str(squares), epochs=2, size=64, batch=4, frozen=0)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_and_the_rest_is_left_out(recipe, tmp_path, monkeypatch, capsys):
     fitness = {0: 0.1, 1: 0.3, 2: 0.2, 3: 0.3, 4: 0.9}
     seen = {}
@@ -54,6 +56,7 @@ def test_the_best_epoch_is_kept_and_the_rest_is_left_out(recipe, tmp_path, monke
     assert "The weights of epoch 2 of 4 are kept: the best on the validation part." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_looking_at_the_validation_part_does_not_change_what_is_learned(recipe, tmp_path):
     plain, looked = tmp_path / "plain", tmp_path / "looked"
     fit(recipe, tmp_path / "a.safetensors", plain, "cpu")
@@ -75,6 +78,7 @@ def test_the_pictures_are_spread_over_the_data():
     assert OffsetWatch.over(["a"], 64).files == ["a"]
 
 
+@pytest.mark.slow
 def test_a_look_changes_nothing_and_draws_nothing(watch):
     model = build_model("residual").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -82,9 +86,10 @@ def test_a_look_changes_nothing_and_draws_nothing(watch):
     watch.rows(model)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert hooks(model) == 0
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_what_a_predictor_sees(watch):
     from dlka.images import read_image
 
@@ -112,6 +117,7 @@ def test_health_by_lengths(value, health):
     assert health_of(stage, stage_stats(Capture(stage, offset), Letterbox.fit((64, 32), 128))) == health
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "health"), [(0.0, "dead"), (0.5, "healthy"), (40.0, "exploding")])
 def test_health_is_told(watch, bias, health):
     model = build_model("head", offsets="separable").eval()

@@ -78,6 +78,7 @@ def test_nothing_found_and_nothing_there():
     assert average_precision(1, [0], [], found((B, 0.9)))["AP"] is None
 
 
+@pytest.mark.slow
 def test_without_a_size_it_is_what_suits_the_model(own_findings, tmp_path):
     model, card = load_model(find("control"))
     save_weights(tmp_path / "mine.safetensors", model.state_dict(), replace(card, metrics={"size": SIZE}))
@@ -235,6 +236,7 @@ def test_no_folder_and_no_pictures(tmp_path):
         read_val(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_stock_model_on_real_pictures(shared, tmp_path):
     """Ultralytics' validator gives this checkpoint 41.0 AP and 57.3 AP50 on all 119 pictures; a few keep this quick."""
     from dlka.models.checkpoint import convert

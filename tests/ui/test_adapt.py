@@ -126,7 +126,7 @@ def test_zoom_and_rotation_of_a_kernel(zoom, turn):
 def test_without_objects_the_place_is_followed(analysis):
     nothing = analyse_pixels(analysis.image, Settings(size=320, confidence=0.95))
     assert adapt.targets(nothing) == []
-    shown = tab_adapt._drawn(nothing, (100.0, 80.0), None, nothing.stage_labels[1], (0.5, 0, 0, 0, 0, 1))
+    shown = tab_adapt.draw(nothing, (100.0, 80.0), None, nothing.stage_labels[1], (0.5, 0, 0, 0, 0, 1))
     assert "There is no object to follow" in shown[0]
     assert "<img" in shown[1]
     assert "<img" in shown[3]
@@ -137,14 +137,14 @@ def test_without_objects_the_place_is_followed(analysis):
 
 def test_without_stages_boxes_are_followed_all_the_same(analysis):
     rigid = replace(analysis, dlka=replace(analysis.dlka, captures=(), gates=()))
-    shown = tab_adapt._drawn(rigid, (100.0, 80.0), 0, None, (0.5, 0, 0, 0, 0, 1))
+    shown = tab_adapt.draw(rigid, (100.0, 80.0), 0, None, (0.5, 0, 0, 0, 0, 1))
     assert NO_STAGES in shown[3]
     assert shown[4] == ""
     assert shown[1].count("<img") == 2
 
 
 def test_the_pictures_have_words_and_their_true_size(analysis):
-    shown = tab_adapt._drawn(analysis, (0, 0), 0, analysis.stage_labels[0], (0.5, 0, 0, 0, 0, 1))
+    shown = tab_adapt.draw(analysis, (0, 0), 0, analysis.stage_labels[0], (0.5, 0, 0, 0, 0, 1))
     for source, alt, width, height in re.findall(
         r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)" width="(\d+)" height="(\d+)">', shown[1] + shown[3]
     ):
@@ -152,6 +152,7 @@ def test_the_pictures_have_words_and_their_true_size(analysis):
         assert len(alt) > 40
 
 
+@pytest.mark.slow
 def test_a_curve_is_single_predictions(analysis):
     chosen = adapt_curve.chosen(analysis, len(adapt.targets(analysis)) - 1)
     steps = list(adapt_curve.measure(analysis, chosen))

@@ -108,6 +108,7 @@ def is_sentence(text):
     return 10 < len(text) < 700 and "\n" not in text and "Something broke" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [f.__name__ for f in (*api.ENDPOINTS, *tools.TOOLS)])
 def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
     handler = next(fn for fn in endpoints.fns.values() if fn.api_name == name)
@@ -127,6 +128,7 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
         assert said.startswith("model: expected text; got ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function",
     [

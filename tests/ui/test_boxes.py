@@ -152,7 +152,7 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 def test_no_box_at_all_is_drawn_and_told(image):
     nothing = analyse_pixels(image, Settings(size=SIZE, confidence=0.95))
-    box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
+    box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes.draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None
     assert picture.endswith(".jpg")
@@ -170,7 +170,7 @@ def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
     stock = replace(analysis, settings=replace(analysis.settings, dlka="control"), dlka=analysis.baseline)
     both = match_detections(analysis.baseline.detections, analysis.baseline.detections)
     stock = kept(replace(stock, pairing=both), f"{analysis.key} stock")
-    _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes._draw(stock.key)
+    _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes.draw(stock.key)
     assert NO_STAGES in cells
     assert cells.count("<img") == 1
     assert evidence.count("<img") == 4
@@ -182,4 +182,4 @@ def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
 
 def test_a_new_look_leaves_nothing_of_the_last_one(analysis):
     assert len(tab_boxes.values(analysis, (0.0, 0.0))) == len(tab_boxes.SHOWN)
-    assert len(tab_boxes._draw(analysis.key)) == len(tab_boxes.SHOWN)
+    assert len(tab_boxes.draw(analysis.key)) == len(tab_boxes.SHOWN)

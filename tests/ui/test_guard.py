@@ -156,6 +156,7 @@ def test_whatever_costs_takes_its_turn(whole):
     assert long == {"_compare", "_try", "_curve"}
 
 
+@pytest.mark.slow
 def test_every_handler_of_the_page_answers_in_a_sentence(whole, monkeypatch):
     def fail(*values):
         raise IndexError("index 80 is out of bounds")

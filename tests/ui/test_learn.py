@@ -157,6 +157,7 @@ def test_gate_maps_are_the_blocks():
     assert "expected a whole number from 0 to 63" in answers.see_gate({"channel": "64"})["error"]
 
 
+@pytest.mark.slow
 def test_the_small_objects_taps_are_counted_on_the_picture():
     told = answers.see_small({})
     seen = example.crowd()

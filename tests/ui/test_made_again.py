@@ -11,7 +11,7 @@ import pytest
 
 from dlka.analysis import adapt, boxes, cache
 from dlka.analysis import analysis as analysis_module
-from dlka.analysis.analysis import Settings, _unknown, analyse, analyse_pixels, get_analysis
+from dlka.analysis.analysis import Settings, analyse, analyse_pixels, get_analysis
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.bench.visitor import Visitor
@@ -41,7 +41,7 @@ def asked(analysis, **more):
 
 
 def what_if(analysis):
-    return tab_what_if._draw(analysis.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
+    return tab_what_if.draw(analysis.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
 
 
 def adapted(analysis):
@@ -52,15 +52,16 @@ def taken(analysis):
     return figure_row.take_figure({"key": analysis.key, "kind": "difference", "arguments": {}, "form": "npz"})["told"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "use",
     [
         what_if,
         adapted,
         taken,
-        lambda analysis: tab_what_if._apart(analysis.key)[0].split("<div")[0],
-        lambda analysis: tab_boxes._draw(analysis.key)[0],
-        lambda analysis: tab_boxes._draw(analysis.key)[8],
+        lambda analysis: tab_what_if.draw_ways(analysis.key)[0].split("<div")[0],
+        lambda analysis: tab_boxes.draw(analysis.key)[0],
+        lambda analysis: tab_boxes.draw(analysis.key)[8],
         lambda analysis: tab_probe.add_up(asked(analysis, channel="", tap="")),
         lambda analysis: tab_probe.see_field(asked(analysis)).split("alt=")[1],
         lambda analysis: boxes.find(get_analysis(analysis.key), boxes.listed(analysis)[0][1])[0].where,
@@ -76,6 +77,7 @@ def test_every_tab_works_on_a_look_that_made_room(store, use):
     assert "load it again" not in str(before)
 
 
+@pytest.mark.slow
 def test_the_first_look_stays_while_others_come_and_go(store):
     fresh = store(40 * 2**20)
     first = app.first_look()
@@ -87,10 +89,10 @@ def test_the_first_look_stays_while_others_come_and_go(store):
 
 
 def test_what_questions_are_made_from_is_bounded_too(store, monkeypatch):
-    monkeypatch.setattr(analysis_module, "_questions", few := Kept(20_000))
+    monkeypatch.setattr(analysis_module, "QUESTIONS", few := Kept(20_000))
     first = app.first_look()
     for i in range(60):
-        analysis_module._questions.put(str(i), replace(analysis_module._questions.get(first.key, _unknown)))
+        few.put(str(i), replace(few.get(first.key, lambda: pytest.fail("it is known"))))
     assert few.used <= 20_000
     assert first.key in few
 
@@ -115,6 +117,7 @@ def test_a_new_visitor_has_the_first_look_after_many_others(server, store):
     assert Visitor(server.rstrip("/")).change("what-if-strength", "input") > 0
 
 
+@pytest.mark.slow
 def test_pictures_of_the_page_are_small_and_look_the_same(store):
     """A page's picture against every pixel of the one to take along: PSNR, and the largest error."""
     from dlka.analysis.figures import pictures

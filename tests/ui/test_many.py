@@ -385,7 +385,7 @@ def test_a_long_report_shows_the_smallest_and_says_how_many_are_left_out(many, m
 def test_a_run_that_is_stopped_shows_what_there_is():
     stop = threading.Event()
     pictures = (examples()["Two people"], examples()["Bus stop"])
-    steps = page_many._run(stop, SETTINGS, Given(pictures))
+    steps = page_many.compare_pictures(stop, SETTINGS, Given(pictures))
     assert "Picture 1 of 2" in dict(zip(page_many.SHOWN, next(steps)))["progress"]["value"]
     stop.set()
     shown = dict(zip(page_many.SHOWN, list(steps)[-1]))

@@ -138,12 +138,10 @@ def test_models_of_different_classes_are_refused_in_a_sentence():
 
 def test_endpoints_take_the_fitting_baseline():
     picture = {"path": str(SHIPPED.parent / "assets" / "dots-and-curves.png")}
-    analysis = api._look(picture, dlka="th-head", baseline="", size=64)
-    assert analysis.settings.baseline == "th-control"
-    assert analysis.names == THERMAL
-    assert api._look(picture, dlka="head", size=64).settings.baseline == "control"
-    report = api.report.report(analysis)
+    report, *_ = api.compare(picture, model="th-head", baseline="", size=64)
+    assert report["settings"]["baseline"] == "th-control"
     assert report["models"]["dlka"]["classes"] == 4
+    assert api.compare(picture, model="head", size=64)[0]["settings"]["baseline"] == "control"
     assert json.dumps(report)
 
 

@@ -39,6 +39,8 @@ from dlka.ui import (
     tap_card,
 )
 
+pytestmark = pytest.mark.slow
+
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
 BLOCKS = [row[2] for row in model_config("one-level")["head"]].count(ATTENTION)
 PLACES = [f"P3 block {n + 1}" for n in range(BLOCKS)] if BLOCKS > 1 else ["P3"]

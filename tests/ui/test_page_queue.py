@@ -14,6 +14,8 @@ import pytest
 from dlka.ui import asked, guard, page_queue
 from dlka.ui.page_queue import LONG_RUN, WORDS, PageQueue, admit
 
+pytestmark = pytest.mark.slow
+
 HOME = {"X-Forwarded-For": "10.0.0.1"}  # a visitor behind a proxy on the page's machine
 
 
@@ -110,7 +112,7 @@ def page(opened, request):
     opened.test = f"{request.node.name} "
     yield opened
     opened.until(lambda: not opened.queue.admission.jobs)
-    opened.queue.admission._sent_away.clear()
+    opened.queue.admission.sent_away.clear()
     opened.ran.clear()
     opened.at_once.clear()
 
@@ -166,8 +168,8 @@ def test_dropped_questions_leave_nothing_behind(page, monkeypatch):
         page.join(f"gone {i}")
     queue = page.queue
     page.until(lambda: not any(s.startswith(page.test) for s in queue.pending_event_ids_session), 5)
-    assert not queue._admitted
-    assert not queue._waiting
+    assert not queue.admitted
+    assert not queue.waiting
     page.until(lambda: not any(queue.active_jobs), 2)
     assert {q.current_concurrency for q in queue.event_queue_per_concurrency_id.values()} == {0}
 
@@ -307,7 +309,7 @@ def test_an_event_cancelled_before_gradio_takes_it_leaves_the_line(page, monkeyp
         page.until(lambda: all(job.begun is not None for job in queue.admission.jobs))
         httpx.post(f"{page.api}/cancel", json=body)
         page.until(lambda: not queue.admission.jobs, 2)
-    assert not queue._admitted
+    assert not queue.admitted
     monkeypatch.setattr(queue, "active_jobs", free)
     page.join("next")
     assert page.answer("next")["data"] == ["did next"]

@@ -38,6 +38,7 @@ def count():
     app.close()
 
 
+@pytest.mark.slow
 def test_more_sessions_than_gradio_remembers(count):
     assert [count("a"), count("a")] == [1, 2]
     assert [count(f"other {i}") for i in range(5)] == [1] * 5
@@ -46,6 +47,7 @@ def test_more_sessions_than_gradio_remembers(count):
     assert count("other 0") == 2
 
 
+@pytest.mark.slow
 def test_what_a_control_can_choose(count):
     count.call("chose", "offer")
     for name in ("other", "name", "other"):
@@ -56,6 +58,7 @@ def test_what_a_control_can_choose(count):
     assert "error" in count.call("new", "choose", "y")
 
 
+@pytest.mark.slow
 def test_a_browser_that_slept(count):
     count("slept")
     holder = count.app.app.state_holder
@@ -66,12 +69,13 @@ def test_a_browser_that_slept(count):
     assert count("slept") == 2
 
 
+@pytest.mark.slow
 def test_the_memory_has_a_bound(count, monkeypatch):
     sessions = count.app.app.state_holder.session_data
-    monkeypatch.setattr(sessions._left, "limit", 3000)
+    monkeypatch.setattr(sessions.left, "limit", 3000)
     for i in range(40):
         count(f"many {i}")
-    assert sessions._left.used <= 3000
+    assert sessions.left.used <= 3000
     assert count("many 0") == 1
 
 

@@ -30,8 +30,8 @@ def folder(tmp_path, monkeypatch):
     """A folder of its own for a test, of 1000 bytes."""
     monkeypatch.setattr(temporary, "folder", lambda: str(tmp_path))
     monkeypatch.setattr(temporary, "LIMIT", 1000)
-    monkeypatch.setattr(temporary, "_used", 0)
-    monkeypatch.setattr(temporary, "_lasting", set())
+    monkeypatch.setattr(temporary, "used", 0)
+    monkeypatch.setattr(temporary, "lasting", set())
     return tmp_path
 
 
@@ -183,6 +183,7 @@ def test_gradio_puts_uploads_there_and_copies_nothing():
 HOLD = "from dlka import temporary; import time; print(temporary.folder(), flush=True); time.sleep(100)"
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_left_is_removed_by_the_next(tmp_path, monkeypatch):
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
     alive, dead = (
@@ -196,7 +197,7 @@ def test_what_a_killed_process_has_left_is_removed_by_the_next(tmp_path, monkeyp
         dead.wait()
         assert left.is_dir(), "nobody could remove it"
         monkeypatch.setattr(temporary, "NEW", 0)
-        temporary._remove_left(tmp_path)
+        temporary.remove_left(tmp_path)
         assert not left.exists()
         assert stays.is_dir()
         assert (tmp_path / "dlka-other").is_dir(), "a folder without a lock is not ours"
@@ -211,7 +212,7 @@ def test_a_folder_that_is_just_made_is_left_alone(tmp_path):
     with FileLock(made / temporary.LOCK):
         pass
     (made / temporary.LOCK).touch()
-    temporary._remove_left(tmp_path)
+    temporary.remove_left(tmp_path)
     assert made.is_dir()
 
 
@@ -224,6 +225,7 @@ serve(port={port})
 START = 300  # seconds for a page that compiles its kernels first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_page_that_is_stopped_leaves_no_file(tmp_path, number):
     """A real page, stopped by a signal after it has answered."""

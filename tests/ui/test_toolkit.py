@@ -21,7 +21,7 @@ def test_only_the_named_package_has_no_files_and_only_inside():
     here = inspect.getfile(Known)
     Known.__module__ = f"{package}.inner"
     try:
-        with toolkit._without_source_files(package):
+        with toolkit.without_source_files(package):
             with pytest.raises(OSError, match="is being imported"):
                 inspect.getfile(Known)
             assert inspect.getfile(json_encoder()).endswith("encoder.py")
@@ -37,6 +37,7 @@ def json_encoder():
     return JSONEncoder
 
 
+@pytest.mark.slow
 def test_gradio_is_whole_without_its_interface_files():
     """In a fresh process: no interface file is read to be written, all components are there, classes have files."""
     code = """
@@ -69,14 +70,15 @@ def test_a_package_that_wants_its_files_is_imported_plainly(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     other = importlib.import_module("insists_not")
     before = inspect.getfile
-    toolkit._import_ahead("insists")
+    toolkit.import_ahead("insists")
     assert inspect.getfile is before
     assert [name for name in sys.modules if name.startswith("insists")] == ["insists_not"]
     assert importlib.import_module("insists").late.file.endswith("late.py")
-    toolkit._import_ahead("insists_not")
+    toolkit.import_ahead("insists_not")
     assert sys.modules["insists_not"] is other
 
 
+@pytest.mark.slow
 def test_the_page_gets_gradio_where_gradio_insists_on_files():
     """In a fresh process, with a gradio that lets the error of a class without a file pass."""
     code = """

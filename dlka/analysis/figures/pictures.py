@@ -83,7 +83,7 @@ def offset_overlay(analysis: Analysis, stage: str, kind: str, tap: int, opacity:
     if kind not in _DRAW:
         raise DlkaError(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
-    cells = _scale_cells(analysis, capture, scale, number, kind == "Magnitude")
+    cells = scale_cells(analysis, capture, scale, number, kind == "Magnitude")
     return _DRAW[kind](analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
 
 
@@ -94,9 +94,7 @@ def marked_overlay(analysis: Analysis, point: tuple[float, float], *overlay: Any
     return canvas
 
 
-def _scale_cells(
-    analysis: Analysis, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool
-) -> float:
+def scale_cells(analysis: Analysis, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
     if isinstance(scale, int | float):
         if not 1e-6 <= scale <= 100:
             raise DlkaError(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
