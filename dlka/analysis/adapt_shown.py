@@ -13,7 +13,7 @@ from dlka.analysis.adapt import Followed, score_words
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import Tracked
 from dlka.analysis.transforms import Change
-from dlka.render import Canvas, Paper, Seen, before_after
+from dlka.render import Canvas, Paper, Side, before_after
 from dlka.types import Detections
 
 OBJECT_COLUMNS = ["model", "object", "size px", "score before", "score after", "what became of it"]
@@ -99,11 +99,11 @@ def detections(seen: Followed, side: str) -> tuple[Detections, Detections]:
     return before, after
 
 
-def sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
+def sides(seen: Followed, stage: str) -> tuple[Side, Side]:
     """A stage at the chosen place, before and after."""
 
-    def side(analysis: Analysis, point: tuple[float, float], box: np.ndarray | None) -> Seen:
-        return Seen(analysis.image, analysis.capture(stage), analysis.dlka.letterbox, point, box)
+    def side(analysis: Analysis, point: tuple[float, float], box: np.ndarray | None) -> Side:
+        return Side(analysis.image, analysis.capture(stage), analysis.dlka.letterbox, point, box)
 
     old = None if seen.target is None else seen.target.box
     return side(seen.before, seen.point_before, old), side(seen.after, seen.point, seen.box)

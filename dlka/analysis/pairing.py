@@ -200,7 +200,7 @@ def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[fl
 # What became of a model's objects when the picture was changed: kept, lost, new, or out of the picture.
 
 
-SEEN = 0.5  # share of an object's box that must still be on the picture, or it has left
+LEAST_VISIBLE = 0.5  # share of an object's box that must still be on the picture, or it has left
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def expected_boxes(boxes: np.ndarray, moved: np.ndarray, size: tuple[int, int]) 
     mapped = map_boxes(boxes, moved)
     clipped = mapped.clip(0, [size[1], size[0], size[1], size[0]])
     left, whole = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (clipped, mapped))
-    return clipped, left >= SEEN * whole
+    return clipped, left >= LEAST_VISIBLE * whole
 
 
 def track(before: Detections, after: Detections, moved: np.ndarray, size: tuple[int, int]) -> Tracked:

@@ -1,6 +1,6 @@
 """Pictures: arrays in, new figures out. Knows neither torch nor a model."""
 
-from dlka.render.before_after import Seen, draw_before_after
+from dlka.render.before_after import Side, draw_before_after
 from dlka.render.boxes import draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Paper, jpeg, png
 from dlka.render.change import Sides, draw_change, draw_sliced
@@ -32,7 +32,7 @@ __all__ = [
     "Canvas",
     "Crop",
     "Paper",
-    "Seen",
+    "Side",
     "Sides",
     "View",
     "cell_at",

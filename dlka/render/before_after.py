@@ -21,7 +21,7 @@ from dlka.render.samples import draw_reads, sample_key
 from dlka.types import Capture
 
 
-class Seen(NamedTuple):
+class Side(NamedTuple):
     """One side: picture [H, W, 3] uint8, the stage's capture on it, the point (x, y) in original pixels, and the box
     [4] of the object at pixel edges (None: no object, just a point)."""
 
@@ -48,7 +48,7 @@ def share_on(points: np.ndarray, box: np.ndarray) -> float:
     return float(inside(points, box[None]).mean())
 
 
-def draw_before_after(before: Seen, after: Seen, width: int = 960) -> Paper:
+def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
     """Two close-ups beside each other with one window size, each around its own cell."""
     sides = (before, after)
     for side in sides:
@@ -84,14 +84,14 @@ def draw_before_after(before: Seen, after: Seen, width: int = 960) -> Paper:
     return paper
 
 
-def numbers(before: Seen, after: Seen | None) -> list[tuple[str, tuple[float | None, float | None]]]:
+def numbers(before: Side, after: Side | None) -> list[tuple[str, tuple[float | None, float | None]]]:
     """What the close-ups show, in figures: name -> (before, after); after is None where the object is not seen.
 
     Lengths in px of the picture; spread: root mean square distance of the samples from their middle. The last one
     only where there is an object.
     """
 
-    def of(side: Seen | None) -> list[float | None]:
+    def of(side: Side | None) -> list[float | None]:
         if side is None:
             return [None] * 5
         reads = reads_at([side.capture], side.point, side.letterbox)

@@ -49,8 +49,8 @@ from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
-# A tab is a module: NAME; build(first analysis) -> its components by name; values(analysis, point, *GIVEN) -> updates
-# of SHOWN after a new analysis, point being where to look first; wire(shared, components) for what its own controls do.
+# A tab is a module: NAME; build(first analysis) -> its components by name; values(analysis, point, *INPUTS) -> what
+# OUTPUTS show after a new analysis, point being where to look first; wire(shared, components) for its own controls.
 TABS: tuple[Any, ...] = (
     tab_compare,
     tab_probe,
@@ -65,7 +65,7 @@ MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
 SIDES = ("dlka", "baseline")
 SETTINGS = ("confidence", "iou", "size", "classes", "strength")
-ASKED = ("image", *SIDES, *SETTINGS)
+CONTROLS = ("image", *SIDES, *SETTINGS)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -115,16 +115,16 @@ def build_app(first: Analysis) -> gr.Blocks:
         offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
         picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
-        drawn = [tab[n] for module, tab in tabs for n in module.SHOWN]
+        drawn = [tab[n] for module, tab in tabs for n in module.OUTPUTS]
         shown = [key, point, link, *drawn]
-        given = [tab[n] for module, tab in tabs for n in module.GIVEN]
-        inputs = [key, picture, *(asked[n] for n in ASKED), *given]
+        given = [tab[n] for module, tab in tabs for n in module.INPUTS]
+        inputs = [key, picture, *(asked[n] for n in CONTROLS), *given]
         chosen = [picture, *(asked[n] for n in (*SIDES, "classes"))]
 
         def run_both(shown_key: str, before: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
             """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
             new brings models that can know it. before: the SHA-256 of the one for which models were chosen last."""
-            file, settings = _asked(**checked(_asked, dict(zip(ASKED, values))))
+            file, settings = _asked(**checked(_asked, dict(zip(CONTROLS, values))))
             source = source_at(file)
             models = settings.dlka, settings.baseline
             if source.sha256 != before:
@@ -142,7 +142,7 @@ def build_app(first: Analysis) -> gr.Blocks:
                 gr.Info(suited.switched(models[0], source.example), duration=8)
                 moved = [*models, gr.update(choices=list(analysis.names.values()), value=[])]
             parts = address.encode(analysis)
-            now = _shown(analysis, pictures.default_point(analysis), parts, values[len(ASKED) :])
+            now = _shown(analysis, pictures.default_point(analysis), parts, values[len(CONTROLS) :])
             return [source.sha256, *moved, *now]
 
         def restore(query: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
@@ -226,7 +226,7 @@ def _name(event: gr.SelectData) -> tuple[str, str]:
 def _shown(analysis: Analysis, point: tuple[float, float], parts: str, given: Sequence[Any]) -> list[Any]:
     """Values of all that is shown. point: where to look first; parts: for the address; given: what all tabs asked."""
     own = iter(given)
-    drawings = [PAINTERS.submit(tab.values, analysis, point, *islice(own, len(tab.GIVEN))) for tab in TABS]
+    drawings = [PAINTERS.submit(tab.values, analysis, point, *islice(own, len(tab.INPUTS))) for tab in TABS]
     return [analysis.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
 
 

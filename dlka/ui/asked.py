@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -81,7 +81,7 @@ def tool_in_turn(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
 
 @asynccontextmanager
-async def _turn(given: Any, kind: str):
+async def _turn(given: Any, kind: str) -> AsyncIterator[None]:
     """Inside the context it is a request's turn. Raises Busy, or Dropped where nobody waits for it any more."""
     request = getattr(given, "request", given)  # gradio wraps some requests, others not
     session = ""

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).with_name("take")
 HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.html", "take.js"))
 
 
-class Shown(NamedTuple):
+class FigureRef(NamedTuple):
     """A figure that a tab shows, and its label among those of the tab.
 
     image: where it stands, as the elem_id of a component and the number of the image in it; None where it is not seen.
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     image: tuple[str, int] | None = None
 
 
-def build(analysis: Analysis, figures: list[Shown]) -> gr.HTML:
+def build(analysis: Analysis, figures: list[FigureRef]) -> gr.HTML:
     """The component, with the figures of a first analysis."""
     script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
     return gr.HTML(
@@ -39,7 +39,7 @@ def build(analysis: Analysis, figures: list[Shown]) -> gr.HTML:
     )
 
 
-def value(analysis: Analysis, figures: list[Shown]) -> str:
+def value(analysis: Analysis, figures: list[FigureRef]) -> str:
     """The component's value: everything of the figures as JSON; for no figure the row is not seen."""
     return json.dumps(
         [

@@ -25,8 +25,8 @@ from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
-ASKED = ("dlka", "baseline", "confidence", "iou", "size", "classes")
-SHOWN = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
+CONTROLS = ("dlka", "baseline", "confidence", "iou", "size", "classes")
+OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
 def build() -> None:
@@ -41,9 +41,9 @@ def build() -> None:
             shown = _show()
     stop = gr.State(None)  # the running run's threading.Event
     controls.wire_models(asked, lines)
-    inputs = [stop, *(asked[n] for n in ASKED)]
+    inputs = [stop, *(asked[n] for n in CONTROLS)]
     run: dict[str, Any] = {
-        "outputs": [shown[n] for n in SHOWN],
+        "outputs": [shown[n] for n in OUTPUTS],
         "api_visibility": "private",
         "show_progress": "hidden",
         **LONG_RUN,  # a run takes minutes; models take turns, picture by picture
@@ -137,7 +137,7 @@ def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, A
 
 def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
     """Compare the files of the visitor."""
-    settings, (files, folder) = _settings(given[: len(ASKED)]), given[len(ASKED) :]
+    settings, (files, folder) = _settings(given[: len(CONTROLS)]), given[len(CONTROLS) :]
     yield from compare_pictures(stop, settings, sort_files([*(files or []), *(folder or [])], _known(settings)))
 
 
@@ -159,7 +159,7 @@ def _stop(stop: threading.Event | None) -> None:
 
 
 def _settings(given: Sequence[Any]) -> Settings:
-    return _asked(**checked(_asked, dict(zip(ASKED, given))))
+    return _asked(**checked(_asked, dict(zip(CONTROLS, given))))
 
 
 def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, classes: list[str]) -> Settings:
@@ -167,14 +167,14 @@ def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, c
 
 
 def compare_pictures(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
-    """Values of SHOWN: how far it is after every picture, then everything."""
+    """Values of OUTPUTS: how far it is after every picture, then everything."""
     folder = Path(new_folder())
     many = ManyAnalyses(settings, given.labels, folder)
     for number, path in enumerate(given.pictures):
         if stop.is_set():
             break
         bar = tables.progress(number, len(given.pictures), path.name)
-        yield [_hidden(), gr.update(value=bar, visible=True), *(gr.skip() for _ in SHOWN[2:])]
+        yield [_hidden(), gr.update(value=bar, visible=True), *(gr.skip() for _ in OUTPUTS[2:])]
         many.add(path)
     said = list(given.told)
     if len(many.rows) < len(given.pictures):

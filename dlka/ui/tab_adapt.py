@@ -16,16 +16,16 @@ from dlka.analysis.transforms import Change
 from dlka.render import Paper
 from dlka.render.chart import chart_svg
 from dlka.ui import figure_row, files, words
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.page_queue import LONG_RUN, WORDS
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
-GIVEN: tuple[str, ...] = ()
-SHOWN: tuple[str, ...] = ()
+INPUTS: tuple[str, ...] = ()
+OUTPUTS: tuple[str, ...] = ()
 SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields of Change
-SEEN = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
+PICTURE_OUTPUTS = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
 CURVE = ("told", "chart", "rows")  # what shows the curve
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -80,7 +80,7 @@ def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """A control that changes the picture lets both models look again, unless they have seen it."""
     sliders = [tab[name] for name in SLIDERS]
-    seen, curve = [tab[name] for name in SEEN], [tab[name] for name in CURVE]
+    seen, curve = [tab[name] for name in PICTURE_OUTPUTS], [tab[name] for name in CURVE]
     # What is shown. Choices that the tab itself has set ask once more, and a choice by mouse asks twice.
     shown = gr.State(())
     asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
@@ -142,7 +142,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 def draw(
     analysis: Analysis, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
 ) -> list[Any]:
-    """Values of SEEN for a changed picture; given: by SLIDERS."""
+    """Values of PICTURE_OUTPUTS for a changed picture; given: by SLIDERS."""
     seen = _follow(analysis, point, number, given)
     pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
     figures = figure_row.value(analysis, _figures(seen, number, stage))
@@ -156,16 +156,16 @@ def draw(
     return [*shown, samples, adapt_shown.sample_table(seen, stage), figures]
 
 
-def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> list[Shown]:
+def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> list[FigureRef]:
     """Those that are seen; in a recipe objects are counted from 1, as in the list."""
     chosen: dict[str, Any] = {"number": None if number is None else number + 1, **asdict(seen.change)}
     shown = [
-        Shown(f"Boxes of {name}", ChangedPicture(side, **chosen))
+        FigureRef(f"Boxes of {name}", ChangedPicture(side, **chosen))
         for side, name in (("baseline", "the baseline"), ("dlka", "D-LKA"))
     ]
     if stage is not None and seen.inside:
         x, y = seen.point_before if number is None else (None, None)
-        shown.append(Shown("Samples", ChangedSamples(stage, x=x, y=y, **chosen)))
+        shown.append(FigureRef("Samples", ChangedSamples(stage, x=x, y=y, **chosen)))
     return shown
 
 

@@ -9,14 +9,14 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
 NAME = "Attention"
-GIVEN = ("block", "reduction", "channel", "opacity")
-SHOWN = ("block", "picture", "channel", "numbers", "figures")
+INPUTS = ("block", "reduction", "channel", "opacity")
+OUTPUTS = ("block", "picture", "channel", "numbers", "figures")
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def build(first: Analysis) -> dict[str, Any]:
 def values(
     analysis: Analysis, point: tuple[float, float], block: str | None, reduction: str, channel: int, opacity: float
 ) -> list[Any]:
-    """Updates of what SHOWN names."""
+    """Updates of what OUTPUTS names."""
     labels = analysis.gate_labels
     if not labels:
         return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0), "", "[]"]
@@ -80,8 +80,8 @@ def values(
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
-    settings = [tab[n] for n in GIVEN]
-    shown = [tab[n] for n in SHOWN]
+    settings = [tab[n] for n in INPUTS]
+    shown = [tab[n] for n in OUTPUTS]
 
     def redraw(key: str, point: tuple[float, float], *settings: Any) -> list[Any]:
         return values(get_analysis(key), point, *settings)
@@ -94,9 +94,9 @@ def _draw(analysis: Analysis, *settings: Any) -> str:
     return files.picture(pictures.gate_overlay(analysis, *settings), "attention.jpg")
 
 
-def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[Shown]:
+def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[FigureRef]:
     shown = Attention(block, reduction, channel, opacity)
-    return [Shown("Attention map", shown, ("attention-picture", 0))]
+    return [FigureRef("Attention map", shown, ("attention-picture", 0))]
 
 
 def _numbers(analysis: Analysis, reduction: str, channel: int) -> str:

@@ -8,13 +8,13 @@ from dlka.analysis import box_figures, boxes, condensation
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
-GIVEN: tuple[str, ...] = ()
-SHOWN = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "chart", "tables", "map_figures")
+INPUTS: tuple[str, ...] = ()
+OUTPUTS = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "chart", "tables", "map_figures")
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -64,14 +64,14 @@ def build(first: Analysis) -> dict[str, Any]:
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names: nothing of the last analysis stays; what is new is drawn when the tab is seen."""
+    """Updates of what OUTPUTS names: nothing of the last analysis stays; what is new is drawn when the tab is seen."""
     unchosen = gr.update(choices=[], value=None)
     return [unchosen, None, "", "", "[]", unchosen, "", "", "", "[]"]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """A box is chosen from the list or on the picture: cells and samples at once, then what needs gradients."""
-    shown = [tab[n] for n in SHOWN]
+    shown = [tab[n] for n in OUTPUTS]
     about = [tab["picture"], tab["cells"], tab["figures"]]
 
     def choose(key: str, name: str | None) -> list[Any]:
@@ -100,7 +100,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
 
 def draw(key: str) -> list[Any]:
-    """All of SHOWN for an analysis: its smallest box is chosen."""
+    """All of OUTPUTS for an analysis: its smallest box is chosen."""
     analysis = get_analysis(key)
     choices, stages = boxes.listed(analysis), list(condensation.fields(analysis))
     name = choices[0][1] if choices else None
@@ -136,24 +136,24 @@ def _nothing(analysis: Analysis) -> list[Any]:
 def _evidence(analysis: Analysis, name: str) -> list[Any]:
     """What the class depends on, and all figures of the box."""
     shown = _figures(analysis, name) + [
-        Shown(f"{title} of {model}", BoxEvidence(name, side, kind))
+        FigureRef(f"{title} of {model}", BoxEvidence(name, side, kind))
         for kind, title in (("layercam", "LayerCAM"), ("gradient", "Gradient"))
         for side, model in (("dlka", "D-LKA"), ("baseline", "the baseline"))
     ]
     return [box_page.evidence_part(analysis, boxes.find(analysis, name)), figure_row.value(analysis, shown)]
 
 
-def _figures(analysis: Analysis, name: str) -> list[Shown]:
+def _figures(analysis: Analysis, name: str) -> list[FigureRef]:
     """What can be taken of a box before its gradients are known."""
-    shown = [Shown("Cells behind the box", BoxCells(name))]
+    shown = [FigureRef("Cells behind the box", BoxCells(name))]
     if box_figures.samples_of(analysis, boxes.find(analysis, name)[0]):
-        shown.append(Shown("Samples behind the box", BoxSamples(name)))
+        shown.append(FigureRef("Samples behind the box", BoxSamples(name)))
     return shown
 
 
 def _map(analysis: Analysis, stage: str | None) -> list[str]:
     """The map of one stage or composed field, and what can be taken with it."""
-    shown = [] if stage is None else [Shown("Condensation map", Condensation(stage))]
+    shown = [] if stage is None else [FigureRef("Condensation map", Condensation(stage))]
     if stage is not None and boxes.listed(analysis):
-        shown.append(Shown(condensation.SPREAD, Spread()))
+        shown.append(FigureRef(condensation.SPREAD, Spread()))
     return [box_page.condensation_part(analysis, stage), figure_row.value(analysis, shown)]

@@ -9,13 +9,13 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
-GIVEN = ("view",)
-SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
+INPUTS = ("view",)
+OUTPUTS = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def build(first: Analysis) -> dict[str, Any]:
 
 
 def values(analysis: Analysis, point: tuple[float, float], view: str) -> list[Any]:
-    """Updates of what SHOWN names, after a new analysis."""
+    """Updates of what OUTPUTS names, after a new analysis."""
     sheet = _crops(analysis)
     return [
         report.headline(analysis),
@@ -111,16 +111,16 @@ def _view(analysis: Analysis, view: str) -> list[Any]:
     return [gr.update(visible=False), gr.update(value=flat, visible=True)]
 
 
-def _figures(analysis: Analysis, view: str) -> list[Shown]:
+def _figures(analysis: Analysis, view: str) -> list[FigureRef]:
     """All figures of the tab, and which image each is in; what the view shows stands first."""
     images: dict[str, list[Any]] = {"Swipe": [("swipe", 0), ("swipe", 1)], "Side by side": [("flat", 0), ("flat", 0)]}
     left, right = images.get(view, [None, None])
     sides = [
-        Shown("D-LKA's boxes", Boxes("dlka"), right),
-        Shown("Baseline's boxes", Boxes("baseline"), left),
+        FigureRef("D-LKA's boxes", Boxes("dlka"), right),
+        FigureRef("Baseline's boxes", Boxes("baseline"), left),
     ]
-    pairs = Shown("Difference", Difference(), ("flat", 0) if view == "Difference" else None)
-    small = [Shown("Small objects", Crops(), ("crops", 0))] if pictures.crops_of(analysis) else []
+    pairs = FigureRef("Difference", Difference(), ("flat", 0) if view == "Difference" else None)
+    small = [FigureRef("Small objects", Crops(), ("crops", 0))] if pictures.crops_of(analysis) else []
     return [pairs, *sides, *small] if view == "Difference" else [*sides, pairs, *small]
 
 

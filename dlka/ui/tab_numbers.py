@@ -12,8 +12,8 @@ from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
-GIVEN = ()
-SHOWN = ("badge", "stages", "cost", "files")
+INPUTS = ()
+OUTPUTS = ("badge", "stages", "cost", "files")
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def build(first: Analysis) -> dict[str, Any]:
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names; the files of an earlier analysis go away, new ones are made when asked for."""
+    """Updates of what OUTPUTS names; the files of an earlier analysis go away, new ones are made when asked for."""
     return [
         report.badge(analysis),
         report.table(report.STAGE_COLUMNS, report.stage_rows(analysis)),

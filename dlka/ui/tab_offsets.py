@@ -14,14 +14,14 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
 NAME = "Offsets"
-GIVEN = ("stage", "kind", "opacity", "scale")
-SHOWN = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
+INPUTS = ("stage", "kind", "opacity", "scale")
+OUTPUTS = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
 OVERLAY = ("stage", "kind", "tap", "opacity", "scale")
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Point = tuple[float, float]
@@ -88,7 +88,7 @@ def build(first: Analysis) -> dict[str, Any]:
 
 
 def values(analysis: Analysis, point: Point, stage: str | None, *overlay: Any) -> list[Any]:
-    """Updates of what SHOWN names, after a new analysis.
+    """Updates of what OUTPUTS names, after a new analysis.
 
     overlay: kind, opacity and scale as they stand; the tap goes back to the mean.
     """
@@ -197,11 +197,11 @@ def _samples(analysis: Analysis, point: Point) -> str:
     return files.picture(pictures.sample_panels(analysis, point), "samples.jpg")
 
 
-def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[Shown]:
+def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[FigureRef]:
     x, y = map(float, point)
     return [
-        Shown("Offset field", Offsets(stage, kind, tap, opacity, scale, x, y), ("offset-picture", 0)),
-        Shown("Samples of every stage", Samples(x, y), ("sample-panels", 0)),
+        FigureRef("Offset field", Offsets(stage, kind, tap, opacity, scale, x, y), ("offset-picture", 0)),
+        FigureRef("Samples of every stage", Samples(x, y), ("sample-panels", 0)),
     ]
 
 

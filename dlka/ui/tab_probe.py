@@ -18,8 +18,8 @@ from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
 NAME = "Probe"
-GIVEN = ()
-SHOWN = ("probe",)
+INPUTS = ()
+OUTPUTS = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
 
 

@@ -15,17 +15,17 @@ from dlka.inference import interventions as kinds
 from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
 from dlka.ui.described import described
-from dlka.ui.figure_row import Shown
+from dlka.ui.figure_row import FigureRef
 from dlka.ui.inputs import picture_input
 from dlka.ui.shared import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
-GIVEN = ("stages", "example")
-SHOWN = ("stages", "example", "apart", "apart_figures")
+INPUTS = ("stages", "example")
+OUTPUTS = ("stages", "example", "apart", "apart_figures")
 VIEWS = ("Difference", "Swipe", "Side by side")
 SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
-SEEN = ("headline", "flat", "swipe", "objects", "figures")
+PICTURE_OUTPUTS = ("headline", "flat", "swipe", "objects", "figures")
 # What a button puts the controls to: kind, strength.
 PRESETS: dict[str, tuple[str, float]] = {
     "As learned": (kinds.LEARNED, 1.0),
@@ -100,7 +100,7 @@ def _other(analysis: Analysis, example: str) -> str:
 
 
 def values(analysis: Analysis, point: tuple[float, float], stages: list[str], example: str) -> list[Any]:
-    """Updates of what SHOWN names, after a new analysis: ticks stay where the model has these stages."""
+    """Updates of what OUTPUTS names, after a new analysis: ticks stay where the model has these stages."""
     labels = analysis.stage_labels
     ticked = gr.update(choices=labels, value=[label for label in labels if label in stages])
     return [ticked, _other(analysis, example), "", "[]"]
@@ -108,7 +108,7 @@ def values(analysis: Analysis, point: tuple[float, float], stages: list[str], ex
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control runs the model once more, unless it did the same before."""
-    settings, seen = [tab[name] for name in SETTINGS], [tab[name] for name in SEEN]
+    settings, seen = [tab[name] for name in SETTINGS], [tab[name] for name in PICTURE_OUTPUTS]
     live: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "hidden",
@@ -119,7 +119,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     gr.on([*moved, tab["other"].change], draw, [shared.key, *settings], seen, **live)
 
     def given(key: str, kind: str, *rest: Any) -> list[Any]:  # the page itself may have chosen it
-        return draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in SEEN]
+        return draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in PICTURE_OUTPUTS]
 
     tab["example"].change(given, [shared.key, *settings], seen, **live)
     for name, button in tab["presets"].items():
@@ -168,7 +168,7 @@ def draw(
     other: str | None,
     view: str,
 ) -> list[Any]:
-    """What SEEN names."""
+    """What PICTURE_OUTPUTS names."""
     analysis = get_analysis(key)
     change = asked(analysis, kind, strength, stages, seed, other or str(examples()[example]))
     seen = what_if(analysis, change)
@@ -194,14 +194,14 @@ def _view(analysis: Analysis, seen: WhatIf, view: str) -> list[Any]:
     return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
 
 
-def _figures(change: Change, example: str, other: str | None, view: str) -> list[Shown]:
+def _figures(change: Change, example: str, other: str | None, view: str) -> list[FigureRef]:
     """What can be taken along: nothing with the offsets of a visitor's picture, which no recipe brings."""
     if change.kind == kinds.GIVEN and other:
         return []
     given = example if change.kind == kinds.GIVEN else ""
     done = change.kind, change.strength, STAGES.join(change.stages), change.seed, given
     pictures = (DIFFERENCE,) if view == VIEWS[0] else (LEFT, RIGHT)
-    return [Shown(picture.capitalize(), ChangedModel(picture, *done)) for picture in pictures]
+    return [FigureRef(picture.capitalize(), ChangedModel(picture, *done)) for picture in pictures]
 
 
 def draw_ways(key: str) -> tuple[str, str]:
@@ -211,6 +211,6 @@ def draw_ways(key: str) -> tuple[str, str]:
         described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
-    shown = [Shown(way, OneWay(way)) for way in four_ways.NAMES]
+    shown = [FigureRef(way, OneWay(way)) for way in four_ways.NAMES]
     said = f'<p class="four-told">{four_ways.sentence(analysis, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
     return said, figure_row.value(analysis, shown)

@@ -181,5 +181,5 @@ def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
 
 
 def test_a_new_look_leaves_nothing_of_the_last_one(analysis):
-    assert len(tab_boxes.values(analysis, (0.0, 0.0))) == len(tab_boxes.SHOWN)
-    assert len(tab_boxes.draw(analysis.key)) == len(tab_boxes.SHOWN)
+    assert len(tab_boxes.values(analysis, (0.0, 0.0))) == len(tab_boxes.OUTPUTS)
+    assert len(tab_boxes.draw(analysis.key)) == len(tab_boxes.OUTPUTS)

@@ -375,7 +375,7 @@ def test_the_report_stands_alone_and_runs_nothing(many):
 
 
 def test_a_long_report_shows_the_smallest_and_says_how_many_are_left_out(many, monkeypatch):
-    monkeypatch.setattr(report, "SHOWN", 1)
+    monkeypatch.setattr(report, "MOST", 1)
     text = report.report(many)
     assert text.count("<img ") == 1
     left = many.number - 1
@@ -386,9 +386,9 @@ def test_a_run_that_is_stopped_shows_what_there_is():
     stop = threading.Event()
     pictures = (examples()["Two people"], examples()["Bus stop"])
     steps = page_many.compare_pictures(stop, SETTINGS, Given(pictures))
-    assert "Picture 1 of 2" in dict(zip(page_many.SHOWN, next(steps)))["progress"]["value"]
+    assert "Picture 1 of 2" in dict(zip(page_many.OUTPUTS, next(steps)))["progress"]["value"]
     stop.set()
-    shown = dict(zip(page_many.SHOWN, list(steps)[-1]))
+    shown = dict(zip(page_many.OUTPUTS, list(steps)[-1]))
     assert shown["told"]["value"] == "<p>Stopped after 1 of 2 pictures.</p>"
     assert shown["summary"].startswith("<p>1 picture compared.</p>")
     with open(shown["report"], encoding="utf-8") as file:

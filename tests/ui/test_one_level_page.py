@@ -119,7 +119,7 @@ def test_every_tab_shows_every_stage(analysis):
         assert "receptive-field" in field_card.field_card(analysis.key, label, "2", "3")
         assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, point, LABELS[:1], next(iter(examples())))[0]["value"] == LABELS[:1]
-    assert len(tab_numbers.values(analysis, point)) == len(tab_numbers.SHOWN)
+    assert len(tab_numbers.values(analysis, point)) == len(tab_numbers.OUTPUTS)
     sent = json.loads(probe_data.probe_value(analysis, point))["stages"]
     assert [stage["label"] for stage in sent] == LABELS
     assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]

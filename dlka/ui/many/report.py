@@ -16,7 +16,7 @@ from dlka.models.catalog import cards
 from dlka.ui.many import tables
 from dlka.versions import versions
 
-SHOWN = 200  # close-ups, the smallest ones
+MOST = 200  # close-ups, the smallest ones
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -25,7 +25,7 @@ _TEMPLATES = Environment(
 def report(many: ManyAnalyses, told: Sequence[str] = (), now: datetime | None = None) -> str:
     """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
     settings, known = many.settings, cards()
-    shown = many.disagreements[:SHOWN]
+    shown = many.disagreements[:MOST]
     return _TEMPLATES.get_template("report.html").render(
         when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
         told=told,
@@ -53,7 +53,7 @@ def report(many: ManyAnalyses, told: Sequence[str] = (), now: datetime | None = 
         judged=many.truth is not None,
         summary=Markup(tables.summary(many)),  # these two escape what they show
         pictures=Markup(tables.pictures(many)),
-        left_out=tables.left_out(many, SHOWN),
+        left_out=tables.left_out(many, MOST),
         shown=[
             {
                 "caption": tables.caption(found),
