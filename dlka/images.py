@@ -66,7 +66,7 @@ class ImageRefused(DlkaError):
     """The picture cannot be used; the message is one sentence for the person who sent it."""
 
 
-def read_image(source: bytes | str | os.PathLike) -> np.ndarray:
+def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     """Decode a picture, given as the bytes of a file or as a path.
 
     Returns upright RGB [H, W, 3] uint8, C-contiguous and writable.
@@ -112,7 +112,7 @@ def rgb_of(image: Image.Image) -> np.ndarray:
     return upright(pixels).copy(order="C")
 
 
-def _read(source: bytes | str | os.PathLike) -> bytes:
+def _read(source: bytes | str | os.PathLike[str]) -> bytes:
     """The bytes of the file, never more than MAX_BYTES + 1 of them."""
     if isinstance(source, bytes):
         data = source

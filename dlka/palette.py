@@ -19,7 +19,9 @@ INK = "#1F2328"
 MUTED = "#6B7280"
 PAPER = "#FFFFFF"
 
-KIND_COLOURS = {"both": "#8A8F98", "class changed": CHANGED, "only D-LKA": DLKA, "only baseline": BASELINE}
+# By the kinds of types.KINDS, of D-LKA against the baseline.
+KIND_COLOURS = {"both": "#8A8F98", "class_changed": CHANGED, "only_first": DLKA, "only_second": BASELINE}
+KIND_LINES = {"both": "-", "class_changed": "-.", "only_first": "-", "only_second": "--"}
 
 MAGNITUDE_MAP = "viridis"  # offset magnitude: zero is dark
 GATE_MAP = "RdBu_r"  # signed gate, centred on zero
@@ -37,4 +39,3 @@ FLOW_WHEEL = ("#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7")
 FLOW_ZERO = "#F7F7F7"
 RIM = "#14171A"  # the dark rim around marks, so that they are seen on any picture
 OUTSIDE = "#E7E9ED"  # paper beyond the picture's edge
-KIND_LINES = {"both": "-", "class changed": "-.", "only D-LKA": "-", "only baseline": "--"}

@@ -10,7 +10,7 @@ centre at ``(p + 0.5) * s - 0.5`` letterboxed pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,10 @@ SMALL_AREA = 32.0**2
 MEDIUM_AREA = 96.0**2
 SIZES = ("S", "M", "L")
 
-# What can become of an object when two models look at the same picture.
-KINDS = ("both", "class changed", "only D-LKA", "only baseline")
+# What can become of an object in two sets of detections, and what that is called where the first set is the D-LKA
+# model's and the second one the baseline's.
+KINDS = BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND = ("both", "class_changed", "only_first", "only_second")
+KIND_NAMES = {BOTH: "both", CLASS_CHANGED: "class changed", ONLY_FIRST: "only D-LKA", ONLY_SECOND: "only baseline"}
 
 
 def size_of(area: float) -> str:
@@ -160,19 +162,19 @@ class Gate:
 
 @dataclass(frozen=True)
 class Pair:
-    """One object: seen by both models, or by one of them only.
+    """One object in two sets of detections: in both of them, or in one.
 
-    kind          one of KINDS
-    dlka, baseline  index into that model's Detections, or None
-    iou           overlap of the two boxes, 0 where there is one box only
-    area          square pixels in the original picture (of the D-LKA box where there is one)
-    size          "S", "M" or "L" by that area
-    score_change  D-LKA score minus baseline score; a missing box counts as 0
+    kind           one of KINDS
+    first, second  index into that set, or None
+    iou            overlap of the two boxes, 0 where there is one box only
+    area           square pixels in the original picture, of the first set's box where it has one
+    size           "S", "M" or "L" by that area
+    score_change   first score minus second score; a missing box counts as 0
     """
 
     kind: str
-    dlka: int | None
-    baseline: int | None
+    first: int | None
+    second: int | None
     iou: float
     area: float
     size: str
@@ -180,11 +182,29 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All objects of two models on one picture, smallest first."""
+class Pairing:
+    """All objects in two sets of detections on one picture, smallest first; every detection is in one pair.
 
+    Whoever makes it says what first and second are: the first is the one in question, the second what it is held
+    against (D-LKA and baseline, a changed model and the learned one, after and before).
+    """
+
+    first: Detections
+    second: Detections
     pairs: tuple[Pair, ...]
 
     def count(self, kind: str, size: str | None = None) -> int:
         """How many objects are of this kind (one of KINDS), in one size bin or in all."""
-        return sum(p.kind == kind and size in (None, p.size) for p in self.pairs)
+        return count_pairs(self.pairs, kind, size)
+
+    def shown(self, pair: Pair) -> tuple[Detections, int]:
+        """The box that stands for an object, as a set and an index: the first set's where it has one."""
+        if pair.first is not None:
+            return self.first, pair.first
+        assert pair.second is not None
+        return self.second, pair.second
+
+
+def count_pairs(pairs: Iterable[Pair], kind: str, size: str | None = None) -> int:
+    """How many pairs, of one picture or of many, are of this kind (one of KINDS), in one size bin or in all."""
+    return sum(p.kind == kind and size in (None, p.size) for p in pairs)

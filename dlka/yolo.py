@@ -159,7 +159,7 @@ class YOLO(Model):
             exported = export_loaded(deepcopy(self.model).float(), self._card(), opened.stem, name, out)
             return str(exported.file.replace(folder / out.name))
 
-    def track(self, *arguments: Any, **settings: Any) -> Any:  # type: ignore[override]
+    def track(self, *arguments: Any, **settings: Any) -> Any:
         """Ultralytics' ``track``; DlkaError where the package that its trackers need is not installed."""
         if find_spec("lap") is None:
             raise DlkaError(
@@ -167,14 +167,14 @@ class YOLO(Model):
             )
         return super().track(*arguments, **settings)
 
-    def tune(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    def tune(self, *_: Any, **__: Any) -> Any:
         """Refused with DlkaError: Ultralytics starts every trial in a program of its own, without D-LKA."""
         raise DlkaError(
             "tune: Ultralytics starts its own program for every trial, which knows no D-LKA; call train with each "
             "setting that you want to compare."
         )
 
-    def benchmark(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    def benchmark(self, *_: Any, **__: Any) -> Any:
         """Refused with DlkaError: Ultralytics' table is made by its own exporters."""
         raise DlkaError(
             "benchmark: Ultralytics measures its own exporters, which write no deformable convolution; export a format "

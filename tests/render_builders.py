@@ -6,7 +6,7 @@ import numpy as np
 
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import output_size
-from dlka.types import Capture, Comparison, Detections, Gate, Pair, Stage, size_of
+from dlka.types import Capture, Detections, Gate, Pair, Pairing, Stage, size_of
 
 NAMES = {0: "person", 2: "car", 5: "bus", 7: "truck"}
 
@@ -55,11 +55,11 @@ def detections(rows) -> Detections:
     )
 
 
-def comparison(dlka: Detections, baseline: Detections, triples) -> Comparison:
-    """Triples of kind, D-LKA index, baseline index."""
+def pairing(first: Detections, second: Detections, triples) -> Pairing:
+    """Triples of kind, first index, second index."""
 
     def pair(kind, i, j):
-        area = float(dlka.areas[i] if i is not None else baseline.areas[j])
+        area = float(first.areas[i] if i is not None else second.areas[j])
         return Pair(kind, i, j, 0.8 if None not in (i, j) else 0.0, area, size_of(area), 0.1)
 
-    return Comparison(tuple(sorted((pair(*t) for t in triples), key=lambda p: p.area)))
+    return Pairing(first, second, tuple(sorted((pair(*t) for t in triples), key=lambda p: p.area)))

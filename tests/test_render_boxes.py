@@ -8,28 +8,29 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
-from render_builders import NAMES, comparison, detections, picture
+from render_builders import NAMES, detections, pairing, picture
 
 from dlka import palette
 from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
 from dlka.render.boxes import ink_on
 from dlka.render.labels import leader, place_labels
 from dlka.render.panels import window
+from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND
 
 IMAGE = picture(300, 400)
 DLKA = detections(
     [(20, 30, 220, 260, 0.9, 5), (300, 40, 320, 60, 0.5, 0), (250, 100, 330, 180, 0.8, 2), (5, 5, 20, 18, 0.3, 0)]
 )
 BASELINE = detections([(22, 31, 222, 262, 0.85, 5), (251, 101, 331, 181, 0.7, 7), (100, 270, 120, 290, 0.4, 2)])
-PAIRS = comparison(
+PAIRS = pairing(
     DLKA,
     BASELINE,
     [
-        ("both", 0, 0),
-        ("class changed", 2, 1),
-        ("only D-LKA", 1, None),
-        ("only D-LKA", 3, None),
-        ("only baseline", None, 2),
+        (BOTH, 0, 0),
+        (CLASS_CHANGED, 2, 1),
+        (ONLY_FIRST, 1, None),
+        (ONLY_FIRST, 3, None),
+        (ONLY_SECOND, None, 2),
     ],
 )
 
@@ -70,7 +71,7 @@ def test_all_boxes_are_drawn_and_counted():
 
 def test_outlines_are_thick_thin_and_rimmed():
     """What only one model found stands out; each line has a light rim 0.3 of a line wide on either side."""
-    canvas = draw_difference(IMAGE, DLKA, BASELINE, PAIRS, NAMES)
+    canvas = draw_difference(IMAGE, PAIRS, NAMES)
     drawn = {}
     for artist in (a for a in canvas.axes.collections if isinstance(a, LineCollection)):
         for segment, colour, width in zip(
@@ -79,8 +80,8 @@ def test_outlines_are_thick_thin_and_rimmed():
             if len(segment) == 5:
                 drawn[tuple(segment[0]), to_hex(colour).upper()] = width / canvas.line
     for pair in PAIRS.pairs:
-        box = DLKA.boxes[pair.dlka] if pair.dlka is not None else BASELINE.boxes[pair.baseline]
-        corner, width = tuple(box[:2] - 0.5), 0.5 if pair.kind == "both" else 1.3
+        box = DLKA.boxes[pair.first] if pair.first is not None else BASELINE.boxes[pair.second]
+        corner, width = tuple(box[:2] - 0.5), 0.5 if pair.kind == BOTH else 1.3
         assert drawn[corner, palette.KIND_COLOURS[pair.kind].upper()] == pytest.approx(width)
         assert drawn[corner, palette.PAPER.upper()] == pytest.approx(width + 0.6)
 
@@ -114,9 +115,9 @@ def test_leaders_join_nearest_points():
 
 
 def test_difference_by_colour_line_and_label():
-    canvas = draw_difference(IMAGE, DLKA, BASELINE, PAIRS, NAMES)
+    canvas = draw_difference(IMAGE, PAIRS, NAMES)
     counts = {kind: len(outlines(canvas, colour)) for kind, colour in palette.KIND_COLOURS.items()}
-    assert counts == {"both": 1, "class changed": 1, "only D-LKA": 2, "only baseline": 1}
+    assert counts == {BOTH: 1, CLASS_CHANGED: 1, ONLY_FIRST: 2, ONLY_SECOND: 1}
     assert sorted(texts(canvas)) == ["car 0.40", "car, baseline truck", "person 0.30", "person 0.50"]
     text = canvas.legend_text
     assert "only D-LKA 2 (S 2, M 0, L 0)" in text
@@ -124,9 +125,8 @@ def test_difference_by_colour_line_and_label():
     assert "class changed 1" in text
     assert "both 1 (S 0, M 0, L 1)" in text
     # Colour is not the only cue.
-    assert (
-        palette.KIND_LINES["only D-LKA"] != palette.KIND_LINES["only baseline"] != palette.KIND_LINES["class changed"]
-    )
+    lines = palette.KIND_LINES
+    assert lines[ONLY_FIRST] != lines[ONLY_SECOND] != lines[CLASS_CHANGED]
     (baseline_box,) = outlines(canvas, palette.BASELINE)
     np.testing.assert_allclose(baseline_box.min(0), [99.5, 269.5])
 
@@ -137,10 +137,8 @@ def test_dashes_are_really_drawn():
     def coverage(kind, dlka, baseline, colour):
         canvas = draw_difference(
             np.zeros((300, 400, 3), np.uint8),
-            DLKA,
-            BASELINE,
-            comparison(DLKA, BASELINE, [(kind, dlka, baseline)]),
-            {} if kind == "both" else NAMES,
+            pairing(DLKA, BASELINE, [(kind, dlka, baseline)]),
+            NAMES,
         )
         target = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         box = (DLKA if dlka is not None else BASELINE).boxes[dlka if dlka is not None else baseline]
@@ -149,8 +147,8 @@ def test_dashes_are_really_drawn():
         strip = canvas.to_array()[rows, x - 1 : x + 2].astype(int)
         return (np.abs(strip - target).sum(2).min(1) < 40).mean()
 
-    assert coverage("only D-LKA", 1, None, palette.DLKA) == 1.0
-    assert 0.2 < coverage("only baseline", None, 2, palette.BASELINE) < 0.95
+    assert coverage(ONLY_FIRST, 1, None, palette.DLKA) == 1.0
+    assert 0.2 < coverage(ONLY_SECOND, None, 2, palette.BASELINE) < 0.95
 
 
 def test_labels_read_on_their_colour():
@@ -165,13 +163,13 @@ def test_odd_names_are_plain_text():
 
 
 def test_gallery_takes_small_ones_that_one_model_found():
-    crops = disagreements(DLKA, BASELINE, PAIRS, NAMES)
+    crops = disagreements(PAIRS, NAMES)
     assert [c.caption for c in crops] == ["person 0.30 only D-LKA", "person 0.50 only D-LKA", "car 0.40 only baseline"]
     assert [c.colour for c in crops] == [palette.DLKA, palette.DLKA, palette.BASELINE]
-    assert [c.caption for c in disagreements(DLKA, BASELINE, PAIRS, NAMES, limit=1)] == ["person 0.30 only D-LKA"]
-    assert disagreements(DLKA, BASELINE, PAIRS, NAMES, sizes=("L",)) == []
+    assert [c.caption for c in disagreements(PAIRS, NAMES, limit=1)] == ["person 0.30 only D-LKA"]
+    assert disagreements(PAIRS, NAMES, sizes=("L",)) == []
     with pytest.raises(ValueError, match="sizes out of S, M, L, got XL"):
-        disagreements(DLKA, BASELINE, PAIRS, NAMES, sizes=("XL",))
+        disagreements(PAIRS, NAMES, sizes=("XL",))
 
 
 def test_crops_are_square_and_on_the_picture():
@@ -184,13 +182,13 @@ def test_crops_are_square_and_on_the_picture():
         assert view.bottom <= 299.5
         assert view.left <= box[0] - 0.5
         assert box[2] - 0.5 <= view.right
-    tile = crop_tile(IMAGE, disagreements(DLKA, BASELINE, PAIRS, NAMES)[0], 200)
+    tile = crop_tile(IMAGE, disagreements(PAIRS, NAMES)[0], 200)
     assert tile.shape == (200, 200, 3)
     assert (np.abs(tile.astype(int) - [0xD5, 0x5E, 0x00]).sum(2) < 40).sum() > 100
 
 
 def test_contact_sheet():
-    crops = disagreements(DLKA, BASELINE, PAIRS, NAMES)
+    crops = disagreements(PAIRS, NAMES)
     sheet = contact_sheet(IMAGE, crops, columns=2, width=480)
     assert len(sheet._panels) == 3
     sides = {rect[2:] for _, rect in sheet._panels}
@@ -216,7 +214,7 @@ def test_panels_have_the_same_size():
 
 def test_inputs_stay_unchanged():
     image, boxes = IMAGE.copy(), DLKA.boxes.copy()
-    draw_difference(image, DLKA, BASELINE, PAIRS, NAMES).to_array()
-    contact_sheet(image, disagreements(DLKA, BASELINE, PAIRS, NAMES)).to_array()
+    draw_difference(image, PAIRS, NAMES).to_array()
+    contact_sheet(image, disagreements(PAIRS, NAMES)).to_array()
     np.testing.assert_array_equal(image, IMAGE)
     np.testing.assert_array_equal(DLKA.boxes, boxes)

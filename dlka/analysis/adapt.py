@@ -1,4 +1,4 @@
-"""The look at a changed picture, without gradio: what is followed, and what became of every object."""
+"""The analysis of a changed picture, without gradio: what is followed, and what became of every object."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis import analysis
-from dlka.analysis.analysis import Look, Refused
-from dlka.analysis.pairing import Fates, best_score, expected_boxes, fates
+from dlka.analysis.analysis import Analysis, Refused, analyse_pixels
+from dlka.analysis.pairing import Tracked, best_score, expected_boxes, track
 from dlka.analysis.transforms import Change, apply, map_points
 
 OVERLAP = 0.5  # IoU from which a box counts as the object again
@@ -42,15 +41,15 @@ class Target:
         return float(x), float(y)
 
 
-def targets(look: Look) -> list[Target]:
+def targets(analysis: Analysis) -> list[Target]:
     """What can be followed: everything that either model found, smallest first."""
     found = []
-    for pair in look.comparison.pairs:
-        of, i = (look.dlka, pair.dlka) if pair.dlka is not None else (look.baseline, pair.baseline)
-        box, class_id = of.detections.boxes[i].astype(np.float64), int(of.detections.classes[i])
-        sides = look.dlka.detections, look.baseline.detections
+    for pair in analysis.pairing.pairs:
+        detections, i = analysis.pairing.shown(pair)
+        box, class_id = detections.boxes[i].astype(np.float64), int(detections.classes[i])
+        sides = analysis.pairing.first, analysis.pairing.second
         dlka, baseline = (best_score(side, box, class_id, OVERLAP) for side in sides)
-        found.append(Target(box, class_id, look.names[class_id], (dlka, baseline)))
+        found.append(Target(box, class_id, analysis.names[class_id], (dlka, baseline)))
     return found
 
 
@@ -73,11 +72,11 @@ def nearest(found: list[Target], point: tuple[float, float]) -> int | None:
     return int(np.argmin(away)) if away else None
 
 
-def target(look: Look, number: int | None) -> Target | None:
+def target(analysis: Analysis, number: int | None) -> Target | None:
     """The target of this number, None for no object. Raises Refused for a number that the picture does not have."""
     if number is None:
         return None
-    found = targets(look)
+    found = targets(analysis)
     if not 0 <= number < len(found):
         raise Refused(f"Object: expected 1 to {len(found)} for this picture; got {number + 1}.")
     return found[number]
@@ -91,8 +90,8 @@ class Followed:
     be, clipped to the picture; inside: whether it is still on the picture; dlka, baseline: fates of all objects.
     """
 
-    before: Look
-    after: Look
+    before: Analysis
+    after: Analysis
     moved: np.ndarray
     change: Change
     target: Target | None
@@ -100,8 +99,8 @@ class Followed:
     point: tuple[float, float]
     box: np.ndarray | None
     inside: bool
-    dlka: Fates
-    baseline: Fates
+    dlka: Tracked
+    baseline: Tracked
 
     @property
     def scores(self) -> tuple[float, float]:
@@ -113,12 +112,12 @@ class Followed:
         return dlka, baseline
 
 
-def follow(look: Look, change: Change, number: int | None, point: tuple[float, float]) -> Followed:
+def follow(analysis: Analysis, change: Change, number: int | None, point: tuple[float, float]) -> Followed:
     """Let both models look at the changed picture; point (x, y): what is followed where there is no object."""
-    image, moved = apply(look.image, change)
-    after = analysis.look(image, look.settings)
+    image, moved = apply(analysis.image, change)
+    after = analyse_pixels(image, analysis.settings)
     size = (image.shape[0], image.shape[1])
-    chosen = target(look, number)
+    chosen = target(analysis, number)
     place = point if chosen is None else chosen.point
     x, y = (float(v) for v in map_points(np.array(place), moved))
     box, inside = None, 0 <= x < size[1] and 0 <= y < size[0]
@@ -126,7 +125,7 @@ def follow(look: Look, change: Change, number: int | None, point: tuple[float, f
         boxes, seen = expected_boxes(chosen.box[None], moved, size)
         box, inside = boxes[0], inside and bool(seen[0])
     left, right = (
-        fates(getattr(look, side).detections, getattr(after, side).detections, moved, size)
+        track(getattr(analysis, side).detections, getattr(after, side).detections, moved, size)
         for side in ("dlka", "baseline")
     )
-    return Followed(look, after, moved, change, chosen, place, (x, y), box, inside, left, right)
+    return Followed(analysis, after, moved, change, chosen, place, (x, y), box, inside, left, right)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from dlka.analysis import report
 from dlka.analysis.adapt import Target, target
-from dlka.analysis.analysis import Look, Refused
+from dlka.analysis.analysis import Analysis, Refused
 from dlka.analysis.pairing import best_score, expected_boxes
 from dlka.analysis.transforms import Change, apply
 from dlka.csv_text import csv_text
@@ -45,27 +45,27 @@ def factors(side: float) -> np.ndarray:
     return np.geomspace(1, LEAST / side, STEPS)
 
 
-def chosen(look: Look, number: int | None) -> Target:
-    """The object that a curve is about; number: which of adapt.targets(look).
+def chosen(analysis: Analysis, number: int | None) -> Target:
+    """The object that a curve is about; number: which of adapt.targets(analysis).
 
     Raises Refused where there is none, or it is too small.
     """
-    found = target(look, number)
+    found = target(analysis, number)
     if found is None:
         raise Refused("There is no object to follow: neither model found one in the picture as it is.")
     factors(found.side)
     return found
 
 
-def measure(look: Look, chosen: Target) -> Iterator[Step]:
+def measure(analysis: Analysis, chosen: Target) -> Iterator[Step]:
     """One step after the other, largest first. The looks are not kept."""
-    settings = look.settings
+    settings = analysis.settings
     models = (
         (settings.dlka, Intervention(strength=settings.strength)),
         (settings.baseline, Intervention()),
     )
     for factor in factors(chosen.side):
-        image, moved = apply(look.image, Change(shrink=float(factor)))
+        image, moved = apply(analysis.image, Change(shrink=float(factor)))
         boxes, _ = expected_boxes(chosen.box[None], moved, (image.shape[0], image.shape[1]))
         scores = []
         for model, intervention in models:
@@ -81,10 +81,10 @@ def measure(look: Look, chosen: Target) -> Iterator[Step]:
         yield Step(float(factor), chosen.side * float(factor), *scores)
 
 
-def chart(look: Look, chosen: Target, steps: list[Step]) -> Figure:
+def chart(analysis: Analysis, chosen: Target, steps: list[Step]) -> Figure:
     """The curve as far as it was measured."""
-    settings = look.settings
-    scale = float(look.dlka.letterbox.scale_xy.mean())
+    settings = analysis.settings
+    scale = float(analysis.dlka.letterbox.scale_xy.mean())
     strength = "" if settings.strength == 1 else f", offsets x {settings.strength:g}"
     return score_chart(
         f"{chosen.name}, {chosen.side:.0f} px: score against size",
@@ -100,17 +100,17 @@ def chart(look: Look, chosen: Target, steps: list[Step]) -> Figure:
     )
 
 
-def described(look: Look, chosen: Target, steps: list[Step]) -> str:
+def described(analysis: Analysis, chosen: Target, steps: list[Step]) -> str:
     """The chart for those who do not see it: where each model's score first falls below the confidence."""
     parts = [f"{chosen.name}: score against size, {len(steps)} of {STEPS} sizes."]
     for name, side in (("D-LKA", "dlka"), ("baseline", "baseline")):
-        parts.append(f"{name}: {last_seen(look, steps, side)}.")
+        parts.append(f"{name}: {last_seen(analysis, steps, side)}.")
     return " ".join(parts)
 
 
-def last_seen(look: Look, steps: list[Step], side: str) -> str:
+def last_seen(analysis: Analysis, steps: list[Step], side: str) -> str:
     """Down to which size a model ("dlka" or "baseline") shows the object at every step so far."""
-    below = [i for i, step in enumerate(steps) if getattr(step, side) < look.settings.confidence]
+    below = [i for i, step in enumerate(steps) if getattr(step, side) < analysis.settings.confidence]
     if not below:
         return f"found at every size down to {steps[-1].side:.0f} px"
     if below[0] == 0:
@@ -118,13 +118,13 @@ def last_seen(look: Look, steps: list[Step], side: str) -> str:
     return f"found down to {steps[below[0] - 1].side:.0f} px, not at {steps[below[0]].side:.0f} px"
 
 
-def told(look: Look, steps: list[Step]) -> str:
+def told(analysis: Analysis, steps: list[Step]) -> str:
     """How far the curve got, as a bar and in words, and what it says."""
     if not steps:
         return f'<div class="adapt-told"><progress value="0" max="{STEPS}"></progress> The first size …</div>'
     far = f"{len(steps)} of {STEPS} sizes, down to {steps[-1].side:.0f} px."
     words = " ".join(
-        f'<b style="color:var(--{side})">{name}</b>: {html.escape(last_seen(look, steps, side))}.'
+        f'<b style="color:var(--{side})">{name}</b>: {html.escape(last_seen(analysis, steps, side))}.'
         for name, side in (("D-LKA", "dlka"), ("Baseline", "baseline"))
     )
     bar = f'<progress value="{len(steps)}" max="{STEPS}" aria-label="sizes measured"></progress>'

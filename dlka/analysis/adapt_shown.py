@@ -10,8 +10,8 @@ import numpy as np
 from dlka import palette, render
 from dlka.analysis import report
 from dlka.analysis.adapt import Followed, score_words
-from dlka.analysis.analysis import Look
-from dlka.analysis.pairing import Fates
+from dlka.analysis.analysis import Analysis
+from dlka.analysis.pairing import Tracked
 from dlka.analysis.transforms import Change
 from dlka.render import Canvas, Paper, Seen, before_after
 from dlka.types import Detections
@@ -59,27 +59,27 @@ def headline(seen: Followed) -> str:
     return f'<div class="headline adapt-headline"><p>{" ".join(parts)}</p></div>'
 
 
-def _sentence(name: str, side: str, fate: Fates, count: int) -> str:
-    keeps, more = fate_words(fate, count)
+def _sentence(name: str, side: str, tracked: Tracked, count: int) -> str:
+    keeps, more = tracked_words(tracked, count)
     return f'<b style="color:var(--{side})">{name} {keeps}</b>, {more}.'
 
 
-def fate_words(fate: Fates, count: int) -> tuple[str, str]:
+def tracked_words(tracked: Tracked, count: int) -> tuple[str, str]:
     """What a model keeps of its `count` objects, and what else becomes of them."""
-    more = [f"loses {len(fate.lost)}"] if count else []
-    more.append(f"finds {len(fate.new)} new")
-    if fate.renamed:
-        more.insert(0, f"renames {len(fate.renamed)}")
-    if fate.gone:
-        more.append(f"{len(fate.gone)} left the picture")
-    keeps = f"keeps {len(fate.kept)} of {count}" if count else "had found nothing"
+    more = [f"loses {len(tracked.lost)}"] if count else []
+    more.append(f"finds {len(tracked.new)} new")
+    if tracked.class_changed:
+        more.insert(0, f"renames {len(tracked.class_changed)}")
+    if tracked.left_frame:
+        more.append(f"{len(tracked.left_frame)} left the picture")
+    keeps = f"keeps {len(tracked.kept)} of {count}" if count else "had found nothing"
     return keeps, ", ".join(more)
 
 
 def boxes(seen: Followed, side: str) -> Canvas:
     """The changed picture with the boxes of "dlka" or "baseline", and dotted what it lost."""
     before, after = detections(seen, side)
-    fate: Fates = getattr(seen, side)
+    tracked: Tracked = getattr(seen, side)
     name, colour = {"baseline": ("Baseline", palette.BASELINE), "dlka": ("D-LKA", palette.DLKA)}[side]
     return render.draw_followed(
         seen.after.image,
@@ -87,23 +87,23 @@ def boxes(seen: Followed, side: str) -> Canvas:
         seen.after.names,
         colour,
         f"{name}: {getattr(seen.after.settings, side)}, {told_change(seen.change)}",
-        new=set(fate.new),
-        lost=[(fate.expected[i], int(before.classes[i])) for i in fate.lost],
+        new=set(tracked.new),
+        lost=[(tracked.expected[i], int(before.classes[i])) for i in tracked.lost],
         chosen=seen.box if seen.inside else None,
     )
 
 
 def detections(seen: Followed, side: str) -> tuple[Detections, Detections]:
     """What "dlka" or "baseline" found before and after."""
-    before, after = (getattr(look, side).detections for look in (seen.before, seen.after))
+    before, after = (getattr(analysis, side).detections for analysis in (seen.before, seen.after))
     return before, after
 
 
 def sides(seen: Followed, stage: str) -> tuple[Seen, Seen]:
     """A stage at the chosen place, before and after."""
 
-    def side(look: Look, point: tuple[float, float], box: np.ndarray | None) -> Seen:
-        return Seen(look.image, look.capture(stage), look.dlka.letterbox, point, box)
+    def side(analysis: Analysis, point: tuple[float, float], box: np.ndarray | None) -> Seen:
+        return Seen(analysis.image, analysis.capture(stage), analysis.dlka.letterbox, point, box)
 
     old = None if seen.target is None else seen.target.box
     return side(seen.before, seen.point_before, old), side(seen.after, seen.point, seen.box)
@@ -133,19 +133,19 @@ def sample_table(seen: Followed, stage: str) -> str:
 def object_table(seen: Followed) -> str:
     """What became of every object of either model; sizes are those of the picture as it is, of new ones as found."""
     rows: list[list[str]] = []
-    for name, side, fate in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
+    for name, side, tracked in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
         before, after = detections(seen, side)
         known: list[tuple[int, int | None, str]] = []
-        known += [(i, j, "kept") for i, j in fate.kept]
-        known += [(i, j, "renamed") for i, j in fate.renamed]
-        known += [(i, None, "lost") for i in fate.lost] + [(i, None, "left the picture") for i in fate.gone]
+        known += [(i, j, "kept") for i, j in tracked.kept]
+        known += [(i, j, "renamed") for i, j in tracked.class_changed]
+        known += [(i, None, "lost") for i in tracked.lost] + [(i, None, "left the picture") for i in tracked.left_frame]
         for i, j, what in sorted(known, key=lambda row: before.areas[row[0]]):
             new = "-" if j is None else f"{after.scores[j]:.2f}"
             label = seen.before.names[int(before.classes[i])]
             if j is not None and what == "renamed":
                 label += f" → {seen.before.names[int(after.classes[j])]}"
             rows.append([name, label, f"{before.areas[i] ** 0.5:.0f}", f"{before.scores[i]:.2f}", new, what])
-        for j in fate.new:
+        for j in tracked.new:
             label, side_px = seen.before.names[int(after.classes[j])], after.areas[j] ** 0.5
             rows.append([name, label, f"{side_px:.0f}", "-", f"{after.scores[j]:.2f}", "new"])
     return report.table(OBJECT_COLUMNS, rows)

@@ -14,7 +14,7 @@ from dlka.analysis.cache import PICTURES, STORE, Kept, kept
 from dlka.analysis.examples import examples
 from dlka.analysis.model_words import why_not
 from dlka.analysis.models import FITS, baseline_models, dlka_models
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.errors import DlkaError
 from dlka.images import read_image
@@ -26,7 +26,7 @@ from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
 from dlka.render import Canvas
 from dlka.render.legend import kernel
-from dlka.types import Capture, Comparison, Gate, block_places, stage_labels
+from dlka.types import Capture, Gate, Pairing, block_places, stage_labels
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
 QUESTIONS = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
@@ -38,9 +38,9 @@ class Refused(DlkaError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides on a look, beside the picture: by default what a photograph is looked at with.
+    """Everything that decides on an analysis, beside the picture: by default what a photograph is looked at with.
 
-    size: px, or FITS; a finished look has the size that it was. classes: names, empty for all.
+    size: px, or FITS; a finished analysis has the size that it was. classes: names, empty for all.
     """
 
     dlka: str = PHOTOGRAPHS
@@ -60,7 +60,7 @@ class PictureFile(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Analysis:
     """Two models on one picture: everything the page draws comes from here, and no model runs again.
 
     picture: RGB [H, W, 3] uint8, or the file that it is read from; source: where it comes from, where that is known.
@@ -72,7 +72,7 @@ class Look:
     names: dict[int, str]
     dlka: Prediction
     baseline: Prediction
-    comparison: Comparison
+    pairing: Pairing  # D-LKA against the baseline
     cards: tuple[Card, Card]
     tap_weights: dict[str, np.ndarray]
     source: Source | None = None
@@ -138,7 +138,7 @@ def place_label(label: str, capture: Capture) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """What a look at a picture's file is made from."""
+    """What an analysis of a picture's file is made from."""
 
     file: PictureFile
     source: Source
@@ -161,16 +161,16 @@ def _read(file: PictureFile) -> np.ndarray:
     return read_image(data)
 
 
-def look_at(path: str | Path, settings: Settings) -> Look:
+def analyse(path: str | Path, settings: Settings) -> Analysis:
     """Run both models on a picture's file, or take the kept result of the same question.
 
-    As long as the file is there, the look can be recalled by its key. Raises Refused, ImageRefused, WeightsRefused or
+    As long as the file is there, get_analysis finds it by its key. Raises Refused, ImageRefused, WeightsRefused or
     PredictionFailed, each one sentence.
     """
     source = source_at(path)
     question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
     key = _key(source, settings)
-    seen = STORE.get(("look", key), lambda: _made(key, question))
+    seen = STORE.get(("analysis", key), lambda: _made(key, question))
     _questions.put(key, question)
     return seen
 
@@ -190,22 +190,22 @@ def _key(*asked: object) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 
-def _made(key: str, question: Question) -> Look:
-    seen = look_once(pixels(question.file), question.settings)
+def _made(key: str, question: Question) -> Analysis:
+    seen = analyse_once(pixels(question.file), question.settings)
     return replace(seen, key=key, picture=question.file, source=question.source)
 
 
-def look(image: np.ndarray, settings: Settings, source: Source | None = None) -> Look:
-    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, it cannot be recalled.
+def analyse_pixels(image: np.ndarray, settings: Settings, source: Source | None = None) -> Analysis:
+    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, it get_analysis does not find it.
 
     source: what its file was, where that is known; a part of the question, so that nobody gets the name of another's.
     """
     key = _key(hashlib.sha256(image.tobytes()).hexdigest(), image.shape, settings, source)
-    return STORE.get(("look", key), lambda: replace(look_once(image, settings), key=key, source=source))
+    return STORE.get(("analysis", key), lambda: replace(analyse_once(image, settings), key=key, source=source))
 
 
-def look_once(image: np.ndarray, settings: Settings) -> Look:
-    """Run both models on a picture [H, W, 3] uint8; nothing is kept, so it cannot be recalled. Raises as `look`."""
+def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
+    """Run both models on a picture [H, W, 3] uint8; it is not kept, nor found by get_analysis. Raises as `analyse`."""
     for side, value, known in (
         ("D-LKA model", settings.dlka, dlka_models()),
         ("Baseline", settings.baseline, baseline_models()),
@@ -222,9 +222,9 @@ def look_once(image: np.ndarray, settings: Settings) -> Look:
     shared = {"confidence": settings.confidence, "iou": settings.iou, "size": settings.size, "classes": ids}
     dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))  # type: ignore[arg-type]
     baseline = right.predict(image, **shared)  # type: ignore[arg-type]
-    pairs = compare(dlka.detections, baseline.detections)
+    pairing = match_detections(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
-    return Look("", image, settings, left.names, dlka, baseline, pairs, cards, weights)
+    return Analysis("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
 
 
 def fitted(settings: Settings, image: np.ndarray) -> Settings:
@@ -235,43 +235,45 @@ def fitted(settings: Settings, image: np.ndarray) -> Settings:
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:
-    """Load both models and let them see a picture once: the first look waits for no compiler and is timed fairly.
+    """Load both models and let them see a picture once: the first analysis waits for no compiler and is timed fairly.
 
-    It has to be a picture of the first look's shape, as convolutions are prepared anew for every shape.
+    It has to be a picture of the first analysis's shape, as convolutions are prepared anew for every shape.
     """
     for model in (settings.dlka, settings.baseline):
         load_predictor(model)[0].predict(image, size=fitted(settings, image).size)
 
 
-def recall(key: str) -> Look:
-    """A look that was asked for before, by its key; made again, the same, where it has made room for newer ones.
+def get_analysis(key: str) -> Analysis:
+    """An analysis that was asked for before, by its key; made again, the same, where it has made room for newer ones.
 
     Raises Refused where the key is not known, or the picture's file is no longer here.
     """
-    return STORE.get(("look", key), lambda: _made(key, _questions.get(key, _unknown)))
+    return STORE.get(("analysis", key), lambda: _made(key, _questions.get(key, _unknown)))
 
 
 def _unknown() -> Question:
     raise Refused("This page is older than the program that answers it: load it again.")
 
 
-def stay(seen: Look) -> None:
-    """Never let a look make room, nor what it would be made from: what every new visitor opens the page with."""
-    STORE.stay(("look", seen.key))
+def stay(seen: Analysis) -> None:
+    """Never let an analysis make room, nor what it would be made from: what every new visitor opens the page with."""
+    STORE.stay(("analysis", seen.key))
     _questions.stay(seen.key)
 
 
 @kept
 def block_values(key: str, block: str) -> BlockValues:
-    """What a D-LKA block computed in a look that was made before: the model looks once more. Raises Refused."""
-    seen = recall(key)
+    """What a D-LKA block computed in an analysis that was made before: the model looks once more. Raises Refused."""
+    seen = get_analysis(key)
     predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
     return predictor.block_values(
         seen.image, block, size=settings.size, intervention=Intervention(strength=settings.strength)
     )
 
 
-def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
+def receptive_field(
+    seen: Analysis, label: str, row: str, column: str
+) -> tuple[np.ndarray, list[Capture], tuple[int, int]]:
     """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
     belongs to; the block's captures, and the cell. row, column: text from the page. The model looks once more. Raises
     Refused."""
@@ -284,7 +286,7 @@ def receptive_field(seen: Look, label: str, row: str, column: str) -> tuple[np.n
 
 @kept
 def _receptive_field(key: str, block: str, cell: tuple[int, int]) -> np.ndarray:
-    seen = recall(key)
+    seen = get_analysis(key)
     predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
     changed = Intervention(strength=settings.strength)
     return predictor.receptive_field(seen.image, block, cell, size=settings.size, intervention=changed)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, provenance, render
-from dlka.analysis.pairing import compare, interesting_point, rows, summary
+from dlka.analysis.pairing import interesting_point, match_detections, rows, summary
 from dlka.analysis.stages import all_stage_stats
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
@@ -22,7 +22,7 @@ from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, lo
 from dlka.models.catalog import input_size
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
-from dlka.types import KINDS, Comparison
+from dlka.types import KIND_NAMES, Pairing
 
 REPORT = "comparison.json"
 
@@ -54,12 +54,12 @@ class Outcome:
     def __str__(self) -> str:
         if self.counts is None:
             return f"{self.image}: {self.problem}"
-        kinds = ", ".join(f"{self.counts['kinds'][kind]} {kind}" for kind in KINDS)
+        kinds = ", ".join(f"{self.counts['kinds'][kind]} {kind}" for kind in KIND_NAMES.values())
         return f"{self.image}: {self.counts['objects']} objects ({kinds}) -> {self.folder}"
 
 
 def run_batch(
-    images: Sequence[str | os.PathLike],
+    images: Sequence[str | os.PathLike[str]],
     model: str,
     baseline: str,
     out: str | Path,
@@ -76,7 +76,7 @@ def run_batch(
     predictors = first, second
     if predictors[0].names != predictors[1].names:
         raise BatchRefused(f"{model} and {baseline} know different classes: expected two models of the same ones.")
-    # A first look at nothing refuses settings out of range, and later timings leave out what happens only once.
+    # A first analysis at nothing refuses settings out of range, and later timings leave out what happens only once.
     for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
         try:
             blank = np.zeros((64, 64, 3), np.uint8)
@@ -92,7 +92,7 @@ def run_batch(
 
 
 def _outcomes(
-    images: Sequence[str | os.PathLike],
+    images: Sequence[str | os.PathLike[str]],
     predictors: tuple[Predictor, Predictor],
     models: tuple[str, str],
     out: Path,
@@ -121,14 +121,13 @@ def _compare_one(
     size = _size(card, image, settings)
     dlka = _look(predictors[0], image, size, settings, settings.strength)
     baseline = _look(predictors[1], image, size, settings, 1.0)
-    found = dlka.detections, baseline.detections
-    comparison, names = compare(*found), predictors[0].names
+    pairing, names = match_detections(dlka.detections, baseline.detections), predictors[0].names
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
-    for name, drawing in gallery(image, models, dlka, baseline, comparison, names):
+    for name, drawing in gallery(image, models, dlka, baseline, pairing, names):
         (folder / f"{name}.png").write_bytes(drawing.to_png())
         pictures[f"{name}.png"] = drawing.legend_text
-    counts = summary(comparison)
+    counts = summary(pairing.pairs)
     report = {
         "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
         **made_by,
@@ -136,7 +135,7 @@ def _compare_one(
         "device": dlka.device,
         "milliseconds": {"dlka": dlka.milliseconds, "baseline": baseline.milliseconds},
         "summary": counts,
-        "objects": rows(comparison, *found, names),
+        "objects": rows(pairing, names),
         "stages": [stats.as_dict() for stats in all_stage_stats(dlka.captures, dlka.letterbox)],
         "pictures": pictures,  # file name -> what its legend says
     }
@@ -159,7 +158,7 @@ def _look(predictor: Predictor, image: np.ndarray, size: int, settings: Settings
     )
 
 
-def folders(images: Sequence[str | os.PathLike]) -> list[str]:
+def folders(images: Sequence[str | os.PathLike[str]]) -> list[str]:
     """One folder name for every picture, from its stem: no two alike on any file system, none leads elsewhere."""
     taken: set[str] = set()
     names = []
@@ -185,7 +184,7 @@ def gallery(
     models: tuple[str, str],
     dlka: Prediction,
     baseline: Prediction,
-    comparison: Comparison,
+    pairing: Pairing,
     names: Mapping[int, str],
 ) -> Iterator[tuple[str, render.Paper]]:
     """(file name without ending, drawing) of everything there is to show; models: names of D-LKA and baseline.
@@ -196,8 +195,8 @@ def gallery(
     found = dlka.detections, baseline.detections
     yield "boxes-dlka", render.draw_boxes(image, found[0], names, palette.DLKA, f"D-LKA: {models[0]}")
     yield "boxes-baseline", render.draw_boxes(image, found[1], names, palette.BASELINE, f"Baseline: {models[1]}")
-    yield "difference", render.draw_difference(image, *found, comparison, names)
-    yield "small-objects", render.contact_sheet(image, render.disagreements(*found, comparison, names))
+    yield "difference", render.draw_difference(image, pairing, names)
+    yield "small-objects", render.contact_sheet(image, render.disagreements(pairing, names))
     captures, letterbox = dlka.captures, dlka.letterbox
     if captures:
         arrows, lengths = render.field_scale(captures), render.field_scale(captures, of_magnitude=True)
@@ -205,7 +204,7 @@ def gallery(
             name = f"offsets-{number:02}-{capture.stage.label.lower().replace(' ', '-')}"
             yield f"{name}-arrows", render.offset_arrows(image, capture, letterbox, arrows)
             yield f"{name}-length", render.offset_magnitude(image, capture, letterbox, lengths)
-        point = interesting_point(comparison, *found, (image.shape[0], image.shape[1]))
+        point = interesting_point(pairing, (image.shape[0], image.shape[1]))
         yield "samples", render.draw_samples_grid(image, captures, letterbox, point)
     if dlka.gates:
         scale = render.gate_scale(dlka.gates, REDUCTION)

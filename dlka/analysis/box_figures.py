@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, fields, prediction
 from dlka.render import box_cells, legend
 from dlka.render.box_samples import BoxSamples, box_samples
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.geometry import cell_squares
-from dlka.types import KINDS
+from dlka.types import ONLY_FIRST, ONLY_SECOND
 
 COLOURS = {"dlka": palette.DLKA, "baseline": palette.BASELINE}
-LINES = {"dlka": palette.KIND_LINES[KINDS[2]], "baseline": palette.KIND_LINES[KINDS[3]]}
+LINES = {"dlka": palette.KIND_LINES[ONLY_FIRST], "baseline": palette.KIND_LINES[ONLY_SECOND]}
 BOX_COLUMNS = ["model", "object", "score", "size px", "winning cell", "merged cells"]
 CELL_COLUMNS = ["cell", "score", "IoU with the box", "role"]
 SAMPLE_COLUMNS = ["stage", "inside the box", "grid inside", "spread px", "grid px", "spread / size", "grid / size"]
@@ -25,65 +25,63 @@ SHAPE_COLUMNS = ["stage", "shift (dy, dx) cells", "zoom", "rotation", "shear", "
 EMPTY = "Neither model has a box here: none scores above the confidence of {:g}. Lower it to see where boxes come from."
 
 
-def overview(look: Look, traces: Sequence[Trace] = ()) -> render.Canvas:
+def overview(analysis: Analysis, traces: Sequence[Trace] = ()) -> render.Canvas:
     """All boxes of both models on the picture, with those of the chosen object labelled and thick."""
-    canvas = render.Canvas(look.image)
+    canvas = render.Canvas(analysis.image)
     chosen = {(t.side, t.index): t for t in traces}
     outlines = []
     for side in SIDES:
-        found = prediction(look, side).detections
+        found = prediction(analysis, side).detections
         for i, box in enumerate(found.boxes):
             trace = chosen.get((side, i))
-            label = "" if trace is None else f"{SIDES[side]} {_object(look, trace)}"
+            label = "" if trace is None else f"{SIDES[side]} {_object(analysis, trace)}"
             outlines.append(Outline(box, label, COLOURS[side], LINES[side], thin=trace is None))
     draw_outlines(canvas, sorted(outlines, key=lambda o: not o.thin))
     legend.title(canvas, "All boxes of both models")
-    counts = {side: len(prediction(look, side).detections) for side in SIDES}
+    counts = {side: len(prediction(analysis, side).detections) for side in SIDES}
     keys = [legend.Entry(f"{SIDES[s]} {counts[s]}", colour=COLOURS[s], line=LINES[s]) for s in SIDES]
     legend.key(canvas, keys)
-    legend.note(canvas, "The chosen one is thick." if outlines else EMPTY.format(look.settings.confidence))
+    legend.note(canvas, "The chosen one is thick." if outlines else EMPTY.format(analysis.settings.confidence))
     legend.finish(canvas)
     return canvas
 
 
-def cells_picture(look: Look, traces: Sequence[Trace]) -> render.Paper:
+def cells_picture(analysis: Analysis, traces: Sequence[Trace]) -> render.Paper:
     """The box and its cells, for both models beside each other."""
-    panels = [_panel(look, trace) for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side))]
-    return box_cells.draw_cells(look.image, panels, "The cells behind the box")
+    panels = [_panel(analysis, trace) for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side))]
+    return box_cells.draw_cells(analysis.image, panels, "The cells behind the box")
 
 
-def _panel(look: Look, trace: Trace) -> box_cells.BoxCells:
-    seen, other = prediction(look, trace.side), next(s for s in SIDES if s != trace.side)
+def _panel(analysis: Analysis, trace: Trace) -> box_cells.BoxCells:
+    seen, other = prediction(analysis, trace.side), next(s for s in SIDES if s != trace.side)
     cells = np.concatenate([np.array([trace.cell]), trace.cells])
     strides = 2 ** np.concatenate([[trace.level], trace.levels])
     squares = cell_squares(cells, strides, seen.letterbox)
-    text = (
-        f"{SIDES[trace.side]}: {_object(look, trace)}" if trace.found else f"{SIDES[trace.side]}: not found, best cell"
-    )
+    text = f"{SIDES[trace.side]}: {_object(analysis, trace) if trace.found else 'not found, best cell'}"
     owner = trace.side if trace.found else other
     return box_cells.BoxCells(text, COLOURS[owner], LINES[owner], trace.box, squares[0], squares[1:])
 
 
-def samples_of(look: Look, trace: Trace) -> dict[str, BoxSamples]:
+def samples_of(analysis: Analysis, trace: Trace) -> dict[str, BoxSamples]:
     """Label -> the samples of the box' cell in each stage of its level and in both composed; empty without stages.
 
     Stages are the D-LKA model's, whichever model the box is of: the maps of a level have the same cells in both.
     """
-    letterbox = look.dlka.letterbox
+    letterbox = analysis.dlka.letterbox
     return {
         label: box_samples(captures, trace.cell, trace.box, letterbox)
-        for label, captures in fields(look, trace.level).items()
+        for label, captures in fields(analysis, trace.level).items()
     }
 
 
-def samples_picture(look: Look, trace: Trace, seen: dict[str, BoxSamples]) -> render.Paper:
+def samples_picture(analysis: Analysis, trace: Trace, seen: dict[str, BoxSamples]) -> render.Paper:
     """Where the stages of the D-LKA model read for the winning cell: a row per block."""
     rows: dict[str, list[tuple[str, BoxSamples]]] = {}
     for label, samples in seen.items():
         rows.setdefault(samples.reads.stage.block, []).append((label, samples))
     side, title = trace.side, f"Where D-LKA reads for {trace.where}"
     return box_cells.draw_box_samples(
-        look.image,
+        analysis.image,
         list(rows.values()),
         trace.box,
         COLOURS[side],
@@ -92,7 +90,7 @@ def samples_picture(look: Look, trace: Trace, seen: dict[str, BoxSamples]) -> re
     )
 
 
-def box_rows(look: Look, traces: Sequence[Trace]) -> list[list[Any]]:
+def box_rows(analysis: Analysis, traces: Sequence[Trace]) -> list[list[Any]]:
     """Both models' answers under BOX_COLUMNS."""
     rows = []
     for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side)):
@@ -100,7 +98,7 @@ def box_rows(look: Look, traces: Sequence[Trace]) -> list[list[Any]]:
         size = f"{across:.0f} x {down:.0f}" if trace.found else "not found"
         merged = len(trace.cells) if trace.found else "-"
         where = trace.where if trace.found else f"{trace.where}, best here"
-        rows.append([SIDES[trace.side], look.names[trace.number], f"{trace.score:.2f}", size, where, merged])
+        rows.append([SIDES[trace.side], analysis.names[trace.number], f"{trace.score:.2f}", size, where, merged])
     return rows
 
 
@@ -154,5 +152,5 @@ def side_of(box: np.ndarray) -> float:
     return max(float(np.prod(box[2:].astype(np.float64) - box[:2])), 1e-6) ** 0.5
 
 
-def _object(look: Look, trace: Trace) -> str:
-    return f"{look.names[trace.number]} {trace.score:.2f}"
+def _object(analysis: Analysis, trace: Trace) -> str:
+    return f"{analysis.names[trace.number]} {trace.score:.2f}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis.analysis import COMPOSED, Look, Refused, place_label, recall
+from dlka.analysis.analysis import COMPOSED, Analysis, Refused, get_analysis, place_label
 from dlka.analysis.cache import kept
 from dlka.inference.box_gradients import BoxGradients
 from dlka.inference.box_origin import BoxOrigins, best_cell
@@ -48,84 +48,84 @@ class Trace:
         return f"P{self.level} ({self.cell[0]}, {self.cell[1]})"
 
 
-def prediction(look: Look, side: str) -> Prediction:
+def prediction(analysis: Analysis, side: str) -> Prediction:
     """What one of the two models saw."""
-    return look.dlka if side == "dlka" else look.baseline
+    return analysis.dlka if side == "dlka" else analysis.baseline
 
 
-def listed(look: Look) -> list[tuple[str, str]]:
+def listed(analysis: Analysis) -> list[tuple[str, str]]:
     """(label, name) of every box of both models, smallest first; the name is what `find` takes."""
     rows = []
     for side, title in SIDES.items():
-        found = prediction(look, side).detections
+        found = prediction(analysis, side).detections
         for i, (box, area) in enumerate(zip(found.boxes, found.areas)):
             across, down = box[2:] - box[:2]
-            what = f"{look.names[int(found.classes[i])]} {found.scores[i]:.2f}"
+            what = f"{analysis.names[int(found.classes[i])]} {found.scores[i]:.2f}"
             cell = f"P{found.levels[i]} ({found.cells[i, 0]}, {found.cells[i, 1]})"
             label = f"{title[0].upper()}{title[1:]}: {what}, {across:.0f}x{down:.0f} px, {cell}"
             rows.append((float(area), label, f"{side} {i}"))
     return [(label, name) for _, label, name in sorted(rows, key=lambda row: row[0])]
 
 
-def at_point(look: Look, point: tuple[float, float]) -> str | None:
+def at_point(analysis: Analysis, point: tuple[float, float]) -> str | None:
     """The name of the smallest box under a point (x, y) of the picture, at pixel centres; None where there is none."""
     x, y = point[0] + 0.5, point[1] + 0.5
-    for _, name in listed(look):
+    for _, name in listed(analysis):
         side, index = name.split()
-        left, top, right, bottom = prediction(look, side).detections.boxes[int(index)]
+        left, top, right, bottom = prediction(analysis, side).detections.boxes[int(index)]
         if left <= x <= right and top <= y <= bottom:
             return name
     return None
 
 
-def find(look: Look, name: str) -> tuple[Trace, Trace]:
+def find(analysis: Analysis, name: str) -> tuple[Trace, Trace]:
     """(the box of this name, the same object in the other model). Raises Refused for a name that is not listed."""
-    if name not in [known for _, known in listed(look)]:
+    if name not in [known for _, known in listed(analysis)]:
         raise Refused("This box is not one of the picture that is shown; choose another one.")
     side, index = name.split()[0], int(name.split()[1])
     other = next(s for s in SIDES if s != side)
-    own = _found(look, side, index)
-    pair = next(p for p in look.comparison.pairs if getattr(p, side) == index)
-    twin = getattr(pair, other)
-    return own, _missed(look, other, own) if twin is None else _found(look, other, twin)
+    own = _found(analysis, side, index)
+    ends = [(p.first, p.second) if side == "dlka" else (p.second, p.first) for p in analysis.pairing.pairs]
+    twin = next(twin for own_index, twin in ends if own_index == index)
+    return own, _missed(analysis, other, own) if twin is None else _found(analysis, other, twin)
 
 
-def model(look: Look, side: str) -> Predictor:
+def model(analysis: Analysis, side: str) -> Predictor:
     """The model of one side, ready to look once more."""
-    return load_predictor(getattr(look.settings, side))[0]
+    return load_predictor(getattr(analysis.settings, side))[0]
 
 
-def changed(look: Look, side: str) -> Intervention:
-    """What was done to the model of this side in the look."""
-    return Intervention(strength=look.settings.strength if side == "dlka" else 1.0)
+def changed(analysis: Analysis, side: str) -> Intervention:
+    """What was done to the model of this side in the analysis."""
+    return Intervention(strength=analysis.settings.strength if side == "dlka" else 1.0)
 
 
 @kept
 def origins(key: str, side: str) -> BoxOrigins:
-    """Where the boxes of a look that was made before come from: the model looks once more. Raises Refused."""
-    look = recall(key)
-    ids = [i for i, name in look.names.items() if name in look.settings.classes] or None
-    return model(look, side).box_origins(
-        look.image,
-        confidence=look.settings.confidence,
-        iou=look.settings.iou,
-        size=look.settings.size,
+    """Where the boxes of an analysis that was made before come from: the model looks once more. Raises Refused."""
+    analysis = get_analysis(key)
+    ids = [i for i, name in analysis.names.items() if name in analysis.settings.classes] or None
+    return model(analysis, side).box_origins(
+        analysis.image,
+        confidence=analysis.settings.confidence,
+        iou=analysis.settings.iou,
+        size=analysis.settings.size,
         classes=ids,
-        intervention=changed(look, side),
+        intervention=changed(analysis, side),
     )
 
 
 @kept
 def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
-    """What a class depends on at one cell of a look that was made before. Raises Refused."""
-    look = recall(key)
-    return model(look, side).box_gradients(
-        look.image, level, cell, number, size=look.settings.size, intervention=changed(look, side)
+    """What a class depends on at one cell of an analysis that was made before. Raises Refused."""
+    analysis = get_analysis(key)
+    return model(analysis, side).box_gradients(
+        analysis.image, level, cell, number, size=analysis.settings.size, intervention=changed(analysis, side)
     )
 
 
-def _found(look: Look, side: str, index: int) -> Trace:
-    found, origin = prediction(look, side).detections, origins(look.key, side)
+def _found(analysis: Analysis, side: str, index: int) -> Trace:
+    found, origin = prediction(analysis, side).detections, origins(analysis.key, side)
     level, cell = int(found.levels[index]), (int(found.cells[index, 0]), int(found.cells[index, 1]))
     others = origin.merged(origin.index(level, cell))
     behind = origin.candidates.index[others]
@@ -145,9 +145,9 @@ def _found(look: Look, side: str, index: int) -> Trace:
     )
 
 
-def _missed(look: Look, side: str, other: Trace) -> Trace:
+def _missed(analysis: Analysis, side: str, other: Trace) -> Trace:
     """How a model that has no box there answers to the other model's box."""
-    origin, letterbox = origins(look.key, side), prediction(look, side).letterbox
+    origin, letterbox = origins(analysis.key, side), prediction(analysis, side).letterbox
     box = letterbox.boxes_forward(other.box[None].astype(np.float64))[0]
     best = best_cell(origin.output, other.number, box)
     index = best[0] if best else origin.index(other.level, other.cell)
@@ -168,11 +168,11 @@ def _missed(look: Look, side: str, other: Trace) -> Trace:
     )
 
 
-def fields(look: Look, level: int | None = None) -> dict[str, list[Capture]]:
+def fields(analysis: Analysis, level: int | None = None) -> dict[str, list[Capture]]:
     """Label -> the one stage, or for a composed field the two stages of a block; of one pyramid level or of all."""
     found: dict[str, list[Capture]] = {}
     before: Capture | None = None
-    for label, capture in zip(look.stage_labels, look.dlka.captures):
+    for label, capture in zip(analysis.stage_labels, analysis.dlka.captures):
         stage = capture.stage
         if level is None or stage.level == f"P{level}":
             found[label] = [capture]

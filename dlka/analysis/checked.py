@@ -26,7 +26,7 @@ WORDS = {
 
 
 def checked(function: Callable[..., Any], given: Mapping[str, Any], what: str = "") -> dict[str, Any]:
-    """Those of the values that are parameters of the function, each of its type. What it calls `look` is not asked for.
+    """Those of the values that are parameters of the function, each of its type.
 
     None stands for a default of None. what: goes before a parameter's name in a message. Raises DlkaError, which names
     the parameter, what was expected and what came.
@@ -52,7 +52,6 @@ def _model(function: Callable[..., Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {
         name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != "look"
     }
     return create_model(function.__name__, __config__=STRICT, **fields)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Look, Refused, recall
+from dlka.analysis.analysis import Analysis, Refused, get_analysis
 from dlka.analysis.box_figures import COLOURS, LINES, side_of
 from dlka.analysis.boxes import SIDES, fields, listed, prediction
 from dlka.analysis.cache import kept
@@ -25,14 +25,14 @@ SPREAD = "Spread of samples against box size"
 SCALE = 1.0  # doublings, at the ends of the colours of every condensation map
 
 
-def all_boxes(look: Look) -> np.ndarray:
+def all_boxes(analysis: Analysis) -> np.ndarray:
     """[n, 4] the boxes of both models."""
-    return np.concatenate([prediction(look, side).detections.boxes for side in SIDES])
+    return np.concatenate([prediction(analysis, side).detections.boxes for side in SIDES])
 
 
-def field(look: Look, label: str) -> list[Capture]:
+def field(analysis: Analysis, label: str) -> list[Capture]:
     """The one stage, or the two of a composed field, by its label. Raises Refused for one that is not there."""
-    known = fields(look)
+    known = fields(analysis)
     if label not in known:
         raise Refused(
             f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r:.60}."
@@ -40,16 +40,16 @@ def field(look: Look, label: str) -> list[Capture]:
     return known[label]
 
 
-def condensation(look: Look, label: str) -> render.Canvas:
+def condensation(analysis: Analysis, label: str) -> render.Canvas:
     """Where all samples of a stage, or of a composed field, land against the regular grid, under the boxes."""
-    captures = field(look, label)
+    captures = field(analysis, label)
     first, last = captures[0], captures[-1]
     through = None if first is last else first
-    canvas = render.density_overlay(look.image, last, look.dlka.letterbox, SCALE, through=through)
+    canvas = render.density_overlay(analysis.image, last, analysis.dlka.letterbox, SCALE, through=through)
     outlines = [
         Outline(box, "", COLOURS[side], LINES[side], thin=True)
         for side in SIDES
-        for box in prediction(look, side).detections.boxes
+        for box in prediction(analysis, side).detections.boxes
     ]
     if outlines:
         draw_outlines(canvas, outlines)
@@ -60,11 +60,11 @@ def condensation(look: Look, label: str) -> render.Canvas:
 
 @kept
 def _shapes(key: str) -> dict[str, KernelShape]:
-    look = recall(key)
-    return {label: stage_shapes(capture) for label, capture in zip(look.stage_labels, look.dlka.captures)}
+    analysis = get_analysis(key)
+    return {label: stage_shapes(capture) for label, capture in zip(analysis.stage_labels, analysis.dlka.captures)}
 
 
-def shapes_rows(look: Look) -> list[list[Any]]:
+def shapes_rows(analysis: Analysis) -> list[list[Any]]:
     """The deformation of all cells' kernels, one row a stage under SHAPES_COLUMNS: mean (5 % to 95 %)."""
     return [
         [
@@ -75,7 +75,7 @@ def shapes_rows(look: Look) -> list[list[Any]]:
             _range(shape.shear, 3),
             _range(shape.rest, 2),
         ]
-        for label, shape in _shapes(look.key).items()
+        for label, shape in _shapes(analysis.key).items()
     ]
 
 
@@ -85,12 +85,12 @@ def _range(values: np.ndarray, digits: int) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def pooled(look: Look) -> str:
+def pooled(analysis: Analysis) -> str:
     """One sentence: the share of all samples of all stages that lies inside boxes, against the regular grids'."""
-    boxes, total = all_boxes(look), np.zeros(2)
-    reads = np.array([capture.offset.size for capture in look.dlka.captures], np.float64)
-    for count, capture in zip(reads, look.dlka.captures):
-        total += count * np.array(shares_inside([capture], boxes, look.dlka.letterbox))
+    boxes, total = all_boxes(analysis), np.zeros(2)
+    reads = np.array([capture.offset.size for capture in analysis.dlka.captures], np.float64)
+    for count, capture in zip(reads, analysis.dlka.captures):
+        total += count * np.array(shares_inside([capture], boxes, analysis.dlka.letterbox))
     learned, regular = total / reads.sum()
     return (
         f"Of all samples of all stages {learned:.2%} land inside a box of either model; of the regular grids' taps "
@@ -98,49 +98,49 @@ def pooled(look: Look) -> str:
     )
 
 
-def boxes_rows(look: Look) -> list[list[Any]]:
+def boxes_rows(analysis: Analysis) -> list[list[Any]]:
     """Samples and kernels inside the boxes of either model, one row a stage or composed field under BOXES_COLUMNS."""
-    boxes, rows = all_boxes(look), []
-    for label, captures in fields(look).items():
-        learned, regular = shares_inside(captures, boxes, look.dlka.letterbox)
+    boxes, rows = all_boxes(analysis), []
+    for label, captures in fields(analysis).items():
+        learned, regular = shares_inside(captures, boxes, analysis.dlka.letterbox)
         zooms = ["-", "-"]
         if len(captures) == 1:
-            zoom = _shapes(look.key)[label].zoom
-            within = inside(render.cell_centres(captures[0], look.dlka.letterbox), boxes)
+            zoom = _shapes(analysis.key)[label].zoom
+            within = inside(render.cell_centres(captures[0], analysis.dlka.letterbox), boxes)
             zooms = [f"{zoom[part].mean():.3f}" if part.any() else "-" for part in (within, ~within)]
         rows.append([label, f"{learned:.2%}", f"{regular:.2%}", f"{100 * (learned - regular):+.2f} points", *zooms])
     return rows
 
 
-def spread_points(look: Look) -> dict[str, list[SpreadPoint]]:
+def spread_points(analysis: Analysis) -> dict[str, list[SpreadPoint]]:
     """Kind of stage, for example "7x7 d3" -> a point a box, with the samples of the box' cell on its own level."""
     panels: dict[str, list[SpreadPoint]] = {}
-    for label, captures in fields(look).items():
+    for label, captures in fields(analysis).items():
         level, _, kind = label.partition(" ")
         for side in SIDES:
-            found = prediction(look, side).detections
+            found = prediction(analysis, side).detections
             here = np.flatnonzero(found.levels == int(level[1:]))
-            spreads = cell_spreads(captures, found.cells[here], look.dlka.letterbox)
+            spreads = cell_spreads(captures, found.cells[here], analysis.dlka.letterbox)
             for box, learned, regular in zip(found.boxes[here], *spreads):
                 point = SpreadPoint(side_of(box), float(learned), float(regular), side == "dlka")
                 panels.setdefault(kind, []).append(point)
     return panels
 
 
-def chart(look: Look) -> tuple[Chart, str] | None:
+def chart(analysis: Analysis) -> tuple[Chart, str] | None:
     """Spread against box size over all boxes, and what it comes to in a sentence; None without boxes or stages."""
-    panels = spread_points(look)
-    return (Chart(spread_chart(panels), SPREAD), agreement(look, panels)) if panels else None
+    panels = spread_points(analysis)
+    return (Chart(spread_chart(panels), SPREAD), agreement(analysis, panels)) if panels else None
 
 
-def agreement(look: Look, panels: dict[str, list[SpreadPoint]]) -> str:
+def agreement(analysis: Analysis, panels: dict[str, list[SpreadPoint]]) -> str:
     """What the spreads of all boxes come to, one sentence."""
     sentences = []
     for kind, points in panels.items():
         if len(points) > 2:
             learned, regular = (_agreement(points, which) for which in ("learned", "regular"))
             sentences.append(f"{kind} {learned:+.2f}, grid {regular:+.2f}")
-    told = f"{len(listed(look))} boxes"
+    told = f"{len(listed(analysis))} boxes"
     if sentences:
         told += f"; correlation of log spread with log size: {'; '.join(sentences)}"
     return told + "."

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlka import palette
-from dlka.analysis.analysis import Look, class_ids, recall
+from dlka.analysis.analysis import Analysis, class_ids, get_analysis
 from dlka.analysis.cache import kept
-from dlka.analysis.pairing import ONLY_BASELINE, ONLY_DLKA, compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.what_if import AS_LEARNED, RIGID, detections
 from dlka.inference.predictor import load_predictor
 from dlka.models.placements import PLAIN
 from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
-from dlka.types import SIZES, Comparison, Detections, size_of
+from dlka.types import ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pairing, size_of
 
 COLUMNS = ["seen by", "boxes", "S", "M", "L", "new", "gone", "against"]
 BASELINE, RIGID_LKA, DEFORMED, SLICED = NAMES = ("baseline", "rigid LKA", "D-LKA", "sliced baseline")
@@ -38,50 +38,55 @@ class FourWays:
     slices: np.ndarray
     fired: np.ndarray
 
-    def effect(self, with_it: str, without: str) -> Comparison:
-        """Boxes of one way against those of another: "only D-LKA" are new, "only baseline" are gone."""
-        return compare(self.found[with_it], self.found[without])
+    def effect(self, with_it: str, without: str) -> Pairing:
+        """Boxes of one way against those of another: ONLY_FIRST are new, ONLY_SECOND are gone."""
+        return match_detections(self.found[with_it], self.found[without])
 
 
 @kept
 def four_ways(key: str) -> FourWays:
-    """A look's picture seen in the four NAMES. Raises Refused."""
+    """An analysis's picture seen in the four NAMES. Raises Refused."""
     # Imported late, as the library that cuts slices takes half a second.
     from dlka.inference.slicing import look_in_slices, slices_per_side
 
-    look = recall(key)
-    settings, predictor = look.settings, load_predictor(look.settings.baseline)[0]
-    ids = class_ids(settings.classes, look.names)
+    analysis = get_analysis(key)
+    settings, predictor = analysis.settings, load_predictor(analysis.settings.baseline)[0]
+    ids = class_ids(settings.classes, analysis.names)
 
     def one(part: np.ndarray) -> Detections:
         return predictor.predict(
             part, confidence=settings.confidence, iou=settings.iou, size=settings.size, classes=ids
         ).detections
 
-    parts = slices_per_side((look.image.shape[0], look.image.shape[1]), settings.size)
-    sliced = look_in_slices(one, look.image, parts)
-    found = (look.baseline.detections, detections(look, RIGID), detections(look, AS_LEARNED), sliced.detections)
+    parts = slices_per_side((analysis.image.shape[0], analysis.image.shape[1]), settings.size)
+    sliced = look_in_slices(one, analysis.image, parts)
+    found = (
+        analysis.baseline.detections,
+        detections(analysis, RIGID),
+        detections(analysis, AS_LEARNED),
+        sliced.detections,
+    )
     return FourWays(dict(zip(NAMES, found)), sliced.slices, sliced.fired)
 
 
-def title(look: Look, ways: FourWays, way: str) -> str:
+def title(analysis: Analysis, ways: FourWays, way: str) -> str:
     """What a way is, and which one it is compared with."""
     return {
-        BASELINE: f"1. Baseline: {look.settings.baseline}",
-        RIGID_LKA: f"2. Rigid LKA: {look.settings.dlka} with offsets at zero, against 1",
-        DEFORMED: f"3. D-LKA: {look.settings.dlka} as learned, against 2",
+        BASELINE: f"1. Baseline: {analysis.settings.baseline}",
+        RIGID_LKA: f"2. Rigid LKA: {analysis.settings.dlka} with offsets at zero, against 1",
+        DEFORMED: f"3. D-LKA: {analysis.settings.dlka} as learned, against 2",
         SLICED: f"4. The baseline in {len(ways.slices)} slices, against 1",
     }[way]
 
 
-def drawing(look: Look, ways: FourWays, way: str) -> Canvas:
+def drawing(analysis: Analysis, ways: FourWays, way: str) -> Canvas:
     """The picture of one way; of all but the first as the difference to what its effect starts from."""
-    found, said = ways.found[way], title(look, ways, way)
+    found, said = ways.found[way], title(analysis, ways, way)
     before = START.get(way)
     if before is None:
-        return draw_boxes(look.image, found, look.names, COLOURS[way], said)
+        return draw_boxes(analysis.image, found, analysis.names, COLOURS[way], said)
     sides = Sides(before, way, COLOURS[before], COLOURS[way])
-    given = (look.image, ways.found[before], found, ways.effect(way, before), look.names, said, sides)
+    given = (analysis.image, ways.effect(way, before), analysis.names, said, sides)
     return draw_sliced(*given, ways.slices, ways.fired) if way == SLICED else draw_change(*given)
 
 
@@ -92,31 +97,31 @@ def rows(ways: FourWays) -> list[list[object]]:
         sizes = [size_of(float(area)) for area in ways.found[name].areas]
         row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
         if name in START:
-            pairs = ways.effect(name, START[name])
-            row += [pairs.count(ONLY_DLKA), pairs.count(ONLY_BASELINE), START[name]]
+            pairing = ways.effect(name, START[name])
+            row += [pairing.count(ONLY_FIRST), pairing.count(ONLY_SECOND), START[name]]
         else:
             row += ["-", "-", "-"]
         out.append(row)
     return out
 
 
-def sentence(look: Look, ways: FourWays) -> str:
+def sentence(analysis: Analysis, ways: FourWays) -> str:
     """What each of the three brings and costs here, in boxes."""
     if not any(len(found) for found in ways.found.values()):
         return "None of the four found anything at this confidence. Lower it, or choose another picture."
     parts = []
     for what, with_it, without in EFFECTS:
-        pairs = ways.effect(with_it, without)
+        pairing = ways.effect(with_it, without)
         numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
-        counted = [f"{count_boxes(pairs, ONLY_DLKA)} new", f"{count_boxes(pairs, ONLY_BASELINE)} gone"]
-        change = ", ".join(counted) if pairs.count(ONLY_DLKA) + pairs.count(ONLY_BASELINE) else "the same boxes"
-        if what == LARGE and look.cards[1].placement not in PLAIN:
+        counted = [f"{count_boxes(pairing, ONLY_FIRST)} new", f"{count_boxes(pairing, ONLY_SECOND)} gone"]
+        change = ", ".join(counted) if pairing.count(ONLY_FIRST) + pairing.count(ONLY_SECOND) else "the same boxes"
+        if what == LARGE and analysis.cards[1].placement not in PLAIN:
             what = ALIKE
         parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
     return " ".join(parts)
 
 
-def count_boxes(pairs: Comparison, kind: str) -> str:
+def count_boxes(pairing: Pairing, kind: str) -> str:
     """How many boxes are of a kind, and how many of them are small."""
-    small = pairs.count(kind, "S")
-    return f"{pairs.count(kind)} ({small} small)" if small else str(pairs.count(kind))
+    small = pairing.count(kind, "S")
+    return f"{pairing.count(kind)} ({small} small)" if small else str(pairing.count(kind))

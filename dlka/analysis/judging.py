@@ -146,19 +146,20 @@ class Verdict(NamedTuple):
 
 
 def verdict(pair: Pair, dlka: Judgement, baseline: Judgement) -> Verdict:
-    """What truth says about an object that the two models do not see alike; the pair is of any kind but "both".
+    """What truth says about an object that the two models do not see alike: a pair of D-LKA (first) and the baseline
+    (second), of any kind but BOTH.
 
     A false alarm of one model makes the other one, which is silent there, right.
     """
-    if pair.dlka is not None and pair.baseline is not None:
-        ours, theirs = dlka.verdicts[pair.dlka], baseline.verdicts[pair.baseline]
+    if pair.first is not None and pair.second is not None:
+        ours, theirs = dlka.verdicts[pair.first], baseline.verdicts[pair.second]
         right = {(HIT, FALSE_ALARM): DLKA, (FALSE_ALARM, HIT): BASELINE, (HIT, HIT): BOTH}
         default = OPEN if UNCOUNTED in (ours, theirs) else NEITHER
         return Verdict(right.get((ours, theirs), default), f"D-LKA: {ours}; baseline: {theirs}")
-    if pair.dlka is not None:
-        return _alone(pair.dlka, DLKA, dlka, BASELINE, baseline)
-    assert pair.baseline is not None
-    return _alone(pair.baseline, BASELINE, baseline, DLKA, dlka)
+    if pair.first is not None:
+        return _alone(pair.first, DLKA, dlka, BASELINE, baseline)
+    assert pair.second is not None
+    return _alone(pair.second, BASELINE, baseline, DLKA, dlka)
 
 
 def _alone(index: int, name: str, own: Judgement, other_name: str, other: Judgement) -> Verdict:

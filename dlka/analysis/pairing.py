@@ -1,5 +1,5 @@
-"""Which objects did both models find, which only one of them: pairing of two sets of detections, counts, table rows;
-and by the same pairs what became of one model's objects when its picture was changed.
+"""Which objects are in both of two sets of detections, which in one of them: pairing, counts, table rows; and by the
+same pairs what became of one model's objects when its picture was changed.
 
 Plain numpy: knows neither a model nor drawing. Boxes are (x1, y1, x2, y2) in pixels of the original picture.
 """
@@ -7,17 +7,32 @@ Plain numpy: knows neither a model nor drawing. Boxes are (x1, y1, x2, y2) in pi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dlka.analysis.transforms import map_boxes
 from dlka.errors import DlkaError
-from dlka.types import KINDS, SIZES, Comparison, Detections, Pair, size_of
+from dlka.types import (
+    BOTH,
+    CLASS_CHANGED,
+    KIND_NAMES,
+    KINDS,
+    ONLY_FIRST,
+    ONLY_SECOND,
+    SIZES,
+    Detections,
+    Pair,
+    Pairing,
+    count_pairs,
+    size_of,
+)
 
-BOTH, CHANGED, ONLY_DLKA, ONLY_BASELINE = KINDS
 _SCORE = 4  # place of the score in what _contents returns
+
+_Contents = list[tuple[Any, ...]]  # what each detection of a set says
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -32,98 +47,112 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
 
 
-def compare(dlka: Detections, baseline: Detections, iou_threshold: float = 0.5) -> Comparison:
-    """Pair the detections of two models on one picture, one to one, and tell what became of every object.
+def match_detections(first: Detections, second: Detections, iou_threshold: float = 0.5) -> Pairing:
+    """Pair two sets of detections on one picture, one to one.
 
-    First boxes of one class with IoU >= iou_threshold (0 < threshold <= 1) become "both", then the left-over ones
-    that overlap as much become "class changed", the rest is "only D-LKA" or "only baseline". Every detection is in
-    exactly one pair. Pairs come by area, smallest first.
+    Boxes of one class with IoU >= iou_threshold (0 < threshold <= 1) become BOTH, then the left-over ones that overlap
+    as much CLASS_CHANGED, the rest is ONLY_FIRST or ONLY_SECOND. Pairs come by area, smallest first.
 
     Pairing is greedy by IoU, not the assignment of greatest total IoU: the best-fitting pair must be one object, and
     the total would tear it apart whenever two worse pairs add up to more (0.9 against 0.6 + 0.6). The greedy result is
     stable, no two boxes fit each other better than their partners. Ties go to the nearer scores, then to what the
     detections say (box, score, class, cell), never to their place in the list: the order of the inputs and the order
-    of the models change nothing.
+    of the sets change nothing.
 
     Raises ValueError for a threshold outside (0, 1].
     """
     if not 0 < iou_threshold <= 1:
-        raise DlkaError(f"compare: expected 0 < iou_threshold <= 1, got {iou_threshold}")
-    contents = _contents(dlka), _contents(baseline)
-    iou = box_iou(dlka.boxes, baseline.boxes)
-    same = dlka.classes[:, None] == baseline.classes[None]
+        raise DlkaError(f"match_detections: expected 0 < iou_threshold <= 1, got {iou_threshold}")
+    contents = _contents(first), _contents(second)
+    iou = box_iou(first.boxes, second.boxes)  # [N, M]
+    same = first.classes[:, None] == second.classes[None]
     matched = _greedy(iou, (iou >= iou_threshold) & same, contents)
     free = np.ones(iou.shape, bool)
     for i, j in matched:
         free[i], free[:, j] = False, False
     changed = _greedy(iou, (iou >= iou_threshold) & free & ~same, contents)
 
-    pairs = [_pair(BOTH, dlka, baseline, i, j, iou[i, j]) for i, j in matched]
-    pairs += [_pair(CHANGED, dlka, baseline, i, j, iou[i, j]) for i, j in changed]
-    for i in sorted(set(range(len(dlka))) - {i for i, _ in matched + changed}):
-        pairs.append(_pair(ONLY_DLKA, dlka, baseline, i, None))
-    for j in sorted(set(range(len(baseline))) - {j for _, j in matched + changed}):
-        pairs.append(_pair(ONLY_BASELINE, dlka, baseline, None, j))
+    pairs = [_pair(BOTH, first, second, i, j, iou[i, j]) for i, j in matched]
+    pairs += [_pair(CLASS_CHANGED, first, second, i, j, iou[i, j]) for i, j in changed]
+    for i in sorted(set(range(len(first))) - {i for i, _ in matched + changed}):
+        pairs.append(_pair(ONLY_FIRST, first, second, i, None))
+    for j in sorted(set(range(len(second))) - {j for _, j in matched + changed}):
+        pairs.append(_pair(ONLY_SECOND, first, second, None, j))
 
-    def order(pair: Pair) -> tuple:
-        first = () if pair.dlka is None else contents[0][pair.dlka]
-        second = () if pair.baseline is None else contents[1][pair.baseline]
-        return pair.area, KINDS.index(pair.kind), first, second
+    def order(pair: Pair) -> tuple[Any, ...]:
+        left = () if pair.first is None else contents[0][pair.first]
+        right = () if pair.second is None else contents[1][pair.second]
+        return pair.area, KINDS.index(pair.kind), left, right
 
-    return Comparison(tuple(sorted(pairs, key=order)))
+    return Pairing(first, second, tuple(sorted(pairs, key=order)))
 
 
-def summary(comparison: Comparison) -> dict:
+# Counts and rows of a D-LKA model against a baseline.
+
+
+def summary(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Counts for people and JSON: objects in all, per kind, per size bin and kind, and the mean score change.
 
     ``mean_score_change`` is D-LKA minus baseline over the "both" pairs, None where there is none.
     """
-    changes = [pair.score_change for pair in comparison.pairs if pair.kind == BOTH]
+    changes = [pair.score_change for pair in pairs if pair.kind == BOTH]
     return {
-        "objects": len(comparison.pairs),
-        "kinds": {kind: comparison.count(kind) for kind in KINDS},
-        "sizes": {size: {kind: comparison.count(kind, size) for kind in KINDS} for size in SIZES},
+        "objects": len(pairs),
+        "kinds": {name: count_pairs(pairs, kind) for kind, name in KIND_NAMES.items()},
+        "sizes": {size: {name: count_pairs(pairs, kind, size) for kind, name in KIND_NAMES.items()} for size in SIZES},
         "mean_score_change": math.fsum(changes) / len(changes) if changes else None,
     }
 
 
-def rows(comparison: Comparison, dlka: Detections, baseline: Detections, names: Mapping[int, str]) -> list[dict]:
-    """One JSON-ready row per pair, in the comparison's order, smallest object first.
+def rows(pairing: Pairing, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """One JSON-ready row per pair, smallest object first.
 
-    size, area (square pixels), kind, class (one name; "baseline's -> D-LKA's" where it changed), iou (None for one
-    box), score_change, and for each model, None where it has no box: dlka_class, dlka_score, dlka_box [x1, y1, x2, y2],
-    dlka_level ("P3"), dlka_cell [row, column], baseline_class and so on.
+    size, area (square pixels), kind, class (as class_words has it), iou (None for one box), score_change, and for each
+    model, None where it has no box: dlka_class, dlka_score, dlka_box [x1, y1, x2, y2], dlka_level ("P3"), dlka_cell
+    [row, column], baseline_class and so on.
     """
-    _check_belongs(comparison, dlka, baseline)
-    out = []
-    for pair in comparison.pairs:
-        sides = _side("dlka", dlka, pair.dlka, names) | _side("baseline", baseline, pair.baseline, names)
-        found = [sides[key] for key in ("baseline_class", "dlka_class") if sides[key] is not None]
-        shared = {
+    return [
+        {
             "size": pair.size,
             "area": pair.area,
-            "kind": pair.kind,
-            "class": " -> ".join(found if pair.kind == CHANGED else found[:1]),
-            "iou": None if pair.dlka is None or pair.baseline is None else pair.iou,
+            "kind": KIND_NAMES[pair.kind],
+            "class": class_words(pairing, pair, names),
+            "iou": None if pair.first is None or pair.second is None else pair.iou,
             "score_change": pair.score_change,
         }
-        out.append(shared | sides)
-    return out
+        | _side("dlka", pairing.first, pair.first, names)
+        | _side("baseline", pairing.second, pair.second, names)
+        for pair in pairing.pairs
+    ]
 
 
-def _contents(detections: Detections) -> list[tuple]:
+def class_words(pairing: Pairing, pair: Pair, names: Mapping[int, str]) -> str:
+    """The class of an object; "second's -> first's" where it changed."""
+    found = [
+        _name(int(detections.classes[index]), names)
+        for detections, index in ((pairing.second, pair.second), (pairing.first, pair.first))
+        if index is not None
+    ]
+    return " -> ".join(found if pair.kind == CLASS_CHANGED else found[:1])
+
+
+def _name(number: int, names: Mapping[int, str]) -> str:
+    return names.get(number, f"class {number}")
+
+
+def _contents(detections: Detections) -> _Contents:
     """What each detection says, as a sortable tuple that does not depend on its place in the list."""
     columns = (detections.boxes, detections.scores, detections.classes, detections.levels, detections.cells)
     return [(*b, s, c, level, *cell) for b, s, c, level, cell in zip(*(column.tolist() for column in columns))]
 
 
-def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[list[tuple], list[tuple]]) -> list[tuple[int, int]]:
-    """One-to-one pairs (i, j) among the allowed ones, best IoU first; ties as told in compare."""
+def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[_Contents, _Contents]) -> list[tuple[int, int]]:
+    """One-to-one pairs (i, j) among the allowed ones, best IoU first; ties as match_detections has them."""
     first, second = contents
 
-    def order(pair: tuple[int, int]) -> tuple:
+    def order(pair: tuple[int, int]) -> tuple[Any, ...]:
         i, j = pair
-        # The contents favour neither model: greedy compares rivals only, and these share one of the two.
+        # The contents favour neither set: greedy compares rivals only, and these share one of the two.
         return -iou[i, j], abs(first[i][_SCORE] - second[j][_SCORE]), first[i], second[j]
 
     pairs: list[tuple[int, int]] = []
@@ -136,29 +165,18 @@ def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[list[tuple], l
     return pairs
 
 
-def _pair(kind: str, dlka: Detections, baseline: Detections, i: int | None, j: int | None, iou: float = 0.0) -> Pair:
-    area = float(baseline.areas[j] if i is None else dlka.areas[i])
-    change = (0.0 if i is None else float(dlka.scores[i])) - (0.0 if j is None else float(baseline.scores[j]))
+def _pair(kind: str, first: Detections, second: Detections, i: int | None, j: int | None, iou: float = 0.0) -> Pair:
+    area = float(second.areas[j] if i is None else first.areas[i])
+    change = (0.0 if i is None else float(first.scores[i])) - (0.0 if j is None else float(second.scores[j]))
     return Pair(kind, i, j, float(iou), area, size_of(area), change)
 
 
-def _check_belongs(comparison: Comparison, dlka: Detections, baseline: Detections) -> None:
-    for name, detections in (("dlka", dlka), ("baseline", baseline)):
-        indices = (getattr(pair, name) for pair in comparison.pairs)
-        count = sum(index is not None for index in indices)
-        if count != len(detections):
-            raise ValueError(
-                f"The comparison was made of {count} {name} detections, got {len(detections)}: compare again"
-            )
-
-
-def _side(prefix: str, detections: Detections, index: int | None, names: Mapping[int, str]) -> dict:
+def _side(prefix: str, detections: Detections, index: int | None, names: Mapping[int, str]) -> dict[str, Any]:
     """The columns of one model in a row; all None without a box."""
     if index is None:
         return {f"{prefix}_{key}": None for key in ("class", "score", "box", "level", "cell")}
-    number = int(detections.classes[index])
     return {
-        f"{prefix}_class": names.get(number, f"class {number}"),
+        f"{prefix}_class": _name(int(detections.classes[index]), names),
         f"{prefix}_score": float(detections.scores[index]),
         f"{prefix}_box": detections.boxes[index].tolist(),
         f"{prefix}_level": f"P{detections.levels[index]}",
@@ -166,17 +184,15 @@ def _side(prefix: str, detections: Detections, index: int | None, names: Mapping
     }
 
 
-def interesting_point(
-    comparison: Comparison, dlka: Detections, baseline: Detections, image_size: tuple[int, int]
-) -> tuple[float, float]:
-    """The centre (x, y) of the smallest object that either model found, at pixel centres; else the picture's own.
+def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[float, float]:
+    """The centre (x, y) of the smallest object in either set, at pixel centres; else the picture's own.
 
     image_size: (height, width) in pixels.
     """
     box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
-    if comparison.pairs:
-        pair = comparison.pairs[0]  # they come smallest first
-        box = dlka.boxes[pair.dlka] if pair.dlka is not None else baseline.boxes[pair.baseline]
+    if pairing.pairs:
+        found, index = pairing.shown(pairing.pairs[0])  # they come smallest first
+        box = found.boxes[index]
     x, y = (box[:2].astype(np.float64) + box[2:]) / 2 - 0.5
     return float(x), float(y)
 
@@ -188,26 +204,29 @@ SEEN = 0.5  # share of an object's box that must still be on the picture, or it 
 
 
 @dataclass(frozen=True)
-class Fates:
+class Tracked:
     """Indices into the detections before and after; every detection of either is in exactly one of these.
 
-    expected  [N, 4] float64: where the boxes of before must be now, clipped to the picture
-    kept      pairs (before, after) of one class; renamed  pairs whose class is another one now
-    lost      before, on the picture still; gone  before, out of the picture; new  after
+    expected       [N, 4] float64: where the boxes of before must be now, clipped to the picture
+    kept           pairs (before, after) of one class
+    class_changed  pairs (before, after) whose class is another one now
+    lost           before, on the picture still
+    left_frame     before, out of the picture
+    new            after
     """
 
     expected: np.ndarray
     kept: tuple[tuple[int, int], ...]
-    renamed: tuple[tuple[int, int], ...]
+    class_changed: tuple[tuple[int, int], ...]
     lost: tuple[int, ...]
-    gone: tuple[int, ...]
+    left_frame: tuple[int, ...]
     new: tuple[int, ...]
 
 
 def expected_boxes(boxes: np.ndarray, moved: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Where boxes [N, 4] must be after a change, clipped to the picture of (height, width), and [N] bool: still seen.
 
-    moved: the matrix of the change (dlka/transforms.py).
+    moved: the matrix of the change (transforms.py).
     """
     mapped = map_boxes(boxes, moved)
     clipped = mapped.clip(0, [size[1], size[0], size[1], size[0]])
@@ -215,7 +234,7 @@ def expected_boxes(boxes: np.ndarray, moved: np.ndarray, size: tuple[int, int]) 
     return clipped, left >= SEEN * whole
 
 
-def fates(before: Detections, after: Detections, moved: np.ndarray, size: tuple[int, int]) -> Fates:
+def track(before: Detections, after: Detections, moved: np.ndarray, size: tuple[int, int]) -> Tracked:
     """Match the boxes of the unchanged picture, mapped, with those of the changed one, one to one, at IoU 0.5."""
     expected, seen = expected_boxes(before.boxes, moved, size)
     here = np.flatnonzero(seen)
@@ -226,20 +245,19 @@ def fates(before: Detections, after: Detections, moved: np.ndarray, size: tuple[
         before.levels[here],
         before.cells[here],
     )
-    # The same pairing as between two models; "D-LKA" stands for before here, "baseline" for after.
-    pairs = compare(mapped, after).pairs
+    pairs = match_detections(mapped, after).pairs
 
     def paired(kind: str) -> tuple[tuple[int, int], ...]:
-        ends = [(p.dlka, p.baseline) for p in pairs if p.kind == kind]
+        ends = [(p.first, p.second) for p in pairs if p.kind == kind]
         return tuple((int(here[i]), j) for i, j in ends if i is not None and j is not None)
 
-    return Fates(
+    return Tracked(
         expected=expected,
         kept=paired(BOTH),
-        renamed=paired(CHANGED),
-        lost=tuple(int(here[p.dlka]) for p in pairs if p.kind == ONLY_DLKA),
-        gone=tuple(int(i) for i in np.flatnonzero(~seen)),
-        new=tuple(p.baseline for p in pairs if p.kind == ONLY_BASELINE and p.baseline is not None),
+        class_changed=paired(CLASS_CHANGED),
+        lost=tuple(int(here[p.first]) for p in pairs if p.kind == ONLY_FIRST),
+        left_frame=tuple(int(i) for i in np.flatnonzero(~seen)),
+        new=tuple(p.second for p in pairs if p.kind == ONLY_SECOND and p.second is not None),
     )
 
 

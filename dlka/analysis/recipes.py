@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dlka import render
-from dlka.analysis.analysis import Look, Refused, Settings, Source, source_of
+from dlka.analysis.analysis import Analysis, Refused, Settings, Source, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import Drawn, Figure
 from dlka.errors import short
@@ -36,19 +36,19 @@ LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only 
 PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
 
 
-def recipe_of(look: Look, figure: Figure, drawn: Drawn) -> dict[str, Any]:
-    """The recipe of a figure that was drawn from a look, JSON-ready."""
-    settings = look.settings
+def recipe_of(analysis: Analysis, figure: Figure, drawn: Drawn) -> dict[str, Any]:
+    """The recipe of a figure that was drawn from an analysis, JSON-ready."""
+    settings = analysis.settings
     return {
         "format": FORMAT,
         "figure": {"kind": figure.name, "arguments": asdict(figure)},
         "caption": drawn.caption,
-        "picture": _picture(look),
+        "picture": _picture(analysis),
         "weights": {side: weights(getattr(settings, side)) for side in ("dlka", "baseline")},
         "settings": asdict(settings),
         "arrays": sums(drawn.arrays),
         "versions": versions(),
-        "device": look.dlka.device,
+        "device": analysis.dlka.device,
         "arithmetic": arithmetic(),
     }
 
@@ -90,13 +90,13 @@ def versions() -> dict[str, str]:
     return versions_of(PACKAGES)
 
 
-def _picture(look: Look) -> dict[str, Any]:
-    height, width = look.image.shape[:2]
-    told: dict[str, Any] = {"height": height, "width": width, "pixels_sha256": pixels_sha256(look.image)}
-    if look.source is not None:
-        told |= {"file": look.source.name, "sha256": look.source.sha256, "example": look.source.example}
+def _picture(analysis: Analysis) -> dict[str, Any]:
+    height, width = analysis.image.shape[:2]
+    told: dict[str, Any] = {"height": height, "width": width, "pixels_sha256": pixels_sha256(analysis.image)}
+    if analysis.source is not None:
+        told |= {"file": analysis.source.name, "sha256": analysis.source.sha256, "example": analysis.source.example}
     if not told.get("example"):
-        data = cv2.imencode(".png", look.image[..., ::-1])[1].tobytes()
+        data = cv2.imencode(".png", analysis.image[..., ::-1])[1].tobytes()
         if len(data) <= LARGEST:
             told["png"] = base64.b64encode(data).decode()
     return told

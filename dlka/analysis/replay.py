@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlka.analysis import analysis
+from dlka.analysis.analysis import analyse_pixels
 from dlka.analysis.figures import figure
 from dlka.analysis.figures.figure import Drawn
 from dlka.analysis.recipes import (
@@ -44,9 +44,9 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
     (pixels, source), settings = picture_of(recipe, image), settings_of(recipe)
     asked = figure(recipe["figure"]["kind"], recipe["figure"]["arguments"])
     use_threads(recipe["arithmetic"]["threads"])
-    look = analysis.look(pixels, settings, source)
-    made = asked.drawn(look)
-    others = list(_others(recipe, pixels_sha256(pixels), look.dlka.device))
+    analysis = analyse_pixels(pixels, settings, source)
+    made = asked.drawn(analysis)
+    others = list(_others(recipe, pixels_sha256(pixels), analysis.dlka.device))
     told, same = [f"Note: {other}." for other in others], True
     reason = " and ".join(others) or "other code of the same version made it, or the recipe was changed"
     now, before = sums(made.arrays), recipe["arrays"]
@@ -55,7 +55,7 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
         same &= alike
         shape = " x ".join(map(str, now[name]["shape"])) if name in now else "missing"
         told.append(f"{name:.60} [{shape}]: " + ("same" if alike else f"differs, because {reason}"))
-    return Replayed(made, recipe_of(look, asked, made), told, same)
+    return Replayed(made, recipe_of(analysis, asked, made), told, same)
 
 
 def write(replayed: Replayed, folder: str | Path) -> list[Path]:

@@ -1,20 +1,31 @@
-"""Numbers of a look as small pieces of HTML and as rows for tables and files."""
+"""Numbers of an analysis as small pieces of HTML and as rows for tables and files."""
 
 from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import dlka
 from dlka import palette, render
 from dlka.analysis import model_words
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import rows, summary
 from dlka.inference.predictor import load_predictor
 from dlka.ops.sampling import split_offset
-from dlka.types import KINDS, SIZES, Comparison
+from dlka.types import (
+    BOTH,
+    CLASS_CHANGED,
+    KIND_NAMES,
+    KINDS,
+    ONLY_FIRST,
+    ONLY_SECOND,
+    SIZES,
+    Pair,
+    count_pairs,
+)
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
@@ -38,50 +49,50 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
     return f'<div class="sheet"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def headline(look: Look) -> str:
+def headline(analysis: Analysis) -> str:
     """One sentence on what the two models found, and a table by size."""
-    return found(look.comparison)
+    return found(analysis.pairing.pairs)
 
 
-def found(counts: Comparison) -> str:
+def found(pairs: Sequence[Pair]) -> str:
     """The same, for the pairs of one picture or of many."""
-    kinds = {kind: counts.count(kind) for kind in KINDS}
-    if not counts.pairs:
+    kinds = {kind: count_pairs(pairs, kind) for kind in KINDS}
+    if not pairs:
         sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
     else:
-        small = {kind: counts.count(kind, "S") for kind in KINDS}
+        small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
         sentence = (
-            f"Both found <b>{kinds['both'] + kinds['class changed']}</b>. "
-            f'<b style="color:var(--dlka)">Only D-LKA: {kinds["only D-LKA"]}</b> ({small["only D-LKA"]} small). '
-            f'<b style="color:var(--baseline)">Only baseline: {kinds["only baseline"]}</b> '
-            f"({small['only baseline']} small)."
+            f"Both found <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
+            f'<b style="color:var(--dlka)">Only D-LKA: {kinds[ONLY_FIRST]}</b> ({small[ONLY_FIRST]} small). '
+            f'<b style="color:var(--baseline)">Only baseline: {kinds[ONLY_SECOND]}</b> '
+            f"({small[ONLY_SECOND]} small)."
         )
     bins = {"S": "S, under 32²", "M": "M, under 96²", "L": "L, above"}
     header = "".join(f"<th>{bins[size]}</th>" for size in SIZES)
     body = "".join(
-        f"<tr><th>{chip(kind, palette.KIND_COLOURS[kind])}</th>"
-        + "".join(f"<td>{counts.count(kind, size)}</td>" for size in SIZES)
+        f"<tr><th>{chip(name, palette.KIND_COLOURS[kind])}</th>"
+        + "".join(f"<td>{count_pairs(pairs, kind, size)}</td>" for size in SIZES)
         + "</tr>"
-        for kind in KINDS
+        for kind, name in KIND_NAMES.items()
     )
     return (
         f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
     )
 
 
-def timings(look: Look) -> str:
+def timings(analysis: Analysis) -> str:
     """What each model took, its input and device."""
-    height, width = look.dlka.letterbox.padded
-    parts = [f"input {width} x {height} on {look.dlka.device}"]
-    for name, prediction in ((look.settings.baseline, look.baseline), (look.settings.dlka, look.dlka)):
+    height, width = analysis.dlka.letterbox.padded
+    parts = [f"input {width} x {height} on {analysis.dlka.device}"]
+    for name, prediction in ((analysis.settings.baseline, analysis.baseline), (analysis.settings.dlka, analysis.dlka)):
         parts.append(f"{name} {sum(prediction.milliseconds.values()):.0f} ms")
     return f'<p class="quiet">{html.escape("  ·  ".join(parts))}</p>'
 
 
-def object_rows(look: Look) -> list[list[Any]]:
+def object_rows(analysis: Analysis) -> list[list[Any]]:
     """One row per object, smallest first, under OBJECT_COLUMNS."""
     table = []
-    for row in rows(look.comparison, look.dlka.detections, look.baseline.detections, look.names):
+    for row in rows(analysis.pairing, analysis.names):
         cell = f"{row['dlka_level']} ({row['dlka_cell'][0]}, {row['dlka_cell'][1]})" if row["dlka_cell"] else "-"
         scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
         table.append(
@@ -90,7 +101,7 @@ def object_rows(look: Look) -> list[list[Any]]:
     return table
 
 
-def stage_rows(look: Look) -> list[list[Any]]:
+def stage_rows(analysis: Analysis) -> list[list[Any]]:
     """One row per deform stage under STAGE_COLUMNS."""
     return [
         [
@@ -104,13 +115,13 @@ def stage_rows(look: Look) -> list[list[Any]]:
             round(s.varies, 3),
             f"{s.outside:.0%} (regular {s.regular_outside:.0%})",
         ]
-        for label, s in zip(look.stage_labels, look.stats)
+        for label, s in zip(analysis.stage_labels, analysis.stats)
     ]
 
 
-def about_stage(look: Look, label: str) -> str:
+def about_stage(analysis: Analysis, label: str) -> str:
     """One line on a stage: kernel, dilation, stride, map, channels, and how far it moves its taps here."""
-    stage, stats = look.capture(label).stage, look.stats[look.stage_labels.index(label)]
+    stage, stats = analysis.capture(label).stage, analysis.stats[analysis.stage_labels.index(label)]
     return (
         f"**{label}**: kernel {stage.kernel[0]}x{stage.kernel[1]}, dilation {stage.dilation[0]}, {stage.taps} taps, "
         f"map {stats.cells[1]} x {stats.cells[0]} cells of {stage.stride} input px, {stage.channels} channels. "
@@ -118,12 +129,14 @@ def about_stage(look: Look, label: str) -> str:
     )
 
 
-def tap_rows(look: Look, label: str, point: tuple[float, float]) -> list[list[Any]]:
+def tap_rows(analysis: Analysis, label: str, point: tuple[float, float]) -> list[list[Any]]:
     """One row per tap of the cell of a stage at a point (x, y, pixels of the picture), under TAP_COLUMNS."""
-    capture = look.capture(label)
-    reads = render.reads_at([capture], point, look.dlka.letterbox)
+    capture = analysis.capture(label)
+    reads = render.reads_at([capture], point, analysis.dlka.letterbox)
     dy, dx = split_offset(capture.offset[:, reads.cell[0], reads.cell[1], None])
-    shares = look.tap_weights[capture.stage.name] / max(float(look.tap_weights[capture.stage.name].max()), 1e-12)
+    shares = analysis.tap_weights[capture.stage.name] / max(
+        float(analysis.tap_weights[capture.stage.name].max()), 1e-12
+    )
     return [
         [
             f"{tap + 1} ({tap // capture.stage.kernel[1] + 1}, {tap % capture.stage.kernel[1] + 1})",
@@ -137,11 +150,11 @@ def tap_rows(look: Look, label: str, point: tuple[float, float]) -> list[list[An
     ]
 
 
-def gate_rows(look: Look, reduction: str, channel: int) -> list[list[Any]]:
+def gate_rows(analysis: Analysis, reduction: str, channel: int) -> list[list[Any]]:
     """One row per D-LKA block under GATE_COLUMNS, of the attention map that is shown."""
     table = []
-    for label in look.gate_labels:
-        values = look.gate(label).values
+    for label in analysis.gate_labels:
+        values = analysis.gate(label).values
         number = min(channel, len(values) - 1) if reduction == "channel" else None
         reduced = render.reduce_gate(values, reduction, number)
         low, mean, high = (f"{float(v):.3f}" for v in (reduced.min(), reduced.mean(), reduced.max()))
@@ -151,18 +164,18 @@ def gate_rows(look: Look, reduction: str, channel: int) -> list[list[Any]]:
     return table
 
 
-def cost_rows(look: Look) -> list[list[Any]]:
+def cost_rows(analysis: Analysis) -> list[list[Any]]:
     """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
-    sides = [(look.dlka, look.settings.dlka), (look.baseline, look.settings.baseline)]
+    sides = [(analysis.dlka, analysis.settings.dlka), (analysis.baseline, analysis.settings.baseline)]
     predictors = [load_predictor(model)[0] for _, model in sides]
     counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
-    table: list[list[Any]] = [["model", look.settings.dlka, look.settings.baseline]]
+    table: list[list[Any]] = [["model", analysis.settings.dlka, analysis.settings.baseline]]
     table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
     table.extend(
         [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
     )
     table.extend(
-        [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in look.dlka.milliseconds
+        [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in analysis.dlka.milliseconds
     )
     return table
 
@@ -182,35 +195,34 @@ def _tile_cost(model: str) -> dict[str, int]:
     return load_predictor(model)[0].multiply_adds((TILE, TILE))
 
 
-def badge(look: Look) -> str:
+def badge(analysis: Analysis) -> str:
     """Whether the D-LKA model uses its offsets, as its card says: a word, and behind it the figures."""
-    if not look.stage_labels:
+    if not analysis.stage_labels:
         return '<div class="badges">This model has no deform stages.</div>'
-    word, why = model_words.offsets_in_use(look.settings.dlka, look.cards[0])
+    word, why = model_words.offsets_in_use(analysis.settings.dlka, analysis.cards[0])
     mark = chip(f"Offsets: {word}", palette.USE_COLOURS[word], why)
     return f'<div class="badges">{mark}<span class="quiet">{html.escape(why)}</span></div>'
 
 
-def report(look: Look) -> dict[str, Any]:
+def report(analysis: Analysis) -> dict[str, Any]:
     """Everything in numbers, JSON-ready: settings, weights, objects, stages, versions."""
-    found = look.dlka.detections, look.baseline.detections
     return {
-        "settings": look.settings.__dict__,
-        "picture": {"height": look.image.shape[0], "width": look.image.shape[1]},
-        "device": look.dlka.device,
+        "settings": analysis.settings.__dict__,
+        "picture": {"height": analysis.image.shape[0], "width": analysis.image.shape[1]},
+        "device": analysis.dlka.device,
         "models": {
             side: {name: getattr(card, name) for name in CARD} | {"classes": len(card.names)}
-            for side, card in zip(("dlka", "baseline"), look.cards)
+            for side, card in zip(("dlka", "baseline"), analysis.cards)
         },
-        "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(look.settings.dlka, look.cards[0]))),
-        "summary": summary(look.comparison),
-        "objects": rows(look.comparison, *found, look.names),
-        "stages": [s.as_dict() for s in look.stats],
-        "milliseconds": {"dlka": look.dlka.milliseconds, "baseline": look.baseline.milliseconds},
+        "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(analysis.settings.dlka, analysis.cards[0]))),
+        "summary": summary(analysis.pairing.pairs),
+        "objects": rows(analysis.pairing, analysis.names),
+        "stages": [s.as_dict() for s in analysis.stats],
+        "milliseconds": {"dlka": analysis.dlka.milliseconds, "baseline": analysis.baseline.milliseconds},
         "version": dlka.__version__,
     }
 
 
-def report_text(look: Look) -> str:
+def report_text(analysis: Analysis) -> str:
     """The report as JSON text."""
-    return json.dumps(report(look), indent=1)
+    return json.dumps(report(analysis), indent=1)

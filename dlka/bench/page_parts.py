@@ -43,17 +43,18 @@ def measure(begun: float) -> dict[str, Any]:
     for library, module in LIBRARIES.items():
         import_module(module)
         lap(f"import {library}")
-    from dlka.analysis import analysis, suited
+    from dlka.analysis import suited
+    from dlka.analysis.analysis import analyse_pixels, load_predictor, warm_up
     from dlka.ui import app
 
     settings = suited.settings_for(suited.opening())
     for model in (settings.dlka, settings.baseline):
-        analysis.load_predictor(model)
+        load_predictor(model)
     lap("models loaded")
     image = app.first_picture()
-    analysis.warm_up(image, settings)
+    warm_up(image, settings)
     lap("warm-up")
-    first = analysis.look(image, settings)
+    first = analyse_pixels(image, settings)
     lap("first look")
     page = app.build_app(first)
     lap("page built and drawn")
@@ -68,7 +69,8 @@ def measure(begun: float) -> dict[str, Any]:
 
 
 def _parts(first: Any) -> dict[str, float]:
-    from dlka.analysis import analysis, boxes
+    from dlka.analysis import boxes
+    from dlka.analysis.analysis import Settings, analyse_pixels
     from dlka.analysis.figures import pictures
     from dlka.render import jpeg
     from dlka.ui import box_page, tab_attention, tab_compare, tab_numbers, tab_offsets
@@ -82,22 +84,22 @@ def _parts(first: Any) -> dict[str, float]:
         return result
 
     for i in range(ROUNDS):
-        settings = analysis.Settings(strength=1 - 0.01 * (i + 1))  # never asked before
-        look = timed("both models", analysis.look, first.image, settings)
-        point, stage, block = pictures.default_point(look), look.stage_labels[0], look.gate_labels[0]
+        settings = Settings(strength=1 - 0.01 * (i + 1))  # never asked before
+        analysis = timed("both models", analyse_pixels, first.image, settings)
+        point, stage, block = pictures.default_point(analysis), analysis.stage_labels[0], analysis.gate_labels[0]
         overlay = (stage, pictures.OVERLAYS[0], tab_offsets.OPACITY, pictures.SCALES[1])
         gate = (block, pictures.REDUCTIONS[0], 0, tab_attention.OPACITY)
-        timed("drawing Compare", tab_compare.values, look, point, pictures.VIEWS[0])
-        timed("drawing Offsets", tab_offsets.values, look, point, *overlay)
-        timed("drawing Attention", tab_attention.values, look, point, *gate)
-        timed("drawing Numbers", tab_numbers.values, look, point)
-        if listed := boxes.listed(look):
-            traces = timed("a box: where it comes from", boxes.find, look, listed[0][1])
-            timed("a box: cells and samples drawn", box_page.cells_part, look, traces)
-            timed("a box: gradients of both models", box_page.evidence_part, look, traces)
-        drawn = [*pictures.both_boxes(look), pictures.sample_panels(look, point).to_array()]
-        drawn.append(pictures.marked_overlay(look, point, stage, overlay[1], 0, *overlay[2:]).to_array())
-        drawn.append(pictures.gate_overlay(look, *gate).to_array())
+        timed("drawing Compare", tab_compare.values, analysis, point, pictures.VIEWS[0])
+        timed("drawing Offsets", tab_offsets.values, analysis, point, *overlay)
+        timed("drawing Attention", tab_attention.values, analysis, point, *gate)
+        timed("drawing Numbers", tab_numbers.values, analysis, point)
+        if listed := boxes.listed(analysis):
+            traces = timed("a box: where it comes from", boxes.find, analysis, listed[0][1])
+            timed("a box: cells and samples drawn", box_page.cells_part, analysis, traces)
+            timed("a box: gradients of both models", box_page.evidence_part, analysis, traces)
+        drawn = [*pictures.both_boxes(analysis), pictures.sample_panels(analysis, point).to_array()]
+        drawn.append(pictures.marked_overlay(analysis, point, stage, overlay[1], 0, *overlay[2:]).to_array())
+        drawn.append(pictures.gate_overlay(analysis, *gate).to_array())
         timed("of drawing: JPEG of five pictures", list, map(jpeg, drawn))
     return least
 

@@ -38,7 +38,7 @@ def draw_scene(seed: int, number: int, side: int = SIDE, sizes: tuple[float, flo
     for size in sorted(np.exp(draw.uniform(np.log(sizes[0]), np.log(sizes[1]), count)), reverse=True):
         name = names[int(draw.integers(len(names)))]
         for _ in range(_TRIES):
-            one = placed(draw, name, float(size), TURN, STRETCH, lambda: tuple(draw.uniform(0, side, 2)))  # type: ignore[arg-type,return-value]
+            one = placed(draw, name, float(size), TURN, STRETCH, lambda: tuple(draw.uniform(0, side, 2)))
             if _fits(one, objects, side):
                 objects.append(one)
                 break

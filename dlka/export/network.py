@@ -148,7 +148,7 @@ def write(net: ExportNet, file: Path, further: Sequence[dict[str, Any]], about: 
             _write_onnx(net, file, images, dynamic_shapes, further, about)
             return
         # The layout that the fused operator works in.
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
         if file.suffix == ".pt2":
             program = torch.export.export(net, (images,), dynamic_shapes=dynamic_shapes, strict=False)

@@ -309,7 +309,7 @@ def _plain(arg: object, nested: bool = False) -> bool:
         return len(arg) <= 8 and all(_plain(item, nested=True) for item in arg)
     if isinstance(arg, str):
         return _ARGUMENT.fullmatch(arg) is not None
-    return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)  # type: ignore[operator,arg-type]
+    return arg is None or isinstance(arg, bool) or (is_number(arg) and abs(arg) <= MAX_CHANNELS)  # type: ignore[arg-type]
 
 
 def _spelling(name: str) -> str:

@@ -127,7 +127,8 @@ def _operator(symbol: Any, instruction: str) -> None:
         return a(a, b), generate
 
     @overload(symbol, inline="always")
-    def on_vectors(a, b):  # numba compares its parameters, annotations included, with those of the lambda
+    # Numba compares its parameters, annotations included, with those of the lambda.
+    def on_vectors(a, b):  # type: ignore[no-untyped-def]
         return (lambda a, b: compute(a, b)) if isinstance(a, Vector) and a == b else None
 
 

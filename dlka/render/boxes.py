@@ -13,7 +13,7 @@ from dlka import palette
 from dlka.render import legend
 from dlka.render.canvas import Canvas
 from dlka.render.labels import leader, place_labels
-from dlka.types import KINDS, SIZES, Comparison, Detections, Pair, size_of
+from dlka.types import BOTH, CLASS_CHANGED, KIND_NAMES, SIZES, Detections, Pair, Pairing, size_of
 
 Names = Mapping[int, str] | Sequence[str]
 
@@ -124,47 +124,39 @@ def draw_boxes(
     return close(canvas, missing)
 
 
-def pair_outline(pair: Pair, dlka: Detections, baseline: Detections, names: Names) -> Outline:
-    """How one object is drawn: the D-LKA box where there is one, else the baseline's, in the look of its kind."""
-
-    def name(found: Detections, index: int | None) -> str:
-        return "" if index is None else names[int(found.classes[index])]
-
-    found, index = (dlka, pair.dlka) if pair.dlka is not None else (baseline, pair.baseline)
-    assert index is not None
-    if pair.kind == "both":
+def pair_outline(pairing: Pairing, pair: Pair, names: Names) -> Outline:
+    """How an object of D-LKA against the baseline is drawn: its D-LKA box where it has one, in the look of its kind."""
+    found, index = pairing.shown(pair)
+    name = names[int(found.classes[index])]
+    if pair.kind == BOTH:
         label = ""
-    elif pair.kind == "class changed":
-        label = f"{name(dlka, pair.dlka)}, baseline {name(baseline, pair.baseline)}"
+    elif pair.kind == CLASS_CHANGED:
+        label = f"{name}, baseline {names[int(pairing.second.classes[pair.second])]}"
     else:
-        label = f"{name(found, index)} {found.scores[index]:.2f}"
+        label = f"{name} {found.scores[index]:.2f}"
     return Outline(
-        found.boxes[index], label, palette.KIND_COLOURS[pair.kind], palette.KIND_LINES[pair.kind], pair.kind == "both"
+        found.boxes[index], label, palette.KIND_COLOURS[pair.kind], palette.KIND_LINES[pair.kind], pair.kind == BOTH
     )
 
 
-def draw_difference(
-    image: np.ndarray,
-    dlka: Detections,
-    baseline: Detections,
-    comparison: Comparison,
-    names: Names,
-    width: int = 960,
-) -> Canvas:
-    """What only one model found, in its accent and line style; what both found, grey and thin."""
+def draw_difference(image: np.ndarray, pairing: Pairing, names: Names, width: int = 960) -> Canvas:
+    """What only one model found, in its accent and line style; what both found, grey and thin.
+
+    pairing: D-LKA against the baseline.
+    """
     canvas = Canvas(image, width)
-    missing = draw_outlines(canvas, [pair_outline(p, dlka, baseline, names) for p in comparison.pairs])
+    missing = draw_outlines(canvas, [pair_outline(pairing, pair, names) for pair in pairing.pairs])
     legend.title(canvas, "What the two models found differently")
     legend.key(
         canvas,
         [
             legend.Entry(
-                f"{kind} {comparison.count(kind)} ({size_counts([comparison.count(kind, s) for s in SIZES])})",
+                f"{name} {pairing.count(kind)} ({size_counts([pairing.count(kind, s) for s in SIZES])})",
                 colour=palette.KIND_COLOURS[kind],
                 line=palette.KIND_LINES[kind],
-                thin=kind == "both",
+                thin=kind == BOTH,
             )
-            for kind in KINDS
+            for kind, name in KIND_NAMES.items()
         ],
     )
     return close(canvas, missing)

@@ -14,7 +14,7 @@ from dlka.render import legend
 from dlka.render.boxes import Names, Outline, close, corners, draw_outlines, size_counts
 from dlka.render.canvas import Canvas
 from dlka.render.marks import Mark, draw_marks
-from dlka.types import KINDS, SIZES, Comparison, Detections, Pair
+from dlka.types import BOTH, CLASS_CHANGED, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Pair, Pairing
 
 TOLD = 0.05  # least change of a score that is written beside a box that stayed
 NEEDS_DEFORMATION = Mark(palette.ONLY_DEFORMED, shape="*")
@@ -31,10 +31,10 @@ class Sides(NamedTuple):
     def entry(self, kind: str) -> legend.Entry:
         """How a kind of pair, of after against before, is called and drawn."""
         return {
-            "both": legend.Entry("both", colour=palette.KIND_COLOURS["both"], thin=True),
-            "class changed": legend.Entry("another class", colour=palette.CHANGED, line="-."),
-            "only D-LKA": legend.Entry(f"only {self.after}", colour=self.after_colour),
-            "only baseline": legend.Entry(f"only {self.before}", colour=self.before_colour, line="--"),
+            BOTH: legend.Entry("both", colour=palette.KIND_COLOURS[BOTH], thin=True),
+            CLASS_CHANGED: legend.Entry("another class", colour=palette.CHANGED, line="-."),
+            ONLY_FIRST: legend.Entry(f"only {self.after}", colour=self.after_colour),
+            ONLY_SECOND: legend.Entry(f"only {self.before}", colour=self.before_colour, line="--"),
         }[kind]
 
 
@@ -43,9 +43,7 @@ LEARNED_CHANGED = Sides("learned", "changed", palette.DLKA, palette.WHAT_IF)
 
 def draw_change(
     image: np.ndarray,
-    before: Detections,
-    after: Detections,
-    pairs: Comparison,
+    pairing: Pairing,
     names: Names,
     title: str,
     sides: Sides = LEARNED_CHANGED,
@@ -54,16 +52,16 @@ def draw_change(
 ) -> Canvas:
     """Boxes that come or go in strong lines; those that stay thin and grey, with the change of a score that moved.
 
-    pairs: `after` compared against `before`, so that "only D-LKA" is only after; lost: index into `before` of the boxes
-    to mark as found only with deformation, None where the picture is not about that.
+    pairing: after against before; lost: index into `before` of the boxes to mark as found only with deformation, None
+    where the picture is not about that.
     """
     canvas = Canvas(image, width)
-    outlines = [_outline(pair, before, after, names, sides) for pair in pairs.pairs]
+    outlines = [_outline(pairing, pair, names, sides) for pair in pairing.pairs]
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
-    entries = _entries(pairs, sides)
+    entries = _entries(pairing, sides)
     if lost is not None:
-        marked = [o.box for o, pair in zip(outlines, pairs.pairs) if pair.baseline in lost]
+        marked = [o.box for o, pair in zip(outlines, pairing.pairs) if pair.second in lost]
         if marked:
             points = np.array(marked, np.float64)[:, [2, 1]] - 0.5  # upper right corners
             draw_marks(canvas.axes, points, NEEDS_DEFORMATION, 1.5 * canvas.font, canvas.line)
@@ -75,9 +73,7 @@ def draw_change(
 
 def draw_sliced(
     image: np.ndarray,
-    before: Detections,
-    after: Detections,
-    pairs: Comparison,
+    pairing: Pairing,
     names: Names,
     title: str,
     sides: Sides,
@@ -92,39 +88,37 @@ def draw_sliced(
     canvas = Canvas(image, width)
     _draw_grid(canvas, slices)
     outlines = []
-    for pair in pairs.pairs:
-        outline = _outline(pair, before, after, names, sides)
-        if pair.dlka is not None:
-            text = "" if pair.kind == "both" else f"{outline.label} "
-            outline = outline._replace(label=f"{text}#{fired[pair.dlka] + 1}")
+    for pair in pairing.pairs:
+        outline = _outline(pairing, pair, names, sides)
+        if pair.first is not None:
+            text = "" if pair.kind == BOTH else f"{outline.label} "
+            outline = outline._replace(label=f"{text}#{fired[pair.first] + 1}")
         outlines.append(outline)
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
     grid = legend.Entry(f"{len(slices)} slices, #1 to #{len(slices)}", colour=palette.MUTED, line=":")
-    legend.key(canvas, [*_entries(pairs, sides), grid])
+    legend.key(canvas, [*_entries(pairing, sides), grid])
     legend.note(canvas, "The number at a box is the slice that fired.")
     return close(canvas, missing)
 
 
-def _entries(pairs: Comparison, sides: Sides) -> list[legend.Entry]:
+def _entries(pairing: Pairing, sides: Sides) -> list[legend.Entry]:
     """A key with the counts of every kind, in all and by size."""
     out = []
     for kind in KINDS:
-        entry, sizes = sides.entry(kind), size_counts([pairs.count(kind, size) for size in SIZES])
-        out.append(entry._replace(text=f"{entry.text} {pairs.count(kind)} ({sizes})"))
+        entry, sizes = sides.entry(kind), size_counts([pairing.count(kind, size) for size in SIZES])
+        out.append(entry._replace(text=f"{entry.text} {pairing.count(kind)} ({sizes})"))
     return out
 
 
-def _outline(pair: Pair, before: Detections, after: Detections, names: Names, sides: Sides) -> Outline:
+def _outline(pairing: Pairing, pair: Pair, names: Names, sides: Sides) -> Outline:
     """One object: its box after where there is one, else the one before."""
-    found, index = (after, pair.dlka) if pair.dlka is not None else (before, pair.baseline)
-    assert index is not None
+    found, index = pairing.shown(pair)
     look, name = sides.entry(pair.kind), names[int(found.classes[index])]
-    if pair.kind == "both":
+    if pair.kind == BOTH:
         label = f"{pair.score_change:+.2f}" if abs(pair.score_change) >= TOLD else ""
-    elif pair.kind == "class changed":
-        assert pair.baseline is not None
-        label = f"{name}, {sides.before} {names[int(before.classes[pair.baseline])]}"
+    elif pair.kind == CLASS_CHANGED:
+        label = f"{name}, {sides.before} {names[int(pairing.second.classes[pair.second])]}"
     else:
         label = f"{name} {found.scores[index]:.2f}"
     return Outline(found.boxes[index], label, look.colour, look.line, look.thin)

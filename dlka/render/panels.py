@@ -15,7 +15,7 @@ from dlka.render import legend
 from dlka.render.boxes import Names, corners, pair_outline
 from dlka.render.canvas import Paper
 from dlka.render.picture import View
-from dlka.types import SIZES, Comparison, Detections
+from dlka.types import KIND_NAMES, ONLY_FIRST, ONLY_SECOND, SIZES, Pairing
 
 ROUND = 2.6  # side of a crop in longer sides of its box
 CAPTION = 0.085  # text height of a caption in sides of its tile
@@ -52,21 +52,14 @@ class Crop(NamedTuple):
     truth: np.ndarray = np.zeros((0, 4))
 
 
-def disagreements(
-    dlka: Detections,
-    baseline: Detections,
-    comparison: Comparison,
-    names: Names,
-    sizes: Sequence[str] = ("S",),
-    limit: int = 24,
-) -> list[Crop]:
-    """The objects of these size bins that only one model found, smallest first."""
+def disagreements(pairing: Pairing, names: Names, sizes: Sequence[str] = ("S",), limit: int = 24) -> list[Crop]:
+    """The objects of these size bins that only one model found, smallest first; pairing: D-LKA against the baseline."""
     unknown = set(sizes) - set(SIZES)
     if unknown:
         raise ValueError(f"expected sizes out of {', '.join(SIZES)}, got {', '.join(sorted(unknown))}")
-    pairs = [p for p in comparison.pairs if p.kind in ("only D-LKA", "only baseline") and p.size in sizes]
-    outlines = [(p, pair_outline(p, dlka, baseline, names)) for p in pairs[:limit]]
-    return [Crop(o.box, f"{o.label} {p.kind}", o.colour, o.line) for p, o in outlines]
+    pairs = [p for p in pairing.pairs if p.kind in (ONLY_FIRST, ONLY_SECOND) and p.size in sizes]
+    outlines = [(p, pair_outline(pairing, p, names)) for p in pairs[:limit]]
+    return [Crop(o.box, f"{o.label} {KIND_NAMES[p.kind]}", o.colour, o.line) for p, o in outlines]
 
 
 def window(box: np.ndarray, size: tuple[int, int]) -> View:
@@ -120,7 +113,9 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
     if crops:
         styles = {crop.colour: crop for crop in crops}
         kinds = [k for k, colour in palette.KIND_COLOURS.items() if colour in styles]
-        legend.key(paper, [legend.Entry(k, None, palette.KIND_COLOURS[k], palette.KIND_LINES[k]) for k in kinds])
+        legend.key(
+            paper, [legend.Entry(KIND_NAMES[k], None, palette.KIND_COLOURS[k], palette.KIND_LINES[k]) for k in kinds]
+        )
     else:
         legend.note(paper, "None here: every object of these sizes was found by both models, or by neither.")
     legend.finish(paper)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,12 +19,12 @@ HEIGHT, TITLE, FOOT = 150.0, 22.0, 34.0  # points: axes, what stands above and b
 LEFT, RIGHT = 40.0, 10.0
 EVEN = 6**-0.5  # spread of samples that fill a square of side 1 evenly: each axis has a variance of 1 / 12
 
-_DOT: dict = {"linestyle": "none", "markersize": 5, "markeredgewidth": 1}
-STYLES: dict[bool, dict] = {
+_DOT: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markeredgewidth": 1}
+STYLES: dict[bool, dict[str, Any]] = {
     True: {**_DOT, "marker": "o", "color": palette.DLKA},
     False: {**_DOT, "marker": "s", "color": palette.BASELINE, "markerfacecolor": "none"},
 }
-REGULAR_STYLE: dict = {**_DOT, "marker": "_", "color": palette.INK, "markersize": 8}
+REGULAR_STYLE: dict[str, Any] = {**_DOT, "marker": "_", "color": palette.INK, "markersize": 8}
 
 
 @dataclass(frozen=True)

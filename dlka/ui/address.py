@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from dlka import render
-from dlka.analysis.analysis import Look, Settings
+from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.examples import examples, first
 from dlka.analysis.models import SIZES, baseline_models, dlka_models
 from dlka.analysis.suited import opening, settings_for
@@ -51,12 +51,12 @@ class Asked:
     wrong: tuple[str, ...] = ()
 
 
-def encode(look: Look) -> str:
+def encode(analysis: Analysis) -> str:
     """The query string of a comparison; what has no value is to leave the address, as the cell of another one."""
-    default, fits = Settings(), input_size(look.cards[0], *look.image.shape[:2])
-    parts = {"example": look.source.example if look.source else None}
+    default, fits = Settings(), input_size(analysis.cards[0], *analysis.image.shape[:2])
+    parts = {"example": analysis.source.example if analysis.source else None}
     for field in fields(Settings):
-        value = getattr(look.settings, field.name)
+        value = getattr(analysis.settings, field.name)
         usual = fits if field.name == "size" else getattr(default, field.name)
         stands = field.name in ("dlka", "baseline", "strength") or value != usual
         parts[NAMES.get(field.name, field.name)] = _text(value) if stands else None
@@ -112,8 +112,8 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     )
 
 
-def place(look: Look, asked: Asked) -> tuple[Asked, str | None, tuple[float, float] | None]:
-    """What a finished look makes of the stage and the cell that were asked for.
+def place(analysis: Analysis, asked: Asked) -> tuple[Asked, str | None, tuple[float, float] | None]:
+    """What a finished analysis makes of the stage and the cell that were asked for.
 
     Returns the same with only what there is, the deform stage (the last one of a composed view), and the centre of
     the cell as (x, y) in pixels of the picture; None where nothing fitting was asked for.
@@ -122,18 +122,18 @@ def place(look: Look, asked: Asked) -> tuple[Asked, str | None, tuple[float, flo
     if asked.stage is None:
         unnamed = (*wrong, "a cell without its stage") if asked.cell else tuple(wrong)
         return replace(asked, cell=None, wrong=unnamed), None, None
-    if asked.stage not in look.views:
-        wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(look.views) or 'none in this model'})")
+    if asked.stage not in analysis.views:
+        wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
         return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None, None
-    capture = look.views[asked.stage][-1]
-    stage = next(label for label, known in zip(look.stage_labels, look.dlka.captures) if known is capture)
+    capture = analysis.views[asked.stage][-1]
+    stage = next(label for label, known in zip(analysis.stage_labels, analysis.dlka.captures) if known is capture)
     if asked.cell is None:
         return asked, stage, None
     rows, columns = capture.offset.shape[1:]
     if not (asked.cell[0] < rows and asked.cell[1] < columns):
         wrong.append(f"cell {asked.cell[0]},{asked.cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
         return replace(asked, cell=None, wrong=tuple(wrong)), stage, None
-    x, y = render.cell_centres(capture, look.dlka.letterbox)[asked.cell]
+    x, y = render.cell_centres(capture, analysis.dlka.letterbox)[asked.cell]
     return asked, stage, (float(x), float(y))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.ui import address
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("link")
 
 
-def build(first: Look) -> gr.HTML:
-    """The component, for a first look. What the server sends as its value goes into the browser's address.
+def build(first: Analysis) -> gr.HTML:
+    """The component, for a first analysis. What the server sends as its value goes into the browser's address.
 
     That is a part of a query string; a key without a value leaves the address. Where the page is opened with an address
     of its own, the component's value is that query string and it submits.

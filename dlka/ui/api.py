@@ -15,7 +15,7 @@ from gradio_client.utils import is_file_obj_with_meta
 from pydantic import PlainValidator
 
 from dlka.analysis import figures, recipes, report
-from dlka.analysis.analysis import Look, Refused, Settings, look_at
+from dlka.analysis.analysis import Analysis, Refused, Settings, analyse
 from dlka.analysis.checked import checked
 from dlka.analysis.figures import pictures
 from dlka.models.catalog import baseline_of
@@ -170,9 +170,9 @@ def figure(
 ENDPOINTS = (compare, stages, offset_overlay, attention_overlay, probe, figure)
 
 
-def _look(image: Any, **settings: Any) -> Look:
-    """The look at an uploaded file; settings as in analysis.Settings; without a baseline the fitting one."""
+def _look(image: Any, **settings: Any) -> Analysis:
+    """The analysis of an uploaded file; settings as in analysis.Settings; without a baseline the fitting one."""
     asked = Settings(**settings)
     if not settings.get("baseline"):
         asked = replace(asked, baseline=baseline_of(asked.dlka) or DEFAULT.baseline)
-    return look_at(image["path"], asked)
+    return analyse(image["path"], asked)

@@ -16,8 +16,8 @@ import numpy as np
 from starlette.middleware import Middleware
 
 from dlka import temporary
-from dlka.analysis import analysis, model_words, suited
-from dlka.analysis.analysis import Look, Refused, Settings
+from dlka.analysis import model_words, suited
+from dlka.analysis.analysis import Analysis, Refused, Settings, analyse, source_at, stay, warm_up
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
@@ -48,8 +48,8 @@ from dlka.ui.shared import Shared
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
-# A tab is a module: NAME; build(first look) -> its components by name; values(look, point, *GIVEN) -> updates of SHOWN
-# after a new look, point being where to look first; wire(shared, components) for what its own controls do.
+# A tab is a module: NAME; build(first analysis) -> its components by name; values(analysis, point, *GIVEN) -> updates
+# of SHOWN after a new analysis, point being where to look first; wire(shared, components) for what its own controls do.
 TABS: tuple[Any, ...] = (
     tab_compare,
     tab_probe,
@@ -81,17 +81,17 @@ def first_picture() -> np.ndarray:
     return read_image(examples()[suited.opening()])
 
 
-def first_look() -> Look:
+def first_look() -> Analysis:
     """The example that the page opens with, compared by models that are ready from then on."""
     example = suited.opening()
     settings = suited.settings_for(example)
-    analysis.warm_up(first_picture(), settings)
-    first = analysis.look_at(examples()[example], settings)
-    analysis.stay(first)
+    warm_up(first_picture(), settings)
+    first = analyse(examples()[example], settings)
+    stay(first)
     return first
 
 
-def build_app(first: Look) -> gr.Blocks:
+def build_app(first: Analysis) -> gr.Blocks:
     """The whole page, with a finished comparison on it."""
     with Page(title="dlka: where deformable kernels look", delete_cache=(3600, 7200), fill_width=True) as app:
         gr.Navbar(main_page_name=MAIN)
@@ -124,7 +124,7 @@ def build_app(first: Look) -> gr.Blocks:
             """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
             new brings models that can know it. before: the SHA-256 of the one for which models were chosen last."""
             file, settings = _asked(**checked(_asked, dict(zip(ASKED, values))))
-            source = analysis.source_at(file)
+            source = source_at(file)
             models = settings.dlka, settings.baseline
             if source.sha256 != before:
                 models = suited.suited(file, source, *models)
@@ -132,16 +132,16 @@ def build_app(first: Look) -> gr.Blocks:
             if changed:
                 settings = replace(settings, dlka=models[0], baseline=models[1], classes=())
             progress(0.3, "Both models look")
-            look = analysis.look_at(file, settings)
-            if look.key == shown_key:  # a control that the page itself has moved asks once more
+            analysis = analyse(file, settings)
+            if analysis.key == shown_key:  # a control that the page itself has moved asks once more
                 return [gr.skip() for _ in (*chosen, *shown)]
             progress(0.8, "Drawing")
             moved: list[Any] = [gr.skip() for _ in chosen[1:]]
             if changed:
                 gr.Info(suited.switched(models[0], source.example), duration=8)
-                moved = [*models, gr.update(choices=list(look.names.values()), value=[])]
-            parts = address.encode(look)
-            now = _shown(look, pictures.default_point(look), parts, values[len(ASKED) :])
+                moved = [*models, gr.update(choices=list(analysis.names.values()), value=[])]
+            parts = address.encode(analysis)
+            now = _shown(analysis, pictures.default_point(analysis), parts, values[len(ASKED) :])
             return [source.sha256, *moved, *now]
 
         def restore(query: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
@@ -149,19 +149,19 @@ def build_app(first: Look) -> gr.Blocks:
             wanted = address.decode(query, [tab.NAME for tab in TABS])
             file, settings = examples()[wanted.example], wanted.settings
             progress(0.3, "Both models look")
-            look = analysis.look_at(file, settings)
-            wanted, stage, point = address.place(look, wanted)
+            analysis = analyse(file, settings)
+            wanted, stage, point = address.place(analysis, wanted)
             if wanted.wrong:
                 gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)
             own = [stage if stage and c is offsets["stage"] else v for c, v in zip(given, values)]
             tab = wanted.tab or TABS[0].NAME
             place = address.encode_place(wanted.stage, wanted.cell)
-            parts = "&".join((address.encode(look), place, urlencode({"tab": tab})))
-            shown_now = _shown(look, point or pictures.default_point(look), parts, own)
-            classes = gr.update(choices=list(look.names.values()), value=list(settings.classes))
+            parts = "&".join((address.encode(analysis), place, urlencode({"tab": tab})))
+            shown_now = _shown(analysis, point or pictures.default_point(analysis), parts, own)
+            classes = gr.update(choices=list(analysis.names.values()), value=list(settings.classes))
             settled = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
             lines = model_words.lines(settings.dlka, settings.baseline)
-            known = look.source.sha256 if look.source else ""
+            known = analysis.source.sha256 if analysis.source else ""
             return [str(file), wanted.example, known, *settled, lines, gr.Tabs(selected=tab), tab, *shown_now]
 
         run: dict[str, Any] = {
@@ -222,11 +222,11 @@ def _name(event: gr.SelectData) -> tuple[str, str]:
     return event.value, urlencode({"tab": event.value})
 
 
-def _shown(look: Look, point: tuple[float, float], parts: str, given: Sequence[Any]) -> list[Any]:
+def _shown(analysis: Analysis, point: tuple[float, float], parts: str, given: Sequence[Any]) -> list[Any]:
     """Values of all that is shown. point: where to look first; parts: for the address; given: what all tabs asked."""
     own = iter(given)
-    drawings = [PAINTERS.submit(tab.values, look, point, *islice(own, len(tab.GIVEN))) for tab in TABS]
-    return [look.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
+    drawings = [PAINTERS.submit(tab.values, analysis, point, *islice(own, len(tab.GIVEN))) for tab in TABS]
+    return [analysis.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
 
 
 def _asked(

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 
 from dlka import render
 from dlka.analysis import box_evidence, box_figures, condensation
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace
 from dlka.analysis.report import table
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import files
 
 
-def cells_part(look: Look, traces: Sequence[Trace]) -> str:
+def cells_part(analysis: Analysis, traces: Sequence[Trace]) -> str:
     """The chosen box first among the traces: its cells, its samples, and their tables."""
     own, other = traces
     parts = [
-        table(box_figures.BOX_COLUMNS, box_figures.box_rows(look, traces)),
-        _notes(look, own, other),
-        _figure(box_figures.cells_picture(look, traces), "box-cells.jpg"),
+        table(box_figures.BOX_COLUMNS, box_figures.box_rows(analysis, traces)),
+        _notes(analysis, own, other),
+        _figure(box_figures.cells_picture(analysis, traces), "box-cells.jpg"),
     ]
-    seen = box_figures.samples_of(look, own)
+    seen = box_figures.samples_of(analysis, own)
     if seen:
-        parts.append(_figure(box_figures.samples_picture(look, own, seen), "box-samples.jpg"))
+        parts.append(_figure(box_figures.samples_picture(analysis, own, seen), "box-samples.jpg"))
     if seen:
         parts.append(table(box_figures.SAMPLE_COLUMNS, box_figures.sample_rows(own, seen)))
         parts.append(table(box_figures.SHAPE_COLUMNS, box_figures.shape_rows(seen)))
@@ -34,12 +34,12 @@ def cells_part(look: Look, traces: Sequence[Trace]) -> str:
     return "".join(parts)
 
 
-def _notes(look: Look, own: Trace, other: Trace) -> str:
+def _notes(analysis: Analysis, own: Trace, other: Trace) -> str:
     """What has to be said about whose samples these are, and about a model that found nothing."""
     told = []
-    if not look.stage_labels:
+    if not analysis.stage_labels:
         told.append(NO_STAGES)
-    elif not box_figures.samples_of(look, own):
+    elif not box_figures.samples_of(analysis, own):
         told.append(f"The D-LKA model has no deform stage on P{own.level}, where this box comes from.")
     elif own.side == "baseline":
         told.append(
@@ -48,7 +48,7 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
         )
     if not other.found:
         same = (other.level, other.cell) == (own.level, own.cell)
-        limit = look.settings.confidence
+        limit = analysis.settings.confidence
         under = f", under the confidence of {limit:g}" if other.score <= limit else ""
         told.append(
             f"The {SIDES[other.side]} model has no box of this object. Shown is "
@@ -58,27 +58,27 @@ def _notes(look: Look, own: Trace, other: Trace) -> str:
     return "".join(f'<p class="quiet">{html.escape(sentence)}</p>' for sentence in told)
 
 
-def evidence_part(look: Look, traces: Sequence[Trace]) -> str:
+def evidence_part(analysis: Analysis, traces: Sequence[Trace]) -> str:
     """LayerCAM and the gradient on the picture, of both models."""
-    drawn, rows = box_evidence.evidence(look, traces)
+    drawn, rows = box_evidence.evidence(analysis, traces)
     figures = "".join(_figure(canvas, "box-evidence.jpg") for canvas in drawn)
     return f'<div class="box-pair">{figures}</div>{table(box_evidence.EVIDENCE_COLUMNS, rows)}'
 
 
-def tables_part(look: Look) -> str:
+def tables_part(analysis: Analysis) -> str:
     """What all samples and kernels of the picture come to, in and beside its boxes."""
-    if not look.stage_labels:
+    if not analysis.stage_labels:
         return ""
     return (
-        f"<p>{html.escape(condensation.pooled(look))}</p>"
-        + table(condensation.BOXES_COLUMNS, condensation.boxes_rows(look))
-        + table(condensation.SHAPES_COLUMNS, condensation.shapes_rows(look))
+        f"<p>{html.escape(condensation.pooled(analysis))}</p>"
+        + table(condensation.BOXES_COLUMNS, condensation.boxes_rows(analysis))
+        + table(condensation.SHAPES_COLUMNS, condensation.shapes_rows(analysis))
     )
 
 
-def chart_part(look: Look) -> str:
+def chart_part(analysis: Analysis) -> str:
     """Spread against box size, over all boxes; empty without boxes or stages."""
-    charted = condensation.chart(look)
+    charted = condensation.chart(analysis)
     if charted is None:
         return ""
     drawn, sentence = charted
@@ -87,11 +87,11 @@ def chart_part(look: Look) -> str:
     return f'{_image(path, text)}<p class="quiet">{html.escape(text)}</p>'
 
 
-def condensation_part(look: Look, label: str | None) -> str:
+def condensation_part(analysis: Analysis, label: str | None) -> str:
     """The condensation map of one stage or composed field."""
     if label is None:
         return f'<p class="quiet">{html.escape(NO_STAGES)}</p>'
-    return _figure(condensation.condensation(look, label), "condensation.jpg")
+    return _figure(condensation.condensation(analysis, label), "condensation.jpg")
 
 
 def _figure(paper: render.Paper, name: str) -> str:

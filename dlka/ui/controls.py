@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlka.analysis import model_words
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.examples import examples
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.analysis.suited import opening
@@ -17,8 +17,8 @@ from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The components, as a first look was asked for."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The components, as a first analysis was asked for."""
     names, shown = list(first.names.values()), opening()
     with gr.Group():
         image = picture_input(

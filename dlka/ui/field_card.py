@@ -5,23 +5,23 @@ from __future__ import annotations
 import html
 
 from dlka import render
-from dlka.analysis.analysis import place_label, recall, receptive_field
+from dlka.analysis.analysis import get_analysis, place_label, receptive_field
 from dlka.inference.receptive_field import BLOCK
 from dlka.ui import files
 
 
 def field_card(key: str, label: str, row: str, column: str) -> str:
-    """HTML for a cell of the block that the stage with this label belongs to, in a look that was made before.
+    """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
 
     Raises Refused.
     """
-    look = recall(key)
-    field, captures, cell = receptive_field(look, label, row, column)
-    letterbox = look.dlka.letterbox
+    analysis = get_analysis(key)
+    field, captures, cell = receptive_field(analysis, label, row, column)
+    letterbox = analysis.dlka.letterbox
     point = render.cell_centres(captures[-1], letterbox)[cell]
     reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
-    drawn = render.receptive_field_overlay(look.image, field, BLOCK, letterbox, reads)
+    drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
-    text = f"{place_label(label, look.capture(label))}, cell {cell}: {within}."
+    text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
     return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlka.analysis.analysis import Look, Refused, recall
+from dlka.analysis.analysis import Analysis, Refused, get_analysis
 from dlka.analysis.figures import Figure, figure
 from dlka.analysis.recipes import WRITERS, recipe_of
 from dlka.ui import files
@@ -30,21 +30,21 @@ class Shown(NamedTuple):
     image: tuple[str, int] | None = None
 
 
-def build(look: Look, figures: list[Shown]) -> gr.HTML:
-    """The component, with the figures of a first look."""
+def build(analysis: Analysis, figures: list[Shown]) -> gr.HTML:
+    """The component, with the figures of a first analysis."""
     script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
     return gr.HTML(
-        value(look, figures), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
+        value(analysis, figures), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
     )
 
 
-def value(look: Look, figures: list[Shown]) -> str:
+def value(analysis: Analysis, figures: list[Shown]) -> str:
     """The component's value: everything of the figures as JSON; for no figure the row is not seen."""
     return json.dumps(
         [
             {
                 **{"name": shown.label, "kind": shown.figure.name, "arguments": asdict(shown.figure)},
-                **{"image": shown.image, "key": look.key, "caption": shown.figure.caption(look)},
+                **{"image": shown.image, "key": analysis.key, "caption": shown.figure.caption(analysis)},
             }
             for shown in figures
         ]
@@ -55,14 +55,14 @@ def value(look: Look, figures: list[Shown]) -> str:
 def take_figure(key: str, kind: str, arguments: dict[str, Any], form: str) -> dict[str, str]:
     """Make one file of a figure for the page's script.
 
-    key: of the look; kind and arguments: of the figure; form: one of WRITERS. Returns file (its address), its name, and
-    told, a sentence.
+    key: of the analysis; kind and arguments: of the figure; form: one of WRITERS. Returns file (its address), its name,
+    and told, a sentence.
     """
     if form not in WRITERS:
         raise Refused(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
-    look = recall(key)
+    analysis = get_analysis(key)
     asked = figure(kind, arguments)
-    made = asked.drawn(look)
-    data = WRITERS[form](made, recipe_of(look, asked, made))
+    made = asked.drawn(analysis)
+    data = WRITERS[form](made, recipe_of(analysis, asked, made))
     name = f"{kind.replace(' ', '-')}.{form}"
     return {"file": files.address(files.write(data, name)), "name": name, "told": f"{name} is ready."}

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlka import render
 from dlka.analysis import recipes, report
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.figures.figure import Drawing, Figure
 from dlka.analysis.figures.views import Difference, summary
 from dlka.csv_text import csv_text
@@ -32,23 +32,23 @@ def _pixels(paper: Drawing | np.ndarray) -> np.ndarray:
     return paper if isinstance(paper, np.ndarray) else paper.to_array()
 
 
-def downloads(look: Look) -> list[str]:
-    """Everything about a look: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, two figures.
+def downloads(analysis: Analysis) -> list[str]:
+    """All about an analysis: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, two figures.
 
     Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
     """
     made = [
-        write(_csv(report.OBJECT_COLUMNS, report.object_rows(look)), "objects.csv"),
-        write(_csv(report.STAGE_COLUMNS, report.stage_rows(look)), "stages.csv"),
-        write(report.report_text(look).encode(), "report.json"),
-        write(_arrays(look), "offsets-and-gates.npz"),
+        write(_csv(report.OBJECT_COLUMNS, report.object_rows(analysis)), "objects.csv"),
+        write(_csv(report.STAGE_COLUMNS, report.stage_rows(analysis)), "stages.csv"),
+        write(report.report_text(analysis).encode(), "report.json"),
+        write(_arrays(analysis), "offsets-and-gates.npz"),
     ]
     shown: list[Figure] = [Difference()]
-    if look.stage_labels:
-        shown.append(summary(look))
+    if analysis.stage_labels:
+        shown.append(summary(analysis))
     for figure in shown:
-        drawn = figure.drawn(look)
-        recipe = recipes.recipe_of(look, figure, drawn)
+        drawn = figure.drawn(analysis)
+        recipe = recipes.recipe_of(analysis, figure, drawn)
         made += [write(data, f"{figure.name}.{form}") for form, data in recipes.files(drawn, recipe).items()]
     return made
 
@@ -57,7 +57,7 @@ def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
     return csv_text([columns, *rows]).encode("utf-8-sig")
 
 
-def _arrays(look: Look) -> bytes:
+def _arrays(analysis: Analysis) -> bytes:
     """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
-    arrays = {f"offset/{c.stage.name}": c.offset for c in look.dlka.captures}
-    return recipes.npz(arrays | {f"gate/{g.block}": g.values for g in look.dlka.gates})
+    arrays = {f"offset/{c.stage.name}": c.offset for c in analysis.dlka.captures}
+    return recipes.npz(arrays | {f"gate/{g.block}": g.values for g in analysis.dlka.gates})

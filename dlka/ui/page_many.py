@@ -11,8 +11,8 @@ from dlka.analysis import model_words
 from dlka.analysis.analysis import Settings
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import labelled
+from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
-from dlka.analysis.many.looks import ManyLooks
 from dlka.analysis.models import baseline_models, dlka_models
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
@@ -169,7 +169,7 @@ def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, c
 def _run(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
     """Values of SHOWN: how far it is after every picture, then everything."""
     folder = Path(new_folder())
-    many = ManyLooks(settings, given.labels, folder)
+    many = ManyAnalyses(settings, given.labels, folder)
     for number, path in enumerate(given.pictures):
         if stop.is_set():
             break
@@ -195,7 +195,7 @@ def _hidden() -> dict[str, Any]:
     return gr.update(visible=False)
 
 
-def _save(many: ManyLooks, said: Sequence[str]) -> str:
+def _save(many: ManyAnalyses, said: Sequence[str]) -> str:
     path = many.folder / "report.html"
     write_to(path, report(many, said).encode())
     return str(path)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Look, place_label
+from dlka.analysis.analysis import Analysis, place_label
 from dlka.types import Capture
 from dlka.ui import files
 
@@ -19,29 +19,29 @@ LARGEST = 1600  # px of the picture's longer side in the browser
 COLOURS = 32
 
 
-def probe_value(look: Look, point: tuple[float, float], kept: bool = False) -> str:
+def probe_value(analysis: Analysis, point: tuple[float, float], kept: bool = False) -> str:
     """JSON for the probe: addresses of the picture and of the offsets, and how both lie on each other.
 
     point: (x, y) to begin at, pixels of the original picture. sizes are [height, width] or [rows, columns]; kernel,
     step, padding and dilation are [vertical, horizontal], in cells. kept: as in `files.write`.
     """
-    captures, letterbox = look.dlka.captures, look.dlka.letterbox
-    weights = look.tap_weights
+    captures, letterbox = analysis.dlka.captures, analysis.dlka.letterbox
+    weights = analysis.tap_weights
     parts, stages = [], []
     start = 0
-    for label, capture in zip(look.stage_labels, captures):
+    for label, capture in zip(analysis.stage_labels, captures):
         levels, unit = quantised(capture)
-        geometry = _geometry(label, capture, look)
+        geometry = _geometry(label, capture, analysis)
         stages.append({**geometry, "start": start, "unit": unit, "weights": _shares(weights, capture)})
         parts.append(levels)
         start += levels.size
     offsets = np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0, "<i2")
     return json.dumps(
         {
-            "key": look.key,
-            "picture": files.address(files.picture(_small(look.image), kept=kept)),
+            "key": analysis.key,
+            "picture": files.address(files.picture(_small(analysis.image), kept=kept)),
             "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin", kept)),
-            "size": look.image.shape[:2],
+            "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,
             "stages": stages,
@@ -64,7 +64,7 @@ def quantised(capture: Capture) -> tuple[np.ndarray, float]:
     return levels.astype("<i2"), unit
 
 
-def _geometry(label: str, capture: Capture, look: Look) -> dict[str, Any]:
+def _geometry(label: str, capture: Capture, analysis: Analysis) -> dict[str, Any]:
     stage = capture.stage
     return {
         "label": label,
@@ -76,8 +76,8 @@ def _geometry(label: str, capture: Capture, look: Look) -> dict[str, Any]:
         "padding": stage.padding,
         "dilation": stage.dilation,
         "size": capture.offset.shape[1:],
-        "sampled": render.sampled_size(capture, look.dlka.letterbox),
-        "per_cell": render.pixels_per_cell(stage.stride, look.dlka.letterbox),
+        "sampled": render.sampled_size(capture, analysis.dlka.letterbox),
+        "per_cell": render.pixels_per_cell(stage.stride, analysis.dlka.letterbox),
     }
 
 

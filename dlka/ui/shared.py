@@ -12,8 +12,8 @@ from dlka.ui.toolkit import gr
 
 @dataclass(frozen=True)
 class Shared:
-    """gr.States. key: of the look that is shown; point: (x, y) of the chosen point, pixels of the picture; opened: the
-    name of the tab that is seen. address: takes parts of a query string into the browser's address, see ui/address.py.
+    """gr.States. key: of the analysis that is shown; point: (x, y) of the chosen point, pixels of the picture; opened:
+    the name of the tab that is seen. address: takes parts of a query string into the browser's address (ui/address.py).
     """
 
     key: gr.State
@@ -25,7 +25,7 @@ class Shared:
 def when_seen(
     shared: Shared, name: str, draw: Callable[..., list[Any]], inputs: Sequence[Any], outputs: Sequence[Any]
 ) -> None:
-    """Draw a tab when it is opened, and after every new look while it is seen; never twice for the same look.
+    """Draw a tab when it is opened, and after every new analysis while it is seen; never twice for the same analysis.
 
     draw(key, *values of inputs) -> values of outputs.
     """

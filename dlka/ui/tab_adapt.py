@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dlka.analysis import adapt, adapt_curve, adapt_shown
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.changes import ChangedPicture, ChangedSamples
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change
@@ -30,7 +30,7 @@ CURVE = ("told", "chart", "rows")  # what shows the curve
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def build(first: Look) -> dict[str, Any]:
+def build(first: Analysis) -> dict[str, Any]:
     """The tab's components; it is drawn when it is opened."""
     with gr.Tab(NAME):
         with gr.Row():
@@ -72,7 +72,7 @@ def build(first: Look) -> dict[str, Any]:
     return tab | {"presets": presets}
 
 
-def values(look: Look, point: tuple[float, float]) -> list[Any]:
+def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
     """Nothing: the models would have to look at the changed picture, so the tab waits until it is seen."""
     return []
 
@@ -86,23 +86,28 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     asked = [shared.key, shared.point, shown, tab["target"], tab["stage"], *sliders]
 
     def change(
-        key: str, point: tuple[float, float], last: tuple, number: int | None, stage: str | None, *given: float
+        key: str,
+        point: tuple[float, float],
+        last: tuple[Any, ...],
+        number: int | None,
+        stage: str | None,
+        *given: float,
     ) -> list[Any]:
         now = (key, number, stage, given)
         if now == last:
             return [gr.skip() for _ in (shown, *seen)]
-        return [now, *_drawn(recall(key), point, number, stage, given)]
+        return [now, *_drawn(get_analysis(key), point, number, stage, given)]
 
     def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> list[Any]:
-        look = recall(key)
-        found, stages = adapt.targets(look), look.stage_labels
+        analysis = get_analysis(key)
+        found, stages = adapt.targets(analysis), analysis.stage_labels
         number = adapt.nearest(found, point)
         stage = stage if stage in stages else next(iter(stages), None)
         return [
             gr.update(choices=[(label, i) for i, label in enumerate(adapt.labels(found))], value=number),
             gr.update(choices=stages, value=stage),
             (key, number, stage, given),
-            *_drawn(look, point, number, stage, given),
+            *_drawn(analysis, point, number, stage, given),
             *("" for _ in curve),  # that of another picture
         ]
 
@@ -135,12 +140,12 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
 
 def _drawn(
-    look: Look, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
+    analysis: Analysis, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
 ) -> list[Any]:
     """Values of SEEN for a changed picture; given: by SLIDERS."""
-    seen = _follow(look, point, number, given)
+    seen = _follow(analysis, point, number, given)
     pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
-    figures = figure_row.value(look, _figures(seen, number, stage))
+    figures = figure_row.value(analysis, _figures(seen, number, stage))
     shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
     if stage is None:
         return [*shown, f"<p>{NO_STAGES}</p>", "", figures]
@@ -164,8 +169,10 @@ def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> lis
     return shown
 
 
-def _follow(look: Look, point: tuple[float, float], number: int | None, given: tuple[float, ...]) -> adapt.Followed:
-    return adapt.follow(look, Change(**dict(zip(SLIDERS, given))), number, point)
+def _follow(
+    analysis: Analysis, point: tuple[float, float], number: int | None, given: tuple[float, ...]
+) -> adapt.Followed:
+    return adapt.follow(analysis, Change(**dict(zip(SLIDERS, given))), number, point)
 
 
 def _image(paper: Paper, name: str) -> str:
@@ -178,14 +185,14 @@ def _image(paper: Paper, name: str) -> str:
 
 def _curve(key: str, number: int | None) -> Iterator[list[Any]]:
     """Values of CURVE and the Cancel button, as the curve grows; what was measured stays when it is cancelled."""
-    look = recall(key)
-    chosen = adapt_curve.chosen(look, number)
+    analysis = get_analysis(key)
+    chosen = adapt_curve.chosen(analysis, number)
     steps: list[adapt_curve.Step] = []
-    yield [adapt_curve.told(look, steps), "", "", gr.update(interactive=True)]
-    for step in adapt_curve.measure(look, chosen):
+    yield [adapt_curve.told(analysis, steps), "", "", gr.update(interactive=True)]
+    for step in adapt_curve.measure(analysis, chosen):
         steps.append(step)
-        alt = adapt_curve.described(look, chosen, steps)
-        svg = base64.b64encode(chart_svg(adapt_curve.chart(look, chosen, steps), alt)).decode()
+        alt = adapt_curve.described(analysis, chosen, steps)
+        svg = base64.b64encode(chart_svg(adapt_curve.chart(analysis, chosen, steps), alt)).decode()
         chart = f'<div class="adapt-one"><img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}"></div>'
         going = len(steps) < adapt_curve.STEPS
-        yield [adapt_curve.told(look, steps), chart, adapt_curve.table(steps), gr.update(interactive=going)]
+        yield [adapt_curve.told(analysis, steps), chart, adapt_curve.table(steps), gr.update(interactive=going)]

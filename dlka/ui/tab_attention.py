@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.analysis import report
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
@@ -19,8 +19,8 @@ GIVEN = ("block", "reduction", "channel", "opacity")
 SHOWN = ("block", "picture", "channel", "numbers", "figures")
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The tab's components, showing a first analysis."""
     block, reduction = first.gate_labels[0], pictures.REDUCTIONS[0]
     with gr.Tab(NAME):
         with gr.Row():
@@ -60,21 +60,21 @@ def build(first: Look) -> dict[str, Any]:
 
 
 def values(
-    look: Look, point: tuple[float, float], block: str | None, reduction: str, channel: int, opacity: float
+    analysis: Analysis, point: tuple[float, float], block: str | None, reduction: str, channel: int, opacity: float
 ) -> list[Any]:
     """Updates of what SHOWN names."""
-    labels = look.gate_labels
+    labels = analysis.gate_labels
     if not labels:
         return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0), "", "[]"]
     block = block if block in labels else labels[0]
-    last = len(look.gate(block).values) - 1
+    last = len(analysis.gate(block).values) - 1
     channel = min(channel, last)
     return [
         gr.update(choices=labels, value=block),
-        _draw(look, block, reduction, channel, opacity),
+        _draw(analysis, block, reduction, channel, opacity),
         gr.update(maximum=last, value=channel),
-        _numbers(look, reduction, channel),
-        figure_row.value(look, _figures(block, reduction, channel, opacity)),
+        _numbers(analysis, reduction, channel),
+        figure_row.value(analysis, _figures(block, reduction, channel, opacity)),
     ]
 
 
@@ -84,14 +84,14 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shown = [tab[n] for n in SHOWN]
 
     def redraw(key: str, point: tuple[float, float], *settings: Any) -> list[Any]:
-        return values(recall(key), point, *settings)
+        return values(get_analysis(key), point, *settings)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
     gr.on([c.input for c in settings], redraw, [shared.key, shared.point, *settings], shown, **quiet)
 
 
-def _draw(look: Look, *settings: Any) -> str:
-    return files.picture(pictures.gate_overlay(look, *settings), "attention.jpg")
+def _draw(analysis: Analysis, *settings: Any) -> str:
+    return files.picture(pictures.gate_overlay(analysis, *settings), "attention.jpg")
 
 
 def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[Shown]:
@@ -99,5 +99,5 @@ def _figures(block: str, reduction: str, channel: int, opacity: float) -> list[S
     return [Shown("Attention map", shown, ("attention-picture", 0))]
 
 
-def _numbers(look: Look, reduction: str, channel: int) -> str:
-    return report.table(report.GATE_COLUMNS, report.gate_rows(look, reduction, channel))
+def _numbers(analysis: Analysis, reduction: str, channel: int) -> str:
+    return report.table(report.GATE_COLUMNS, report.gate_rows(analysis, reduction, channel))

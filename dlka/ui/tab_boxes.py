@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.analysis import box_figures, boxes, condensation
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import Shown
@@ -18,7 +18,7 @@ SHOWN = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "char
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
-def build(first: Look) -> dict[str, Any]:
+def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, empty: they are drawn when the tab is opened, as that makes both models look once more."""
     with gr.Tab(NAME):
         gr.Markdown(words.BOXES, elem_classes="quiet")
@@ -63,8 +63,8 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names: nothing of the last look stays; what is new is drawn when the tab is seen."""
+def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+    """Updates of what SHOWN names: nothing of the last analysis stays; what is new is drawn when the tab is seen."""
     unchosen = gr.update(choices=[], value=None)
     return [unchosen, None, "", "", "[]", unchosen, "", "", "", "[]"]
 
@@ -78,19 +78,19 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         return _draw(key)
 
     def choose(key: str, name: str | None) -> list[Any]:
-        return _about(recall(key), name) if name else [gr.skip() for _ in about]
+        return _about(get_analysis(key), name) if name else [gr.skip() for _ in about]
 
     def click(key: str, event: gr.SelectData) -> list[Any]:
-        look = recall(key)
-        point = look.frame.pixel_of(*event.index)
-        name = None if point is None else boxes.at_point(look, point)
-        return [name, *_about(look, name)] if name else [gr.skip() for _ in (name, *about)]
+        analysis = get_analysis(key)
+        point = analysis.frame.pixel_of(*event.index)
+        name = None if point is None else boxes.at_point(analysis, point)
+        return [name, *_about(analysis, name)] if name else [gr.skip() for _ in (name, *about)]
 
     def explain(key: str, name: str | None) -> list[Any]:
-        return _evidence(recall(key), name) if name else ["", "[]"]
+        return _evidence(get_analysis(key), name) if name else ["", "[]"]
 
     def condense(key: str, label: str | None) -> list[str]:
-        return _map(recall(key), label)
+        return _map(get_analysis(key), label)
 
     when_seen(shared, NAME, draw, [], shown)
     last: dict[str, Any] = {"trigger_mode": "always_last"}
@@ -103,14 +103,14 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
 
 def _draw(key: str) -> list[Any]:
-    """All of SHOWN for a look: its smallest box is chosen."""
-    look = recall(key)
-    choices, stages = boxes.listed(look), list(condensation.fields(look))
+    """All of SHOWN for an analysis: its smallest box is chosen."""
+    analysis = get_analysis(key)
+    choices, stages = boxes.listed(analysis), list(condensation.fields(analysis))
     name = choices[0][1] if choices else None
     stage = stages[0] if stages else None
-    picture, cells, _ = _about(look, name) if name else _nothing(look)
-    evidence = _evidence(look, name) if name else ["", "[]"]
-    map_, map_figures = _map(look, stage)
+    picture, cells, _ = _about(analysis, name) if name else _nothing(analysis)
+    evidence = _evidence(analysis, name) if name else ["", "[]"]
+    map_, map_figures = _map(analysis, stage)
     return [
         gr.update(choices=choices, value=name),
         picture,
@@ -118,45 +118,45 @@ def _draw(key: str) -> list[Any]:
         *evidence,
         gr.update(choices=stages, value=stage),
         map_,
-        box_page.chart_part(look),
-        box_page.tables_part(look),
+        box_page.chart_part(analysis),
+        box_page.tables_part(analysis),
         map_figures,
     ]
 
 
-def _about(look: Look, name: str) -> list[Any]:
+def _about(analysis: Analysis, name: str) -> list[Any]:
     """Picture, cells and samples, and the figures of these two."""
-    traces = boxes.find(look, name)
-    picture = files.picture(box_figures.overview(look, traces), "boxes.jpg")
-    return [picture, box_page.cells_part(look, traces), figure_row.value(look, _figures(look, name))]
+    traces = boxes.find(analysis, name)
+    picture = files.picture(box_figures.overview(analysis, traces), "boxes.jpg")
+    return [picture, box_page.cells_part(analysis, traces), figure_row.value(analysis, _figures(analysis, name))]
 
 
-def _nothing(look: Look) -> list[Any]:
-    sentence = box_figures.EMPTY.format(look.settings.confidence)
-    return [files.picture(box_figures.overview(look), "boxes.jpg"), f"<p>{sentence}</p>", "[]"]
+def _nothing(analysis: Analysis) -> list[Any]:
+    sentence = box_figures.EMPTY.format(analysis.settings.confidence)
+    return [files.picture(box_figures.overview(analysis), "boxes.jpg"), f"<p>{sentence}</p>", "[]"]
 
 
-def _evidence(look: Look, name: str) -> list[Any]:
+def _evidence(analysis: Analysis, name: str) -> list[Any]:
     """What the class depends on, and all figures of the box."""
-    shown = _figures(look, name) + [
+    shown = _figures(analysis, name) + [
         Shown(f"{title} of {model}", BoxEvidence(name, side, kind))
         for kind, title in (("layercam", "LayerCAM"), ("gradient", "Gradient"))
         for side, model in (("dlka", "D-LKA"), ("baseline", "the baseline"))
     ]
-    return [box_page.evidence_part(look, boxes.find(look, name)), figure_row.value(look, shown)]
+    return [box_page.evidence_part(analysis, boxes.find(analysis, name)), figure_row.value(analysis, shown)]
 
 
-def _figures(look: Look, name: str) -> list[Shown]:
+def _figures(analysis: Analysis, name: str) -> list[Shown]:
     """What can be taken of a box before its gradients are known."""
     shown = [Shown("Cells behind the box", BoxCells(name))]
-    if box_figures.samples_of(look, boxes.find(look, name)[0]):
+    if box_figures.samples_of(analysis, boxes.find(analysis, name)[0]):
         shown.append(Shown("Samples behind the box", BoxSamples(name)))
     return shown
 
 
-def _map(look: Look, stage: str | None) -> list[str]:
+def _map(analysis: Analysis, stage: str | None) -> list[str]:
     """The map of one stage or composed field, and what can be taken with it."""
     shown = [] if stage is None else [Shown("Condensation map", Condensation(stage))]
-    if stage is not None and boxes.listed(look):
+    if stage is not None and boxes.listed(analysis):
         shown.append(Shown(condensation.SPREAD, Spread()))
-    return [box_page.condensation_part(look, stage), figure_row.value(look, shown)]
+    return [box_page.condensation_part(analysis, stage), figure_row.value(analysis, shown)]

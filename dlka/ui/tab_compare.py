@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.analysis import report
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
@@ -18,8 +18,8 @@ GIVEN = ("view",)
 SHOWN = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The tab's components, showing a first analysis."""
     sheet = _crops(first)
     with gr.Tab(NAME):
         headline = gr.HTML(report.headline(first))
@@ -68,18 +68,18 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def values(look: Look, point: tuple[float, float], view: str) -> list[Any]:
-    """Updates of what SHOWN names, after a new look."""
-    sheet = _crops(look)
+def values(analysis: Analysis, point: tuple[float, float], view: str) -> list[Any]:
+    """Updates of what SHOWN names, after a new analysis."""
+    sheet = _crops(analysis)
     return [
-        report.headline(look),
+        report.headline(analysis),
         view,
-        *_view(look, view),
+        *_view(analysis, view),
         gr.update(value=sheet, visible=sheet is not None),
         gr.update(visible=sheet is None),
-        report.timings(look),
-        _objects(look),
-        figure_row.value(look, _figures(look, view)),
+        report.timings(analysis),
+        _objects(analysis),
+        figure_row.value(analysis, _figures(analysis, view)),
     ]
 
 
@@ -87,8 +87,8 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
     def change(key: str, view: str) -> list[Any]:
-        look = recall(key)
-        return [*_view(look, view), figure_row.value(look, _figures(look, view))]
+        analysis = get_analysis(key)
+        return [*_view(analysis, view), figure_row.value(analysis, _figures(analysis, view))]
 
     tab["view"].input(
         change,
@@ -100,18 +100,18 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     )
 
 
-def _view(look: Look, view: str) -> list[Any]:
+def _view(analysis: Analysis, view: str) -> list[Any]:
     """The swipe slider and the flat picture; one of them is seen."""
     if view == "Swipe":
-        return [gr.update(value=_halves(look), visible=True), gr.update(visible=False)]
+        return [gr.update(value=_halves(analysis), visible=True), gr.update(visible=False)]
     if view == "Difference":
-        flat = files.picture(pictures.difference(look), "difference.jpg")
+        flat = files.picture(pictures.difference(analysis), "difference.jpg")
     else:
-        flat = files.picture(pictures.beside(*pictures.both_boxes(look)), "side-by-side.jpg")
+        flat = files.picture(pictures.beside(*pictures.both_boxes(analysis)), "side-by-side.jpg")
     return [gr.update(visible=False), gr.update(value=flat, visible=True)]
 
 
-def _figures(look: Look, view: str) -> list[Shown]:
+def _figures(analysis: Analysis, view: str) -> list[Shown]:
     """All figures of the tab, and which image each is in; what the view shows stands first."""
     images: dict[str, list[Any]] = {"Swipe": [("swipe", 0), ("swipe", 1)], "Side by side": [("flat", 0), ("flat", 0)]}
     left, right = images.get(view, [None, None])
@@ -120,19 +120,19 @@ def _figures(look: Look, view: str) -> list[Shown]:
         Shown("Baseline's boxes", Boxes("baseline"), left),
     ]
     pairs = Shown("Difference", Difference(), ("flat", 0) if view == "Difference" else None)
-    small = [Shown("Small objects", Crops(), ("crops", 0))] if pictures.crops_of(look) else []
+    small = [Shown("Small objects", Crops(), ("crops", 0))] if pictures.crops_of(analysis) else []
     return [pairs, *sides, *small] if view == "Difference" else [*sides, pairs, *small]
 
 
-def _halves(look: Look) -> tuple[str, str]:
-    left, right = pictures.both_boxes(look)
+def _halves(analysis: Analysis) -> tuple[str, str]:
+    left, right = pictures.both_boxes(analysis)
     return files.picture(left, "baseline.jpg"), files.picture(right, "dlka.jpg")
 
 
-def _crops(look: Look) -> str | None:
-    sheet = pictures.crops(look)
+def _crops(analysis: Analysis) -> str | None:
+    sheet = pictures.crops(analysis)
     return None if sheet is None else files.picture(sheet, "small-objects.jpg")
 
 
-def _objects(look: Look) -> str:
-    return report.table(report.OBJECT_COLUMNS, report.object_rows(look))
+def _objects(analysis: Analysis) -> str:
+    return report.table(report.OBJECT_COLUMNS, report.object_rows(analysis))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlka.analysis import report
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.ui import files, words
 from dlka.ui.shared import Shared
@@ -16,8 +16,8 @@ GIVEN = ()
 SHOWN = ("badge", "stages", "cost", "files")
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The tab's components, showing a first analysis."""
     badge, stages, cost, _ = values(first, pictures.default_point(first))
     with gr.Tab(NAME):
         shown: dict[str, Any] = {"badge": gr.HTML(badge), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
@@ -27,20 +27,20 @@ def build(first: Look) -> dict[str, Any]:
     return shown | {"make": make}
 
 
-def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """Updates of what SHOWN names; the files of an earlier look go away, new ones are made when asked for."""
+def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+    """Updates of what SHOWN names; the files of an earlier analysis go away, new ones are made when asked for."""
     return [
-        report.badge(look),
-        report.table(report.STAGE_COLUMNS, report.stage_rows(look)),
-        report.table(report.COST_COLUMNS, report.cost_rows(look)),
+        report.badge(analysis),
+        report.table(report.STAGE_COLUMNS, report.stage_rows(analysis)),
+        report.table(report.COST_COLUMNS, report.cost_rows(analysis)),
         gr.update(value=None, visible=False),
     ]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
-    """Compressing all offsets takes longer than a look: only on demand."""
+    """Compressing all offsets takes longer than an analysis: only on demand."""
 
     def make(key: str) -> Any:
-        return gr.update(value=files.downloads(recall(key)), visible=True)
+        return gr.update(value=files.downloads(get_analysis(key)), visible=True)
 
     tab["make"].click(make, shared.key, tab["files"], api_visibility="private")

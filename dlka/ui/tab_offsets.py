@@ -9,7 +9,7 @@ from typing import Any
 
 from dlka import render
 from dlka.analysis import report
-from dlka.analysis.analysis import Look, recall, whole
+from dlka.analysis.analysis import Analysis, get_analysis, whole
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
@@ -27,8 +27,8 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Point = tuple[float, float]
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The tab's components, showing a first analysis."""
     stage, middle = first.stage_labels[0], pictures.default_point(first)
     kind, scale = pictures.OVERLAYS[0], pictures.SCALES[1]
     overlay = (stage, kind, 0, OPACITY, scale)
@@ -87,12 +87,12 @@ def build(first: Look) -> dict[str, Any]:
     }
 
 
-def values(look: Look, point: Point, stage: str | None, *overlay: Any) -> list[Any]:
-    """Updates of what SHOWN names, after a new look.
+def values(analysis: Analysis, point: Point, stage: str | None, *overlay: Any) -> list[Any]:
+    """Updates of what SHOWN names, after a new analysis.
 
     overlay: kind, opacity and scale as they stand; the tap goes back to the mean.
     """
-    labels = look.stage_labels
+    labels = analysis.stage_labels
     if not labels:
         blank = gr.update(value=None)
         return [
@@ -108,13 +108,13 @@ def values(look: Look, point: Point, stage: str | None, *overlay: Any) -> list[A
     shown = (stage, kind, 0, opacity, scale)
     return [
         gr.update(choices=labels, value=stage),
-        gr.update(maximum=look.capture(stage).stage.taps, value=0),
-        _overlay(look, point, *shown),
-        _samples(look, point),
-        report.about_stage(look, stage),
-        *_cell(look, stage, point),
-        _numbers(look, stage, point),
-        figure_row.value(look, _figures(point, *shown)),
+        gr.update(maximum=analysis.capture(stage).stage.taps, value=0),
+        _overlay(analysis, point, *shown),
+        _samples(analysis, point),
+        report.about_stage(analysis, stage),
+        *_cell(analysis, stage, point),
+        _numbers(analysis, stage, point),
+        figure_row.value(analysis, _figures(point, *shown)),
     ]
 
 
@@ -125,35 +125,40 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def redraw(key: str, point: Point, *overlay: Any) -> list[Any]:
         if not overlay[0]:
             return [None, "[]"]
-        look = recall(key)
-        return [_overlay(look, point, *overlay), figure_row.value(look, _figures(point, *overlay))]
+        analysis = get_analysis(key)
+        return [_overlay(analysis, point, *overlay), figure_row.value(analysis, _figures(point, *overlay))]
 
     def choose_stage(key: str, point: Point, stage: str, kind: str, tap: int, *rest: Any) -> list[Any]:
-        look = recall(key)
-        taps = look.capture(stage).stage.taps
+        analysis = get_analysis(key)
+        taps = analysis.capture(stage).stage.taps
         shown = (stage, kind, tap if tap <= taps else 0, *rest)
         return [
             gr.update(maximum=taps, value=shown[2]),
-            report.about_stage(look, stage),
-            *_cell(look, stage, point),
-            *_chosen(look, point, *shown),
+            report.about_stage(analysis, stage),
+            *_cell(analysis, stage, point),
+            *_chosen(analysis, point, *shown),
         ]
 
     def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> list[Any]:
-        look = recall(key)
-        clicked = look.frame.pixel_of(*event.index)
+        analysis = get_analysis(key)
+        clicked = analysis.frame.pixel_of(*event.index)
         if clicked is None or not overlay[0]:  # on the legend, or a model without stages
             return [gr.skip()] * 8
-        return [clicked, _samples(look, clicked), *_cell(look, overlay[0], clicked), *_chosen(look, clicked, *overlay)]
+        return [
+            clicked,
+            _samples(analysis, clicked),
+            *_cell(analysis, overlay[0], clicked),
+            *_chosen(analysis, clicked, *overlay),
+        ]
 
     def choose_cell(key: str, row: int | None, column: int | None, *overlay: Any) -> list[Any]:
         if row is None or column is None or not overlay[0]:  # while a number is typed
             return [gr.skip()] * 6
-        look = recall(key)
-        centres = render.cell_centres(look.capture(overlay[0]), look.dlka.letterbox)
+        analysis = get_analysis(key)
+        centres = render.cell_centres(analysis.capture(overlay[0]), analysis.dlka.letterbox)
         given = zip((row, column), ("Row", "Column"), centres.shape)
         x, y = centres[tuple(whole(str(number), what, 0, count - 1) for number, what, count in given)]
-        return [(float(x), float(y)), _samples(look, (x, y)), *_chosen(look, (float(x), float(y)), *overlay)]
+        return [(float(x), float(y)), _samples(analysis, (x, y)), *_chosen(analysis, (float(x), float(y)), *overlay)]
 
     chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
     cell = [tab["row"], tab["column"]]
@@ -169,27 +174,27 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **last)
 
 
-def _chosen(look: Look, point: Point, *overlay: Any) -> list[Any]:
+def _chosen(analysis: Analysis, point: Point, *overlay: Any) -> list[Any]:
     """What a stage and a point that were chosen bring: picture, figures, tables, address."""
     stage = overlay[0]
     return [
-        _overlay(look, point, *overlay),
-        figure_row.value(look, _figures(point, *overlay)),
-        _numbers(look, stage, point),
-        address.encode_place(stage, _cell(look, stage, point)),
+        _overlay(analysis, point, *overlay),
+        figure_row.value(analysis, _figures(point, *overlay)),
+        _numbers(analysis, stage, point),
+        address.encode_place(stage, _cell(analysis, stage, point)),
     ]
 
 
-def _cell(look: Look, stage: str, point: Point) -> tuple[int, int]:
-    return render.cell_at(point, look.capture(stage), look.dlka.letterbox)
+def _cell(analysis: Analysis, stage: str, point: Point) -> tuple[int, int]:
+    return render.cell_at(point, analysis.capture(stage), analysis.dlka.letterbox)
 
 
-def _overlay(look: Look, point: Point, *overlay: Any) -> str:
-    return files.picture(pictures.marked_overlay(look, point, *overlay), "offsets.jpg")
+def _overlay(analysis: Analysis, point: Point, *overlay: Any) -> str:
+    return files.picture(pictures.marked_overlay(analysis, point, *overlay), "offsets.jpg")
 
 
-def _samples(look: Look, point: Point) -> str:
-    return files.picture(pictures.sample_panels(look, point), "samples.jpg")
+def _samples(analysis: Analysis, point: Point) -> str:
+    return files.picture(pictures.sample_panels(analysis, point), "samples.jpg")
 
 
 def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scale: str) -> list[Shown]:
@@ -200,12 +205,12 @@ def _figures(point: Point, stage: str, kind: str, tap: int, opacity: float, scal
     ]
 
 
-def _numbers(look: Look, stage: str, point: Point) -> str:
+def _numbers(analysis: Analysis, stage: str, point: Point) -> str:
     """The stage's row of numbers, then every tap of the chosen cell."""
-    row, column = _cell(look, stage, point)
-    rows = [row for row in report.stage_rows(look) if row[0] == stage]
+    row, column = _cell(analysis, stage, point)
+    rows = [row for row in report.stage_rows(analysis) if row[0] == stage]
     return (
         report.table(report.STAGE_COLUMNS, rows)
         + f"<p>{stage}, cell (row {row}, column {column}): every tap, in pixels of the picture.</p>"
-        + report.table(report.TAP_COLUMNS, report.tap_rows(look, stage, point))
+        + report.table(report.TAP_COLUMNS, report.tap_rows(analysis, stage, point))
     )

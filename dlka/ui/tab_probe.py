@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dlka.analysis.analysis import Look
+from dlka.analysis.analysis import Analysis
 from dlka.analysis.figures import pictures
 from dlka.ui import figure_row, words
 from dlka.ui.asked import script_in_turn
@@ -23,8 +23,8 @@ SHOWN = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
 
 
-def build(first: Look) -> dict[str, Any]:
-    """The tab's components, showing a first look."""
+def build(first: Analysis) -> dict[str, Any]:
+    """The tab's components, showing a first analysis."""
     with gr.Tab(NAME):
         probe = gr.HTML(
             probe_value(first, pictures.default_point(first), kept=True),
@@ -49,9 +49,9 @@ def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
     return field_card(key, stage, str(row), str(column))
 
 
-def values(look: Look, point: tuple[float, float]) -> list[Any]:
-    """The probe's value after a new look; a cell around the point is looked at first."""
-    return [probe_value(look, point)]
+def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+    """The probe's value after a new analysis; a cell around the point is looked at first."""
+    return [probe_value(analysis, point)]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlka import render
 from dlka.analysis import four_ways, report
-from dlka.analysis.analysis import Look, recall
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.examples import examples, subject
 from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
 from dlka.analysis.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
@@ -38,7 +38,7 @@ PRESETS: dict[str, tuple[str, float]] = {
 }
 
 
-def build(first: Look) -> dict[str, Any]:
+def build(first: Analysis) -> dict[str, Any]:
     """The tab's components. They are drawn when the tab is opened, as that runs a model."""
     with gr.Tab(NAME):
         with gr.Row():
@@ -67,7 +67,7 @@ def build(first: Look) -> dict[str, Any]:
     return tab
 
 
-def _controls(first: Look) -> dict[str, Any]:
+def _controls(first: Analysis) -> dict[str, Any]:
     """What the visitor changes."""
     tab: dict[str, Any] = {}
     with gr.Row(elem_classes="what-if-presets"):
@@ -92,18 +92,18 @@ def _controls(first: Look) -> dict[str, Any]:
     return tab
 
 
-def _other(look: Look, example: str) -> str:
+def _other(analysis: Analysis, example: str) -> str:
     """Whose offsets are taken: the example that is chosen, unless the model cannot know it; else one that it can."""
-    able = [label for label in examples() if subject(label) == subject_of(look.names)]
-    shown = look.source.example if look.source else None
+    able = [label for label in examples() if subject(label) == subject_of(analysis.names)]
+    shown = analysis.source.example if analysis.source else None
     return example if example in able else next((label for label in able if label != shown), able[0])
 
 
-def values(look: Look, point: tuple[float, float], stages: list[str], example: str) -> list[Any]:
-    """Updates of what SHOWN names, after a new look: ticks stay where the model has these stages."""
-    labels = look.stage_labels
+def values(analysis: Analysis, point: tuple[float, float], stages: list[str], example: str) -> list[Any]:
+    """Updates of what SHOWN names, after a new analysis: ticks stay where the model has these stages."""
+    labels = analysis.stage_labels
     ticked = gr.update(choices=labels, value=[label for label in labels if label in stages])
-    return [ticked, _other(look, example), "", "[]"]
+    return [ticked, _other(analysis, example), "", "[]"]
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -169,23 +169,23 @@ def _draw(
     view: str,
 ) -> list[Any]:
     """What SEEN names."""
-    look = recall(key)
-    change = asked(look, kind, strength, stages, seed, other or str(examples()[example]))
-    seen = what_if(look, change)
+    analysis = get_analysis(key)
+    change = asked(analysis, kind, strength, stages, seed, other or str(examples()[example]))
+    seen = what_if(analysis, change)
     shown = _figures(change, example, other, view)
-    said = headline(look, seen)
+    said = headline(analysis, seen)
     if not shown:
         said += f'<p class="quiet">{words.NO_RECIPE}</p>'
-    objects = report.table(COLUMNS, object_rows(look, seen))
-    return [said, *_view(look, seen, view), objects, figure_row.value(look, shown)]
+    objects = report.table(COLUMNS, object_rows(analysis, seen))
+    return [said, *_view(analysis, seen, view), objects, figure_row.value(analysis, shown)]
 
 
-def _view(look: Look, seen: WhatIf, view: str) -> list[Any]:
+def _view(analysis: Analysis, seen: WhatIf, view: str) -> list[Any]:
     """The flat picture and the swipe slider; one of them is seen."""
     if view == VIEWS[0]:
-        drawn = drawing(look, seen, DIFFERENCE)
+        drawn = drawing(analysis, seen, DIFFERENCE)
         return [gr.update(value=described(drawn, "what-if.jpg"), visible=True), gr.update(visible=False)]
-    left, right = drawing(look, seen, LEFT), drawing(look, seen, RIGHT)
+    left, right = drawing(analysis, seen, LEFT), drawing(analysis, seen, RIGHT)
     if view == "Side by side":
         both = f'<div class="four-ways">{described(left, "learned.jpg")}{described(right, "changed.jpg")}</div>'
         return [gr.update(value=both, visible=True), gr.update(visible=False)]
@@ -206,11 +206,11 @@ def _figures(change: Change, example: str, other: str | None, view: str) -> list
 
 def _apart(key: str) -> tuple[str, str]:
     """The four ways as HTML: sentence, table, pictures; and their figures."""
-    look, ways = recall(key), four_ways.four_ways(key)
+    analysis, ways = get_analysis(key), four_ways.four_ways(key)
     drawn = "".join(
-        described(four_ways.drawing(look, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
+        described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
     shown = [Shown(way, OneWay(way)) for way in four_ways.NAMES]
-    said = f'<p class="four-told">{four_ways.sentence(look, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
-    return said, figure_row.value(look, shown)
+    said = f'<p class="four-told">{four_ways.sentence(analysis, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
+    return said, figure_row.value(analysis, shown)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlka.analysis import report
-from dlka.analysis.analysis import Look, Refused, Settings, look_at
+from dlka.analysis.analysis import Analysis, Refused, Settings, analyse
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import Drawn
 from dlka.analysis.figures.views import Difference, Reads
@@ -126,7 +126,7 @@ TOOLS = (compare_image, list_stages, probe_cell)
 
 def _look(
     image: Any, example: str, model: str, strength: float, baseline: str = "", confidence: float = DEFAULT.confidence
-) -> Look:
+) -> Analysis:
     label = example or opening()
     if image is None and label not in examples():
         raise Refused(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
@@ -134,7 +134,7 @@ def _look(
     suiting = settings_for(label if image is None else None)
     dlka = model or suiting.dlka
     fitting = baseline or baseline_of(dlka) or suiting.baseline
-    return look_at(file, Settings(dlka=dlka, baseline=fitting, strength=strength, confidence=confidence))
+    return analyse(file, Settings(dlka=dlka, baseline=fitting, strength=strength, confidence=confidence))
 
 
 def _picture(made: Drawn) -> gr.FileData:

@@ -22,7 +22,7 @@ from dlka.images import read_image
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
-from dlka.types import Comparison, Detections, Pair
+from dlka.types import ONLY_FIRST, ONLY_SECOND, Detections, Pair, Pairing
 
 SMALL = Settings(size=160, confidence=0.05)
 
@@ -233,8 +233,8 @@ def test_the_interesting_point_is_the_smallest_object():
         )
 
     none, one = found(), found([10, 20, 14, 26], [0, 0, 50, 50])
-    only_dlka = Comparison((Pair("only D-LKA", 0, None, 0, 24, "S", 1), Pair("only D-LKA", 1, None, 0, 2500, "M", 1)))
-    only_baseline = Comparison((Pair("only baseline", None, 0, 0, 24, "S", -1),))
-    assert interesting_point(only_dlka, one, none, (100, 200)) == (11.5, 22.5)
-    assert interesting_point(only_baseline, none, one, (100, 200)) == (11.5, 22.5)
-    assert interesting_point(Comparison(()), none, none, (100, 200)) == (99.5, 49.5)
+    left = Pairing(one, none, (Pair(ONLY_FIRST, 0, None, 0, 24, "S", 1), Pair(ONLY_FIRST, 1, None, 0, 2500, "M", 1)))
+    right = Pairing(none, one, (Pair(ONLY_SECOND, None, 0, 0, 24, "S", -1),))
+    assert interesting_point(left, (100, 200)) == (11.5, 22.5)
+    assert interesting_point(right, (100, 200)) == (11.5, 22.5)
+    assert interesting_point(Pairing(none, none, ()), (100, 200)) == (99.5, 49.5)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlka.analysis import analysis, cache
-from dlka.analysis.analysis import Settings
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis import cache
+from dlka.analysis.analysis import Settings, analyse, analyse_pixels, get_analysis
 from dlka.analysis.cache import Kept, byte_size
 from dlka.analysis.examples import examples
 from dlka.images import MAX_PIXELS, read_image
@@ -112,14 +113,14 @@ def test_bytes_are_counted_through_everything_that_holds_them():
 
 def test_a_look_holds_its_offsets_and_gates_but_not_the_picture_of_a_file(monkeypatch):
     store = Kept(2**30)
-    for module in (cache, analysis):
+    for module in (cache, analysis_module):
         monkeypatch.setattr(module, "STORE", store)
     file = examples()["Bus stop"]
-    seen = analysis.look_at(file, Settings(size=64))
+    seen = analyse(file, Settings(size=64))
     arrays = sum(a.nbytes for a in [*(c.offset for c in seen.dlka.captures), *(g.values for g in seen.dlka.gates)])
     assert arrays < byte_size(seen) < arrays + 200_000
     assert seen.image.nbytes > 2_000_000
-    without = analysis.look(read_image(file), Settings(size=64))
+    without = analyse_pixels(read_image(file), Settings(size=64))
     assert byte_size(without) > arrays + seen.image.nbytes
 
 
@@ -128,16 +129,16 @@ def test_large_pictures_stay_within_the_limit(monkeypatch, tmp_path):
     import cv2
 
     store = Kept(8 * MB)
-    for module in (cache, analysis):
+    for module in (cache, analysis_module):
         monkeypatch.setattr(module, "STORE", store)
-    monkeypatch.setattr(analysis, "PICTURES", pictures := Kept(8 * MB))
+    monkeypatch.setattr(analysis_module, "PICTURES", pictures := Kept(8 * MB))
     keys = []
     for number in range(6):
         file = tmp_path / f"{number}.png"
         cv2.imwrite(str(file), np.full((1000, 1100, 3), 20 * number, np.uint8))  # 3.3 MB of pixels each
-        keys.append(analysis.look_at(file, Settings(size=64)).key)
+        keys.append(analyse(file, Settings(size=64)).key)
         assert max(store.used, pictures.used) <= 8 * MB
-    assert [analysis.recall(key).image[0, 0, 0] for key in keys] == [0, 20, 40, 60, 80, 100]
+    assert [get_analysis(key).image[0, 0, 0] for key in keys] == [0, 20, 40, 60, 80, 100]
     assert 3 * MB < pictures.used <= 8 * MB
 
 

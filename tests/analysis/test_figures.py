@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from dlka import render
-from dlka.analysis import analysis
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import KINDS, changes, figure, one_box
 from dlka.errors import DlkaError
@@ -37,18 +36,18 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def look():
+def analysis():
     file = examples()["Bus stop"]
-    return analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
+    return analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_every_kind_can_be_taken(look, kind):
-    made = figure(kind, EVERY[kind]).drawn(look)
+def test_every_kind_can_be_taken(analysis, kind):
+    made = figure(kind, EVERY[kind]).drawn(analysis)
     assert made.arrays
     assert "Bus stop" in made.caption
     assert kind == "boxes" or "offsets x 1.5" in made.caption
-    assert kind == "receptive field" or made.caption == figure(kind, EVERY[kind]).caption(look)
+    assert kind == "receptive field" or made.caption == figure(kind, EVERY[kind]).caption(analysis)
     root = ElementTree.fromstring(made.paper.to_svg(made.caption))
     assert root.find(f"{SVG}desc").text == made.caption
     assert made.paper.to_pdf(made.caption).startswith(b"%PDF")
@@ -58,10 +57,10 @@ def test_kinds_are_all_tested():
     assert {*EVERY, *one_box.FIGURES, *changes.FIGURES} == set(KINDS)
 
 
-def test_points_of_a_drawing_are_vectors(look):
+def test_points_of_a_drawing_are_vectors(analysis):
     """As many marks as samples stand in the SVG, each at its place: in pixels of the sheet, which are points."""
     arguments = {"view": "P4 5x5", "row": 8, "column": 7}
-    made = figure("reads", arguments).drawn(look)
+    made = figure("reads", arguments).drawn(analysis)
     root = ElementTree.fromstring(made.paper.to_svg())
     marks = [tuple(float(use.get(axis)) for axis in "xy") for use in root.iter(f"{SVG}use") if use.get("y")]
     points = made.arrays["samples"][~made.arrays["zero"]]
@@ -73,17 +72,17 @@ def test_points_of_a_drawing_are_vectors(look):
     assert len(list(root.iter(f"{SVG}image"))) == 1, "only the photograph is pixels"
 
 
-def test_arrays_are_the_numbers_of_the_look(look):
-    reads = figure("reads", {"view": "P3 5x5", "row": 5, "column": 6}).drawn(look)
-    capture = look.capture("P3 5x5")
+def test_arrays_are_the_numbers_of_the_look(analysis):
+    reads = figure("reads", {"view": "P3 5x5", "row": 5, "column": 6}).drawn(analysis)
+    capture = analysis.capture("P3 5x5")
     np.testing.assert_array_equal(reads.arrays["offset"], capture.offset[:, 5, 6])
-    wanted = render.sample_points(capture, (5, 6), look.dlka.letterbox)
+    wanted = render.sample_points(capture, (5, 6), analysis.dlka.letterbox)
     np.testing.assert_array_equal(reads.arrays["samples"], wanted)
     mean = np.hypot(*(wanted - reads.arrays["regular"]).T).mean()
     told = float(re.search(r"= ([\d.]+) px on average", reads.caption).group(1))
     assert told == pytest.approx(mean, rel=0.02)
-    pairs = figure("difference", {}).drawn(look).arrays["pairs"]
-    assert [(p.dlka, p.baseline) for p in look.comparison.pairs] == [
+    pairs = figure("difference", {}).drawn(analysis).arrays["pairs"]
+    assert [(p.first, p.second) for p in analysis.pairing.pairs] == [
         tuple(None if i < 0 else i for i in pair) for pair in pairs.tolist()
     ]
 
@@ -104,9 +103,9 @@ def test_arrays_are_the_numbers_of_the_look(look):
         ("receptive field", {"stage": "P3 5x5", "row": -1, "column": 0}, "Row: expected a whole number"),
     ],
 )
-def test_what_does_not_exist_is_refused(look, kind, arguments, says):
+def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
     with pytest.raises(DlkaError, match=re.escape(says)):
-        figure(kind, arguments).drawn(look)
+        figure(kind, arguments).drawn(analysis)
 
 
 @pytest.mark.parametrize("asked", [{}, {"form": "exe"}, {"form": "svg", "kind": 3}, {"form": "svg", "key": "x"}])

@@ -12,13 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis, box_evidence, boxes, condensation, recipes
-from dlka.analysis.analysis import Refused, Settings, source_of
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis import box_evidence, boxes, condensation, recipes
+from dlka.analysis.analysis import Refused, Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import KINDS, figure, one_box
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.images import read_image
-from dlka.types import Detections
+from dlka.types import BOTH, Detections
 from dlka.ui import tab_boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -42,14 +43,14 @@ sys.exit(sum(not one.same for one in made))
 
 
 @pytest.fixture(scope="module")
-def look():
+def analysis():
     file = examples()["Bus stop"]
-    return analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
+    return analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
 
 
 @pytest.fixture(scope="module")
-def drawn(look):
-    return [figure(kind, arguments).drawn(look) for kind, arguments in EVERY]
+def drawn(analysis):
+    return [figure(kind, arguments).drawn(analysis) for kind, arguments in EVERY]
 
 
 def svg(made):
@@ -107,9 +108,9 @@ def test_marks_of_the_drawings_are_vectors_at_their_places(drawn):
         assert distance(corners(density), on_sheet(density.paper, box[2:] - 0.5)) < 0.01
 
 
-def test_arrays_are_the_numbers_of_the_tab(look, drawn):
+def test_arrays_are_the_numbers_of_the_tab(analysis, drawn):
     cells, samples, cam, gradient, density, spread = (made.arrays for made in drawn)
-    own, other = boxes.find(look, "baseline 1")
+    own, other = boxes.find(analysis, "baseline 1")
     for trace in (own, other):
         np.testing.assert_array_equal(cells[f"{trace.side}/merged_cells"], trace.cells)
         assert cells[f"{trace.side}/score"] == trace.score
@@ -118,62 +119,62 @@ def test_arrays_are_the_numbers_of_the_tab(look, drawn):
     within = samples[f"{view}/inside"].mean(), samples[f"{view}/share"][0]
     assert within[0] == pytest.approx(within[1])
     assert f"{view} {within[1]:.1%}, regular grid" in drawn[1].caption
-    twin = figure("box evidence", CAM | {"side": "baseline"}).drawn(look)
+    twin = figure("box evidence", CAM | {"side": "baseline"}).drawn(analysis)
     assert cam["scale"] == twin.arrays["scale"] == max(cam["map"].max(), twin.arrays["map"].max())
-    seen = boxes.find(look, "dlka 0")[1]
+    seen = boxes.find(analysis, "dlka 0")[1]
     np.testing.assert_array_equal(
-        gradient["map"], boxes.gradients(look.key, "baseline", seen.level, seen.cell, seen.number).field
+        gradient["map"], boxes.gradients(analysis.key, "baseline", seen.level, seen.cell, seen.number).field
     )
     assert density["samples"].sum() < density["regular"].sum()
-    assert f"{len(boxes.listed(look))} boxes" in drawn[5].caption
-    assert sum(len(v) for name, v in spread.items() if name.endswith("composed/side")) == len(boxes.listed(look))
+    assert f"{len(boxes.listed(analysis))} boxes" in drawn[5].caption
+    assert sum(len(v) for name, v in spread.items() if name.endswith("composed/side")) == len(boxes.listed(analysis))
 
 
-def test_one_scale_for_both_models_whichever_depends_more(look):
+def test_one_scale_for_both_models_whichever_depends_more(analysis):
     larger = set()
-    for name in [name for _, name in boxes.listed(look) if name.startswith("dlka")]:
+    for name in [name for _, name in boxes.listed(analysis) if name.startswith("dlka")]:
         for kind in box_evidence.KINDS:
-            maps = box_evidence.maps(look, boxes.find(look, name), kind)
+            maps = box_evidence.maps(analysis, boxes.find(analysis, name), kind)
             ends = [float(values.max()) for values in maps.values]
             assert maps.largest == max(ends)
             larger.add(int(np.argmax(ends)))
     assert larger == {0, 1}, "the picture has both"
 
 
-def test_another_process_makes_the_same_arrays(look, drawn, tmp_path):
+def test_another_process_makes_the_same_arrays(analysis, drawn, tmp_path):
     paths = []
     for (kind, arguments), made in zip(EVERY, drawn):
         paths.append(tmp_path / f"{len(paths)}.recipe.json")
-        paths[-1].write_text(json.dumps(recipes.recipe_of(look, figure(kind, arguments), made)))
+        paths[-1].write_text(json.dumps(recipes.recipe_of(analysis, figure(kind, arguments), made)))
     done = subprocess.run([sys.executable, "-c", REPLAY, *map(str, paths)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": same\n") == sum(len(made.arrays) for made in drawn)
 
 
-def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(look, monkeypatch):
-    _, _, _, _, row, *_, row_of_map = tab_boxes._draw(look.key)
+def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(analysis, monkeypatch):
+    _, _, _, _, row, *_, row_of_map = tab_boxes._draw(analysis.key)
     shown = json.loads(row) + json.loads(row_of_map)
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names
     monkeypatch.setattr(boxes, "model", lambda *_: pytest.fail("a model runs"))
     for one in shown:
-        assert figure(one["kind"], one["arguments"]).caption(look) == one["caption"]
-        assert figure(one["kind"], one["arguments"]).drawn(look).caption == one["caption"]
+        assert figure(one["kind"], one["arguments"]).caption(analysis) == one["caption"]
+        assert figure(one["kind"], one["arguments"]).drawn(analysis).caption == one["caption"]
 
 
-def test_a_box_of_one_model_alone(look):
+def test_a_box_of_one_model_alone(analysis):
     """A box of the baseline whose D-LKA twin is taken away."""
-    pair = next(p for p in look.comparison.pairs if p.kind == "both")
-    found = look.dlka.detections
-    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
+    pair = next(p for p in analysis.pairing.pairs if p.kind == BOTH)
+    found = analysis.dlka.detections
+    left = Detections(*(np.delete(getattr(found, n), pair.first, axis=0) for n in found.__dataclass_fields__))
     alone = replace(
-        look,
-        key=f"{look.key} alone",
-        dlka=replace(look.dlka, detections=left),
-        comparison=compare(left, look.baseline.detections),
+        analysis,
+        key=f"{analysis.key} alone",
+        dlka=replace(analysis.dlka, detections=left),
+        pairing=match_detections(left, analysis.baseline.detections),
     )
-    analysis.STORE.put(("look", alone.key), alone)
-    name = f"baseline {pair.baseline}"
+    analysis_module.STORE.put(("analysis", alone.key), alone)
+    name = f"baseline {pair.second}"
     cells = figure("box cells", {"box": name}).drawn(alone)
     assert "D-LKA: no box, cell P" in cells.caption
     assert cells.arrays["dlka/found"].tolist() == [False]
@@ -190,15 +191,20 @@ def test_a_box_of_one_model_alone(look):
         ("condensation", {"stage": "P9"}, "Stage: expected one of P3 5x5"),
     ],
 )
-def test_what_does_not_exist_is_refused(look, kind, arguments, says):
+def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
     with pytest.raises(Refused, match=re.escape(says)):
-        figure(kind, arguments).drawn(look)
+        figure(kind, arguments).drawn(analysis)
 
 
-def test_a_model_without_stages_has_no_samples(look):
-    stock = replace(look, key=f"{look.key} stock", settings=replace(look.settings, dlka="control"), dlka=look.baseline)
-    stock = replace(stock, comparison=compare(look.baseline.detections, look.baseline.detections))
-    analysis.STORE.put(("look", stock.key), stock)
+def test_a_model_without_stages_has_no_samples(analysis):
+    stock = replace(
+        analysis,
+        key=f"{analysis.key} stock",
+        settings=replace(analysis.settings, dlka="control"),
+        dlka=analysis.baseline,
+    )
+    stock = replace(stock, pairing=match_detections(analysis.baseline.detections, analysis.baseline.detections))
+    analysis_module.STORE.put(("analysis", stock.key), stock)
     for kind, arguments, says in (
         ("box samples", {"box": "dlka 0"}, "no deform stage on P"),
         ("condensation", {"stage": "P3 5x5"}, "none: this model does not deform"),

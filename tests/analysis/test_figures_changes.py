@@ -12,8 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from dlka.analysis import adapt, analysis, recipes, what_if
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis import adapt, recipes, what_if
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import changes, figure
 from dlka.analysis.transforms import Change, map_boxes, matrix
@@ -48,17 +49,17 @@ for path in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def look():
+def analysis():
     file = examples()["Bus stop"]
-    return analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
+    return analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
 
 
 @pytest.mark.parametrize(("kind", "arguments"), EVERY)
-def test_every_kind_can_be_taken(look, kind, arguments):
-    made = figure(kind, arguments).drawn(look)
+def test_every_kind_can_be_taken(analysis, kind, arguments):
+    made = figure(kind, arguments).drawn(analysis)
     assert made.arrays
     assert "Bus stop" in made.caption
-    assert made.caption == figure(kind, arguments).caption(look)
+    assert made.caption == figure(kind, arguments).caption(analysis)
     root = ElementTree.fromstring(made.paper.to_svg(made.caption))
     assert root.find(f"{SVG}desc").text == made.caption
     assert len(list(root.iter(f"{SVG}path"))) > 20
@@ -69,11 +70,11 @@ def test_kinds_are_all_tested():
     assert {kind for kind, _ in EVERY} == set(changes.FIGURES)
 
 
-def test_recipes_make_the_same_arrays_in_another_process(look, tmp_path):
+def test_recipes_make_the_same_arrays_in_another_process(analysis, tmp_path):
     """Also where torch would share sums among another number of threads."""
     paths = []
     for i, (kind, arguments) in enumerate(EVERY):
-        recipe = recipes.recipe_of(look, figure(kind, arguments), figure(kind, arguments).drawn(look))
+        recipe = recipes.recipe_of(analysis, figure(kind, arguments), figure(kind, arguments).drawn(analysis))
         paths.append(tmp_path / f"{i}.recipe.json")
         paths[-1].write_text(json.dumps(recipe))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -88,46 +89,46 @@ def test_recipes_make_the_same_arrays_in_another_process(look, tmp_path):
         assert all(f"{name} [" in line for name in arrays)
 
 
-def test_arrays_are_those_of_the_changed_model(look):
-    made = figure("what if", WHAT_IF).drawn(look).arrays
-    learned = figure("what if", WHAT_IF | {"kind": "learned", "strength": 1}).drawn(look).arrays
+def test_arrays_are_those_of_the_changed_model(analysis):
+    made = figure("what if", WHAT_IF).drawn(analysis).arrays
+    learned = figure("what if", WHAT_IF | {"kind": "learned", "strength": 1}).drawn(analysis).arrays
     first, other = (
         made[f"offsets/{stage}"].reshape(2 * taps, -1) for stage, taps in (("P3 5x5", 25), ("P3 7x7 d3", 49))
     )
     before = learned["offsets/P3 5x5"].reshape(len(first), -1)
     # The look's own stand at 1.5; this stage is the first, so that nothing before it differs.
-    np.testing.assert_allclose(1.5 * before, look.capture("P3 5x5").offset.reshape(50, -1), rtol=1e-5)
+    np.testing.assert_allclose(1.5 * before, analysis.capture("P3 5x5").offset.reshape(50, -1), rtol=1e-5)
     assert not np.array_equal(first, 2 * before)
     np.testing.assert_array_equal(np.sort(first, axis=1), np.sort(2 * before, axis=1))
     assert np.abs(other).mean() < 1.5 * np.abs(learned["offsets/P3 7x7 d3"]).mean(), "that stage is not doubled"
-    seen = what_if.what_if(look, what_if.Change("shuffled", 2.0, ("P3 5x5",), seed=3))
+    seen = what_if.what_if(analysis, what_if.Change("shuffled", 2.0, ("P3 5x5",), seed=3))
     np.testing.assert_array_equal(made["changed_boxes"], seen.changed.boxes)
     np.testing.assert_array_equal(made["learned_scores"], learned["changed_scores"])
-    assert made["pairs"].tolist() == [[-1 if i is None else i for i in (p.dlka, p.baseline)] for p in seen.pairs.pairs]
+    assert made["pairs"].tolist() == [[-1 if i is None else i for i in (p.first, p.second)] for p in seen.pairing.pairs]
 
 
-def test_arrays_are_those_of_the_changed_picture(look):
-    made = figure("adapted", ADAPTED).drawn(look).arrays
-    moved = matrix(Change(**CHANGE), look.image.shape[:2])
+def test_arrays_are_those_of_the_changed_picture(analysis):
+    made = figure("adapted", ADAPTED).drawn(analysis).arrays
+    moved = matrix(Change(**CHANGE), analysis.image.shape[:2])
     np.testing.assert_array_equal(made["matrix"], moved)
-    np.testing.assert_allclose(made["expected"], map_boxes(look.dlka.detections.boxes, moved), atol=0.5)
+    np.testing.assert_allclose(made["expected"], map_boxes(analysis.dlka.detections.boxes, moved), atol=0.5)
     before = [*made["kept"][:, 0], *made["renamed"][:, 0], *made["lost"], *made["gone"]]
-    assert sorted(before) == list(range(len(look.dlka.detections)))
+    assert sorted(before) == list(range(len(analysis.dlka.detections)))
     after = [*made["kept"][:, 1], *made["renamed"][:, 1], *made["new"]]
     assert sorted(after) == list(range(len(made["after_boxes"])))
-    read = figure("adapted samples", SAMPLES).drawn(look)
-    np.testing.assert_array_equal(read.arrays["before_box"], adapt.targets(look)[0].box)
+    read = figure("adapted samples", SAMPLES).drawn(analysis)
+    np.testing.assert_array_equal(read.arrays["before_box"], adapt.targets(analysis)[0].box)
     away = np.hypot(*(read.arrays["after_samples"] - read.arrays["after_regular"]).T).mean()
     told = re.search(r"moved by ([\d.]+) px and ([\d.]+) px", read.caption)
     assert float(told[2]) == pytest.approx(away, rel=0.02)
 
 
-def test_captions_run_no_model(look, monkeypatch):
-    said = [figure(kind, arguments).caption(look) for kind, arguments in EVERY]
-    monkeypatch.setattr(analysis, "load_predictor", None)
+def test_captions_run_no_model(analysis, monkeypatch):
+    said = [figure(kind, arguments).caption(analysis) for kind, arguments in EVERY]
+    monkeypatch.setattr(analysis_module, "load_predictor", None)
     monkeypatch.setattr(what_if, "load_predictor", None)
     monkeypatch.setattr("dlka.analysis.four_ways.load_predictor", None)
-    assert said == [figure(kind, arguments).caption(look) for kind, arguments in EVERY]
+    assert said == [figure(kind, arguments).caption(analysis) for kind, arguments in EVERY]
 
 
 @pytest.mark.parametrize(
@@ -154,32 +155,34 @@ def test_captions_run_no_model(look, monkeypatch):
         ("adapted samples", SAMPLES | {"right": 100}, "The chosen place has left the picture"),
     ],
 )
-def test_what_does_not_exist_is_refused(look, kind, arguments, says):
+def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
     with pytest.raises(DlkaError, match=re.escape(says)) as refusal:
-        figure(kind, arguments).drawn(look)
+        figure(kind, arguments).drawn(analysis)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_tabs_hand_out_what_they_show(look):
+def test_the_tabs_hand_out_what_they_show(analysis):
     """Each figure of a tab's row can be drawn, and is about the same; of an own donor's offsets there is none."""
     settings = ("given", 0.5, [], 0, "Two people")
-    (one,) = json.loads(tab_what_if._draw(look.key, *settings, None, "Difference")[-1])
+    (one,) = json.loads(tab_what_if._draw(analysis.key, *settings, None, "Difference")[-1])
     assert one["arguments"] == GIVEN | {"picture": "difference"}
-    assert figure(one["kind"], one["arguments"]).drawn(look).caption == one["caption"]
-    swiped = json.loads(tab_what_if._draw(look.key, *settings, None, "Swipe")[-1])
+    assert figure(one["kind"], one["arguments"]).drawn(analysis).caption == one["caption"]
+    swiped = json.loads(tab_what_if._draw(analysis.key, *settings, None, "Swipe")[-1])
     assert [shown["arguments"]["picture"] for shown in swiped] == ["learned", "changed"]
     other = str(examples()["Cheetah"])
-    said, *_, row = tab_what_if._draw(look.key, *settings, other, "Difference")
+    said, *_, row = tab_what_if._draw(analysis.key, *settings, other, "Difference")
     assert row == "[]"
     assert words.NO_RECIPE in said
-    assert tab_what_if._draw(look.key, "gate off", *settings[1:], other, "Difference")[-1] != "[]"
-    ways = json.loads(tab_what_if._apart(look.key)[1])
+    assert tab_what_if._draw(analysis.key, "gate off", *settings[1:], other, "Difference")[-1] != "[]"
+    ways = json.loads(tab_what_if._apart(analysis.key)[1])
     assert [shown["arguments"]["way"] for shown in ways] == ["baseline", "rigid LKA", "D-LKA", "sliced baseline"]
 
-    adapted = json.loads(tab_adapt._drawn(look, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
+    adapted = json.loads(tab_adapt._drawn(analysis, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
     assert [shown["arguments"] for shown in adapted] == [ADAPTED | {"side": "baseline"}, ADAPTED, SAMPLES]
-    assert all(figure(shown["kind"], shown["arguments"]).drawn(look).caption == shown["caption"] for shown in adapted)
+    assert all(
+        figure(shown["kind"], shown["arguments"]).drawn(analysis).caption == shown["caption"] for shown in adapted
+    )
     gone = tuple((CHANGE | {"right": 100}).values())
-    assert len(json.loads(tab_adapt._drawn(look, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
-    *_, point = json.loads(tab_adapt._drawn(look, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])
+    assert len(json.loads(tab_adapt._drawn(analysis, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
+    *_, point = json.loads(tab_adapt._drawn(analysis, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])
     assert point["arguments"] == SAMPLES | {"number": None, "x": 300.0, "y": 400.0}

@@ -7,7 +7,7 @@ import pytest
 
 from dlka.analysis.judging import AGREEMENTS, Counts, agreement, count, judge, verdict
 from dlka.analysis.labels import Truth
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.types import Detections
 
 BOX = (10, 10, 30, 30)  # 400 px, small
@@ -150,7 +150,7 @@ def test_who_hits_what():
 def test_who_is_right(dlka, baseline, right, told):
     ours, theirs = found(*dlka), found(*baseline)
     there = truth((BOX, 1, False), labelled=[1, 2, 3])
-    pair = compare(ours, theirs).pairs[0]
+    pair = match_detections(ours, theirs).pairs[0]
     judged = verdict(pair, judge(ours, there), judge(theirs, there))
     assert judged.right == right
     assert judged.told.startswith(told)

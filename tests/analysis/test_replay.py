@@ -14,8 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dlka.analysis import analysis, recipes
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis import recipes
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure
@@ -39,9 +40,9 @@ def threads():
 
 def recipe(tmp_path, file=None, kind="samples", arguments=SAMPLES, **changed):
     file = file or examples()["Bus stop"]
-    look = analysis.look(read_image(file), Settings(size=320, strength=1.5), source_of(file))
-    made = figure(kind, arguments).drawn(look)
-    written = recipes.recipe_of(look, figure(kind, arguments), made) | changed
+    analysis = analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
+    made = figure(kind, arguments).drawn(analysis)
+    written = recipes.recipe_of(analysis, figure(kind, arguments), made) | changed
     path = tmp_path / "figure.recipe.json"
     path.write_text(json.dumps(written))
     return path, written
@@ -107,7 +108,7 @@ def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
             tensors[key] = tensors[key] + 0.5
         save_file(tensors, folder / file.name, told)
     monkeypatch.setattr(catalog, "WEIGHTS", folder)
-    monkeypatch.setattr(analysis, "STORE", Kept(2**30))
+    monkeypatch.setattr(analysis_module, "STORE", Kept(2**30))
     load_predictor.cache_clear()
     try:
         assert main(["replay", str(path)]) == 1

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis, suited, what_if
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis import suited, what_if
+from dlka.analysis.analysis import Settings, analyse, fitted, source_of
 from dlka.analysis.examples import ASSETS, SCENES, examples
 from dlka.analysis.judging import count, judge
 from dlka.analysis.labels_coco import parse_coco
@@ -26,7 +27,7 @@ DRAWN, COCO = ("scenes", "scenes-rigid"), ("head", "control")
 
 @pytest.fixture(scope="module")
 def opened():
-    return analysis.look_at(examples()[SCENE], suited.settings_for(SCENE))
+    return analyse(examples()[SCENE], suited.settings_for(SCENE))
 
 
 def choose(path, models):
@@ -80,10 +81,12 @@ def test_drawn_scenes_go_in_as_large_as_they_are():
 
 def test_a_photograph_is_looked_at_with_the_size_that_its_model_was_measured_at(monkeypatch):
     known = catalog.cards()
-    monkeypatch.setattr(analysis, "cards", lambda: known | {"head": replace(known["head"], metrics={"size": 416})})
+    monkeypatch.setattr(
+        analysis_module, "cards", lambda: known | {"head": replace(known["head"], metrics={"size": 416})}
+    )
     image = np.zeros((240, 320, 3), np.uint8)
-    assert analysis.fitted(Settings(*COCO), image).size == 416
-    assert analysis.fitted(Settings(*COCO, size=320), image).size == 320
+    assert fitted(Settings(*COCO), image).size == 416
+    assert fitted(Settings(*COCO, size=320), image).size == 320
 
 
 def test_on_the_first_picture_only_the_deformable_model_finds_all(opened):
@@ -114,5 +117,5 @@ def test_its_kernel_draws_together_on_small_letters(opened):
     ids=["off", "another's"],
 )
 def test_without_its_own_offsets_it_finds_something_else(opened, change):
-    kinds = [pair.kind for pair in what_if.what_if(opened, change).pairs.pairs]
+    kinds = [pair.kind for pair in what_if.what_if(opened, change).pairing.pairs]
     assert len(kinds) - kinds.count("both") >= 6, "boxes that are gone, new, or of another class"

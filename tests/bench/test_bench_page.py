@@ -11,7 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from dlka.analysis import analysis
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis.analysis import analyse_once
 from dlka.bench import page as bench
 from dlka.bench import page_parts, visitor
 from dlka.bench.visitor import Visitor, pictures, running_page
@@ -21,17 +22,17 @@ from dlka.images import read_image
 
 def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     person = Visitor(server.rstrip("/"))
-    looks = []
-    once = analysis.look_once
-    monkeypatch.setattr(analysis, "look_once", lambda *asked: (looks.append(once(*asked)), looks[-1])[1])
+    analyses = []
+    once = analyse_once
+    monkeypatch.setattr(analysis_module, "look_once", lambda *asked: (analyses.append(once(*asked)), analyses[-1])[1])
     person.show_picture(next(pictures(1)))
     person.values["Input size, px"] = 320
     assert person.change("Compare", "click") > 0
-    (look,) = looks
-    assert (look.settings.size, look.image.shape[:2]) == (320, (1080, 810))
+    (analysis,) = analyses
+    assert (analysis.settings.size, analysis.image.shape[:2]) == (320, (1080, 810))
     person.values["Overlay"] = "Flow colours"
     assert person.change("Overlay", "input") > 0
-    assert looks == [look], "an overlay asks no model"
+    assert analyses == [analysis], "an overlay asks no model"
 
 
 def test_what_the_page_refuses_is_an_error(server):

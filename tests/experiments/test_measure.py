@@ -43,7 +43,7 @@ def toys(tmp_path_factory, lively):
 
 
 @pytest.fixture(scope="module")
-def looks(toys, lively):
+def analyses(toys, lively):
     """A measured run, and what the predictor was asked for it: (picture, intervention, captures)."""
     asked, predict = [], Predictor.predict
 
@@ -59,8 +59,8 @@ def looks(toys, lively):
 
 
 @pytest.fixture(scope="module")
-def run(looks):
-    return looks[0]
+def run(analyses):
+    return analyses[0]
 
 
 def test_as_learned_it_is_what_val_gives(run, toys, lively):
@@ -96,8 +96,8 @@ def test_replicates_are_of_the_same_pictures_for_all(run):
         np.testing.assert_allclose(replicates[once], np.tile(expected, (once.sum(), 1)), rtol=1e-6)
 
 
-def test_every_picture_gets_every_intervention_once(looks, toys):
-    run, asked = looks
+def test_every_picture_gets_every_intervention_once(analyses, toys):
+    run, asked = analyses
     assert list(run.interventions) == CAUSES
     pictures = [read_image(toys / "images/val" / f"{stem}.png") for stem in "abcd"]
     learned = Intervention()
@@ -145,12 +145,12 @@ def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
 
 
 def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
-    looks, predict = [], Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: looks.append(k) or predict(self, _, **k))
+    analyses, predict = [], Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
     run = measure("control", toys, "toys/start-s7", size=SIZE, limit=2, device="cpu")
     assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 2)
     assert (run.interventions, run.intervention_replicates, run.stage_offsets) == ({}, {}, [])
-    assert len(looks) == 2
+    assert len(analyses) == 2
     assert run.parameters == 3_157_200
     assert not run.found.all()
 

@@ -72,7 +72,7 @@ def toys(tmp_path_factory, lively):
 
 
 @pytest.fixture(scope="module")
-def looks(toys, lively):
+def analyses(toys, lively):
     """What `uses` gives, and what the predictor was asked for it: (intervention, captures)."""
     asked, predict = [], Predictor.predict
 
@@ -87,8 +87,8 @@ def looks(toys, lively):
     return figures, asked
 
 
-def test_ap_is_what_measure_gives(looks, toys, lively):
-    figures, _ = looks
+def test_ap_is_what_measure_gives(analyses, toys, lively):
+    figures, _ = analyses
     run = measure(lively, toys, size=SIZE, device="cpu")
     same = {OWN: run.metrics, OFF: run.interventions["offsets x0"], SHUFFLED: run.interventions["offsets shuffled"]}
     same[ANOTHER] = run.interventions["offsets of another picture"]
@@ -105,8 +105,8 @@ def test_ap_is_what_measure_gives(looks, toys, lively):
     assert [row["label"] for row in figures["stages"]] == [row["label"] for row in run.stage_offsets]
 
 
-def test_the_mean_field_is_each_taps_mean_over_cells_and_pictures(looks):
-    _, asked = looks
+def test_the_mean_field_is_each_taps_mean_over_cells_and_pictures(analyses):
+    _, asked = analyses
     assert len(asked) == 5 * 4
     own = [
         captures for intervention, captures in asked if intervention.kind == "learned" and intervention.strength == 1

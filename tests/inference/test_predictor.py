@@ -15,7 +15,7 @@ from torch.nn import Conv2d
 from ultralytics import YOLO
 from ultralytics.utils import ASSETS
 
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.letterbox import Letterbox
@@ -225,7 +225,7 @@ def test_bfloat16_runs_in_it_and_keeps_offsets_in_float32(pictures):
     for hook in hooks:
         hook.remove()
     assert dtypes == {Conv2d: {torch.bfloat16}, OffsetConv2d: {torch.float32}}
-    pairs = compare(found.detections, wanted.detections).pairs
+    pairs = match_detections(found.detections, wanted.detections).pairs
     assert [p.kind for p in pairs] == ["both"] * len(wanted.detections)
     assert all(p.iou > 0.9 and abs(p.score_change) < 0.03 for p in pairs)
     assert any(p.score_change for p in pairs)

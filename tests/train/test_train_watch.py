@@ -91,8 +91,8 @@ def test_what_is_seen_is_what_a_predictor_sees(watch):
     model = load_model("weights/residual.safetensors")[0]
     seen = watch.rows(model)
     predictor = Predictor(model, torch.device("cpu"))
-    looks = [predictor.predict(read_image(file), size=64) for file in watch.files]
-    stats = [all_stage_stats(look.captures, look.letterbox) for look in looks]
+    analyses = [predictor.predict(read_image(file), size=64) for file in watch.files]
+    stats = [all_stage_stats(analysis.captures, analysis.letterbox) for analysis in analyses]
     for number, row in enumerate(seen):
         same = [one[number] for one in stats]
         assert (row["stage"], row["label"]) == (same[0].name, same[0].label)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from render_builders import detections
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown, analysis
-from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis import adapt, adapt_curve, adapt_shown
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis.analysis import Refused, Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import best_score
 from dlka.analysis.stages import NO_STAGES
@@ -27,47 +28,47 @@ SETTINGS = Settings(size=320)
 
 
 @pytest.fixture(scope="module")
-def look():
-    return analysis.look(read_image(examples()["Bus stop"])[::2, ::2].copy(), SETTINGS)
+def analysis():
+    return analyse_pixels(read_image(examples()["Bus stop"])[::2, ::2].copy(), SETTINGS)
 
 
-def test_no_change_keeps_every_object_and_runs_no_model(look, monkeypatch):
-    monkeypatch.setattr(analysis, "load_predictor", None)
-    seen = adapt.follow(look, Change(), 0, (0, 0))
-    assert seen.after is look
-    assert len(seen.dlka.kept) == len(look.dlka.detections) > 0
+def test_no_change_keeps_every_object_and_runs_no_model(analysis, monkeypatch):
+    monkeypatch.setattr(analysis_module, "load_predictor", None)
+    seen = adapt.follow(analysis, Change(), 0, (0, 0))
+    assert seen.after is analysis
+    assert len(seen.dlka.kept) == len(analysis.dlka.detections) > 0
     assert seen.scores == seen.target.scores
     assert "Nothing is changed yet" in adapt_shown.headline(seen)
 
 
-def test_targets_are_what_both_found_smallest_first(look):
-    found = adapt.targets(look)
+def test_targets_are_what_both_found_smallest_first(analysis):
+    found = adapt.targets(analysis)
     assert [t.side for t in found] == sorted(t.side for t in found)
-    assert len(found) == len(look.comparison.pairs) == len(adapt.labels(found))
+    assert len(found) == len(analysis.pairing.pairs) == len(adapt.labels(found))
     scores = {round(score, 4) for t in found for score in t.scores if score}
-    assert {round(float(s), 4) for s in look.dlka.detections.scores} <= scores
+    assert {round(float(s), 4) for s in analysis.dlka.detections.scores} <= scores
     place = found[-1].point
     assert adapt.nearest(found, (place[0] + 1, place[1] - 1)) == len(found) - 1
     assert adapt.nearest([], (3, 4)) is None
 
 
-def test_the_chosen_place_goes_through_the_matrix(look):
-    change, last = Change(shrink=0.6, rotate=10, right=5), len(adapt.targets(look)) - 1
-    seen = adapt.follow(look, change, last, (0, 0))
-    size = look.image.shape[:2]
+def test_the_chosen_place_goes_through_the_matrix(analysis):
+    change, last = Change(shrink=0.6, rotate=10, right=5), len(adapt.targets(analysis)) - 1
+    seen = adapt.follow(analysis, change, last, (0, 0))
+    size = analysis.image.shape[:2]
     np.testing.assert_allclose(seen.point, map_points(np.array(seen.target.point), matrix(change, size)))
     height, width = size
     hull = map_boxes(seen.target.box, matrix(change, size)).clip(0, [width, height, width, height])
     np.testing.assert_allclose(seen.box, hull)
-    samples = adapt_shown.sides(seen, look.stage_labels[0])[1]
+    samples = adapt_shown.sides(seen, analysis.stage_labels[0])[1]
     assert samples.point == seen.point
-    assert samples.image is seen.after.image is not look.image
+    assert samples.image is seen.after.image is not analysis.image
 
 
-def test_headline_and_table_count_the_same(look):
-    seen = adapt.follow(look, Change(shrink=0.3, brightness=0.5), 0, (0, 0))
-    fate, count = seen.dlka, len(look.dlka.detections)
-    assert len(fate.kept) + len(fate.renamed) + len(fate.lost) + len(fate.gone) == count
+def test_headline_and_table_count_the_same(analysis):
+    seen = adapt.follow(analysis, Change(shrink=0.3, brightness=0.5), 0, (0, 0))
+    fate, count = seen.dlka, len(analysis.dlka.detections)
+    assert len(fate.kept) + len(fate.class_changed) + len(fate.lost) + len(fate.left_frame) == count
     assert fate.lost, "at this size something must be lost, or this test sees nothing"
     text, table = adapt_shown.headline(seen), adapt_shown.object_table(seen)
     assert f"D-LKA keeps {len(fate.kept)} of {count}" in text
@@ -79,20 +80,20 @@ def test_headline_and_table_count_the_same(look):
     assert "0.3 x the size, 0.5 x the brightness" in legends[0]
 
 
-def test_an_object_that_leaves_the_picture_is_told(look):
-    found = adapt.targets(look)
+def test_an_object_that_leaves_the_picture_is_told(analysis):
+    found = adapt.targets(analysis)
     left = int(np.argmin([t.point[0] for t in found]))
-    seen = adapt.follow(look, Change(right=-50), left, (0, 0))
+    seen = adapt.follow(analysis, Change(right=-50), left, (0, 0))
     assert not seen.inside
     assert seen.scores == (0, 0)
     assert f"The {seen.target.name} has left the picture" in adapt_shown.headline(seen)
-    assert adapt_shown.samples(seen, look.stage_labels[0]) is None
-    assert "<td>-</td>" in adapt_shown.sample_table(seen, look.stage_labels[0])
+    assert adapt_shown.samples(seen, analysis.stage_labels[0]) is None
+    assert "<td>-</td>" in adapt_shown.sample_table(seen, analysis.stage_labels[0])
 
 
-def test_numbers_of_samples_are_those_of_the_offsets(look):
-    seen = adapt.follow(look, Change(shrink=0.5), 0, (0, 0))
-    label = look.stage_labels[0]
+def test_numbers_of_samples_are_those_of_the_offsets(analysis):
+    seen = adapt.follow(analysis, Change(shrink=0.5), 0, (0, 0))
+    label = analysis.stage_labels[0]
     side = adapt_shown.sides(seen, label)[1]
     told = dict(before_after.numbers(*adapt_shown.sides(seen, label)))
     row, column = before_after.reads_at([side.capture], side.point, side.letterbox).cell
@@ -121,8 +122,8 @@ def test_zoom_and_rotation_of_a_kernel(zoom, turn):
     assert before_after.zoom_and_rotation(reads) == pytest.approx((zoom, turn))
 
 
-def test_without_objects_the_place_is_followed(look):
-    nothing = analysis.look(look.image, Settings(size=320, confidence=0.95))
+def test_without_objects_the_place_is_followed(analysis):
+    nothing = analyse_pixels(analysis.image, Settings(size=320, confidence=0.95))
     assert adapt.targets(nothing) == []
     shown = tab_adapt._drawn(nothing, (100.0, 80.0), None, nothing.stage_labels[1], (0.5, 0, 0, 0, 0, 1))
     assert "There is no object to follow" in shown[0]
@@ -133,16 +134,16 @@ def test_without_objects_the_place_is_followed(look):
         adapt_curve.chosen(nothing, None)
 
 
-def test_without_stages_boxes_are_followed_all_the_same(look):
-    rigid = replace(look, dlka=replace(look.dlka, captures=(), gates=()))
+def test_without_stages_boxes_are_followed_all_the_same(analysis):
+    rigid = replace(analysis, dlka=replace(analysis.dlka, captures=(), gates=()))
     shown = tab_adapt._drawn(rigid, (100.0, 80.0), 0, None, (0.5, 0, 0, 0, 0, 1))
     assert NO_STAGES in shown[3]
     assert shown[4] == ""
     assert shown[1].count("<img") == 2
 
 
-def test_the_pictures_have_words_and_their_true_size(look):
-    shown = tab_adapt._drawn(look, (0, 0), 0, look.stage_labels[0], (0.5, 0, 0, 0, 0, 1))
+def test_the_pictures_have_words_and_their_true_size(analysis):
+    shown = tab_adapt._drawn(analysis, (0, 0), 0, analysis.stage_labels[0], (0.5, 0, 0, 0, 0, 1))
     for source, alt, width, height in re.findall(
         r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)" width="(\d+)" height="(\d+)">', shown[1] + shown[3]
     ):
@@ -150,9 +151,9 @@ def test_the_pictures_have_words_and_their_true_size(look):
         assert len(alt) > 40
 
 
-def test_a_curve_is_single_predictions(look):
-    chosen = adapt_curve.chosen(look, len(adapt.targets(look)) - 1)
-    steps = list(adapt_curve.measure(look, chosen))
+def test_a_curve_is_single_predictions(analysis):
+    chosen = adapt_curve.chosen(analysis, len(adapt.targets(analysis)) - 1)
+    steps = list(adapt_curve.measure(analysis, chosen))
     assert len(steps) == adapt_curve.STEPS
     assert steps[0].side == pytest.approx(chosen.side)
     assert steps[-1].side == pytest.approx(4)
@@ -161,16 +162,16 @@ def test_a_curve_is_single_predictions(look):
     assert max(steps[0].dlka, steps[0].baseline) == pytest.approx(max(chosen.scores), abs=1e-6)
     assert steps[0].dlka > 0.25 > steps[-1].dlka
     for step in (steps[3], steps[7]):
-        image, moved = apply(look.image, Change(shrink=step.factor))
+        image, moved = apply(analysis.image, Change(shrink=step.factor))
         for model, score in (("head", step.dlka), ("control", step.baseline)):
             found = load_predictor(model)[0].predict(image, confidence=0.01, iou=0.7, size=320).detections
             assert best_score(found, map_boxes(chosen.box, moved), chosen.class_id, 0.3) == score
 
 
-def test_what_counts_as_the_object_on_a_curve(look, monkeypatch):
+def test_what_counts_as_the_object_on_a_curve(analysis, monkeypatch):
     """A box that overlaps the object's place by 0.4 counts, one by 0.25 does not."""
-    chosen = adapt_curve.chosen(look, len(adapt.targets(look)) - 1)
-    height, width = look.image.shape[:2]
+    chosen = adapt_curve.chosen(analysis, len(adapt.targets(analysis)) - 1)
+    height, width = analysis.image.shape[:2]
 
     class Found:
         def __init__(self, part):
@@ -181,32 +182,32 @@ def test_what_counts_as_the_object_on_a_curve(look, monkeypatch):
             row = [x1, y1, x1 + self.part * (x2 - x1), y2, 0.7, chosen.class_id]
             return SimpleNamespace(detections=detections([row]))
 
-    models = {look.settings.dlka: (Found(0.4), None), look.settings.baseline: (Found(0.25), None)}
+    models = {analysis.settings.dlka: (Found(0.4), None), analysis.settings.baseline: (Found(0.25), None)}
     monkeypatch.setattr(adapt_curve, "load_predictor", models.get)
-    assert {(round(s.dlka, 3), s.baseline) for s in adapt_curve.measure(look, chosen)} == {(0.7, 0.0)}
+    assert {(round(s.dlka, 3), s.baseline) for s in adapt_curve.measure(analysis, chosen)} == {(0.7, 0.0)}
 
 
-def test_a_curve_that_is_cancelled_says_how_far_it_got(look):
-    chosen = adapt_curve.chosen(look, len(adapt.targets(look)) - 1)
-    walk = adapt_curve.measure(look, chosen)
+def test_a_curve_that_is_cancelled_says_how_far_it_got(analysis):
+    chosen = adapt_curve.chosen(analysis, len(adapt.targets(analysis)) - 1)
+    walk = adapt_curve.measure(analysis, chosen)
     steps = list(islice(walk, 3))
     walk.close()
-    assert f"3 of {adapt_curve.STEPS} sizes, down to {steps[-1].side:.0f} px" in adapt_curve.told(look, steps)
+    assert f"3 of {adapt_curve.STEPS} sizes, down to {steps[-1].side:.0f} px" in adapt_curve.told(analysis, steps)
     assert len(adapt_curve.rows(steps)) == 3
-    axes = adapt_curve.chart(look, chosen, steps).axes[0]
+    axes = adapt_curve.chart(analysis, chosen, steps).axes[0]
     curves = [line for line in axes.lines if len(line.get_xdata()) == 3]
     assert [list(line.get_ydata()) for line in curves] == [[s.dlka for s in steps], [s.baseline for s in steps]]
     low, high = axes.get_xlim()
     assert low < 4 < chosen.side < high, "the axis is that of the whole curve from the first step on"
 
 
-def test_where_a_model_loses_the_object(look):
+def test_where_a_model_loses_the_object(analysis):
     def steps(*scores):
         return [adapt_curve.Step(1, 100 / (i + 1), score, 0) for i, score in enumerate(scores)]
 
-    assert adapt_curve.last_seen(look, steps(0.9, 0.3, 0.2, 0.6), "dlka") == "found down to 50 px, not at 33 px"
-    assert adapt_curve.last_seen(look, steps(0.9, 0.3), "dlka") == "found at every size down to 50 px"
-    assert adapt_curve.last_seen(look, steps(0.1), "dlka") == "not found at its own size of 100 px"
+    assert adapt_curve.last_seen(analysis, steps(0.9, 0.3, 0.2, 0.6), "dlka") == "found down to 50 px, not at 33 px"
+    assert adapt_curve.last_seen(analysis, steps(0.9, 0.3), "dlka") == "found at every size down to 50 px"
+    assert adapt_curve.last_seen(analysis, steps(0.1), "dlka") == "not found at its own size of 100 px"
 
 
 def test_too_small_to_shrink():
@@ -214,6 +215,6 @@ def test_too_small_to_shrink():
         adapt_curve.factors(3.5)
 
 
-def test_a_number_that_the_picture_does_not_have(look):
+def test_a_number_that_the_picture_does_not_have(analysis):
     with pytest.raises(Refused, match="Object: expected 1 to"):
-        adapt.follow(look, Change(), 99, (0, 0))
+        adapt.follow(analysis, Change(), 99, (0, 0))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dlka import render
-from dlka.analysis import analysis, suited
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis import suited
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.ui import address
@@ -18,16 +18,16 @@ TABS = ("Compare", "Probe", "Offsets")
 
 
 @pytest.fixture(scope="module")
-def look():
+def analysis():
     file = examples()["Two people"]
     settings = Settings(dlka="residual", size=320, strength=0.5, classes=("person", "tie"))
-    return analysis.look(read_image(file), settings, source_of(file))
+    return analyse_pixels(read_image(file), settings, source_of(file))
 
 
-def test_what_is_written_is_read(look):
-    query = f"?{address.encode(look)}&{address.encode_place('P4 composed', (3, 4))}&tab=Probe"
+def test_what_is_written_is_read(analysis):
+    query = f"?{address.encode(analysis)}&{address.encode_place('P4 composed', (3, 4))}&tab=Probe"
     asked = address.decode(query, TABS)
-    assert (asked.example, asked.settings, asked.tab) == ("Two people", look.settings, "Probe")
+    assert (asked.example, asked.settings, asked.tab) == ("Two people", analysis.settings, "Probe")
     assert (asked.stage, asked.cell, asked.wrong) == ("P4 composed", (3, 4), ())
 
 
@@ -47,25 +47,25 @@ def test_an_example_brings_its_models_and_a_model_an_example():
     assert address.decode("model=scenes", TABS).example == suited.opening()
 
 
-def test_a_size_that_fits_is_not_said(look):
+def test_a_size_that_fits_is_not_said(analysis):
     image = read_image(examples()[suited.opening()])
-    assert "size=&" in address.encode(analysis.look(image, suited.settings_for(suited.opening())))
-    assert "size=320&" in address.encode(look)
+    assert "size=&" in address.encode(analyse_pixels(image, suited.settings_for(suited.opening())))
+    assert "size=320&" in address.encode(analysis)
 
 
-def test_an_own_picture_is_not_in_the_address(look, tmp_path):
-    own = analysis.look(np.zeros((64, 64, 3), np.uint8), Settings(size=64))
+def test_an_own_picture_is_not_in_the_address(analysis, tmp_path):
+    own = analyse_pixels(np.zeros((64, 64, 3), np.uint8), Settings(size=64))
     assert "example=&" in address.encode(own)
     copy = tmp_path / "renamed.jpg"
     copy.write_bytes(examples()["Two people"].read_bytes())
     assert source_of(copy).example == "Two people", "an example is known by its bytes"
 
 
-def test_the_cell_of_an_address_is_the_cell_that_is_looked_at(look):
+def test_the_cell_of_an_address_is_the_cell_that_is_looked_at(analysis):
     asked = replace(address.decode("", TABS), stage="P4 composed", cell=(3, 4))
-    found, stage, point = address.place(look, asked)
+    found, stage, point = address.place(analysis, asked)
     assert (found.wrong, stage) == ((), "P4 7x7 d3")
-    assert render.cell_at(point, look.capture(stage), look.dlka.letterbox) == (3, 4)
+    assert render.cell_at(point, analysis.capture(stage), analysis.dlka.letterbox) == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told_and_the_default_stands(query, says):
         (None, (1, 1), "a cell without its stage", (None, None)),
     ],
 )
-def test_a_place_that_is_not_there_is_told(look, stage, cell, says, kept):
-    found, _, point = address.place(look, replace(address.decode("", TABS), stage=stage, cell=cell))
+def test_a_place_that_is_not_there_is_told(analysis, stage, cell, says, kept):
+    found, _, point = address.place(analysis, replace(address.decode("", TABS), stage=stage, cell=cell))
     assert says in address.complaint(found)
     assert (found.stage, found.cell, point) == (*kept, None)

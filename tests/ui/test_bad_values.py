@@ -13,8 +13,7 @@ from gradio.state_holder import SessionState
 from loop import run
 from PIL import Image
 
-from dlka.analysis import analysis
-from dlka.analysis.analysis import source_of
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.images import read_image
 from dlka.ui import api, figure_row, tab_probe, tools
 from dlka.ui.guard import Page
@@ -143,11 +142,11 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
     ids=lambda f: f.__name__,
 )
 def test_a_server_function_answers_or_refuses(function, picture, caplog):
-    look = analysis.look(read_image(picture), analysis.Settings(size=64), source_of(picture))
+    analysis = analyse_pixels(read_image(picture), Settings(size=64), source_of(picture))
     base = {
-        "add_up": {"key": look.key, "stage": "P3 5x5", "row": 1, "column": 1, "channel": "", "tap": ""},
-        "see_field": {"key": look.key, "stage": "P3 5x5", "row": 1, "column": 1},
-        "take_figure": {"key": look.key, "kind": "difference", "arguments": {}, "form": "txt"},
+        "add_up": {"key": analysis.key, "stage": "P3 5x5", "row": 1, "column": 1, "channel": "", "tap": ""},
+        "see_field": {"key": analysis.key, "stage": "P3 5x5", "row": 1, "column": 1},
+        "take_figure": {"key": analysis.key, "kind": "difference", "arguments": {}, "form": "txt"},
         "tell_answer": {"step": "taps"},
         "see_gate": {"channel": "3"},
         "see_small_picture": {"stage": "P3 5x5"},

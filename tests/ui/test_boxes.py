@@ -10,13 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis, box_evidence, box_figures, boxes, condensation
-from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis import box_evidence, box_figures, boxes, condensation
+from dlka.analysis.analysis import Refused, Settings, analyse_pixels, get_analysis
 from dlka.analysis.examples import examples
-from dlka.analysis.pairing import compare
+from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.images import read_image
-from dlka.types import Detections
+from dlka.types import BOTH, Detections
 from dlka.ui import box_page, tab_boxes
 
 SIZE = 320
@@ -28,84 +29,87 @@ def image():
 
 
 @pytest.fixture(scope="module")
-def look(image):
-    return analysis.look(image, Settings(size=SIZE))
+def analysis(image):
+    return analyse_pixels(image, Settings(size=SIZE))
 
 
-def kept(look, key):
-    analysis.STORE.put(("look", key), replace(look, key=key))
-    return analysis.recall(key)
+def kept(analysis, key):
+    analysis_module.STORE.put(("analysis", key), replace(analysis, key=key))
+    return get_analysis(key)
 
 
-def test_boxes_of_both_models_smallest_first(look):
-    listed = boxes.listed(look)
-    assert len(listed) == len(look.dlka.detections) + len(look.baseline.detections)
+def test_boxes_of_both_models_smallest_first(analysis):
+    listed = boxes.listed(analysis)
+    assert len(listed) == len(analysis.dlka.detections) + len(analysis.baseline.detections)
     areas = [np.prod([float(v) for v in re.search(r"(\d+)x(\d+) px", label).groups()]) for label, _ in listed]
     assert all(a <= b * 1.02 for a, b in pairwise(areas))  # sides are rounded on the label
-    found = look.dlka.detections
+    found = analysis.dlka.detections
     label = next(label for label, name in listed if name == "dlka 0")
     row, column = found.cells[0]
-    assert label.startswith(f"D-LKA: {look.names[int(found.classes[0])]} {found.scores[0]:.2f}")
+    assert label.startswith(f"D-LKA: {analysis.names[int(found.classes[0])]} {found.scores[0]:.2f}")
     assert label.endswith(f"P{found.levels[0]} ({row}, {column})")
 
 
-def test_a_click_takes_the_smallest_box_there(look):
-    bus = next(i for i, c in enumerate(look.dlka.detections.classes) if look.names[int(c)] == "bus")
-    person = look.dlka.detections.boxes[look.dlka.detections.classes == 0]
+def test_a_click_takes_the_smallest_box_there(analysis):
+    bus = next(i for i, c in enumerate(analysis.dlka.detections.classes) if analysis.names[int(c)] == "bus")
+    person = analysis.dlka.detections.boxes[analysis.dlka.detections.classes == 0]
     inner = max(person, key=lambda box: box[0])  # overlaps the bus
     x, y = (inner[:2] + inner[2:]) / 2
-    name = boxes.at_point(look, (float(x), float(y)))
+    name = boxes.at_point(analysis, (float(x), float(y)))
     side, index = name.split()
-    assert boxes.prediction(look, side).detections.classes[int(index)] == 0
-    assert boxes.at_point(look, (1.0, 1.0)) is None
+    assert boxes.prediction(analysis, side).detections.classes[int(index)] == 0
+    assert boxes.at_point(analysis, (1.0, 1.0)) is None
     assert bus != int(index)
 
 
-def test_an_object_of_both_models_is_shown_of_both(look):
-    pair = next(p for p in look.comparison.pairs if p.kind == "both")
-    own, other = boxes.find(look, f"baseline {pair.baseline}")
-    assert (own.side, own.index, other.side, other.index) == ("baseline", pair.baseline, "dlka", pair.dlka)
+def test_an_object_of_both_models_is_shown_of_both(analysis):
+    pair = next(p for p in analysis.pairing.pairs if p.kind == BOTH)
+    own, other = boxes.find(analysis, f"baseline {pair.second}")
+    assert (own.side, own.index, other.side, other.index) == ("baseline", pair.second, "dlka", pair.first)
     assert own.found
     assert other.found
-    rows = box_figures.box_rows(look, (own, other))
+    rows = box_figures.box_rows(analysis, (own, other))
     assert [row[0] for row in rows] == ["D-LKA", "baseline"], "whichever was chosen"
-    html = box_page.cells_part(look, (own, other))
+    html = box_page.cells_part(analysis, (own, other))
     assert (
         f"The baseline does not deform: the samples are those of the D-LKA model at the same cell {own.where}" in html
     )
     assert html.count("<img") == html.count('alt="') == 2
     with pytest.raises(Refused, match="choose another one"):
-        boxes.find(look, "dlka 99")
+        boxes.find(analysis, "dlka 99")
 
 
-def test_every_candidate_of_the_picture_is_behind_one_box(look):
+def test_every_candidate_of_the_picture_is_behind_one_box(analysis):
     for side in boxes.SIDES:
-        names = [name for _, name in boxes.listed(look) if name.startswith(side)]
-        traces = [boxes.find(look, name)[0] for name in names]
+        names = [name for _, name in boxes.listed(analysis) if name.startswith(side)]
+        traces = [boxes.find(analysis, name)[0] for name in names]
         cells = [(t.level, *t.cell) for t in traces]
         for t in traces:
             cells += [(int(level), int(r), int(c)) for level, (r, c) in zip(t.levels, t.cells)]
             assert (np.diff(t.scores) <= 0).all()
             assert (t.scores <= t.score).all()
-            assert (t.overlaps > look.settings.iou).all()
-        assert len(set(cells)) == len(cells) == len(boxes.origins(look.key, side).candidates.index)
+            assert (t.overlaps > analysis.settings.iou).all()
+        assert len(set(cells)) == len(cells) == len(boxes.origins(analysis.key, side).candidates.index)
         assert len(cells) > len(names)
 
 
-def test_what_a_model_missed_is_traced_to_its_best_cell(look):
+def test_what_a_model_missed_is_traced_to_its_best_cell(analysis):
     """A box of the baseline alone: its D-LKA twin is taken away."""
-    found, theirs = look.dlka.detections, look.baseline.detections
-    both = [p for p in look.comparison.pairs if p.kind == "both"]
-    pair = next(p for p in both if (found.cells[p.dlka] != theirs.cells[p.baseline]).any())
-    left = Detections(*(np.delete(getattr(found, n), pair.dlka, axis=0) for n in found.__dataclass_fields__))
-    less = replace(look.dlka, detections=left)
-    alone = kept(replace(look, dlka=less, comparison=compare(left, look.baseline.detections)), f"{look.key} less")
-    own, other = boxes.find(alone, f"baseline {pair.baseline}")
+    found, theirs = analysis.dlka.detections, analysis.baseline.detections
+    both = [p for p in analysis.pairing.pairs if p.kind == BOTH]
+    pair = next(p for p in both if (found.cells[p.first] != theirs.cells[p.second]).any())
+    left = Detections(*(np.delete(getattr(found, n), pair.first, axis=0) for n in found.__dataclass_fields__))
+    less = replace(analysis.dlka, detections=left)
+    alone = kept(
+        replace(analysis, dlka=less, pairing=match_detections(left, analysis.baseline.detections)),
+        f"{analysis.key} less",
+    )
+    own, other = boxes.find(alone, f"baseline {pair.second}")
     assert not other.found
     np.testing.assert_array_equal(other.box, own.box)
     # The best cell of those that overlap is the one that had won.
-    assert (other.level, *other.cell) == (found.levels[pair.dlka], *found.cells[pair.dlka])
-    assert other.score == pytest.approx(found.scores[pair.dlka], abs=1e-5)
+    assert (other.level, *other.cell) == (found.levels[pair.first], *found.cells[pair.first])
+    assert other.score == pytest.approx(found.scores[pair.first], abs=1e-5)
     html = box_page.cells_part(alone, (own, other))
     assert "The D-LKA model has no box of this object." in html
     drawn, rows = box_evidence.evidence(alone, (own, other))
@@ -116,27 +120,27 @@ def test_what_a_model_missed_is_traced_to_its_best_cell(look):
     assert rows[1][1].endswith("not found")
 
 
-def test_the_logit_behind_the_pictures_is_that_of_the_box(look):
-    own, _ = boxes.find(look, boxes.listed(look)[0][1])
-    seen = boxes.gradients(look.key, own.side, own.level, own.cell, own.number)
+def test_the_logit_behind_the_pictures_is_that_of_the_box(analysis):
+    own, _ = boxes.find(analysis, boxes.listed(analysis)[0][1])
+    seen = boxes.gradients(analysis.key, own.side, own.level, own.cell, own.number)
     assert 1 / (1 + np.exp(-seen.logit)) == pytest.approx(own.score, abs=1e-4)
 
 
-def test_all_stages_and_composed_fields_can_be_chosen(look):
-    assert list(boxes.fields(look)) == [f"P{p} {kind}" for p in (3, 4, 5) for kind in ("5x5", "7x7 d3", "composed")]
-    assert list(boxes.fields(look, 4)) == ["P4 5x5", "P4 7x7 d3", "P4 composed"]
-    composed = boxes.fields(look)["P4 composed"]
+def test_all_stages_and_composed_fields_can_be_chosen(analysis):
+    assert list(boxes.fields(analysis)) == [f"P{p} {kind}" for p in (3, 4, 5) for kind in ("5x5", "7x7 d3", "composed")]
+    assert list(boxes.fields(analysis, 4)) == ["P4 5x5", "P4 7x7 d3", "P4 composed"]
+    composed = boxes.fields(analysis)["P4 composed"]
     assert [c.stage.label for c in composed] == ["P4 5x5", "P4 7x7 d3"]
-    assert "boxes of baseline" in condensation.condensation(look, "P5 composed").legend_text
+    assert "boxes of baseline" in condensation.condensation(analysis, "P5 composed").legend_text
     with pytest.raises(Refused, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
-        condensation.condensation(look, "P9")
-    html = box_page.tables_part(look) + box_page.chart_part(look)
+        condensation.condensation(analysis, "P9")
+    html = box_page.tables_part(analysis) + box_page.chart_part(analysis)
     assert "Of all samples of all stages" in html
     assert html.count("<tr>") == 1 + 9 + 1 + 6
 
 
 def test_deformation_off_moves_nothing_into_boxes(image):
-    off = analysis.look(image, Settings(size=SIZE, strength=0.0))
+    off = analyse_pixels(image, Settings(size=SIZE, strength=0.0))
     for row in condensation.boxes_rows(off):
         assert row[1] == row[2]
         assert row[3] == "+0.00 points"
@@ -146,7 +150,7 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 
 def test_no_box_at_all_is_drawn_and_told(image):
-    nothing = analysis.look(image, Settings(size=SIZE, confidence=0.95))
+    nothing = analyse_pixels(image, Settings(size=SIZE, confidence=0.95))
     box, picture, cells, evidence, figures, stage, map_, chart, numbers, map_figures = tab_boxes._draw(nothing.key)
     assert box["choices"] == []
     assert box["value"] is None
@@ -161,10 +165,10 @@ def test_no_box_at_all_is_drawn_and_told(image):
     assert "none scores above" in box_figures.overview(nothing).legend_text
 
 
-def test_a_model_without_stages_keeps_cells_and_gradients(look):
-    stock = replace(look, settings=replace(look.settings, dlka="control"), dlka=look.baseline)
-    both = compare(look.baseline.detections, look.baseline.detections)
-    stock = kept(replace(stock, comparison=both), f"{look.key} stock")
+def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
+    stock = replace(analysis, settings=replace(analysis.settings, dlka="control"), dlka=analysis.baseline)
+    both = match_detections(analysis.baseline.detections, analysis.baseline.detections)
+    stock = kept(replace(stock, pairing=both), f"{analysis.key} stock")
     _, _, cells, evidence, _, stage, map_, chart, numbers, map_figures = tab_boxes._draw(stock.key)
     assert NO_STAGES in cells
     assert cells.count("<img") == 1
@@ -175,6 +179,6 @@ def test_a_model_without_stages_keeps_cells_and_gradients(look):
     assert map_figures == "[]"
 
 
-def test_a_new_look_leaves_nothing_of_the_last_one(look):
-    assert len(tab_boxes.values(look, (0.0, 0.0))) == len(tab_boxes.SHOWN)
-    assert len(tab_boxes._draw(look.key)) == len(tab_boxes.SHOWN)
+def test_a_new_look_leaves_nothing_of_the_last_one(analysis):
+    assert len(tab_boxes.values(analysis, (0.0, 0.0))) == len(tab_boxes.SHOWN)
+    assert len(tab_boxes._draw(analysis.key)) == len(tab_boxes.SHOWN)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
@@ -19,12 +19,12 @@ from dlka.ui.tab_probe import see_field
 
 
 @pytest.fixture(scope="module")
-def look():
-    return analysis.look(read_image(examples()["Two people"])[::4, ::4].copy(), analysis.Settings(size=320))
+def analysis():
+    return analyse_pixels(read_image(examples()["Two people"])[::4, ::4].copy(), Settings(size=320))
 
 
-def test_a_card_is_a_picture_with_its_text(look):
-    card = see_field({"key": look.key, "stage": "P4 7x7 d3", "row": 4, "column": 7})
+def test_a_card_is_a_picture_with_its_text(analysis):
+    card = see_field({"key": analysis.key, "stage": "P4 7x7 d3", "row": 4, "column": 7})
     source, text = re.search(r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)">', card).groups()
     assert cv2.imread(source).shape[1] == 960
     assert Path(source).name == "receptive-field.jpg"
@@ -36,8 +36,8 @@ def test_a_card_is_a_picture_with_its_text(look):
     ("changed", "told"),
     [({"key": "gone"}, "load it again"), ({"stage": "P9"}, "Stage: expected"), ({"row": "x"}, "Row: expected")],
 )
-def test_what_cannot_be_done_is_told_in_its_place(look, changed, told):
-    card = see_field({"key": look.key, "stage": "P4 7x7 d3", "row": 4, "column": 7} | changed)
+def test_what_cannot_be_done_is_told_in_its_place(analysis, changed, told):
+    card = see_field({"key": analysis.key, "stage": "P4 7x7 d3", "row": 4, "column": 7} | changed)
     assert told in card["error"]
     assert "<img" not in card
 
@@ -53,10 +53,12 @@ def test_the_radius_holds_nine_tenths():
     assert influence_radius(np.zeros((16, 16)), 4, box, centre) == 0
 
 
-def test_a_picture_without_influence_says_so(look):
-    captures = look.dlka.captures[:2]
-    reads = reads_at(captures, (20.0, 20.0), look.dlka.letterbox)
-    height, width = look.dlka.letterbox.padded
-    canvas = receptive_field_overlay(look.image, np.zeros((height // 4, width // 4)), 4, look.dlka.letterbox, reads)
+def test_a_picture_without_influence_says_so(analysis):
+    captures = analysis.dlka.captures[:2]
+    reads = reads_at(captures, (20.0, 20.0), analysis.dlka.letterbox)
+    height, width = analysis.dlka.letterbox.padded
+    canvas = receptive_field_overlay(
+        analysis.image, np.zeros((height // 4, width // 4)), 4, analysis.dlka.letterbox, reads
+    )
     assert "No pixel changes this cell." in canvas.to_svg().decode()
-    assert field_card(look.key, "P3 5x5", "0", "0").startswith("<img")
+    assert field_card(analysis.key, "P3 5x5", "0", "0").startswith("<img")

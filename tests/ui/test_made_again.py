@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.analysis import adapt, analysis, boxes, cache
-from dlka.analysis.analysis import Settings
+from dlka.analysis import adapt, boxes, cache
+from dlka.analysis import analysis as analysis_module
+from dlka.analysis.analysis import Settings, _unknown, analyse, analyse_pixels, get_analysis
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.bench.visitor import Visitor
@@ -25,30 +26,30 @@ def store(monkeypatch):
 
     def forget(limit=2**30):
         fresh = Kept(limit)
-        for module in (cache, analysis):
+        for module in (cache, analysis_module):
             monkeypatch.setattr(module, "STORE", fresh)
-        monkeypatch.setattr(analysis, "PICTURES", Kept(limit))
+        monkeypatch.setattr(analysis_module, "PICTURES", Kept(limit))
         return fresh
 
     forget()
     return forget
 
 
-def asked(look, **more):
-    first = look.stage_labels[0]
-    return {"key": look.key, "stage": first, "row": "3", "column": "4"} | more
+def asked(analysis, **more):
+    first = analysis.stage_labels[0]
+    return {"key": analysis.key, "stage": first, "row": "3", "column": "4"} | more
 
 
-def what_if(look):
-    return tab_what_if._draw(look.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
+def what_if(analysis):
+    return tab_what_if._draw(analysis.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
 
 
-def adapted(look):
-    return adapt.follow(analysis.recall(look.key), adapt.Change(shrink=0.5), 0, (9, 9)).scores
+def adapted(analysis):
+    return adapt.follow(get_analysis(analysis.key), adapt.Change(shrink=0.5), 0, (9, 9)).scores
 
 
-def taken(look):
-    return figure_row.take_figure({"key": look.key, "kind": "difference", "arguments": {}, "form": "npz"})["told"]
+def taken(analysis):
+    return figure_row.take_figure({"key": analysis.key, "kind": "difference", "arguments": {}, "form": "npz"})["told"]
 
 
 @pytest.mark.parametrize(
@@ -57,20 +58,20 @@ def taken(look):
         what_if,
         adapted,
         taken,
-        lambda look: tab_what_if._apart(look.key)[0].split("<div")[0],
-        lambda look: tab_boxes._draw(look.key)[0],
-        lambda look: tab_boxes._draw(look.key)[8],
-        lambda look: tab_probe.add_up(asked(look, channel="", tap="")),
-        lambda look: tab_probe.see_field(asked(look)).split("alt=")[1],
-        lambda look: boxes.find(analysis.recall(look.key), boxes.listed(look)[0][1])[0].where,
+        lambda analysis: tab_what_if._apart(analysis.key)[0].split("<div")[0],
+        lambda analysis: tab_boxes._draw(analysis.key)[0],
+        lambda analysis: tab_boxes._draw(analysis.key)[8],
+        lambda analysis: tab_probe.add_up(asked(analysis, channel="", tap="")),
+        lambda analysis: tab_probe.see_field(asked(analysis)).split("alt=")[1],
+        lambda analysis: boxes.find(get_analysis(analysis.key), boxes.listed(analysis)[0][1])[0].where,
     ],
     ids=["what if", "adapt", "figure", "four ways", "boxes", "box tables", "tap", "field", "box"],
 )
 def test_every_tab_works_on_a_look_that_made_room(store, use):
-    look = analysis.look_at(examples()[EXAMPLE], Settings(size=320))
-    before = use(look)
+    analysis = analyse(examples()[EXAMPLE], Settings(size=320))
+    before = use(analysis)
     store()
-    assert use(look) == before
+    assert use(analysis) == before
     assert len(str(before)) > 5
     assert "load it again" not in str(before)
 
@@ -79,17 +80,17 @@ def test_the_first_look_stays_while_others_come_and_go(store):
     fresh = store(40 * 2**20)
     first = app.first_look()
     for i in range(8):
-        analysis.look(np.full((640, 640, 3), 20 * i, np.uint8), Settings())
-    assert analysis.recall(first.key) is first
+        analyse_pixels(np.full((640, 640, 3), 20 * i, np.uint8), Settings())
+    assert get_analysis(first.key) is first
     assert fresh.used <= fresh.limit
-    assert ("look", first.key) in fresh
+    assert ("analysis", first.key) in fresh
 
 
 def test_what_questions_are_made_from_is_bounded_too(store, monkeypatch):
-    monkeypatch.setattr(analysis, "_questions", few := Kept(20_000))
+    monkeypatch.setattr(analysis_module, "_questions", few := Kept(20_000))
     first = app.first_look()
     for i in range(60):
-        analysis._questions.put(str(i), replace(analysis._questions.get(first.key, analysis._unknown)))
+        analysis_module._questions.put(str(i), replace(analysis_module._questions.get(first.key, _unknown)))
     assert few.used <= 20_000
     assert first.key in few
 
@@ -119,12 +120,12 @@ def test_pictures_of_the_page_are_small_and_look_the_same(store):
     from dlka.analysis.figures import pictures
     from dlka.images import read_image
 
-    look = analysis.look_at(examples()["Bus stop"], Settings(size=320))
-    for drawn in (pictures.difference(look), pictures.sample_panels(look, (400, 500))):
+    analysis = analyse(examples()["Bus stop"], Settings(size=320))
+    for drawn in (pictures.difference(analysis), pictures.sample_panels(analysis, (400, 500))):
         shown, whole = (read_image(make(drawn)) for make in (files.picture, files.png))
         error = np.abs(shown.astype(int) - whole.astype(int))
         assert shown.shape == whole.shape
         assert 10 * np.log10(255**2 / (error**2).mean()) > 41
         assert error.max() < 40, "thin coloured lines keep their colours"
-    sizes = [Path(make(pictures.difference(look))).stat().st_size for make in (files.picture, files.png)]
+    sizes = [Path(make(pictures.difference(analysis))).stat().st_size for make in (files.picture, files.png)]
     assert sizes[0] < 0.5 * sizes[1]

@@ -13,18 +13,18 @@ import cv2
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis
-from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis.analysis import Refused, Settings, analyse_once
 from dlka.analysis.examples import examples, labelled
 from dlka.analysis.labels import TruthRefused
 from dlka.analysis.labels_coco import CocoLabels
 from dlka.analysis.labels_yolo import YoloLabels
-from dlka.analysis.many import looks
+from dlka.analysis.many import analyses
+from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
-from dlka.analysis.many.looks import ManyLooks
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
 from dlka.models.catalog import CONTROL, DEFECTS, cards
+from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, count_pairs
 from dlka.ui import page_many
 from dlka.ui.many import report, tables
 from dlka.ui.many.viewer import viewer_value
@@ -236,7 +236,7 @@ def given(tmp_path_factory):
     for path, example in ((pictures[0], "Bus stop"), (pictures[2], "Two people")):
         small = cv2.resize(read_image(examples()[example]), (320, 240), interpolation=cv2.INTER_AREA)
         path.write_bytes(cv2.imencode(".png", small[..., ::-1])[1].tobytes())
-        found = analysis.look_once(small, SETTINGS).baseline.detections
+        found = analyse_once(small, SETTINGS).baseline.detections
         lines = []
         for (x1, y1, x2, y2), number in zip(found.boxes / [320, 240, 320, 240], found.classes):
             lines.append(f"{number} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}")
@@ -249,7 +249,7 @@ def given(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def many(given, tmp_path_factory):
-    run = ManyLooks(SETTINGS, given.labels, tmp_path_factory.mktemp("run"))
+    run = ManyAnalyses(SETTINGS, given.labels, tmp_path_factory.mktemp("run"))
     for picture in given.pictures:
         run.add(picture)
     return run
@@ -267,7 +267,7 @@ def test_a_broken_file_is_a_row_and_stops_nothing(many):
 def test_counts_add_up(many):
     """The labels are the baseline's own boxes: it hits all of them, and wherever the two disagree it is right."""
     dlka, baseline = many.truth
-    assert baseline.objects() == dlka.objects() == sum(row.kinds.total() - row.kinds["only D-LKA"] for row in many.rows)
+    assert baseline.objects() == dlka.objects() == sum(row.kinds.total() - row.kinds[ONLY_FIRST] for row in many.rows)
     assert (baseline.misses.total(), baseline.false_alarms.total()) == (0, 0)
     assert dlka.hits.total() + dlka.misses.total() == dlka.objects()
     assert dlka.misses.total() > 0, "else this test shows nothing"
@@ -276,7 +276,7 @@ def test_counts_add_up(many):
     assert sum(many.agreement.values()) == dlka.objects()
     assert sum(n for (which, _), n in many.agreement.items() if which == "hit only by D-LKA") == 0
     wrong = sum(d.verdict.told == "false alarm" for d in many.disagreements)
-    assert wrong == dlka.false_alarms.total() - many.comparison.count("class changed")
+    assert wrong == dlka.false_alarms.total() - count_pairs(many.pairs, CLASS_CHANGED)
 
 
 def test_disagreements_come_smallest_first_with_close_ups(many):
@@ -284,13 +284,13 @@ def test_disagreements_come_smallest_first_with_close_ups(many):
     assert areas == sorted(areas)
     for found in many.disagreements:
         tile = cv2.imdecode(np.frombuffer(found.tile, np.uint8), cv2.IMREAD_COLOR)
-        assert tile.shape == (looks.TILE, looks.TILE, 3)
+        assert tile.shape == (analyses.TILE, analyses.TILE, 3)
         assert (many.folder / f"{found.picture}.jpg").is_file()
 
 
 def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch, tmp_path):
-    monkeypatch.setattr(looks, "KEPT", 2)
-    run = ManyLooks(SETTINGS, given.labels, tmp_path)
+    monkeypatch.setattr(analyses, "KEPT", 2)
+    run = ManyAnalyses(SETTINGS, given.labels, tmp_path)
     for picture in reversed(given.pictures):  # the smallest come last and push others out
         run.add(picture)
     assert [d.box for d in run.disagreements] == [d.box for d in many.disagreements[:2]]
@@ -300,19 +300,19 @@ def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch
 
 
 def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
-    run = ManyLooks(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
+    run = ManyAnalyses(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
     run.add(given.pictures[0])
-    assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds["both"] == 1
+    assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds[BOTH] == 1
 
 
 def test_a_run_without_pictures_says_nothing_of_what_the_models_found(tmp_path):
-    said = tables.summary(ManyLooks(SETTINGS, None, tmp_path))
+    said = tables.summary(ManyAnalyses(SETTINGS, None, tmp_path))
     assert "0 pictures compared." in said
     assert "Neither model found" not in said
 
 
 def test_without_labels_nobody_is_right(given, tmp_path):
-    run = ManyLooks(SETTINGS, None, tmp_path)
+    run = ManyAnalyses(SETTINGS, None, tmp_path)
     run.add(given.pictures[0])
     assert run.truth is None
     assert "ground truth" not in tables.summary(run)
@@ -326,7 +326,7 @@ def test_labels_of_another_size_leave_the_picture_unjudged(given, tmp_path):
         "categories": [{"id": 1, "name": "bus"}],
     }
     labels = sort_files([str(given.pictures[0]), *files(tmp_path, x_json=json.dumps(content).encode())], {0: "bus"})
-    run = ManyLooks(SETTINGS, labels.labels, tmp_path)
+    run = ManyAnalyses(SETTINGS, labels.labels, tmp_path)
     row = run.add(given.pictures[0])
     assert row.truth is None
     assert row.kinds.total() > 0
@@ -336,7 +336,7 @@ def test_labels_of_another_size_leave_the_picture_unjudged(given, tmp_path):
 @pytest.mark.parametrize("settings", [Settings(dlka="nonsense"), Settings(size=33), Settings(classes=("dragon",))])
 def test_settings_that_cannot_be_are_refused_before_the_first_picture(settings, tmp_path):
     with pytest.raises(ValueError, match=r"expected|not one of"):
-        ManyLooks(settings, None, tmp_path)
+        ManyAnalyses(settings, None, tmp_path)
 
 
 class Parsed(html.parser.HTMLParser):

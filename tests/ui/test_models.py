@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from dlka.analysis import analysis, model_words
-from dlka.analysis.analysis import Refused, Settings
+from dlka.analysis import model_words
+from dlka.analysis.analysis import Refused, Settings, analyse_pixels
 from dlka.analysis.models import baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.models import catalog
 from dlka.models.build import build_model
@@ -128,20 +128,20 @@ def test_lines_are_html_and_tell_which_pictures_suit():
 def test_models_of_different_classes_are_refused_in_a_sentence():
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(Refused, match=r"th-head knows person, car, bicycle, other vehicle and control knows 80 COCO"):
-        analysis.look(image, Settings(dlka="th-head", size=64))
+        analyse_pixels(image, Settings(dlka="th-head", size=64))
     with pytest.raises(Refused, match="choose the baseline control"):
-        analysis.look(image, Settings(baseline="th-control", size=64))
+        analyse_pixels(image, Settings(baseline="th-control", size=64))
     with pytest.raises(Refused, match="train one on the same data"):
-        analysis.look(image, Settings(dlka="dragons", size=64))
+        analyse_pixels(image, Settings(dlka="dragons", size=64))
 
 
 def test_endpoints_take_the_fitting_baseline():
     picture = {"path": str(SHIPPED.parent / "assets" / "dots-and-curves.png")}
-    look = api._look(picture, dlka="th-head", baseline="", size=64)
-    assert look.settings.baseline == "th-control"
-    assert look.names == THERMAL
+    analysis = api._look(picture, dlka="th-head", baseline="", size=64)
+    assert analysis.settings.baseline == "th-control"
+    assert analysis.names == THERMAL
     assert api._look(picture, dlka="head", size=64).settings.baseline == "control"
-    report = api.report.report(look)
+    report = api.report.report(analysis)
     assert report["models"]["dlka"]["classes"] == 4
     assert json.dumps(report)
 
@@ -168,7 +168,9 @@ def choose(page, label, option):
 def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch):
     drawn = []
     values = tab_numbers.values
-    monkeypatch.setattr(tab_numbers, "values", lambda look, at: (drawn.append(look.settings), values(look, at))[1])
+    monkeypatch.setattr(
+        tab_numbers, "values", lambda analysis, at: (drawn.append(analysis.settings), values(analysis, at))[1]
+    )
     lines = here.locator(".models")
     expect(lines).to_contain_text("80 COCO classes")
     expect(here.locator(".models p")).to_have_count(2)

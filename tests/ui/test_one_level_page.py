@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown, analysis, boxes, four_ways, model_words, report, what_if
-from dlka.analysis.analysis import Settings
+from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, what_if
+from dlka.analysis.analysis import Refused, Settings, analyse_pixels
 from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples
@@ -70,11 +70,11 @@ def weights(tmp_path_factory):
 
 def seen_by(dlka: str, baseline: str):
     image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
-    return analysis.look(image, Settings(dlka=dlka, baseline=baseline, size=128, confidence=0.1))
+    return analyse_pixels(image, Settings(dlka=dlka, baseline=baseline, size=128, confidence=0.1))
 
 
 @pytest.fixture(scope="module")
-def look(weights):
+def analysis(weights):
     return seen_by("scenes-one-level", "scenes-control")
 
 
@@ -88,88 +88,88 @@ def test_what_is_offered_beside_what():
     assert model_words.line("scenes-plain").startswith("stock YOLOv8n, one level, no pyramid")
 
 
-def test_a_comparison_with_a_model_that_has_a_pyramid(look):
-    assert len(look.dlka.detections) > 0
-    assert len(look.baseline.detections) > 0
-    assert look.dlka.letterbox == look.baseline.letterbox
-    assert look.stage_labels == LABELS
-    assert look.gate_labels == PLACES
-    assert [len(look.capture(label).offset) for label in LABELS] == [50, 98] * BLOCKS
-    assert list(look.views) == [
+def test_a_comparison_with_a_model_that_has_a_pyramid(analysis):
+    assert len(analysis.dlka.detections) > 0
+    assert len(analysis.baseline.detections) > 0
+    assert analysis.dlka.letterbox == analysis.baseline.letterbox
+    assert analysis.stage_labels == LABELS
+    assert analysis.gate_labels == PLACES
+    assert [len(analysis.capture(label).offset) for label in LABELS] == [50, 98] * BLOCKS
+    assert list(analysis.views) == [
         view for n, place in enumerate(PLACES) for view in (*LABELS[2 * n : 2 * n + 2], f"{place} composed")
     ]
-    assert {row[-1].split()[0] for row in report.object_rows(look)} <= {"P3", "-"}
-    assert [row[0] for row in report.stage_rows(look)] == LABELS
-    costs = {row[0]: row[1:] for row in report.cost_rows(look)}
+    assert {row[-1].split()[0] for row in report.object_rows(analysis)} <= {"P3", "-"}
+    assert [row[0] for row in report.stage_rows(analysis)] == LABELS
+    costs = {row[0]: row[1:] for row in report.cost_rows(analysis)}
     assert costs["G multiply-adds, deformable step"][1] == "0.00"
-    assert [stage["label"] for stage in report.report(look)["stages"]] == LABELS
+    assert [stage["label"] for stage in report.report(analysis)["stages"]] == LABELS
 
 
-def test_every_tab_shows_every_stage(look):
-    point = pictures.default_point(look)
+def test_every_tab_shows_every_stage(analysis):
+    point = pictures.default_point(analysis)
     for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
-        shown = tab_offsets.values(look, point, label, pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+        shown = tab_offsets.values(analysis, point, label, pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
         assert shown[0]["choices"] == LABELS
         assert shown[0]["value"] == label
-        blocks = tab_attention.values(look, point, place, "mean", 0, 0.5)
+        blocks = tab_attention.values(analysis, point, place, "mean", 0, 0.5)
         assert (blocks[0]["choices"], blocks[0]["value"]) == (PLACES, place)
-        assert "receptive-field" in field_card.field_card(look.key, label, "2", "3")
-        assert "tap" in tap_card.tap_card(look.key, label, "2", "3", "0", "1")
-    assert tab_what_if.values(look, point, LABELS[:1], next(iter(examples())))[0]["value"] == LABELS[:1]
-    assert len(tab_numbers.values(look, point)) == len(tab_numbers.SHOWN)
-    sent = json.loads(probe_data.probe_value(look, point))["stages"]
+        assert "receptive-field" in field_card.field_card(analysis.key, label, "2", "3")
+        assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
+    assert tab_what_if.values(analysis, point, LABELS[:1], next(iter(examples())))[0]["value"] == LABELS[:1]
+    assert len(tab_numbers.values(analysis, point)) == len(tab_numbers.SHOWN)
+    sent = json.loads(probe_data.probe_value(analysis, point))["stages"]
     assert [stage["label"] for stage in sent] == LABELS
     assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]
-    wanted = address.Asked("", look.settings, stage=f"{PLACES[-1]} composed", cell=(1, 2))
-    place, stage, where = address.place(look, wanted)
+    wanted = address.Asked("", analysis.settings, stage=f"{PLACES[-1]} composed", cell=(1, 2))
+    place, stage, where = address.place(analysis, wanted)
     assert (stage, place.wrong) == (LABELS[-1], ())
     assert where is not None
 
 
-def test_changed_models_and_four_ways(look):
-    gate_off = what_if.what_if(look, what_if.Change(what_if.GATE_OFF, stages=tuple(LABELS[:2])))
-    assert len(gate_off.learned) == len(look.dlka.detections)
-    only = what_if.offsets_used(look, what_if.Change(strength=0.0, stages=(LABELS[0],)))
+def test_changed_models_and_four_ways(analysis):
+    gate_off = what_if.what_if(analysis, what_if.Change(what_if.GATE_OFF, stages=tuple(LABELS[:2])))
+    assert len(gate_off.learned) == len(analysis.dlka.detections)
+    only = what_if.offsets_used(analysis, what_if.Change(strength=0.0, stages=(LABELS[0],)))
     assert [bool(only[label].any()) for label in LABELS] == [False] + [True] * (len(LABELS) - 1)
-    ways = four_ways.four_ways(look.key)
+    ways = four_ways.four_ways(analysis.key)
     assert [row[0] for row in four_ways.rows(ways)] == [f"{n}. {name}" for n, name in enumerate(four_ways.NAMES, 1)]
 
 
-def test_boxes_and_what_they_come_from(look):
-    own, other = boxes.find(look, "dlka 0")
+def test_boxes_and_what_they_come_from(analysis):
+    own, other = boxes.find(analysis, "dlka 0")
     assert (own.level, other.side) == (3, "baseline")
-    assert LABELS[0] in str(box_page.cells_part(look, (own, other)))
-    assert box_page.evidence_part(look, (own, other))
-    assert list(boxes.fields(look)) == list(look.views)
-    assert [len(boxes.fields(look, level)) for level in (3, 4)] == [3 * BLOCKS, 0]
+    assert LABELS[0] in str(box_page.cells_part(analysis, (own, other)))
+    assert box_page.evidence_part(analysis, (own, other))
+    assert list(boxes.fields(analysis)) == list(analysis.views)
+    assert [len(boxes.fields(analysis, level)) for level in (3, 4)] == [3 * BLOCKS, 0]
     for kind, arguments in (
         ("box samples", {"box": "dlka 0"}),
         ("condensation", {"stage": f"{PLACES[-1]} composed"}),
         ("receptive field", {"stage": LABELS[-1], "row": 2, "column": 3}),
         ("reads", {"view": f"{PLACES[-1]} composed", "row": 2, "column": 3}),
     ):
-        assert figure(kind, arguments).drawn(look).arrays
-    assert tab_boxes.values(look, (0.0, 0.0))
+        assert figure(kind, arguments).drawn(analysis).arrays
+    assert tab_boxes.values(analysis, (0.0, 0.0))
 
 
-def test_a_changed_picture_is_followed(look):
-    seen = adapt.follow(look, PictureChange(shrink=0.7), 0, (0.0, 0.0))
+def test_a_changed_picture_is_followed(analysis):
+    seen = adapt.follow(analysis, PictureChange(shrink=0.7), 0, (0.0, 0.0))
     assert adapt_shown.samples(seen, LABELS[-1]) is not None
-    large = adapt.targets(look)[-1]
-    steps = adapt_curve.measure(look, large)
+    large = adapt.targets(analysis)[-1]
+    steps = adapt_curve.measure(analysis, large)
     assert next(steps).dlka > 0
 
 
 def test_a_twin_in_which_nothing_moves_says_so():
-    look = seen_by("scenes-features", "scenes-plain")
-    assert look.stage_labels == []
-    assert look.gate_labels == PLACES
-    point = pictures.default_point(look)
-    assert NO_STAGES in tab_offsets.values(look, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
-    assert tab_attention.values(look, point, None, "mean", 0, 0.5)[0]["value"] == PLACES[0]
-    assert NO_STAGES in box_page.cells_part(look, boxes.find(look, "dlka 0"))
-    assert four_ways.four_ways(look.key).found
-    assert json.loads(probe_data.probe_value(look, point))["stages"] == []
+    analysis = seen_by("scenes-features", "scenes-plain")
+    assert analysis.stage_labels == []
+    assert analysis.gate_labels == PLACES
+    point = pictures.default_point(analysis)
+    assert NO_STAGES in tab_offsets.values(analysis, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+    assert tab_attention.values(analysis, point, None, "mean", 0, 0.5)[0]["value"] == PLACES[0]
+    assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
+    assert four_ways.four_ways(analysis.key).found
+    assert json.loads(probe_data.probe_value(analysis, point))["stages"] == []
 
 
 def test_many_pictures_from_the_command_line(tmp_path):
@@ -181,10 +181,10 @@ def test_many_pictures_from_the_command_line(tmp_path):
     assert len([name for name in drawn if name.startswith("gate-")]) == BLOCKS
 
 
-def test_a_stage_that_several_blocks_have_is_named_whole(look):
-    with pytest.raises(analysis.Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
-        look.capture("P4 5x5")
-    assert replace(look).capture(LABELS[-1]) is look.dlka.captures[-1]
+def test_a_stage_that_several_blocks_have_is_named_whole(analysis):
+    with pytest.raises(Refused, match=f"Stage: expected one of {', '.join(LABELS)}; got 'P4 5x5'"):
+        analysis.capture("P4 5x5")
+    assert replace(analysis).capture(LABELS[-1]) is analysis.dlka.captures[-1]
 
 
 def _png(image: np.ndarray) -> bytes:

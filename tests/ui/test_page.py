@@ -96,7 +96,7 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
 
 def test_every_question_is_asked_once(page):
     """gradio has several events for one choice or picture; each would run the models and draw every tab."""
-    looks = page.evaluate(
+    analyses = page.evaluate(
         """() => {
         const probe = gradio_config.components.find(c => c.props.elem_id === 'probe').id;
         return gradio_config.dependencies.filter(d => d.outputs.includes(probe)).map(d => d.id) }"""
@@ -104,7 +104,7 @@ def test_every_question_is_asked_once(page):
     joined = []
 
     def note(request):
-        if "/queue/join" in request.url and request.post_data_json["fn_index"] in looks:
+        if "/queue/join" in request.url and request.post_data_json["fn_index"] in analyses:
             joined.append(request.url)
 
     page.on("request", note)

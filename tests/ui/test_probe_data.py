@@ -12,7 +12,7 @@ import pytest
 from deforming import deforming
 from render_builders import capture, stage
 
-from dlka.analysis import analysis
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
@@ -22,8 +22,8 @@ from dlka.ui.probe_data import LARGEST, NOT_A_NUMBER, probe_value, quantised
 
 
 @pytest.fixture(scope="module")
-def look():
-    return analysis.look(read_image(examples()["Two people"])[::3, ::2].copy(), analysis.Settings(size=320))
+def analysis():
+    return analyse_pixels(read_image(examples()["Two people"])[::3, ::2].copy(), Settings(size=320))
 
 
 def file_of(address):
@@ -56,12 +56,12 @@ def test_no_offset_and_what_is_no_number():
     assert (levels == NOT_A_NUMBER).sum() == 2
 
 
-def test_the_value_holds_every_stage_where_the_file_has_it(look):
-    value = json.loads(probe_value(look, (3.0, 4.5)))
+def test_the_value_holds_every_stage_where_the_file_has_it(analysis):
+    value = json.loads(probe_value(analysis, (3.0, 4.5)))
     offsets = np.frombuffer(file_of(value["offsets"]).read_bytes(), "<i2")
-    assert len(value["stages"]) == len(look.dlka.captures) == 6
+    assert len(value["stages"]) == len(analysis.dlka.captures) == 6
     assert value["point"] == [3.0, 4.5]
-    for told, seen in zip(value["stages"], look.dlka.captures):
+    for told, seen in zip(value["stages"], analysis.dlka.captures):
         rows, columns = told["size"]
         taps = told["kernel"][0] * told["kernel"][1]
         part = offsets[told["start"] :][: rows * columns * 2 * taps].reshape(rows, columns, 2 * taps)
@@ -69,14 +69,14 @@ def test_the_value_holds_every_stage_where_the_file_has_it(look):
         assert len(told["weights"]) == taps
         assert max(told["weights"]) == 1
         assert min(told["weights"]) >= 0
-    assert value["size"] == list(look.image.shape[:2])
+    assert value["size"] == list(analysis.image.shape[:2])
     shown = cv2.imread(str(file_of(value["picture"])))[..., ::-1]
-    assert np.abs(shown.astype(int) - look.image).mean() < 2, "a JPEG of it"
+    assert np.abs(shown.astype(int) - analysis.image).mean() < 2, "a JPEG of it"
     assert [s["place"] for s in value["stages"]] == ["P3", "P3", "P4", "P4", "P5", "P5"]
 
 
-def test_a_large_picture_is_sent_smaller_and_a_model_without_stages_has_none(look):
-    wide = replace(look, picture=np.zeros((10, 4000, 3), np.uint8), dlka=replace(look.dlka, captures=()))
+def test_a_large_picture_is_sent_smaller_and_a_model_without_stages_has_none(analysis):
+    wide = replace(analysis, picture=np.zeros((10, 4000, 3), np.uint8), dlka=replace(analysis.dlka, captures=()))
     value = json.loads(probe_value(wide, (0.0, 0.0)))
     assert cv2.imread(str(file_of(value["picture"]))).shape == (4, LARGEST, 3)
     assert value["stages"] == []

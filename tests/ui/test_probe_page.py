@@ -13,7 +13,8 @@ from page_tabs import open_tab
 from playwright.sync_api import expect
 
 from dlka import temporary
-from dlka.analysis import analysis, suited
+from dlka.analysis import suited
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.render.reads import reads_at
@@ -58,19 +59,19 @@ def point_to(page, x, y, shape):
     return (at[0] - box["x"]) / scale - 0.5, (at[1] - box["y"]) / scale - 0.5
 
 
-def views(look):
+def views(analysis):
     """Captures of each panel, in the order of the page."""
     found = []
-    for i, capture in enumerate(look.dlka.captures):
+    for i, capture in enumerate(analysis.dlka.captures):
         found.append([capture])
         if i % 2:
-            found.append([look.dlka.captures[i - 1], capture])
+            found.append([analysis.dlka.captures[i - 1], capture])
     return found
 
 
-def check(page, look, point):
-    for seen, captures in zip(panels(page), views(look), strict=True):
-        wanted = reads_at(captures, point, look.dlka.letterbox)
+def check(page, analysis, point):
+    for seen, captures in zip(panels(page), views(analysis), strict=True):
+        wanted = reads_at(captures, point, analysis.dlka.letterbox)
         assert tuple(seen["cell"]) == wanted.cell, seen["label"]
         corner, scale = np.array([seen["left"], seen["top"]]), seen["scale"]
         error = np.abs(np.array(seen["samples"]).reshape(-1, 2) - (wanted.samples - corner) * scale)
@@ -88,23 +89,23 @@ PLACES = [(0.5, 0.5), (0.01, 0.01), (0.99, 0.99), (0.99, 0.3), (0.37, 0.98), (0.
 
 
 def first_look():
-    return analysis.look(first_picture(), suited.settings_for(suited.opening()))
+    return analyse_pixels(first_picture(), suited.settings_for(suited.opening()))
 
 
 def test_what_is_drawn_is_what_python_computes(probe):
-    look = first_look()
-    assert len(views(look)) == 3, "one block: two stages, and both composed"
+    analysis = first_look()
+    assert len(views(analysis)) == 3, "one block: two stages, and both composed"
     for place in PLACES:
-        check(probe, look, point_to(probe, *place, look.image.shape))
+        check(probe, analysis, point_to(probe, *place, analysis.image.shape))
 
 
 def test_the_same_on_three_levels(street):
     open_tab(street, "Probe")
     ready(street)
-    look = analysis.look(read_image(examples()["Bus stop"]), analysis.Settings())
-    assert len(views(look)) == 9
+    analysis = analyse_pixels(read_image(examples()["Bus stop"]), Settings())
+    assert len(views(analysis)) == 9
     for place in PLACES:
-        check(street, look, point_to(street, *place, look.image.shape))
+        check(street, analysis, point_to(street, *place, analysis.image.shape))
 
 
 def test_a_letterboxed_picture_with_stronger_offsets(probe):
@@ -127,10 +128,10 @@ def test_a_letterboxed_picture_with_stronger_offsets(probe):
     probe.wait_for_function("old => document.querySelector('#probe-told').textContent !== old", arg=old)
     settle(probe)
     image = read_image(data)
-    look = analysis.look(image, analysis.Settings(strength=2.0))
-    assert look.dlka.letterbox.top > 0
+    analysis = analyse_pixels(image, Settings(strength=2.0))
+    assert analysis.dlka.letterbox.top > 0
     for place in PLACES:
-        check(probe, look, point_to(probe, *place, image.shape))
+        check(probe, analysis, point_to(probe, *place, image.shape))
 
 
 def test_no_request_is_made_while_the_pointer_moves(probe):
@@ -212,11 +213,11 @@ def test_arrow_keys_go_from_cell_to_cell_of_the_stage_on_the_picture(probe):
 
 def test_the_table_says_what_the_panels_draw(probe):
     point = point_to(probe, 0.45, 0.55, first_picture().shape)
-    look = first_look()
+    analysis = first_look()
     rows = [line.split("\t") for line in probe.locator(".probe-rows").inner_text().splitlines()]
     assert len(rows) == 3
-    for row, captures in zip(rows, views(look)):
-        reads = reads_at(captures, point, look.dlka.letterbox)
+    for row, captures in zip(rows, views(analysis)):
+        reads = reads_at(captures, point, analysis.dlka.letterbox)
         assert [int(n) for n in row[1].split(",")] == list(reads.cell)
         assert int(row[5]) == reads.zeros
         if not reads.composed:
@@ -239,8 +240,8 @@ def test_a_finger_chooses_a_cell(browser, server):
     page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
     expect(page.locator("#probe-told")).to_contain_text("pinned")
     point = 0.7 * first_picture().shape[1], 0.6 * first_picture().shape[0]
-    look = first_look()
-    row, column = reads_at([look.dlka.captures[0]], point, look.dlka.letterbox).cell
+    analysis = first_look()
+    row, column = reads_at([analysis.dlka.captures[0]], point, analysis.dlka.letterbox).cell
     seen = panels(page)[0]["cell"]
     assert abs(seen[0] - row) <= 1
     assert abs(seen[1] - column) <= 1

@@ -11,8 +11,8 @@ import pytest
 from page_tabs import open_tab
 from playwright.sync_api import expect
 
-from dlka.analysis import analysis, suited
-from dlka.analysis.analysis import Settings, source_of
+from dlka.analysis import suited
+from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure, pictures
 from dlka.analysis.figures.views import Attention, Boxes, Difference, Reads, Samples
@@ -60,9 +60,9 @@ def wait_for_alt(page, image, text):
     )
 
 
-def look(example, **settings):
+def analysed(example, **settings):
     file = examples()[example]
-    return analysis.look(read_image(file), Settings(**settings), source_of(file))
+    return analyse_pixels(read_image(file), Settings(**settings), source_of(file))
 
 
 def test_a_link_shows_what_it_was_copied_from(opened):
@@ -71,7 +71,7 @@ def test_a_link_shows_what_it_was_copied_from(opened):
     expect(page.locator("#strength input[type=number]")).to_have_value("0.5")
     expect(page.get_by_label("or an example")).to_have_value("Two people")
     expect(page.get_by_label("D-LKA model")).to_have_value(re.compile("^residual"))
-    wanted = look("Two people", dlka="residual", strength=0.5)
+    wanted = analysed("Two people", dlka="residual", strength=0.5)
     reads = Reads("P4 7x7 d3", 10, 20).caption(wanted)
     moved = float(reads.split("moved by ")[1].split(" cells")[0])
     expect(page.locator("#probe-told")).to_contain_text("pinned")
@@ -179,7 +179,7 @@ def press_until(page, key, there):
 
 
 def test_every_picture_has_a_text_with_its_numbers(street):
-    page, shown = street, look("Bus stop")
+    page, shown = street, analysed("Bus stop")
     x, y = pictures.default_point(shown)
     expect(page.locator("#swipe img").nth(0)).to_have_attribute("alt", Boxes("baseline").caption(shown))
     expect(page.locator("#swipe img").nth(1)).to_have_attribute("alt", Boxes("dlka").caption(shown))
@@ -218,5 +218,5 @@ def test_the_recipe_of_the_page_is_that_of_its_figure(page):
         recipe = json.load(file)
     arguments = {"view": "P3 5x5", "row": row, "column": column}
     assert recipe["figure"] == {"kind": "reads", "arguments": arguments}
-    shown = look(OPENED["example"], dlka="scenes", baseline="scenes-rigid")
+    shown = analysed(OPENED["example"], dlka="scenes", baseline="scenes-rigid")
     assert recipe["arrays"] == sums(figure("reads", arguments).drawn(shown).arrays)

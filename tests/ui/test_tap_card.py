@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis
+from dlka.analysis.analysis import Settings, analyse_pixels, block_values
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.ui.tab_probe import add_up
@@ -15,8 +15,8 @@ from dlka.ui.tap_card import tap_card
 
 
 @pytest.fixture(scope="module")
-def look():
-    return analysis.look(read_image(examples()["Two people"])[::4, ::4].copy(), analysis.Settings(size=320))
+def analysis():
+    return analyse_pixels(read_image(examples()["Two people"])[::4, ::4].copy(), Settings(size=320))
 
 
 def rows(card):
@@ -24,8 +24,8 @@ def rows(card):
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in found]
 
 
-def test_a_card_holds_numbers_that_add_up(look):
-    card = tap_card(look.key, "P3 7x7 d3", "10", "12", "3", "25")
+def test_a_card_holds_numbers_that_add_up(analysis):
+    card = tap_card(analysis.key, "P3 7x7 d3", "10", "12", "3", "25")
     assert "cell (10, 12), channel 3, tap 25 of 49" in card
     table = rows(card)
     four = np.array([[float(v) for v in row[1:]] for row in table[1:5]])
@@ -35,19 +35,21 @@ def test_a_card_holds_numbers_that_add_up(look):
     for name in ("sum over 49 taps", "gate", "+ the block's input"):
         total, network = map(float, next(v for k, v in steps.items() if k.replace("&#x27;", "'").startswith(name)))
         assert total == pytest.approx(network, abs=1e-5)
-    capture = look.capture("P3 7x7 d3")
+    capture = analysis.capture("P3 7x7 d3")
     dy, dx = capture.offset[48:50, 10, 12]
     assert f"row {10 + dy:.3f}, column {12 + dx:.3f}" in card
 
 
-def test_empty_fields_are_the_largest(look):
-    values = analysis.block_values(look.key, look.capture("P4 5x5").stage.block)
+def test_empty_fields_are_the_largest(analysis):
+    values = block_values(analysis.key, analysis.capture("P4 5x5").stage.block)
     channel = int(np.abs(values.gate * values.gated)[:, 2, 3].argmax())
-    card = add_up({"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""})
+    card = add_up({"key": analysis.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""})
     assert f"cell (2, 3), channel {channel}, tap " in card
     tap = int(re.search(r"tap (\d+) of 25", card)[1])
     read, weight = map(float, re.search(r"read ([+\-.\d]+) x weight ([+\-.\d]+)", card).groups())
-    others = [tap_card(look.key, "P4 5x5", "2", "3", str(channel), str(other)) for other in (1, 13, 25) if other != tap]
+    others = [
+        tap_card(analysis.key, "P4 5x5", "2", "3", str(channel), str(other)) for other in (1, 13, 25) if other != tap
+    ]
     for other in others:
         r, w = map(float, re.search(r"read ([+\-.\d]+) x weight ([+\-.\d]+)", other).groups())
         assert abs(r * w) <= abs(read * weight) + 1e-6
@@ -66,14 +68,14 @@ def test_empty_fields_are_the_largest(look):
         ({"row": [2]}, r"row: expected a whole number or text; got \[2\]"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_its_place(look, changed, told):
-    asked = {"key": look.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""}
+def test_what_cannot_be_done_is_told_in_its_place(analysis, changed, told):
+    asked = {"key": analysis.key, "stage": "P4 5x5", "row": 2, "column": 3, "channel": "", "tap": ""}
     card = add_up(asked | changed)
     assert re.search(told, card["error"])
 
 
 def test_the_deformation_that_is_shown_is_added_up():
     image = read_image(examples()["Two people"])[::4, ::4].copy()
-    rigid = analysis.look(image, analysis.Settings(size=320, strength=0.0))
+    rigid = analyse_pixels(image, Settings(size=320, strength=0.0))
     card = tap_card(rigid.key, "P3 5x5", "4", "5", "0", "13")
     assert "row 4.000, column 5.000" in card

@@ -14,8 +14,8 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from dlka.analysis import analysis, suited
-from dlka.analysis.analysis import Settings
+from dlka.analysis import suited
+from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure
 from dlka.images import read_image
@@ -70,17 +70,17 @@ def test_there_are_three_and_they_say_what_they_take(answers):
 
 def test_stages(answers):
     told = numbers(answers[0][1][0])
-    look = analysis.look(read_image(examples()["Two people"]), Settings(dlka="residual"))
-    assert [stage["stage"] for stage in told["stages"]] == look.stage_labels
-    assert told["stages"][3]["mean_px"] == look.stats[3].mean_px
+    analysis = analyse_pixels(read_image(examples()["Two people"]), Settings(dlka="residual"))
+    assert [stage["stage"] for stage in told["stages"]] == analysis.stage_labels
+    assert told["stages"][3]["mean_px"] == analysis.stats[3].mean_px
     assert told["composed_views"] == ["P3 composed", "P4 composed", "P5 composed"]
 
 
 def test_a_cell_has_pythons_numbers(answers):
     told = numbers(answers[0][1][1])
     settings = replace(suited.settings_for(suited.opening()), strength=0.5)
-    look = analysis.look(read_image(examples()[suited.opening()]), settings)
-    made = figure("reads", {"view": "P3 5x5", "row": 20, "column": 30}).drawn(look)
+    analysis = analyse_pixels(read_image(examples()[suited.opening()]), settings)
+    made = figure("reads", {"view": "P3 5x5", "row": 20, "column": 30}).drawn(analysis)
     assert told["caption"].startswith(f"Reads of scenes on {suited.opening()}, offsets x 0.5.")
     for name, array in made.arrays.items():
         np.testing.assert_array_equal(np.array(told[name], array.dtype), array)
@@ -92,8 +92,8 @@ def test_a_cell_has_pythons_numbers(answers):
 def test_an_own_picture(answers):
     told = numbers(answers[0][1][2])
     assert told["picture"] == {"height": 180, "width": 320}
-    look = analysis.look(read_image(answers[1]), Settings())
-    assert len(told["objects"]) == len(look.comparison.pairs)
+    analysis = analyse_pixels(read_image(answers[1]), Settings())
+    assert len(told["objects"]) == len(analysis.pairing.pairs)
 
 
 @pytest.mark.parametrize(("number", "says"), [(3, "Stage: expected one of P3 5x5"), (4, "Example: expected one of")])

@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from dlka.analysis import analysis, four_ways
-from dlka.analysis.analysis import Settings
+from dlka.analysis import four_ways
+from dlka.analysis.analysis import Settings, analyse, analyse_pixels
 from dlka.analysis.examples import SCENES, examples
-from dlka.analysis.pairing import box_iou
+from dlka.analysis.pairing import box_iou, match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.suited import settings_for
 from dlka.analysis.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
@@ -21,7 +21,7 @@ from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.weights import Card, load_model, save_weights
-from dlka.types import Detections
+from dlka.types import BOTH, ONLY_SECOND, Detections
 from dlka.ui import tab_what_if
 
 OTHER = str(examples()["Two people"])
@@ -29,14 +29,14 @@ OTHER = str(examples()["Two people"])
 
 @pytest.fixture(scope="module")
 def crowd():
-    """A look in which some boxes are lost without deformation."""
+    """An analysis in which some boxes are lost without deformation."""
     image = read_image(examples()["Far crowd: bus stop, 4 x 3 small copies"])
-    return analysis.look(image, Settings(dlka="neck", confidence=0.1))
+    return analyse_pixels(image, Settings(dlka="neck", confidence=0.1))
 
 
 @pytest.fixture(scope="module")
 def nothing():
-    return analysis.look(np.full((64, 96, 3), 90, np.uint8), Settings(size=96))
+    return analyse_pixels(np.full((64, 96, 3), 90, np.uint8), Settings(size=96))
 
 
 def same(a, b):
@@ -48,8 +48,8 @@ def test_what_changes_nothing_changes_no_box(crowd):
     seen = load_predictor(own[0])[0].predict(crowd.image, size=own[1], confidence=own[2], intervention=Intervention())
     assert same(seen.detections, detections(crowd, AS_LEARNED))
     result = what_if(crowd, AS_LEARNED)
-    assert {pair.kind for pair in result.pairs.pairs} == {"both"}
-    assert all(pair.score_change == 0 for pair in result.pairs.pairs)
+    assert {pair.kind for pair in result.pairing.pairs} == {BOTH}
+    assert all(pair.score_change == 0 for pair in result.pairing.pairs)
     assert "Nothing is changed yet" in headline(crowd, result)
 
 
@@ -67,16 +67,16 @@ def test_offsets_at_zero_are_the_rigid_model_with_the_same_weights(crowd):
 
 def test_marks_are_the_boxes_that_are_lost_at_zero():
     image = read_image(examples()["Dots and curves, 4 to 64 px"])
-    look = analysis.look(image, Settings(dlka="neck", confidence=0.05))
-    learned, rigid = detections(look, AS_LEARNED), detections(look, RIGID)
+    analysis = analyse_pixels(image, Settings(dlka="neck", confidence=0.05))
+    learned, rigid = detections(analysis, AS_LEARNED), detections(analysis, RIGID)
     kept = (box_iou(learned.boxes, rigid.boxes) >= 0.5) & (learned.classes[:, None] == rigid.classes[None])
     expected = set(np.flatnonzero(~kept.any(axis=1)).tolist())
     assert 0 < len(expected) < len(learned)
     for change in (RIGID, Change(strength=2.0), Change(GATE_OFF)):
-        result = what_if(look, change)
+        result = what_if(analysis, change)
         assert result.lost == expected, "whatever the change is, they are about offsets at zero"
-        assert sum(str(row[-1]).endswith(LOST) for row in object_rows(look, result)) == len(expected)
-    assert f"{len(expected)} of the {len(learned)} learned boxes vanish" in headline(look, what_if(look, RIGID))
+        assert sum(str(row[-1]).endswith(LOST) for row in object_rows(analysis, result)) == len(expected)
+    assert f"{len(expected)} of the {len(learned)} learned boxes vanish" in headline(analysis, what_if(analysis, RIGID))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_how_many_are_lost_at_zero(crowd, lost, learned, says):
     seen = what_if(crowd, RIGID)
     assert len(seen.learned) >= learned
     few = Detections(*(getattr(seen.learned, field.name)[:learned] for field in fields(Detections)))
-    some = replace(seen, learned=few, lost=frozenset(range(lost)))
+    some = replace(seen, pairing=match_detections(seen.changed, few), lost=frozenset(range(lost)))
     assert lost_at_zero(some, " (*)") == f"With all offsets at zero, {says}"
 
 
@@ -104,15 +104,15 @@ def test_scores_at_zero(crowd):
     assert (left[~np.isnan(left)] < crowd.settings.confidence).all()
     assert (result.at_zero[~lost] > crowd.settings.confidence).all()
     off = what_if(crowd, RIGID)
-    for pair in off.pairs.pairs:
-        if pair.kind == "both":
-            assert off.at_zero[pair.baseline] == off.changed.scores[pair.dlka]
+    for pair in off.pairing.pairs:
+        if pair.kind == BOTH:
+            assert off.at_zero[pair.second] == off.changed.scores[pair.first]
 
 
 def test_of_two_boxes_on_one_place_the_one_without_partner_is_lost(crowd):
     off = what_if(crowd, RIGID)
     assert off.lost
-    assert {pair.baseline for pair in off.pairs.pairs if pair.kind == "only baseline"} == off.lost
+    assert {pair.second for pair in off.pairing.pairs if pair.kind == ONLY_SECOND} == off.lost
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_same_question_runs_no_model_again(crowd, monkeypatch):
 
 
 def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
-    half = analysis.look(crowd.image, Settings(dlka="neck", confidence=0.1, strength=0.5))
+    half = analyse_pixels(crowd.image, Settings(dlka="neck", confidence=0.1, strength=0.5))
     result = what_if(half, AS_LEARNED)
     assert same(result.learned, crowd.dlka.detections)
     assert not same(result.learned, half.dlka.detections)
@@ -158,7 +158,7 @@ def test_learned_is_the_model_as_trained_whatever_the_page_shows(crowd):
 
 
 def test_settings_of_the_look_are_kept(crowd):
-    buses = analysis.look(crowd.image, Settings(dlka="neck", classes=("bus",), confidence=0.6))
+    buses = analyse_pixels(crowd.image, Settings(dlka="neck", classes=("bus",), confidence=0.6))
     changed = what_if(buses, Change(strength=2.0)).changed
     assert {buses.names[c] for c in changed.classes} == {"bus"}
     assert changed.scores.min() >= 0.6
@@ -208,10 +208,10 @@ def test_a_model_without_deform_stages_says_so(tmp_path, monkeypatch):
     card = Card("neck", "n", "none", names, 640, "", "none", "AGPL-3.0", 1, {}, {})
     save_weights(tmp_path / "rigid.safetensors", build_model("neck", "n", 80, "none").state_dict(), card)
     monkeypatch.setattr(catalog, "WEIGHTS", tmp_path)
-    look = analysis.look(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
-    assert NO_STAGES in headline(look, what_if(look, Change(SHUFFLED)))
-    assert headline(look, what_if(look, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
-    stages, other, apart, figures = tab_what_if.values(look, (0.0, 0.0), ["P3 5x5"], "Two people")
+    analysis = analyse_pixels(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
+    assert NO_STAGES in headline(analysis, what_if(analysis, Change(SHUFFLED)))
+    assert headline(analysis, what_if(analysis, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
+    stages, other, apart, figures = tab_what_if.values(analysis, (0.0, 0.0), ["P3 5x5"], "Two people")
     assert (stages["choices"], stages["value"], other, apart, figures) == ([], [], "Two people", "", "[]")
 
 
@@ -219,13 +219,13 @@ def test_the_other_picture_is_one_that_the_model_knows(crowd):
     drawn = next(iter(SCENES))
     given = tab_what_if.values(crowd, (0.0, 0.0), [], drawn)
     assert given[1] == "Bus stop", "not a drawn scene"
-    scene = analysis.look_at(examples()[drawn], settings_for(drawn))
+    scene = analyse(examples()[drawn], settings_for(drawn))
     assert tab_what_if.values(scene, (0.0, 0.0), [], "Bus stop")[1] == list(SCENES)[1], "not the same picture"
 
 
 def test_a_rigid_twin_has_the_large_kernels_too(crowd):
     drawn = next(iter(SCENES))
-    scene = analysis.look_at(examples()[drawn], settings_for(drawn))
+    scene = analyse(examples()[drawn], settings_for(drawn))
     said = four_ways.sentence(scene, four_ways.four_ways(scene.key))
     assert said.startswith("Weights learned with offsets (2 against 1)")
     assert four_ways.sentence(crowd, four_ways.four_ways(crowd.key)).startswith("Large kernel (2 against 1)")

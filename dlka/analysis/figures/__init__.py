@@ -1,4 +1,4 @@
-"""Every figure of the page, by its kind: a finished look, a kind and arguments make it again anywhere."""
+"""Every figure of the page, by its kind: a finished analysis, a kind and arguments make it again anywhere."""
 
 from __future__ import annotations
 

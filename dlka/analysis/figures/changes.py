@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlka.analysis import adapt, adapt_shown, four_ways, what_if, what_if_words
-from dlka.analysis.analysis import Look, Refused
+from dlka.analysis.analysis import Analysis, Refused
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import (
     SIDES,
@@ -33,7 +33,7 @@ from dlka.inference.kernel_shape import spread
 from dlka.render import before_after, reads_at
 from dlka.render.legend import number as rounded
 from dlka.render.reads import Reads
-from dlka.types import KINDS, Comparison
+from dlka.types import KINDS, Pairing
 
 STAGES = ", "  # between the labels of several stages
 
@@ -54,41 +54,42 @@ class ChangedModel(Figure):
     example: str
     name: ClassVar[str] = "what if"
 
-    def draw(self, look: Look) -> Drawing:
-        return what_if_words.drawing(look, self._seen(look), self.picture)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return what_if_words.drawing(analysis, self._seen(analysis), self.picture)
 
-    def caption(self, look: Look) -> str:
-        seen = self._seen(look)
-        who = f"{look.settings.dlka} on {picture_name(look)}"
-        said = f"{title(seen.change, look)}: {who}, changed against learned: {_told(seen.pairs, 'learned', 'changed')}."
+    def caption(self, analysis: Analysis) -> str:
+        seen = self._seen(analysis)
+        who = f"{analysis.settings.dlka} on {picture_name(analysis)}"
+        counts = _counts(seen.pairing, "learned", "changed")
+        said = f"{title(seen.change, analysis)}: {who}, changed against learned: {counts}."
         if self.picture != what_if_words.DIFFERENCE:
             boxes = seen.learned if self.picture == what_if_words.LEFT else seen.changed
             said = f"The {len(boxes)} {'box' if len(boxes) == 1 else 'boxes'} of the {self.picture} model. {said}"
-        return f"{said} {lost_at_zero(seen)}" if look.stage_labels and len(seen.learned) else said
+        return f"{said} {lost_at_zero(seen)}" if analysis.stage_labels and len(seen.learned) else said
 
-    def arrays(self, look: Look) -> Arrays:
-        seen = self._seen(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        seen = self._seen(analysis)
         return {
             **found_arrays(seen.learned, "learned_"),
             **found_arrays(seen.changed, "changed_"),
-            **pair_arrays(seen.pairs),
+            **pair_arrays(seen.pairing),
             "lost": np.array(sorted(seen.lost), np.int64),
             "at_zero": seen.at_zero,
-            **{f"offsets/{stage}": offset for stage, offset in what_if.offsets_used(look, seen.change).items()},
+            **{f"offsets/{stage}": offset for stage, offset in what_if.offsets_used(analysis, seen.change).items()},
         }
 
-    def _seen(self, look: Look) -> what_if.WhatIf:
+    def _seen(self, analysis: Analysis) -> what_if.WhatIf:
         one_of("Picture", self.picture, what_if_words.PICTURES)
         one_of("Kind", self.kind, interventions.KINDS)
         if not 0 <= self.seed < 2**31:
             raise Refused(f"Seed: expected a whole number from 0; got {self.seed}.")
         labels = self.stages.split(STAGES) if self.stages else []
         for label in labels:
-            look.capture(label)
+            analysis.capture(label)
         if self.kind == interventions.GIVEN:
             one_of("Example", self.example, examples())
         other = str(examples().get(self.example, ""))
-        return what_if.what_if(look, what_if.asked(look, self.kind, self.strength, labels, self.seed, other))
+        return what_if.what_if(analysis, what_if.asked(analysis, self.kind, self.strength, labels, self.seed, other))
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,20 @@ class OneWay(Figure):
     way: str
     name: ClassVar[str] = "four ways"
 
-    def draw(self, look: Look) -> Drawing:
-        return four_ways.drawing(look, self._ways(look), self.way)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return four_ways.drawing(analysis, self._ways(analysis), self.way)
 
-    def caption(self, look: Look) -> str:
-        ways = self._ways(look)
-        said = f"{four_ways.title(look, ways, self.way)}, on {picture_name(look)}: {len(ways.found[self.way])} boxes"
+    def caption(self, analysis: Analysis) -> str:
+        ways = self._ways(analysis)
+        what, count = four_ways.title(analysis, ways, self.way), len(ways.found[self.way])
+        said = f"{what}, on {picture_name(analysis)}: {count} boxes"
         if self.way not in four_ways.START:
             return f"{said}."
         before = four_ways.START[self.way]
-        return f"{said}; {_told(ways.effect(self.way, before), before, self.way)}."
+        return f"{said}; {_counts(ways.effect(self.way, before), before, self.way)}."
 
-    def arrays(self, look: Look) -> Arrays:
-        ways = self._ways(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        ways = self._ways(analysis)
         arrays = found_arrays(ways.found[self.way])
         if self.way in four_ways.START:
             before = four_ways.START[self.way]
@@ -119,9 +121,9 @@ class OneWay(Figure):
             arrays |= {"slices": ways.slices, "fired": ways.fired}
         return arrays
 
-    def _ways(self, look: Look) -> four_ways.FourWays:
+    def _ways(self, analysis: Analysis) -> four_ways.FourWays:
         one_of("Way", self.way, four_ways.NAMES)
-        return four_ways.four_ways(look.key)
+        return four_ways.four_ways(analysis.key)
 
 
 @dataclass(frozen=True)
@@ -142,30 +144,31 @@ class ChangedPicture(Figure):
     brightness: float
     name: ClassVar[str] = "adapted"
 
-    def draw(self, look: Look) -> Drawing:
-        return adapt_shown.boxes(self._seen(look), self.side)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return adapt_shown.boxes(self._seen(analysis), self.side)
 
-    def caption(self, look: Look) -> str:
-        seen = self._seen(look)
-        keeps, more = adapt_shown.fate_words(getattr(seen, self.side), len(adapt_shown.detections(seen, self.side)[0]))
+    def caption(self, analysis: Analysis) -> str:
+        seen = self._seen(analysis)
+        before, _ = adapt_shown.detections(seen, self.side)
+        keeps, more = adapt_shown.tracked_words(getattr(seen, self.side), len(before))
         changed = f"the picture {adapt_shown.told_change(seen.change)}"
-        return f"The {model_and_picture(look, self.side)}, {changed}: the model {keeps}, {more}."
+        return f"The {model_and_picture(analysis, self.side)}, {changed}: the model {keeps}, {more}."
 
-    def arrays(self, look: Look) -> Arrays:
-        seen = self._seen(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        seen = self._seen(analysis)
         before, after = adapt_shown.detections(seen, self.side)
-        fate = getattr(seen, self.side)
+        tracked = getattr(seen, self.side)
         arrays = found_arrays(before, "before_") | found_arrays(after, "after_")
-        arrays |= {"matrix": seen.moved, "expected": fate.expected}
-        for name, pairs in (("kept", fate.kept), ("renamed", fate.renamed)):
+        arrays |= {"matrix": seen.moved, "expected": tracked.expected}
+        for name, pairs in (("kept", tracked.kept), ("renamed", tracked.class_changed)):
             arrays[name] = np.array(pairs, np.int64).reshape(-1, 2)
-        for name, indices in (("lost", fate.lost), ("gone", fate.gone), ("new", fate.new)):
+        for name, indices in (("lost", tracked.lost), ("gone", tracked.left_frame), ("new", tracked.new)):
             arrays[name] = np.array(indices, np.int64)
         return arrays
 
-    def _seen(self, look: Look) -> adapt.Followed:
+    def _seen(self, analysis: Analysis) -> adapt.Followed:
         one_of("Side", self.side, SIDES)
-        return _followed(look, self, (0.0, 0.0))
+        return _followed(analysis, self, (0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -187,14 +190,14 @@ class ChangedSamples(Figure):
     brightness: float
     name: ClassVar[str] = "adapted samples"
 
-    def draw(self, look: Look) -> Drawing:
-        paper = adapt_shown.samples(self._seen(look), self.stage)
+    def draw(self, analysis: Analysis) -> Drawing:
+        paper = adapt_shown.samples(self._seen(analysis), self.stage)
         if paper is None:
             raise Refused("The chosen place has left the picture, so nothing is read there.")
         return paper
 
-    def caption(self, look: Look) -> str:
-        seen = self._seen(look)
+    def caption(self, analysis: Analysis) -> str:
+        seen = self._seen(analysis)
         where = "the point ({:.0f}, {:.0f})".format(*seen.point_before)
         if seen.target is not None:
             where = f"object {self.number}, {seen.target.name} of {seen.target.side:.0f} px"
@@ -202,12 +205,12 @@ class ChangedSamples(Figure):
         moved, wide = ([f"{rounded(of(read))} px" for read in reads] for of in (before_after.moved, _spread))
         how = adapt_shown.told_change(seen.change)
         return (
-            f"Where {self.stage} reads at {where}, {subject(look)}, before and after the picture is changed ({how}): "
-            f"taps moved by {moved[0]} and {moved[1]} on average, samples spread by {wide[0]} and {wide[1]}."
+            f"Where {self.stage} reads at {where}, {subject(analysis)}, before and after the picture is changed "
+            f"({how}): taps moved by {moved[0]} and {moved[1]} on average, samples spread by {wide[0]} and {wide[1]}."
         )
 
-    def arrays(self, look: Look) -> Arrays:
-        seen = self._seen(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        seen = self._seen(analysis)
         arrays: Arrays = {"matrix": seen.moved}
         for name, one in zip(("before", "after"), adapt_shown.sides(seen, self.stage)):
             read = reads_at([one.capture], one.point, one.letterbox)
@@ -221,8 +224,8 @@ class ChangedSamples(Figure):
                 arrays[f"{name}_box"] = one.box
         return arrays
 
-    def _seen(self, look: Look) -> adapt.Followed:
-        return _followed(look, self, _point(self.number, self.x, self.y))
+    def _seen(self, analysis: Analysis) -> adapt.Followed:
+        return _followed(analysis, self, _point(self.number, self.x, self.y))
 
 
 FIGURES: Mapping[str, type[Figure]] = {
@@ -230,9 +233,11 @@ FIGURES: Mapping[str, type[Figure]] = {
 }
 
 
-def _followed(look: Look, figure: ChangedPicture | ChangedSamples, point: tuple[float, float]) -> adapt.Followed:
+def _followed(
+    analysis: Analysis, figure: ChangedPicture | ChangedSamples, point: tuple[float, float]
+) -> adapt.Followed:
     change = Change(**{field.name: getattr(figure, field.name) for field in fields(Change)})
-    return adapt.follow(look, change, None if figure.number is None else figure.number - 1, point)
+    return adapt.follow(analysis, change, None if figure.number is None else figure.number - 1, point)
 
 
 def _spread(reads: Reads) -> float:
@@ -248,7 +253,7 @@ def _point(number: int | None, x: float | None, y: float | None) -> tuple[float,
     return x, y
 
 
-def _told(pairs: Comparison, before: str, after: str) -> str:
+def _counts(pairing: Pairing, before: str, after: str) -> str:
     """Counts of what became of the boxes; what a kind of pair is called, by KINDS."""
     called = ("both", "another class", f"only {after}", f"only {before}")
-    return ", ".join(f"{name} {four_ways.count_boxes(pairs, kind)}" for name, kind in zip(called, KINDS))
+    return ", ".join(f"{name} {four_ways.count_boxes(pairing, kind)}" for name, kind in zip(called, KINDS))

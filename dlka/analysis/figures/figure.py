@@ -1,4 +1,4 @@
-"""What a figure is: its fields are its arguments; of a finished look it makes a drawing, a caption and numbers."""
+"""What a figure is: its fields are its arguments; of a finished analysis it makes a drawing, a caption and numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from dlka.analysis.analysis import Look, Refused
-from dlka.types import Comparison, Detections
+from dlka.analysis.analysis import Analysis, Refused
+from dlka.types import Detections, Pairing
 
 SIDES = ("dlka", "baseline")
 Arrays = dict[str, np.ndarray]
@@ -26,7 +26,7 @@ class Drawing(Protocol):
 
 
 class Drawn(NamedTuple):
-    """A figure of one look: the drawing; its caption; the numbers behind it by name."""
+    """A figure of one analysis: the drawing; its caption; the numbers behind it by name."""
 
     paper: Drawing
     caption: str
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure(ABC):
-    """A kind of figure with its arguments. All methods raise Refused for arguments that this look does not have.
+    """A kind of figure with its arguments. All methods raise Refused for arguments that this analysis does not have.
 
     name: what recipes, pages and programs call its kind.
     """
@@ -43,40 +43,41 @@ class Figure(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def draw(self, look: Look) -> Drawing:
+    def draw(self, analysis: Analysis) -> Drawing:
         """The picture or chart."""
 
     @abstractmethod
-    def caption(self, look: Look) -> str:
+    def caption(self, analysis: Analysis) -> str:
         """What it shows and its key numbers in a sentence or two, also for those who cannot see it. Draws nothing."""
 
     @abstractmethod
-    def arrays(self, look: Look) -> Arrays:
+    def arrays(self, analysis: Analysis) -> Arrays:
         """The numbers behind it."""
 
-    def drawn(self, look: Look) -> Drawn:
+    def drawn(self, analysis: Analysis) -> Drawn:
         """All three."""
-        return Drawn(self.draw(look), self.caption(look), self.arrays(look))
+        return Drawn(self.draw(analysis), self.caption(analysis), self.arrays(analysis))
 
 
-def subject(look: Look) -> str:
+def subject(analysis: Analysis) -> str:
     """Which model and picture a figure is of, with what was done to the offsets."""
-    strength = look.settings.strength
-    return f"{look.settings.dlka} on {picture_name(look)}" + ("" if strength == 1 else f", offsets x {strength:g}")
+    strength = analysis.settings.strength
+    note = "" if strength == 1 else f", offsets x {strength:g}"
+    return f"{analysis.settings.dlka} on {picture_name(analysis)}{note}"
 
 
-def model_and_picture(look: Look, side: str) -> str:
+def model_and_picture(analysis: Analysis, side: str) -> str:
     """The same for one of the two models."""
     if side == "dlka":
-        return f"D-LKA model {subject(look)}"
-    return f"baseline {look.settings.baseline} on {picture_name(look)}"
+        return f"D-LKA model {subject(analysis)}"
+    return f"baseline {analysis.settings.baseline} on {picture_name(analysis)}"
 
 
-def picture_name(look: Look) -> str:
+def picture_name(analysis: Analysis) -> str:
     """The example, or a visitor's picture by its size."""
-    if look.source is not None and look.source.example:
-        return look.source.example
-    height, width = look.image.shape[:2]
+    if analysis.source is not None and analysis.source.example:
+        return analysis.source.example
+    height, width = analysis.image.shape[:2]
     return f"a picture of {width} x {height} px"
 
 
@@ -88,9 +89,9 @@ def one_of(what: str, value: str, known: Iterable[str]) -> None:
         raise Refused(f"{what}: expected {expected}; got {value!r:.60}.")
 
 
-def detections_of(look: Look, side: str) -> Detections:
+def detections_of(analysis: Analysis, side: str) -> Detections:
     """What one of the two models found."""
-    return (look.dlka if side == "dlka" else look.baseline).detections
+    return (analysis.dlka if side == "dlka" else analysis.baseline).detections
 
 
 def found_arrays(detections: Detections, before: str = "") -> Arrays:
@@ -98,8 +99,8 @@ def found_arrays(detections: Detections, before: str = "") -> Arrays:
     return {f"{before}{name}": values for name, values in vars(detections).items()}
 
 
-def pair_arrays(pairs: Comparison) -> Arrays:
+def pair_arrays(pairing: Pairing) -> Arrays:
     """pairs [N, 2]: indices of the first and the second, -1 for none; ious [N] float64."""
-    both = [[-1 if i is None else i for i in (p.dlka, p.baseline)] for p in pairs.pairs]
-    ious = np.array([p.iou for p in pairs.pairs], np.float64)
+    both = [[-1 if i is None else i for i in (p.first, p.second)] for p in pairing.pairs]
+    ious = np.array([p.iou for p in pairing.pairs], np.float64)
     return {"pairs": np.array(both, np.int64).reshape(-1, 2), "ious": ious}

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlka.analysis import box_evidence, box_figures, condensation
-from dlka.analysis.analysis import Look, Refused
+from dlka.analysis.analysis import Analysis, Refused
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
 from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
 from dlka.render.box_evidence import share_inside
@@ -29,15 +29,15 @@ class BoxCells(Figure):
     box: str
     name: ClassVar[str] = "box cells"
 
-    def draw(self, look: Look) -> Drawing:
-        return box_figures.cells_picture(look, find(look, self.box))
+    def draw(self, analysis: Analysis) -> Drawing:
+        return box_figures.cells_picture(analysis, find(analysis, self.box))
 
-    def caption(self, look: Look) -> str:
-        of_both = sorted(find(look, self.box), key=lambda t: list(SIDES).index(t.side))
-        return f"Cells behind a box, {_both(look)}. {'; '.join(_answer(look, t) for t in of_both)}."
+    def caption(self, analysis: Analysis) -> str:
+        of_both = sorted(find(analysis, self.box), key=lambda t: list(SIDES).index(t.side))
+        return f"Cells behind a box, {_both(analysis)}. {'; '.join(_answer(analysis, t) for t in of_both)}."
 
-    def arrays(self, look: Look) -> Arrays:
-        return {f"{t.side}/{name}": value for t in find(look, self.box) for name, value in _traced(t).items()}
+    def arrays(self, analysis: Analysis) -> Arrays:
+        return {f"{t.side}/{name}": value for t in find(analysis, self.box) for name, value in _traced(t).items()}
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class BoxSamples(Figure):
     box: str
     name: ClassVar[str] = "box samples"
 
-    def draw(self, look: Look) -> Drawing:
-        return box_figures.samples_picture(look, *_samples(look, self.box))
+    def draw(self, analysis: Analysis) -> Drawing:
+        return box_figures.samples_picture(analysis, *_samples(analysis, self.box))
 
-    def caption(self, look: Look) -> str:
-        own, seen = _samples(look, self.box)
+    def caption(self, analysis: Analysis) -> str:
+        own, seen = _samples(analysis, self.box)
         told = "; ".join(f"{view} {s.share:.1%}, regular grid {s.regular_share:.1%}" for view, s in seen.items())
-        against = f"the {SIDES[own.side]} box of a {_object(look, own)}"
-        return f"Where D-LKA reads for {_cell(own)}, {subject(look)}. Reads inside {against}: {told}."
+        against = f"the {SIDES[own.side]} box of a {_object(analysis, own)}"
+        return f"Where D-LKA reads for {_cell(own)}, {subject(analysis)}. Reads inside {against}: {told}."
 
-    def arrays(self, look: Look) -> Arrays:
-        own, seen = _samples(look, self.box)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        own, seen = _samples(analysis, self.box)
         every = {f"{view}/{name}": value for view, s in seen.items() for name, value in _sampled(s, own.box).items()}
         return every | {"box": own.box}
 
@@ -71,23 +71,25 @@ class BoxEvidence(Figure):
     of: str
     name: ClassVar[str] = "box evidence"
 
-    def draw(self, look: Look) -> Drawing:
-        return box_evidence.picture(look, self._maps(look)[0], self.side)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return box_evidence.picture(analysis, self._maps(analysis)[0], self.side)
 
-    def caption(self, look: Look) -> str:
-        maps, i = self._maps(look)
+    def caption(self, analysis: Analysis) -> str:
+        maps, i = self._maps(analysis)
         trace = maps.traces[i]
-        part = share_inside(maps.values[i], maps.strides[i], prediction(look, self.side).letterbox, trace.box)
+        part = share_inside(maps.values[i], maps.strides[i], prediction(analysis, self.side).letterbox, trace.box)
         where = f"{_cell(trace)} of {'D-LKA' if self.side == 'dlka' else 'the baseline'}"
         where += "" if trace.found else ", which has no box there"
+        what = "LayerCAM" if self.of == "layercam" else "Gradient on the picture"
+        share = "nothing" if part is None else f"{part:.0%}"
         return (
-            f"{'LayerCAM' if self.of == 'layercam' else 'Gradient on the picture'}, class {look.names[trace.number]} "
-            f"at {where}, {_both(look)}: logit {maps.logits[i]:+.2f}; {'nothing' if part is None else f'{part:.0%}'} "
-            f"of it is inside the box; the scale of both models ends at {number(maps.largest)} {box_evidence.UNIT}."
+            f"{what}, class {analysis.names[trace.number]} at {where}, {_both(analysis)}: logit {maps.logits[i]:+.2f}; "
+            f"{share} of it is inside the box; the scale of both models ends at {number(maps.largest)} "
+            f"{box_evidence.UNIT}."
         )
 
-    def arrays(self, look: Look) -> Arrays:
-        maps, i = self._maps(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        maps, i = self._maps(analysis)
         trace = maps.traces[i]
         return {
             "map": maps.values[i],
@@ -99,11 +101,11 @@ class BoxEvidence(Figure):
             "cell": np.array(trace.cell),
         }
 
-    def _maps(self, look: Look) -> tuple[box_evidence.Maps, int]:
+    def _maps(self, analysis: Analysis) -> tuple[box_evidence.Maps, int]:
         """The maps of both models, and the place of the one of this side."""
         one_of("Side", self.side, SIDES)
         one_of("Evidence", self.of, box_evidence.KINDS)
-        return box_evidence.maps(look, find(look, self.box), self.of), list(SIDES).index(self.side)
+        return box_evidence.maps(analysis, find(analysis, self.box), self.of), list(SIDES).index(self.side)
 
 
 @dataclass(frozen=True)
@@ -113,24 +115,24 @@ class Condensation(Figure):
     stage: str
     name: ClassVar[str] = "condensation"
 
-    def draw(self, look: Look) -> Drawing:
-        return condensation.condensation(look, self.stage)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return condensation.condensation(analysis, self.stage)
 
-    def caption(self, look: Look) -> str:
-        captures, boxes = condensation.field(look, self.stage), condensation.all_boxes(look)
-        learned, regular = shares_inside(captures, boxes, look.dlka.letterbox)
+    def caption(self, analysis: Analysis) -> str:
+        captures, boxes = condensation.field(analysis, self.stage), condensation.all_boxes(analysis)
+        learned, regular = shares_inside(captures, boxes, analysis.dlka.letterbox)
         return (
-            f"Where all samples of {self.stage} land against the regular grid, {_both(look)}: {learned:.2%} of the "
+            f"Where all samples of {self.stage} land against the regular grid, {_both(analysis)}: {learned:.2%} of the "
             f"samples are inside a box of either model, {regular:.2%} of the grid's."
         )
 
-    def arrays(self, look: Look) -> Arrays:
-        captures, letterbox = condensation.field(look, self.stage), look.dlka.letterbox
+    def arrays(self, analysis: Analysis) -> Arrays:
+        captures, letterbox = condensation.field(analysis, self.stage), analysis.dlka.letterbox
         first, last = captures[0], captures[-1]
         counts = sample_density(last, letterbox) if first is last else composed_density(first, last, letterbox)
         arrays = {"samples": counts[0], "regular": counts[1], "doublings": log_ratio(*counts)}
         arrays["scale"] = np.array([condensation.SCALE])
-        return arrays | {f"{side}_boxes": prediction(look, side).detections.boxes for side in SIDES}
+        return arrays | {f"{side}_boxes": prediction(analysis, side).detections.boxes for side in SIDES}
 
 
 @dataclass(frozen=True)
@@ -139,20 +141,20 @@ class Spread(Figure):
 
     name: ClassVar[str] = "spread"
 
-    def draw(self, look: Look) -> Drawing:
-        charted = condensation.chart(look)
+    def draw(self, analysis: Analysis) -> Drawing:
+        charted = condensation.chart(analysis)
         if charted is None:
-            raise Refused("Spread of samples: this look has no box, or its D-LKA model does not deform.")
+            raise Refused("Spread of samples: this analysis has no box, or its D-LKA model does not deform.")
         return charted[0]
 
-    def caption(self, look: Look) -> str:
-        said = condensation.agreement(look, condensation.spread_points(look))
-        return f"{condensation.SPREAD}, {_both(look)}: {said}"
+    def caption(self, analysis: Analysis) -> str:
+        said = condensation.agreement(analysis, condensation.spread_points(analysis))
+        return f"{condensation.SPREAD}, {_both(analysis)}: {said}"
 
-    def arrays(self, look: Look) -> Arrays:
+    def arrays(self, analysis: Analysis) -> Arrays:
         return {
             f"{kind}/{name}": np.array([getattr(p, name) for p in points])
-            for kind, points in condensation.spread_points(look).items()
+            for kind, points in condensation.spread_points(analysis).items()
             for name in ("side", "learned", "regular", "ours")
         }
 
@@ -162,9 +164,9 @@ FIGURES: Mapping[str, type[Figure]] = {
 }
 
 
-def _samples(look: Look, box: str) -> tuple[Trace, dict[str, SeenSamples]]:
-    own = find(look, box)[0]
-    seen = box_figures.samples_of(look, own)
+def _samples(analysis: Analysis, box: str) -> tuple[Trace, dict[str, SeenSamples]]:
+    own = find(analysis, box)[0]
+    seen = box_figures.samples_of(analysis, own)
     if not seen:
         raise Refused(f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from.")
     return own, seen
@@ -196,22 +198,22 @@ def _sampled(seen: SeenSamples, box: np.ndarray) -> Arrays:
     }
 
 
-def _both(look: Look) -> str:
-    return f"{subject(look)}, and the baseline {look.settings.baseline}"
+def _both(analysis: Analysis) -> str:
+    return f"{subject(analysis)}, and the baseline {analysis.settings.baseline}"
 
 
 def _cell(trace: Trace) -> str:
     return f"cell P{trace.level} (row {trace.cell[0]}, column {trace.cell[1]})"
 
 
-def _object(look: Look, trace: Trace) -> str:
+def _object(analysis: Analysis, trace: Trace) -> str:
     across, down = trace.box[2:] - trace.box[:2]
-    return f"{look.names[trace.number]} {trace.score:.2f}, {across:.0f} x {down:.0f} px"
+    return f"{analysis.names[trace.number]} {trace.score:.2f}, {across:.0f} x {down:.0f} px"
 
 
-def _answer(look: Look, trace: Trace) -> str:
+def _answer(analysis: Analysis, trace: Trace) -> str:
     who = f"{SIDES[trace.side]}: "
     if not trace.found:
-        return f"{who}no box, {_cell(trace)} has a score of {trace.score:.3f} for {look.names[trace.number]}"
+        return f"{who}no box, {_cell(trace)} has a score of {trace.score:.3f} for {analysis.names[trace.number]}"
     more = f", {len(trace.cells)} more merged into it" if len(trace.cells) else ""
-    return f"{who}{_object(look, trace)}, from {_cell(trace)}{more}"
+    return f"{who}{_object(analysis, trace)}, from {_cell(trace)}{more}"

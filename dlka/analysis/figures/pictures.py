@@ -1,4 +1,4 @@
-"""Every picture of the page, drawn from a finished look. Scales are shared: between stages, or between both models."""
+"""Every picture of the page, drawn from an analysis. Scales are shared: between stages, or between both models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Look, Refused
+from dlka.analysis.analysis import Analysis, Refused
 from dlka.analysis.pairing import interesting_point
 from dlka.render import Canvas, Paper
 from dlka.types import Capture
@@ -28,18 +28,18 @@ SCALES = ("All stages", "This stage")
 REDUCTIONS = (*render.REDUCTIONS, "channel")
 
 
-def boxes(look: Look, side: str) -> Canvas:
+def boxes(analysis: Analysis, side: str) -> Canvas:
     """All boxes of one model in its accent. side: "dlka" or "baseline"."""
     if side == "dlka":
-        found, colour, title = look.dlka, palette.DLKA, f"D-LKA: {look.settings.dlka}{strength_note(look)}"
+        found, colour, title = analysis.dlka, palette.DLKA, f"D-LKA: {analysis.settings.dlka}{strength_note(analysis)}"
     else:
-        found, colour, title = look.baseline, palette.BASELINE, f"Baseline: {look.settings.baseline}"
-    return render.draw_boxes(look.image, found.detections, look.names, colour, title)
+        found, colour, title = analysis.baseline, palette.BASELINE, f"Baseline: {analysis.settings.baseline}"
+    return render.draw_boxes(analysis.image, found.detections, analysis.names, colour, title)
 
 
-def both_boxes(look: Look) -> tuple[np.ndarray, np.ndarray]:
+def both_boxes(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     """(baseline, D-LKA) pictures of equal size with all boxes in each model's accent."""
-    first, second = render.same_size(*(boxes(look, side).to_array() for side in ("baseline", "dlka")))
+    first, second = render.same_size(*(boxes(analysis, side).to_array() for side in ("baseline", "dlka")))
     return first, second
 
 
@@ -48,35 +48,33 @@ def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return render.side_by_side(left, right)
 
 
-def strength_note(look: Look) -> str:
+def strength_note(analysis: Analysis) -> str:
     """Says it wherever the offsets are not the learned ones."""
-    return "" if look.settings.strength == 1 else f", offsets x {look.settings.strength:g}"
+    return "" if analysis.settings.strength == 1 else f", offsets x {analysis.settings.strength:g}"
 
 
-def difference(look: Look) -> Canvas:
+def difference(analysis: Analysis) -> Canvas:
     """What only one of the two found."""
-    return render.draw_difference(
-        look.image, look.dlka.detections, look.baseline.detections, look.comparison, look.names
-    )
+    return render.draw_difference(analysis.image, analysis.pairing, analysis.names)
 
 
-def crops(look: Look) -> Paper | None:
+def crops(analysis: Analysis) -> Paper | None:
     """Close-ups of the small objects that only one model found; None where there are none."""
-    found = crops_of(look)
-    return render.contact_sheet(look.image, found) if found else None
+    found = crops_of(analysis)
+    return render.contact_sheet(analysis.image, found) if found else None
 
 
-def crops_of(look: Look) -> list[render.Crop]:
+def crops_of(analysis: Analysis) -> list[render.Crop]:
     """The small objects that only one model found, smallest first."""
-    return render.disagreements(look.dlka.detections, look.baseline.detections, look.comparison, look.names)
+    return render.disagreements(analysis.pairing, analysis.names)
 
 
-def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
+def offset_overlay(analysis: Analysis, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
     """One stage's offset field. tap: 0 for the mean over taps, else the tap's number from 1, row-major.
 
     scale: "All stages" (one scale for all, so that they can be compared), "This stage", or a number of cells.
     """
-    capture = look.capture(stage)
+    capture = analysis.capture(stage)
     if not 0 <= tap <= capture.stage.taps:
         raise Refused(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
     if not 0 < opacity <= 1:
@@ -84,42 +82,45 @@ def offset_overlay(look: Look, stage: str, kind: str, tap: int, opacity: float, 
     if kind not in _DRAW:
         raise Refused(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
     number = tap - 1 if tap else None
-    cells = _scale_cells(look, capture, scale, number, kind == "Magnitude")
-    return _DRAW[kind](look.image, capture, look.dlka.letterbox, cells, number, opacity)
+    cells = _scale_cells(analysis, capture, scale, number, kind == "Magnitude")
+    return _DRAW[kind](analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
 
 
-def marked_overlay(look: Look, point: tuple[float, float], *overlay: Any) -> Canvas:
+def marked_overlay(analysis: Analysis, point: tuple[float, float], *overlay: Any) -> Canvas:
     """offset_overlay with the chosen point (x, y, pixels of the picture) marked on it."""
-    canvas = offset_overlay(look, *overlay)
+    canvas = offset_overlay(analysis, *overlay)
     render.mark_point(canvas, point)
     return canvas
 
 
-def _scale_cells(look: Look, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
+def _scale_cells(
+    analysis: Analysis, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool
+) -> float:
     if isinstance(scale, int | float):
         if not 1e-6 <= scale <= 100:
             raise Refused(f"Scale: expected 0.000001 to 100 cells; got {scale:g}.")
         return float(scale)
     if scale not in SCALES:
         raise Refused(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r:.60}.")
-    group = [c for c in look.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
+    group = (
+        [c for c in analysis.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
+    )
     return render.field_scale(group, tap, of_magnitude=of_magnitude)
 
 
-def sample_panels(look: Look, point: tuple[float, float]) -> Paper:
+def sample_panels(analysis: Analysis, point: tuple[float, float]) -> Paper:
     """Where every stage reads for the cell at a point (x, y, pixels of the picture), and both stages composed."""
-    return render.draw_samples_grid(look.image, look.dlka.captures, look.dlka.letterbox, point)
+    return render.draw_samples_grid(analysis.image, analysis.dlka.captures, analysis.dlka.letterbox, point)
 
 
-def default_point(look: Look) -> tuple[float, float]:
+def default_point(analysis: Analysis) -> tuple[float, float]:
     """Where to look first, (x, y): the smallest object that either model found, else the middle of the picture."""
-    size = (look.image.shape[0], look.image.shape[1])
-    return interesting_point(look.comparison, look.dlka.detections, look.baseline.detections, size)
+    return interesting_point(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1]))
 
 
-def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: float) -> Canvas:
+def gate_overlay(analysis: Analysis, block: str, reduction: str, channel: int, opacity: float) -> Canvas:
     """One block's attention map. reduction: one of REDUCTIONS; channel: from 0, used where reduction is "channel"."""
-    gate = look.gate(block)
+    gate = analysis.gate(block)
     if reduction not in REDUCTIONS:
         raise Refused(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r:.60}.")
     if reduction == "channel" and not 0 <= channel < len(gate.values):
@@ -127,5 +128,5 @@ def gate_overlay(look: Look, block: str, reduction: str, channel: int, opacity: 
     if not 0 < opacity <= 1:
         raise Refused(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
     number = channel if reduction == "channel" else None
-    scale = render.gate_scale([gate] if number is not None else look.dlka.gates, reduction, number)
-    return render.gate_overlay(look.image, gate, look.dlka.letterbox, reduction, scale, number, opacity)
+    scale = render.gate_scale([gate] if number is not None else analysis.dlka.gates, reduction, number)
+    return render.gate_overlay(analysis.image, gate, analysis.dlka.letterbox, reduction, scale, number, opacity)

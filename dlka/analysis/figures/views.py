@@ -1,4 +1,4 @@
-"""Figures of one look: boxes of both models, and where the D-LKA model reads and what its gates let through."""
+"""Figures of one analysis: boxes of both models, and where the D-LKA model reads and what its gates let through."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Look, Refused, place_label, receptive_field
+from dlka.analysis.analysis import Analysis, Refused, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.figure import (
     SIDES,
@@ -26,7 +26,7 @@ from dlka.analysis.figures.figure import (
 from dlka.inference.receptive_field import BLOCK
 from dlka.render.legend import cells_and_pixels, number
 from dlka.render.reads import Reads as ReadsAt
-from dlka.types import KINDS, SIZES, Capture, size_of
+from dlka.types import KIND_NAMES, SIZES, Capture, size_of
 
 FEW = 6  # objects that are named one by one
 
@@ -38,18 +38,18 @@ class Boxes(Figure):
     side: str
     name: ClassVar[str] = "boxes"
 
-    def draw(self, look: Look) -> Drawing:
+    def draw(self, analysis: Analysis) -> Drawing:
         one_of("Side", self.side, SIDES)
-        return pictures.boxes(look, self.side)
+        return pictures.boxes(analysis, self.side)
 
-    def caption(self, look: Look) -> str:
-        sizes = [size_of(float(area)) for area in detections_of(look, self.side).areas]
+    def caption(self, analysis: Analysis) -> str:
+        sizes = [size_of(float(area)) for area in detections_of(analysis, self.side).areas]
         counts = ", ".join(f"{size} {sizes.count(size)}" for size in SIZES)
-        least = f"{len(sizes)} of confidence {look.settings.confidence:g} or more"
-        return f"Boxes of the {model_and_picture(look, self.side)}: {least} ({counts})."
+        least = f"{len(sizes)} of confidence {analysis.settings.confidence:g} or more"
+        return f"Boxes of the {model_and_picture(analysis, self.side)}: {least} ({counts})."
 
-    def arrays(self, look: Look) -> Arrays:
-        return found_arrays(detections_of(look, self.side))
+    def arrays(self, analysis: Analysis) -> Arrays:
+        return found_arrays(detections_of(analysis, self.side))
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ class Difference(Figure):
 
     name: ClassVar[str] = "difference"
 
-    def draw(self, look: Look) -> Drawing:
-        return pictures.difference(look)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return pictures.difference(analysis)
 
-    def caption(self, look: Look) -> str:
-        counts = look.comparison
-        kinds = "; ".join(f"{kind} {counts.count(kind)} ({counts.count(kind, 'S')} small)" for kind in KINDS)
-        return f"Objects found by {subject(look)}, against the baseline {look.settings.baseline}: {kinds}."
+    def caption(self, analysis: Analysis) -> str:
+        count = analysis.pairing.count
+        kinds = "; ".join(f"{name} {count(kind)} ({count(kind, 'S')} small)" for kind, name in KIND_NAMES.items())
+        return f"Objects found by {subject(analysis)}, against the baseline {analysis.settings.baseline}: {kinds}."
 
-    def arrays(self, look: Look) -> Arrays:
+    def arrays(self, analysis: Analysis) -> Arrays:
         """Detections of both; pairs: D-LKA's index and the baseline's."""
         return {
-            **found_arrays(look.dlka.detections, "dlka_"),
-            **found_arrays(look.baseline.detections, "baseline_"),
-            **pair_arrays(look.comparison),
+            **found_arrays(analysis.dlka.detections, "dlka_"),
+            **found_arrays(analysis.baseline.detections, "baseline_"),
+            **pair_arrays(analysis.pairing),
         }
 
 
@@ -81,17 +81,18 @@ class Crops(Figure):
 
     name: ClassVar[str] = "crops"
 
-    def draw(self, look: Look) -> Drawing:
-        return render.contact_sheet(look.image, pictures.crops_of(look))
+    def draw(self, analysis: Analysis) -> Drawing:
+        return render.contact_sheet(analysis.image, pictures.crops_of(analysis))
 
-    def caption(self, look: Look) -> str:
-        found = pictures.crops_of(look)
+    def caption(self, analysis: Analysis) -> str:
+        found = pictures.crops_of(analysis)
         named = ", ".join(crop.caption for crop in found[:FEW]) + (", ..." if len(found) > FEW else "")
-        return f"Close-ups of {len(found)} small objects that only one model found, {subject(look)}: {named or 'none'}."
+        what = f"Close-ups of {len(found)} small objects that only one model found"
+        return f"{what}, {subject(analysis)}: {named or 'none'}."
 
-    def arrays(self, look: Look) -> Arrays:
-        shown = np.array([crop.box for crop in pictures.crops_of(look)], np.float32).reshape(-1, 4)
-        return {"shown_boxes": shown} | Difference().arrays(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        shown = np.array([crop.box for crop in pictures.crops_of(analysis)], np.float32).reshape(-1, 4)
+        return {"shown_boxes": shown} | Difference().arrays(analysis)
 
 
 @dataclass(frozen=True)
@@ -112,33 +113,34 @@ class Offsets(Figure):
         """The point, where there is one. Raises Refused."""
         return None if self.x is None or self.y is None else _point(self.x, self.y)
 
-    def draw(self, look: Look) -> Drawing:
-        paper = pictures.offset_overlay(look, self.stage, self.overlay, self.tap, self.opacity, self.scale)
+    def draw(self, analysis: Analysis) -> Drawing:
+        paper = pictures.offset_overlay(analysis, self.stage, self.overlay, self.tap, self.opacity, self.scale)
         if self.point is not None:
             render.mark_point(paper, self.point)
         return paper
 
-    def caption(self, look: Look) -> str:
-        stats = look.stats[look.stage_labels.index(self.stage)]
-        of = f"mean over {look.capture(self.stage).stage.taps} taps" if not self.tap else f"tap {self.tap}"
+    def caption(self, analysis: Analysis) -> str:
+        stats = analysis.stats[analysis.stage_labels.index(self.stage)]
+        of = f"mean over {analysis.capture(self.stage).stage.taps} taps" if not self.tap else f"tap {self.tap}"
         if self.overlay == "Sample density":
             of = "all samples against the regular grid"
         said = (
-            f"{self.overlay} of the offsets of {self.stage}, {of}, {subject(look)}: all taps of all cells are moved by "
-            f"{_length(stats.mean, stats.mean_px)} on average, by {_length(stats.maximum, stats.maximum_px)} at most."
+            f"{self.overlay} of the offsets of {self.stage}, {of}, {subject(analysis)}: all taps of all cells are "
+            f"moved by {_length(stats.mean, stats.mean_px)} on average, by "
+            f"{_length(stats.maximum, stats.maximum_px)} at most."
         )
-        return said if self.point is None else f"{said} {_moved(look, self.stage, self.point)}."
+        return said if self.point is None else f"{said} {_moved(analysis, self.stage, self.point)}."
 
-    def arrays(self, look: Look) -> Arrays:
-        capture, number = look.capture(self.stage), self.tap - 1 if self.tap else None
+    def arrays(self, analysis: Analysis) -> Arrays:
+        capture, number = analysis.capture(self.stage), self.tap - 1 if self.tap else None
         arrays = {"offset": capture.offset}
         if self.overlay == "Sample density":
-            arrays["samples"], arrays["regular"] = render.sample_density(capture, look.dlka.letterbox)
+            arrays["samples"], arrays["regular"] = render.sample_density(capture, analysis.dlka.letterbox)
         elif self.overlay == "Magnitude":
             arrays["magnitude"] = render.magnitude(capture, number)
         else:
             arrays["mean_offset"] = render.mean_offset(capture, number)
-        return arrays if self.point is None else arrays | _read_arrays(look, self.stage, self.point)
+        return arrays if self.point is None else arrays | _read_arrays(analysis, self.stage, self.point)
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,16 @@ class Samples(Figure):
     y: float
     name: ClassVar[str] = "samples"
 
-    def draw(self, look: Look) -> Drawing:
-        return pictures.sample_panels(look, _point(self.x, self.y))
+    def draw(self, analysis: Analysis) -> Drawing:
+        return pictures.sample_panels(analysis, _point(self.x, self.y))
 
-    def caption(self, look: Look) -> str:
-        told = "; ".join(_moved(look, stage, (self.x, self.y)) for stage in look.stage_labels)
-        return f"Where every deform stage reads for the point ({self.x:.0f}, {self.y:.0f}), {subject(look)}. {told}."
+    def caption(self, analysis: Analysis) -> str:
+        told = "; ".join(_moved(analysis, stage, (self.x, self.y)) for stage in analysis.stage_labels)
+        point = f"({self.x:.0f}, {self.y:.0f})"
+        return f"Where every deform stage reads for the point {point}, {subject(analysis)}. {told}."
 
-    def arrays(self, look: Look) -> Arrays:
-        every = {view: _read_arrays(look, view, (self.x, self.y)) for view in look.views}
+    def arrays(self, analysis: Analysis) -> Arrays:
+        every = {view: _read_arrays(analysis, view, (self.x, self.y)) for view in analysis.views}
         return {f"{view}/{name}": value for view, read in every.items() for name, value in read.items()}
 
 
@@ -171,33 +174,33 @@ class Reads(Figure):
     column: int
     name: ClassVar[str] = "reads"
 
-    def draw(self, look: Look) -> Drawing:
-        shown, point = self._at(look)
-        return render.draw_samples(look.image, shown, look.dlka.letterbox, point)
+    def draw(self, analysis: Analysis) -> Drawing:
+        shown, point = self._at(analysis)
+        return render.draw_samples(analysis.image, shown, analysis.dlka.letterbox, point)
 
-    def caption(self, look: Look) -> str:
-        return f"Reads of {subject(look)}. {_moved(look, self.view, self._at(look)[1])}."
+    def caption(self, analysis: Analysis) -> str:
+        return f"Reads of {subject(analysis)}. {_moved(analysis, self.view, self._at(analysis)[1])}."
 
-    def arrays(self, look: Look) -> Arrays:
-        shown, point = self._at(look)
-        arrays = _read_arrays(look, self.view, point)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        shown, point = self._at(analysis)
+        arrays = _read_arrays(analysis, self.view, point)
         if len(shown) == 1:
             arrays["offset"] = shown[0].offset[:, self.row, self.column]
-            arrays["tap_weights"] = look.tap_weights[shown[0].stage.name]
+            arrays["tap_weights"] = analysis.tap_weights[shown[0].stage.name]
         return arrays
 
-    def _at(self, look: Look) -> tuple[list[Capture], tuple[float, float]]:
+    def _at(self, analysis: Analysis) -> tuple[list[Capture], tuple[float, float]]:
         """What is read, and the middle of the cell (x, y) in pixels of the picture."""
-        if self.view not in look.views:
-            known = ", ".join(look.views) or "none in this model"
+        if self.view not in analysis.views:
+            known = ", ".join(analysis.views) or "none in this model"
             raise Refused(f"Stage: expected one of {known}; got {self.view!r:.60}.")
-        shown = look.views[self.view]
+        shown = analysis.views[self.view]
         rows, columns = shown[-1].offset.shape[1:]
         if not (0 <= self.row < rows and 0 <= self.column < columns):
             raise Refused(
                 f"Cell: expected (row, column) on a map of {rows} x {columns}; got ({self.row}, {self.column})."
             )
-        x, y = map(float, render.cell_centres(shown[-1], look.dlka.letterbox)[self.row, self.column])
+        x, y = map(float, render.cell_centres(shown[-1], analysis.dlka.letterbox)[self.row, self.column])
         return shown, (x, y)
 
 
@@ -211,19 +214,19 @@ class Attention(Figure):
     opacity: float
     name: ClassVar[str] = "attention"
 
-    def draw(self, look: Look) -> Drawing:
-        return pictures.gate_overlay(look, self.block, self.reduction, self.channel, self.opacity)
+    def draw(self, analysis: Analysis) -> Drawing:
+        return pictures.gate_overlay(analysis, self.block, self.reduction, self.channel, self.opacity)
 
-    def caption(self, look: Look) -> str:
-        values, reduced = (self.arrays(look)[name] for name in ("gate", "map"))
+    def caption(self, analysis: Analysis) -> str:
+        values, reduced = (self.arrays(analysis)[name] for name in ("gate", "map"))
         of = f"{self.reduction} over {len(values)} channels"
         if self.reduction == "channel":
             of = f"channel {self.channel}"
         low, mean, high = (number(float(v)) for v in (reduced.min(), reduced.mean(), reduced.max()))
-        return f"Attention gate of block {self.block}, {of}, {subject(look)}: from {low} to {high}, mean {mean}."
+        return f"Attention gate of block {self.block}, {of}, {subject(analysis)}: from {low} to {high}, mean {mean}."
 
-    def arrays(self, look: Look) -> Arrays:
-        gate = look.gate(self.block).values
+    def arrays(self, analysis: Analysis) -> Arrays:
+        gate = analysis.gate(self.block).values
         channel = self.channel if self.reduction == "channel" else None
         return {"gate": gate, "map": render.reduce_gate(gate, self.reduction, channel)}
 
@@ -237,32 +240,32 @@ class ReceptiveField(Figure):
     column: int
     name: ClassVar[str] = "receptive field"
 
-    def draw(self, look: Look) -> Drawing:
-        field, through = self._seen(look)
-        return render.receptive_field_overlay(look.image, field, BLOCK, look.dlka.letterbox, through)
+    def draw(self, analysis: Analysis) -> Drawing:
+        field, through = self._seen(analysis)
+        return render.receptive_field_overlay(analysis.image, field, BLOCK, analysis.dlka.letterbox, through)
 
-    def caption(self, look: Look) -> str:
-        field, through = self._seen(look)
-        radius = render.influence_radius(field, BLOCK, look.dlka.letterbox, through.centre)
-        place = place_label(self.stage, look.capture(self.stage))
+    def caption(self, analysis: Analysis) -> str:
+        field, through = self._seen(analysis)
+        radius = render.influence_radius(field, BLOCK, analysis.dlka.letterbox, through.centre)
+        place = place_label(self.stage, analysis.capture(self.stage))
         return (
             f"What influences cell (row {self.row}, column {self.column}) of the block at {place}, "
-            f"{subject(look)}: {render.INFLUENCE:.0%} of it lies within {radius:.0f} px."
+            f"{subject(analysis)}: {render.INFLUENCE:.0%} of it lies within {radius:.0f} px."
         )
 
-    def arrays(self, look: Look) -> Arrays:
-        field, through = self._seen(look)
+    def arrays(self, analysis: Analysis) -> Arrays:
+        field, through = self._seen(analysis)
         return {"field": field, "composed_samples": through.samples}
 
-    def _seen(self, look: Look) -> tuple[np.ndarray, ReadsAt]:
-        field, block, cell = receptive_field(look, self.stage, str(self.row), str(self.column))
-        x, y = map(float, render.cell_centres(block[-1], look.dlka.letterbox)[cell])
-        return field, render.reads_at(block, (x, y), look.dlka.letterbox)
+    def _seen(self, analysis: Analysis) -> tuple[np.ndarray, ReadsAt]:
+        field, block, cell = receptive_field(analysis, self.stage, str(self.row), str(self.column))
+        x, y = map(float, render.cell_centres(block[-1], analysis.dlka.letterbox)[cell])
+        return field, render.reads_at(block, (x, y), analysis.dlka.letterbox)
 
 
-def summary(look: Look) -> Offsets:
-    """Which offset field stands for a look among its downloads."""
-    return Offsets(look.stage_labels[0], pictures.OVERLAYS[0], 0, 0.7, pictures.SCALES[0], None, None)
+def summary(analysis: Analysis) -> Offsets:
+    """Which offset field stands for an analysis among its downloads."""
+    return Offsets(analysis.stage_labels[0], pictures.OVERLAYS[0], 0, 0.7, pictures.SCALES[0], None, None)
 
 
 FIGURES: Mapping[str, type[Figure]] = {
@@ -270,9 +273,9 @@ FIGURES: Mapping[str, type[Figure]] = {
 }
 
 
-def _read_arrays(look: Look, view: str, point: tuple[float, float]) -> Arrays:
+def _read_arrays(analysis: Analysis, view: str, point: tuple[float, float]) -> Arrays:
     """cell [2] (row, column); samples and regular [n, 2] (x, y) in pixels of the picture; zero [n] bool."""
-    found = render.reads_at(look.views[view], point, look.dlka.letterbox)
+    found = render.reads_at(analysis.views[view], point, analysis.dlka.letterbox)
     cell = np.array(found.cell, np.int64)
     return {"cell": cell, "samples": found.samples, "regular": found.regular, "zero": found.zero}
 
@@ -288,9 +291,9 @@ def _length(cells: float, pixels: float) -> str:
     return f"{number(cells)} cells = {number(pixels)} px"
 
 
-def _moved(look: Look, view: str, point: tuple[float, float]) -> str:
+def _moved(analysis: Analysis, view: str, point: tuple[float, float]) -> str:
     """Which cell of a stage or of a composed view is at a point, and how far its taps are moved."""
-    found = render.reads_at(look.views[view], point, look.dlka.letterbox)
+    found = render.reads_at(analysis.views[view], point, analysis.dlka.letterbox)
     where = f"{view}, cell (row {found.cell[0]}, column {found.cell[1]}):"
     outside = f", {found.zeros} outside the map" if found.zeros else ""
     if found.composed:

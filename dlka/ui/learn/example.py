@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlka import palette
-from dlka.analysis.analysis import Look, Refused, block_values, look_at, whole
+from dlka.analysis.analysis import Analysis, Refused, analyse, block_values, whole
 from dlka.analysis.examples import examples, first
 from dlka.analysis.suited import opening, settings_for
 from dlka.render import colour_table, draw_samples, reads_at
@@ -21,15 +21,15 @@ COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins
 
 
-def scene() -> Look:
-    """The look at the example that the page opens with, by the model whose kernel follows what it looks at."""
-    return look_at(examples()[opening()], settings_for(opening()))
+def scene() -> Analysis:
+    """The analysis of the example that the page opens with, by the model whose kernel follows what it looks at."""
+    return analyse(examples()[opening()], settings_for(opening()))
 
 
-def crowd() -> Look:
-    """The look at the example with small copies, by a model with a pyramid; without it, at another photograph."""
+def crowd() -> Analysis:
+    """The analysis of the example with small copies, by a model with a pyramid; without it, at another photograph."""
     found = [label for label in examples() if label.startswith(CROWD)] or [first("everyday")]
-    return look_at(examples()[found[0]], settings_for(found[0]))
+    return analyse(examples()[found[0]], settings_for(found[0]))
 
 
 def middle(box: np.ndarray) -> tuple[float, float]:
@@ -38,7 +38,7 @@ def middle(box: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def first_point(seen: Look) -> tuple[float, float]:
+def first_point(seen: Analysis) -> tuple[float, float]:
     """Where the lesson looks first, (x, y): the middle of the object that the model is surest of."""
     boxes = seen.dlka.detections.boxes
     height, width = seen.image.shape[:2]
@@ -92,7 +92,7 @@ def on_box(points: np.ndarray, box: np.ndarray) -> int:
     return int(((points + 0.5 >= box[:2]) & (points + 0.5 <= box[2:])).all(axis=1).sum())
 
 
-def small_boxes(seen: Look) -> np.ndarray:
+def small_boxes(seen: Analysis) -> np.ndarray:
     """[n] indices of the small and medium objects that the D-LKA model found, smallest first."""
     areas = seen.dlka.detections.areas
     order = np.argsort(areas, kind="stable")

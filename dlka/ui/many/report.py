@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlka.analysis import model_words
-from dlka.analysis.many.looks import ManyLooks
+from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.models.catalog import cards
 from dlka.ui.many import tables
 from dlka.versions import versions
@@ -22,7 +22,7 @@ _TEMPLATES = Environment(
 )
 
 
-def report(many: ManyLooks, told: Sequence[str] = (), now: datetime | None = None) -> str:
+def report(many: ManyAnalyses, told: Sequence[str] = (), now: datetime | None = None) -> str:
     """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
     settings, known = many.settings, cards()
     shown = many.disagreements[:SHOWN]

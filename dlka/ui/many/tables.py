@@ -9,8 +9,8 @@ from typing import Any
 from dlka import palette
 from dlka.analysis import report
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
-from dlka.analysis.many.looks import Disagreement, ManyLooks, Row
-from dlka.types import KINDS, SIZES
+from dlka.analysis.many.analyses import Disagreement, ManyAnalyses, Row
+from dlka.types import KIND_NAMES, SIZES
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -20,12 +20,12 @@ RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", 
 BINS = (*SIZES, "all")
 
 
-def summary(many: ManyLooks) -> str:
+def summary(many: ManyAnalyses) -> str:
     """What was compared, what was found by whom and how large, and what the labels say about it."""
     done = [row for row in many.rows if row.size]
     failed = len(many.rows) - len(done)
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    found, judged = report.found(many.comparison) if done else "", ""
+    found, judged = report.found(many.pairs) if done else "", ""
     if many.truth is not None:
         found, judged = found + _agreement(many), _judged(many, many.truth)
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
@@ -48,9 +48,9 @@ def sentences(told: Sequence[str]) -> str:
     return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in told)
 
 
-def pictures(many: ManyLooks) -> str:
+def pictures(many: ManyAnalyses) -> str:
     """One row a picture, in the order they came in; one that could not be compared or judged says why."""
-    heads = ["picture", "px", "objects", *KINDS]
+    heads = ["picture", "px", "objects", *KIND_NAMES.values()]
     judged = many.truth is not None
     if judged:
         heads += ["labelled", "hits", "misses", "false alarms"]
@@ -61,12 +61,12 @@ def pictures(many: ManyLooks) -> str:
     return f"{told}{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def columns(many: ManyLooks) -> list[str]:
+def columns(many: ManyAnalyses) -> list[str]:
     """The heads of what `disagreement` tells."""
     return [*COLUMNS, *(JUDGED if many.truth is not None else [])]
 
 
-def disagreement(many: ManyLooks, found: Disagreement) -> list[str]:
+def disagreement(many: ManyAnalyses, found: Disagreement) -> list[str]:
     """A disagreement in numbers, under `columns`."""
     row = found.row
     scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
@@ -85,7 +85,7 @@ def caption(found: Disagreement) -> str:
     return f"{found.file}: {row['class']}, {row['kind']}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
 
 
-def left_out(many: ManyLooks, shown: int) -> str:
+def left_out(many: ManyAnalyses, shown: int) -> str:
     """How many disagreements there are, and whether all are shown."""
     if many.number <= shown:
         return f"{_plural(many.number, 'disagreement')}, smallest first"
@@ -95,9 +95,9 @@ def left_out(many: ManyLooks, shown: int) -> str:
 def _picture(row: Row, judged: bool) -> str:
     """The cells of a picture."""
     if row.size is None:
-        return _cells(row.file) + f'<td colspan="{2 + len(KINDS) + 4 * judged}">{html.escape(row.problem)}</td>'
+        return _cells(row.file) + f'<td colspan="{2 + len(KIND_NAMES) + 4 * judged}">{html.escape(row.problem)}</td>'
     height, width = row.size
-    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KINDS))
+    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KIND_NAMES))
     if not judged:
         return cells
     if row.truth is None:
@@ -111,7 +111,7 @@ def _cells(*values: Any) -> str:
     return "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
 
 
-def _judged(many: ManyLooks, counts: tuple[Counts, Counts]) -> str:
+def _judged(many: ManyAnalyses, counts: tuple[Counts, Counts]) -> str:
     """Hits, misses, false alarms, recall and precision of both models by size."""
     labelled = sum(row.truth is not None for row in many.rows)
     unlabelled = sum(row.truth is None for row in many.rows if row.size)
@@ -138,7 +138,7 @@ def _judged(many: ManyLooks, counts: tuple[Counts, Counts]) -> str:
     return _sizes(told, "ground truth", body)
 
 
-def _agreement(many: ManyLooks) -> str:
+def _agreement(many: ManyAnalyses) -> str:
     """Which labelled objects only one of the two hit."""
     colours = dict(zip(AGREEMENTS, (palette.KIND_COLOURS["both"], *COLOURS.values(), "var(--missed)")))
     body = []

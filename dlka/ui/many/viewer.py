@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from dlka import temporary
-from dlka.analysis.many.looks import ManyLooks
+from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.ui import files
 from dlka.ui.many import tables
 
 EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})
 
 
-def viewer_value(many: ManyLooks) -> str:
+def viewer_value(many: ManyAnalyses) -> str:
     """JSON for the viewer. pictures: number -> address, width and height (pixels of the original); items: smallest
     first, each with its close-up, the number of its picture, its box in pixels of that, and its numbers as text."""
     items = []

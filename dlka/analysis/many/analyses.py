@@ -6,12 +6,13 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Look, Settings, look_once
+from dlka.analysis.analysis import Analysis, Settings, analyse_once
 from dlka.analysis.judging import Counts, Judgement, Verdict, agreement, count, judge, verdict
 from dlka.analysis.labels import Truth, TruthRefused
 from dlka.analysis.many.inputs import Labels
@@ -22,7 +23,7 @@ from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
 from dlka.render.picture import resample, whole
 from dlka.temporary import write_to
-from dlka.types import Comparison, Pair
+from dlka.types import BOTH, Pair
 
 KEPT = 500  # disagreements that are drawn, the smallest; all are counted
 TILE = 320  # pixels of a close-up's side
@@ -54,7 +55,7 @@ class Disagreement:
 
     picture: int
     file: str
-    row: dict
+    row: dict[str, Any]
     box: tuple[float, ...]
     colour: str
     verdict: Verdict | None
@@ -66,26 +67,21 @@ class Disagreement:
         return self.row["area"], self.picture
 
 
-class ManyLooks:
+class ManyAnalyses:
     """Everything that is shown of a run; pictures are added one by one, and no picture stays in memory.
 
-    folder: where the pictures that have disagreements are written, small enough for a page, as NUMBER.jpg. Raises, as
-    session.look, for settings that cannot be.
+    folder: where the pictures that have disagreements are written, small enough for a page, as NUMBER.jpg. Raises as
+    analyse for settings that cannot be.
     """
 
     def __init__(self, settings: Settings, labels: Labels | None, folder: Path) -> None:
-        look_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
+        analyse_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
         self.settings, self.labels, self.folder = settings, labels, folder
         self.rows: list[Row] = []
         self.disagreements: list[Disagreement] = []  # the KEPT smallest, smallest first
         self.right: Counter[str] = Counter()  # who is right (dlka.analysis.judging.RIGHT) -> disagreements
         self.agreement: Counter[tuple[str, str]] = Counter()  # see dlka.analysis.judging.agreement
-        self._pairs: list[Pair] = []
-
-    @property
-    def comparison(self) -> Comparison:
-        """The pairs of all pictures, for counting."""
-        return Comparison(tuple(self._pairs))
+        self.pairs: list[Pair] = []  # of all pictures, for counting
 
     @property
     def truth(self) -> tuple[Counts, Counts] | None:
@@ -98,7 +94,7 @@ class ManyLooks:
     @property
     def number(self) -> int:
         """How many objects the two models do not see alike, those that are not drawn too."""
-        return sum(pair.kind != "both" for pair in self._pairs)
+        return sum(pair.kind != BOTH for pair in self.pairs)
 
     def add(self, path: Path) -> Row:
         """Compare one picture. One that fails becomes a row with a sentence."""
@@ -111,20 +107,20 @@ class ManyLooks:
 
     def _compare(self, path: Path) -> Row:
         image = read_image(path)
-        look = look_once(image, self.settings)
-        found, size, problem = (look.dlka.detections, look.baseline.detections), image.shape[:2], ""
+        analysis = analyse_once(image, self.settings)
+        found, size, problem = (analysis.dlka.detections, analysis.baseline.detections), image.shape[:2], ""
         try:
             truth = self._truth(path.name, (size[0], size[1]))
         except TruthRefused as error:
             truth, problem = None, str(error)
         judged = None if truth is None else (judge(found[0], truth), judge(found[1], truth))
-        self._collect(look, path.name, truth, judged)
-        self._pairs += look.comparison.pairs
+        self._collect(analysis, path.name, truth, judged)
+        self.pairs += analysis.pairing.pairs
         counts = None
         if truth is not None and judged is not None:
             counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
             self.agreement += agreement(truth, *judged)
-        kinds = Counter(pair.kind for pair in look.comparison.pairs)
+        kinds = Counter(pair.kind for pair in analysis.pairing.pairs)
         return Row(path.name, (size[0], size[1]), kinds, counts, problem)
 
     def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
@@ -134,31 +130,34 @@ class ManyLooks:
         names = cards()[self.settings.dlka].names
         return truth.only({number for number, text in names.items() if text in self.settings.classes})
 
-    def _collect(self, look: Look, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None) -> None:
+    def _collect(
+        self, analysis: Analysis, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None
+    ) -> None:
         """Draw the picture's disagreements, as far as they are among the smallest of all so far."""
-        found, number, drawn = (look.dlka.detections, look.baseline.detections), len(self.rows), False
-        for pair, row in zip(look.comparison.pairs, rows(look.comparison, *found, look.names)):
-            if pair.kind == "both":
+        pairing, number, drawn = analysis.pairing, len(self.rows), False
+        for pair, row in zip(pairing.pairs, rows(pairing, analysis.names)):
+            if pair.kind == BOTH:
                 continue
             said = None if judged is None else verdict(pair, *judged)
             if said is not None:
                 self.right[said.right] += 1
             if len(self.disagreements) >= KEPT and self.disagreements[-1].row["area"] <= pair.area:
                 continue
-            outline = pair_outline(pair, *found, look.names)
+            outline = pair_outline(pairing, pair, analysis.names)
             labelled = np.zeros((0, 4))
             if truth is not None:
-                named = [d.classes[i] for d, i in zip(found, (pair.dlka, pair.baseline)) if i is not None]
+                sides = (pairing.first, pair.first), (pairing.second, pair.second)
+                named = [found.classes[i] for found, i in sides if i is not None]
                 labelled = truth.only(named).boxes
             crop = render.Crop(outline.box, outline.label, outline.colour, outline.line, labelled)
-            tile = jpeg(render.crop_tile(look.image, crop, TILE))
+            tile = jpeg(render.crop_tile(analysis.image, crop, TILE))
             box = tuple(float(v) for v in outline.box)
             made = Disagreement(number, file, row, box, outline.colour, said, tile)
             insort(self.disagreements, made, key=lambda d: d.order)
             del self.disagreements[KEPT:]
             drawn = True
         if drawn:
-            write_to(self.folder / f"{number}.jpg", jpeg(small(look.image)))
+            write_to(self.folder / f"{number}.jpg", jpeg(small(analysis.image)))
 
 
 def small(image: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from render_builders import detections
 
-from dlka.analysis.pairing import best_score, fates
+from dlka.analysis.pairing import best_score, track
 from dlka.analysis.transforms import Change, matrix
 
 SIZE = (100, 200)
@@ -19,26 +19,26 @@ BEFORE = [
 
 def test_nothing_changed_keeps_everything():
     before = detections(BEFORE)
-    all_kept = fates(before, before, matrix(Change(), SIZE), SIZE)
+    all_kept = track(before, before, matrix(Change(), SIZE), SIZE)
     assert sorted(all_kept.kept) == [(0, 0), (1, 1), (2, 2)]
-    assert (all_kept.renamed, all_kept.lost, all_kept.gone, all_kept.new) == ((), (), (), ())
+    assert (all_kept.class_changed, all_kept.lost, all_kept.left_frame, all_kept.new) == ((), (), (), ())
 
 
-def test_every_fate():
+def test_everything_that_can_become_of_an_object():
     """Shifted right by 40 px: the first object leaves, the third gets another name, the second is lost, one is new."""
     moved = matrix(Change(right=20), SIZE)
     after = detections([[140, 40, 180, 80, 0.6, 7], [10, 60, 30, 90, 0.5, 0]])
-    told = fates(detections([BEFORE[2], BEFORE[0], BEFORE[1]]), after, moved, SIZE)
+    told = track(detections([BEFORE[2], BEFORE[0], BEFORE[1]]), after, moved, SIZE)
     assert told.kept == ()
-    assert told.renamed == ((2, 0),)
-    assert (told.lost, told.gone, told.new) == ((1,), (0,), (1,))
+    assert told.class_changed == ((2, 0),)
+    assert (told.lost, told.left_frame, told.new) == ((1,), (0,), (1,))
     np.testing.assert_allclose(told.expected[1], [60, 20, 100, 60])
 
 
 def test_an_object_at_the_edge_is_compared_with_what_is_left_of_it():
     moved = matrix(Change(right=10), SIZE)  # by 20 px: 150..190 becomes 170..210, of which 30 of 40 px stay
     after = detections([[170, 10, 200, 30, 0.6, 0]])
-    told = fates(detections(BEFORE[2:]), after, moved, SIZE)
+    told = track(detections(BEFORE[2:]), after, moved, SIZE)
     assert told.kept == ((0, 0),)
 
 
