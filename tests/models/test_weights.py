@@ -423,7 +423,7 @@ class TestAnotherCard:
     def test_a_card_that_could_not_be_read_back_leaves_the_file(self, good, tmp_path):
         path = tmp_path / "w.safetensors"
         path.write_bytes(good.read_bytes())
-        with pytest.raises(CardError, match="card.uses: expected a verdict"):
+        with pytest.raises(CardError, match=r"card\.uses: expected a verdict"):
             weights.with_card(path, path, dataclasses.replace(CARD, uses={**USES, "verdict": "much"}))
         assert path.read_bytes() == good.read_bytes()
 
