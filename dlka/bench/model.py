@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.benchmark import set_torch_threads
+from torch.utils.benchmark import set_torch_threads, timer
 
 from dlka import provenance
-from dlka.bench.timing import clock, least_in_turns, turn
+from dlka.bench.timing import least_in_turns, turn
 from dlka.errors import DlkaError
 from dlka.inference.predictor import as_input, precision, ready
 from dlka.layers import DeformConv
@@ -103,10 +103,6 @@ class Entrant:
         with torch.inference_mode(), precision(self.device, self.subject.bfloat16):
             self.model(x)
 
-    def milliseconds(self, x: torch.Tensor) -> float:
-        """One turn, see dlka.bench.timing."""
-        return turn(lambda: self.run(x))
-
     def deform(self, x: torch.Tensor) -> None:
         """Scale the offset nets so that their offsets on this input spread by one cell, as those of trained models do.
 
@@ -142,10 +138,10 @@ class Entrant:
 
             def begin(module: nn.Module, inputs: Any) -> None:
                 nonlocal begun
-                begun = clock()
+                begun = timer()
 
             def end(module: nn.Module, inputs: Any, output: Any) -> None:
-                spent = 1000 * (clock() - begun)
+                spent = 1000 * (timer() - begun)
                 for part, sign in signs.items():
                     times[part] += sign * spent
 
@@ -159,9 +155,9 @@ class Entrant:
                 if isinstance(module, DeformConv):
                     watch(module, module, **{DEFORMABLE_STEP: 1})
                     watch(module.offset_net, module.offset_net, **{OFFSET_CONVOLUTIONS: 1, DEFORMABLE_STEP: -1})
-            begun = clock()
+            begun = timer()
             self.run(x)
-            times[REST] = 1000 * (clock() - begun) - sum(times.values())
+            times[REST] = 1000 * (timer() - begun) - sum(times.values())
         finally:
             for handle in handles:
                 handle.remove()
@@ -240,7 +236,7 @@ def measure(entrants: Sequence[Entrant], size: int, batch: int, rounds: int) -> 
     for entrant in entrants:
         entrant.deform(x)
         entrant.run(x)  # compiles and allocates what there is to
-    least = least_in_turns({entrant: partial(entrant.milliseconds, x) for entrant in entrants}, rounds)
+    least = least_in_turns({entrant: partial(turn, partial(entrant.run, x)) for entrant in entrants}, rounds)
     parts = [[entrant.parts(x) for entrant in entrants] for _ in range(rounds)]
     rows = []
     for entrant, splits in zip(entrants, zip(*parts)):

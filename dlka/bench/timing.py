@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -17,17 +16,10 @@ SECONDS = 0.02
 Key = TypeVar("Key")
 
 
-def clock() -> float:
-    """Seconds on a clock that starts anywhere, once the device has done everything that it was told."""
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-    return time.perf_counter()
-
-
 def turn(run: Callable[[], object]) -> float:
     """Milliseconds of a call: the least of a turn, in which quick calls are timed in blocks."""
-    timer = Timer("run()", timer=clock, globals={"run": run}, num_threads=torch.get_num_threads())
-    return 1000 * min(timer.blocked_autorange(min_run_time=SECONDS).times)
+    one = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return 1000 * min(one.blocked_autorange(min_run_time=SECONDS).times)
 
 
 def least_in_turns(turns: Mapping[Key, Callable[[], float]], rounds: int) -> dict[Key, float]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -43,7 +44,6 @@ NEEDS = {  # verdict -> the same of a model, in a sentence
     SMALL: "needs its offsets a little",
     UNUSED: "does not need its offsets",
 }
-OPTIONAL = {"metrics", "uses"}
 
 
 class WeightsRefused(DlkaError):
@@ -58,6 +58,58 @@ class CardError(DlkaError):
     """A card that does not describe a model; one sentence without a full stop and without the file's name."""
 
 
+def _one_of(words: Collection[str]) -> AfterValidator:
+    def check(word: str) -> str:
+        if word not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return word
+
+    return AfterValidator(check)
+
+
+def _numbered(names: object) -> object:
+    """Class names by number; the keys of JSON are texts."""
+    if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+        raise ValueError("expected names of classes numbered from 0")
+    return {int(key): name for key, name in names.items()}
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Numbers and texts in lists and dicts, nested at most `depth` deep."""
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= MAX_TEXT)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    if not _is_plain(values, depth=4):
+        raise ValueError("expected finite numbers and short texts by name")
+    return values
+
+
+def _measured(uses: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Figures of offsets with at least what every one of them has."""
+    if uses is None:
+        return None
+    if uses.get("verdict") not in VERDICTS:
+        raise ValueError(f"expected a verdict, one of {', '.join(VERDICTS)}")
+    if not all(isinstance(uses.get(key), str) for key in ("why", "data")):
+        raise ValueError("expected why and data, texts")
+    if not all(type(uses.get(key)) is int for key in ("pictures", "size")):
+        raise ValueError("expected pictures and size, whole numbers")
+    if len(json.dumps(uses)) > MAX_USES:
+        raise ValueError(f"expected {MAX_USES} characters at most")
+    return uses
+
+
+_Name = Annotated[str, Field(max_length=MAX_NAME)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT)]
+_Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
 @dataclass(frozen=True)
 class Card:
     """Everything a weights file says about itself; what builds the model, and where it comes from.
@@ -68,18 +120,23 @@ class Card:
     one of VERDICTS, "why", a sentence, "data", "pictures" and "size". None where it was not measured.
     """
 
-    placement: str
-    scale: str
-    offsets: str
-    names: dict[int, str]
-    input_size: int
-    data: str
-    recipe: str
-    licence: str
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
+
+    placement: Annotated[str, _one_of(PLACEMENTS)]
+    scale: Annotated[str, _one_of(SCALES)]
+    offsets: Annotated[str, _one_of(OFFSETS)]
+    names: Annotated[dict[int, _Name], Field(min_length=1, max_length=MAX_CLASSES), BeforeValidator(_numbered)]
+    input_size: Annotated[int, Field(ge=32, le=8192)]
+    data: _Text
+    recipe: _Text
+    licence: _Text
     seed: int
-    versions: dict[str, str]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    uses: dict[str, Any] | None = None
+    versions: dict[_Name, _Name]
+    metrics: _Plain = field(default_factory=dict)
+    uses: Annotated[_Plain | None, AfterValidator(_measured)] = None
+
+
+_CARD = TypeAdapter(Card)
 
 
 def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card, *, exact: bool = False) -> None:
@@ -179,64 +236,13 @@ def card_of(metadata: Mapping[str, str] | None) -> Card:
     if len(text) > MAX_JSON:
         raise CardError(f"expected a card of at most {MAX_JSON} characters, got {len(text)}")
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CardError(f"its card is not JSON ({error!s:.100})") from None
-    known = {f.name for f in fields(Card)}
-    if not isinstance(values, dict) or not known - OPTIONAL <= set(values) <= known:
-        raise CardError(f"its card should have exactly {', '.join(sorted(known))}")
-    _check(values)
-    return Card(**{**values, "names": {int(key): name for key, name in values["names"].items()}})
-
-
-def _check(values: dict[str, Any]) -> None:
-    for key, words in (("placement", tuple(PLACEMENTS)), ("scale", SCALES), ("offsets", tuple(OFFSETS))):
-        if values[key] not in words:
-            raise CardError(f"its {key} should be one of {', '.join(words)}, is {values[key]!r:.40}")
-    names = values["names"]
-    if not isinstance(names, dict) or not 1 <= len(names) <= MAX_CLASSES:
-        raise CardError(f"its card should name 1 to {MAX_CLASSES} classes")
-    if set(names) != {str(i) for i in range(len(names))} or not all(_is_text(n, MAX_NAME) for n in names.values()):
-        raise CardError(f"its classes should be numbered from 0 and have names of up to {MAX_NAME} characters")
-    if type(values["input_size"]) is not int or not 32 <= values["input_size"] <= 8192:
-        raise CardError(f"its input_size should be 32 to 8192 pixels, is {values['input_size']!r:.40}")
-    if type(values["seed"]) is not int:
-        raise CardError(f"its seed should be a whole number, is {values['seed']!r:.40}")
-    for key in ("data", "recipe", "licence"):
-        if not _is_text(values[key], MAX_TEXT):
-            raise CardError(f"its {key} should be a text of up to {MAX_TEXT} characters")
-    versions = values["versions"]
-    if not isinstance(versions, dict) or not all(_is_text(v, MAX_NAME) for v in (*versions, *versions.values())):
-        raise CardError(f"its versions should be texts of up to {MAX_NAME} characters by package")
-    if not isinstance(values.get("metrics", {}), dict) or not _is_plain(values.get("metrics", {}), depth=4):
-        raise CardError("its metrics should be finite numbers and short texts by name")
-    if values.get("uses") is not None:
-        _check_uses(values["uses"])
-
-
-def _check_uses(uses: object) -> None:
-    if not isinstance(uses, dict) or uses.get("verdict") not in VERDICTS:
-        raise CardError(f"its uses should have a verdict, one of {', '.join(VERDICTS)}")
-    if not all(_is_text(uses.get(key), MAX_TEXT) for key in ("why", "data")):
-        raise CardError(f"its uses should have why and data, texts of up to {MAX_TEXT} characters")
-    if not all(type(uses.get(key)) is int for key in ("pictures", "size")):
-        raise CardError("its uses should have pictures and size, whole numbers")
-    if not _is_plain(uses, depth=4) or len(json.dumps(uses)) > MAX_USES:
-        raise CardError(f"its uses should be finite numbers and short texts by name, {MAX_USES} characters at most")
-
-
-def _is_text(value: object, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most
-
-
-def _is_plain(value: object, depth: int) -> bool:
-    """Numbers and texts in lists and dicts, nested at most `depth` deep."""
-    if isinstance(value, dict | list):
-        inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, int) or _is_text(value, MAX_TEXT)
+        return _CARD.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        raise CardError(f"its card is not JSON ({first['msg']:.100})")
+    where = ".".join(map(str, ("card", *first["loc"])))
+    raise CardError(f"{where:.100}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r:.40}")
 
 
 @contextmanager

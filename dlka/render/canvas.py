@@ -7,8 +7,6 @@ once (one canvas belongs to one thread). The figure has 72 dots per inch, so tha
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -31,23 +29,9 @@ NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked wi
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """[h, w, 3] uint8 as a PNG file, quickly rather than small.
-
-    Each row as its difference from the row above (filter 2), then zlib's fastest level: for photographs under drawings
-    a third of the time of libpng's choice of filters, and a tenth larger. Format: W3C, PNG (third edition).
-    """
-    height, width = pixels.shape[:2]
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
-    flat = pixels.reshape(height, 3 * width)
-    rows[:, 0], rows[0, 1:] = 2, flat[0]
-    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, no interlace
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.data, 1)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    """[h, w, 3] uint8 as a PNG file, quickly rather than small."""
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
 
 
 def jpeg(pixels: np.ndarray) -> bytes:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from dlka.errors import DlkaError
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES, SCRATCH
 
-LARGEST = 4096  # pixels
+SIDE = {"low": 32, "high": 4096, "step": 32}  # pixels
 
 
 class TrainingRefused(DlkaError):
     """A training run that cannot start; one sentence with what to do."""
 
 
-def _flag(text: str, default: Any = MISSING) -> Any:
-    """A field with the help of its flag."""
+def _flag(text: str, default: Any = MISSING, **limits: Any) -> Any:
+    """A field with the help of its flag. limits: words, of which it is one; or low (0 where nothing is said), high and
+    step of a number."""
     told = "" if default is MISSING or default is None or default is False else f" (default: {default})"
-    return field(default=default, metadata={"help": text + told})
+    return field(default=default, metadata={"help": text + told, **limits})
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,20 @@ class Recipe:
     epochs without a better one: the figures on that part are then a little too good, as it chose.
     """
 
-    placement: str = _flag(", ".join(PLACEMENTS))
+    placement: str = _flag(", ".join(PLACEMENTS), words=PLACEMENTS)
     data: str = _flag("yaml file in Ultralytics' format, or a folder with data.yaml")
     start: str = _flag("stock weights to begin from: an id, .safetensors or .pt; none: from scratch", "control")
     teacher: str | None = _flag("weights of a stock model whose soft targets are learned beside the labels", None)
     unlabelled: str | None = _flag("folder of pictures that the teacher labels", None)
-    scale: str = _flag("n, s, m, l or x", "n")
-    offsets: str = _flag("dense, separable; its twins: none (rigid) and features", "dense")
-    epochs: int = _flag("passes over the pictures", 2)
+    scale: str = _flag("n, s, m, l or x", "n", words=SCALES)
+    offsets: str = _flag("dense, separable; its twins: none (rigid) and features", "dense", words=OFFSETS)
+    epochs: int = _flag("passes over the pictures", 2, low=1)
     patience: int = _flag("stop after so many epochs without a better one; 0: keep the last", 0)
-    size: int = _flag("longer side of a picture in pixels when it is read, a multiple of 32", 416)
-    crop: int | None = _flag("side of the square of it that goes into the model, a multiple of 32 (default: all)", None)
-    batch: int = _flag("pictures a step", 8)
+    size: int = _flag("longer side of a picture in pixels when it is read, a multiple of 32", 416, **SIDE)
+    crop: int | None = _flag(
+        "side of the square of it that goes into the model, a multiple of 32 (default: all)", None, **SIDE
+    )
+    batch: int = _flag("pictures a step", 8, low=1)
     lr: float = _flag("learning rate of what is new", 1e-3)
     copied_lr: float = _flag("learning rate of what came from the stock weights", 1e-4)
     offset_lr: float = _flag("learning rate of the offset convolutions", 3e-4)
@@ -70,39 +73,31 @@ class Recipe:
     fit_epochs: int = _flag("passes before them in which replaced blocks learn to do what stock's did", 0)
     fit_lr: float = _flag("learning rate of these passes", 8e-3)
     frozen: int = _flag("layers from the input, of stock's, or all there are, that stay as they are", 10)
-    mosaic: float = _flag("share of pictures that are put together from four, 0 to 1", 0.0)
+    mosaic: float = _flag("share of pictures that are put together from four, 0 to 1", 0.0, high=1)
     bfloat16: bool = _flag("convolutions in mixed precision", False)
-    pseudo_size: int = _flag("input of the teacher in pixels when it labels pictures", 640)
-    pseudo_confidence: float = _flag("least confidence of the teacher's labels, 0 to 1", 0.3)
-    seed: int = _flag("seed of everything random", 0)
+    pseudo_size: int = _flag("input of the teacher in pixels when it labels pictures", 640, **SIDE)
+    pseudo_confidence: float = _flag("least confidence of the teacher's labels, 0 to 1", 0.3, high=1)
+    seed: int = _flag("seed of everything random", 0, high=2**31)
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Raises TrainingRefused for values that no run can have; files are not looked at."""
-    words = {"placement": tuple(PLACEMENTS), "scale": SCALES, "offsets": tuple(OFFSETS)}
-    for word, known in words.items():
-        if (given := getattr(recipe, word)) not in known:
-            raise TrainingRefused(f"{word}: expected one of {', '.join(known)}, got {given!r:.60}.")
-    for name in ("size", "crop", "pseudo_size"):
-        side = getattr(recipe, name)
-        if side is not None and (side % 32 or not 32 <= side <= LARGEST):
-            raise TrainingRefused(f"{name}: expected a multiple of 32 from 32 to {LARGEST}, got {side}.")
+    for flag in fields(recipe):
+        given, limits = getattr(recipe, flag.name), flag.metadata
+        low, high = limits.get("low", 0), limits.get("high", math.inf)
+        if "words" in limits and given not in limits["words"]:
+            raise TrainingRefused(f"{flag.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
+        if not isinstance(given, int | float):
+            continue
+        step, fits = limits.get("step"), math.isfinite(given) and low <= given <= high
+        if not fits or (step and given % step):
+            what = f"a multiple of {step} from {low}" if step else str(low)
+            until = f" to {high}" if math.isfinite(high) else " or more"
+            raise TrainingRefused(f"{flag.name}: expected {what}{until}, got {given}.")
     if recipe.crop and recipe.crop > recipe.size:
         raise TrainingRefused(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
-    limits = {
-        **dict.fromkeys(("epochs", "batch"), (1, math.inf)),
-        **dict.fromkeys(("fit_epochs", "patience"), (0, math.inf)),
-        **dict.fromkeys(
-            ("lr", "copied_lr", "offset_lr", "offset_mean", "fit_epochs", "fit_lr", "patience"), (0, math.inf)
-        ),
-        **dict.fromkeys(("mosaic", "pseudo_confidence"), (0, 1)),
-        **{"offset_warmup": (0, recipe.epochs), "seed": (0, 2**31), "frozen": (0, math.inf)},
-    }
-    for name, (low, high) in limits.items():
-        value = getattr(recipe, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            until = f" to {high}" if math.isfinite(high) else " or more"
-            raise TrainingRefused(f"{name}: expected {low}{until}, got {value}.")
+    if recipe.offset_warmup > recipe.epochs:
+        raise TrainingRefused(f"offset_warmup: expected 0 to {recipe.epochs}, got {recipe.offset_warmup}.")
     if recipe.start == SCRATCH and (recipe.teacher or recipe.fit_epochs):
         raise TrainingRefused("--start none: a model from scratch has no teacher and no fit; leave these flags out.")
     if recipe.fit_epochs and not PLACEMENTS[recipe.placement].replaces:

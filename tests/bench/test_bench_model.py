@@ -11,7 +11,6 @@ from deforming import hooks
 from torch import nn
 
 from dlka.bench import model as module
-from dlka.bench import timing
 from dlka.bench.model import PARTS, Entrant, Subject, bench_model, law, laws, lively, pictures, subjects
 from dlka.inference.predictor import Predictor, as_input
 from dlka.inference.probe import probe
@@ -86,15 +85,15 @@ def test_two_inputs_make_no_law(result):
 def test_models_take_turns_and_parts_are_timed_apart(monkeypatch):
     order = []
 
-    def measure(self, x):
-        order.append((self.subject.offsets, tuple(x.shape[::2])))
+    def measure(run):
+        order.append((run.func.__self__.subject.offsets, tuple(run.args[0].shape[::2])))
         return 2.0 if len(order) > 3 else 7.0
 
     def parts(self, x):
         order.append((f"parts of {self.subject.offsets}", tuple(x.shape[::2])))
         return dict.fromkeys(PARTS, 1.0)
 
-    monkeypatch.setattr(Entrant, "milliseconds", measure)
+    monkeypatch.setattr(module, "turn", measure)
     monkeypatch.setattr(Entrant, "parts", parts)
     monkeypatch.setattr(Entrant, "run", lambda self, x: None)
     rows = bench_model(["neck"], offsets=["dense"], sizes=[64], batches=[3], rounds=2)["rows"]
@@ -194,7 +193,7 @@ class Slow(nn.Module):
 
 def test_parts_are_where_the_time_went(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0] / 1000)
+    monkeypatch.setattr(module, "timer", lambda: clock[0] / 1000)
     entrant = Entrant(Subject("neck", "n", "dense", "auto"), CPU)
     model = entrant.model
     for layer in [m for m in model.modules() if isinstance(m, DeformConv)]:

@@ -63,8 +63,8 @@ def test_blocks_of_neck_and_head_are_told_apart_by_their_place():
 def test_the_doctor_has_nothing_to_say(placement):
     report = diagnose(model_config(placement))
     assert report.ok, report_text(report)
-    assert report.notes == ()
-    assert report.rows[-1].module == "Detect1x1"
+    assert report.notes == []
+    assert report.rows[-1][2] == "Detect1x1"
 
 
 def test_the_doctor_notes_a_row_that_lost_its_stride():
@@ -72,12 +72,12 @@ def test_the_doctor_notes_a_row_that_lost_its_stride():
     config["backbone"][1][3] = [128]
     report = diagnose(config)
     assert report.ok  # it builds
-    assert report.notes == (
-        "row 1: Conv [128] has kernel 1 and stride 1; with stride 2 the last row would read the usual strides",
-    )
+    assert report.notes == [
+        "row 1: Conv [128] has kernel 1 and stride 1; with stride 2 the last row would read the usual strides"
+    ]
     finer = deepcopy(model_config("one-level"))
     finer["backbone"][3][3] = [256, 3, 1]  # stride 4, spelled out
-    assert diagnose(finer).notes == ()
+    assert diagnose(finer).notes == []
 
 
 @pytest.mark.parametrize("placement", ["one-level", "one-level-plain"])

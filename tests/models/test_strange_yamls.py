@@ -299,5 +299,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, kind):
 def test_the_projects_own_yamls_pass_without_the_builders_shortcut(placement, scale):
     report = diagnose(model_config(placement, scale))
     assert report.ok
-    assert [row.stride for row in report.rows if row.module == "SPPF"] == ([] if "one-level" in placement else [32])
+    assert [found.stride for row, found in zip(report.rows, report.maps) if row[2] == "SPPF"] == (
+        [] if "one-level" in placement else [32]
+    )
     assert not report.notes or "deformable" not in " ".join(report.notes)

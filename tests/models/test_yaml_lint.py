@@ -71,7 +71,7 @@ def test_the_second_listing_is_right_and_its_repeats_are_noted():
         "row 24",
         "the file's name says no scale, as yolov8s.yaml does; n, the first, is taken",
     ]
-    assert diagnose(load_model_yaml(TWO), "l").notes == ()
+    assert diagnose(load_model_yaml(TWO), "l").notes == []
     assert fix(read_text(TWO)) == read_text(TWO)
 
 
@@ -114,11 +114,11 @@ def test_channels_strides_and_repeats_are_those_that_ultralytics_builds(path, sc
         layer.register_forward_hook(lambda layer, _, out: maps.update({layer.i: out.shape}))
     with torch.no_grad():
         built(torch.zeros(1, 3, 64, 64))
-    for row in report.rows[:-1]:
-        assert (row.channels_out, row.stride) == (maps[row.index][1], 64 / maps[row.index][2]), row
-        if row.module.startswith("C2f"):
-            assert row.effective == len(built.model[row.index].m)
-    assert report.rows[-1].channels_in == sum(maps[i][1] for i in built.model[-1].f)
+    for index, found in enumerate(report.maps[:-1]):
+        assert (found.channels_out, found.stride) == (maps[index][1], 64 / maps[index][2]), index
+        if report.rows[index][2].startswith("C2f"):
+            assert report.repeats[index] == len(built.model[index].m)
+    assert report.maps[-1].channels_in == sum(maps[i][1] for i in built.model[-1].f)
 
 
 def test_the_mended_first_listing_builds_and_runs_with_its_dlka_blocks(tmp_path):
@@ -161,8 +161,8 @@ def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
         ([("[[16, 20, 24]", "[[16, 20, 31]")], 25, "does not come before", None),
         ([("Attention, []]  # 20", "Attention, [512]]  # 20")], 20, "gets 128 channels", [-1, 3, None, []]),
         ([("Detect, [nc]", "Detect, [7]")], 25, "other arguments", [[16, 20, 24], 1, "Detect", ["nc"]]),
-        ([("-1, 9], 1, Concat, [1]", "-1, 9], 1, Concat, [2]")], 22, "arguments are [1]", [[-1, 9], 1, "Concat", [1]]),
-        ([("[-1, 1, SPPF, [1024, 5]]", "[-1, 9, SPPF, [256, 5]]")], 9, "be repeated 9 times", [-1, 1, None, None]),
+        ([("-1, 9], 1, Concat, [1]", "-1, 9], 1, Concat, [2]")], 22, "arguments are [1]", None),
+        ([("[-1, 1, SPPF, [1024, 5]]", "[-1, 9, SPPF, [256, 5]]")], 9, "be repeated 9 times", None),
     ],
 )  # fmt: skip
 def test_one_mistake_is_reported_once_where_it_is(changes, row, says, mended):
@@ -216,7 +216,7 @@ def test_right_channels_given_to_an_attention_row_are_accepted():
 def test_a_module_of_ultralytics_is_followed_by_the_dry_build():
     report = diagnose(parse_model_yaml(edited(TWO, ("C2f, [512, True]", "C3k2, [512, True]"))))
     assert report.ok
-    assert (report.rows[6].channels_out, report.rows[6].stride, report.rows[7].channels_in) == (128, 16, 128)
+    assert (report.maps[6].channels_out, report.maps[6].stride, report.maps[7].channels_in) == (128, 16, 128)
 
 
 def test_a_model_without_detect_row_is_reported_for_the_whole():
@@ -319,7 +319,7 @@ def check_that_they_agree(model: dict) -> bool:
     report = diagnose(model)
     if report.ok:
         built = DLKAModel(model, verbose=False)
-        assert built.stride.tolist() == [report.rows[i].stride for i in built.model[-1].f]
+        assert built.stride.tolist() == [report.maps[i].stride for i in built.model[-1].f]
         return True
     with pytest.raises(ModelYamlError) as refusal:
         DLKAModel(model, verbose=False)
