@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -139,13 +140,17 @@ def test_broken_picture_is_a_sentence(client, tmp_path):
 
 
 def stages_of(server, *values):
-    """What a program that speaks HTTP gets: the error's text, None for an answer."""
+    """What a program that speaks HTTP gets: the error's text, None for an answer. It comes back when it is told to."""
     request = urllib.request.Request(
         f"{server.rstrip('/')}/gradio_api/call/stages",
         data=json.dumps({"data": values}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    event = json.load(urllib.request.urlopen(request))["event_id"]
+    try:
+        event = json.load(urllib.request.urlopen(request))["event_id"]
+    except urllib.error.HTTPError as busy:
+        time.sleep(int(busy.headers["Retry-After"]))
+        return stages_of(server, *values)
     answer = urllib.request.urlopen(f"{server.rstrip('/')}/gradio_api/call/stages/{event}").read().decode()
     return json.loads(answer.split("data: ", 1)[1])["error"] if "event: error" in answer else None
 
