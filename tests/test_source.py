@@ -115,3 +115,27 @@ def test_what_counts_as_a_reason(text, numbers):
 def test_what_counts_as_private(text):
     assert list(private_names(text)) == [(1, "_b")]
     assert list(private_names(text.replace("a.", "self.").replace("_b", "__b__"))) == []
+
+
+# What CONTRIBUTING promises of the next one of a kind: the files that name the newest, docstrings and comments aside.
+PLACES = {
+    "a placement: models/configs, and its entry": ("one-level", {"models/placements.py"}),
+    "an overlay of offsets": ("Flow colours", {"analysis/figures/pictures.py"}),
+    "a tab": ("tab_adapt", {"ui/app.py"}),
+    "a figure": ("ChangedSamples", {"analysis/figures/changes.py", "ui/tab_adapt.py"}),
+    "a training flag: its field, and its use": ("offset_warmup", {"train/recipe.py", "train/recipe_trainer.py"}),
+}
+CHOOSES = ("bench/", "experiments/")  # which name some of a kind to measure them
+
+
+@pytest.mark.parametrize(("name", "places"), PLACES.values(), ids=PLACES)
+def test_few_places_know_one_of_a_kind(name, places):
+    def is_known(path: Path) -> bool:
+        tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+        said = [
+            t.string for t in tokens if t.type in (tokenize.NAME, tokenize.STRING) and not t.string.startswith('"""')
+        ]
+        return any(word == name or word.strip("\"'") == name for word in said)
+
+    known = {path.relative_to(ROOT / "dlka").as_posix() for path in PACKAGE if is_known(path)}
+    assert {path for path in known if not path.startswith(CHOOSES)} == places

@@ -29,7 +29,7 @@ from dlka.models.model_yaml import (
     load_model_yaml,
     scale_in_name,
 )
-from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN, SCALES
+from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.models.yaml_lint import diagnose
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -71,7 +71,7 @@ def placement_of(name: str | Path) -> str | None:
 
 def plain_of(placement: str) -> str:
     """The placement with the same detection maps as this one, without D-LKA."""
-    return PLAIN[1] if placement.startswith("one-level") else PLAIN[0]
+    return PLACEMENTS[placement].twin or placement
 
 
 class DLKAModel(DetectionModel):

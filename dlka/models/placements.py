@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 class Placement(NamedTuple):
     """file: the name of its yaml, {} for the scale; short: in a few words, as the page says it; sentence: what the
-    model is, for its card, {} for the scale; plain: whether it has no D-LKA, so that others are compared with it;
-    replaces: whether D-LKA blocks take the place of stock ones, whose weights are then lost in part."""
+    model is, for its card, {} for the scale; twin: the placement with the same detection maps and no D-LKA that it is
+    compared with, None for one that is such a twin; replaces: whether D-LKA blocks take the place of stock ones, whose weights are then lost in part."""
 
     file: str
     short: str
     sentence: str
-    plain: bool = False
+    twin: str | None = "control"
     replaces: bool = False
 
 
@@ -36,7 +36,7 @@ PLACEMENTS = {
         "yolov8{}.yaml",
         "stock",
         "stock YOLOv8{}, without D-LKA, trained as the others are: the fair comparison",
-        plain=True,
+        twin=None,
     ),
     "neck": Placement(
         "yolov8{}-dlka-neck.yaml",
@@ -64,15 +64,16 @@ PLACEMENTS = {
         "yolov8{}-dlka-one-level.yaml",
         "D-LKA on one level, no pyramid",
         "YOLOv8{} without its pyramid: residual D-LKA blocks on P3, the one map that boxes are read from",
+        twin="one-level-plain",
     ),
     "one-level-plain": Placement(
         "yolov8{}-one-level.yaml",
         "plain",
         "YOLOv8{} without its pyramid and without D-LKA: boxes are read from P3 alone",
-        plain=True,
+        twin=None,
     ),
 }
-PLAIN = tuple(word for word, placement in PLACEMENTS.items() if placement.plain)
+PLAIN = tuple(word for word, placement in PLACEMENTS.items() if placement.twin is None)
 # See dlka.offset_nets and dlka.layers.
 OFFSETS = {
     "dense": OffsetNet("dense", "dense offsets", "Offsets are predicted by a full convolution, as in the paper."),

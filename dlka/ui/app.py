@@ -45,13 +45,11 @@ from dlka.ui import (
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.port import check_port
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared, Tab
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
-# A tab is a module: NAME; build(first analysis) -> its components by name; values(analysis, point, *INPUTS) -> what
-# OUTPUTS show after a new analysis, point being where to look first; wire(shared, components) for its own controls.
-TABS: tuple[Any, ...] = (
+TABS: tuple[Tab, ...] = (
     tab_compare,
     tab_probe,
     tab_what_if,
@@ -112,7 +110,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         for tab in row.children:
             tab.id = tab.label  # so that an address can open it
         shared = Shared(key, point, opened, link)
-        offsets = next(tab for module, tab in tabs if module is tab_offsets)
+        offsets = next(tab for module, tab in tabs if module.NAME == tab_offsets.NAME)
 
         picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
         drawn = [tab[n] for module, tab in tabs for n in module.OUTPUTS]

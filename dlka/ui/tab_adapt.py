@@ -18,7 +18,7 @@ from dlka.render.chart import chart_svg
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
 from dlka.ui.page_queue import LONG_RUN, WORDS
-from dlka.ui.shared import Shared, when_seen
+from dlka.ui.tab import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"

@@ -10,13 +10,13 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
 NAME = "Attention"
-INPUTS = ("block", "reduction", "channel", "opacity")
-OUTPUTS = ("block", "picture", "channel", "numbers", "figures")
+INPUTS: tuple[str, ...] = ("block", "reduction", "channel", "opacity")
+OUTPUTS: tuple[str, ...] = ("block", "picture", "channel", "numbers", "figures")
 
 
 def build(first: Analysis) -> dict[str, Any]:

@@ -9,12 +9,23 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.shared import Shared, when_seen
+from dlka.ui.tab import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
 INPUTS: tuple[str, ...] = ()
-OUTPUTS = ("box", "picture", "cells", "evidence", "figures", "stage", "map", "chart", "tables", "map_figures")
+OUTPUTS: tuple[str, ...] = (
+    "box",
+    "picture",
+    "cells",
+    "evidence",
+    "figures",
+    "stage",
+    "map",
+    "chart",
+    "tables",
+    "map_figures",
+)
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 

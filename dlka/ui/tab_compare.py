@@ -10,12 +10,12 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
-INPUTS = ("view",)
-OUTPUTS = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
+INPUTS: tuple[str, ...] = ("view",)
+OUTPUTS: tuple[str, ...] = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
 
 
 def build(first: Analysis) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.ui import files, words
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
-INPUTS = ()
-OUTPUTS = ("badge", "stages", "cost", "files")
+INPUTS: tuple[str, ...] = ()
+OUTPUTS: tuple[str, ...] = ("badge", "stages", "cost", "files")
 
 
 def build(first: Analysis) -> dict[str, Any]:

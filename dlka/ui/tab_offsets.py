@@ -15,13 +15,13 @@ from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
 NAME = "Offsets"
-INPUTS = ("stage", "kind", "opacity", "scale")
-OUTPUTS = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
+INPUTS: tuple[str, ...] = ("stage", "kind", "opacity", "scale")
+OUTPUTS: tuple[str, ...] = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
 OVERLAY = ("stage", "kind", "tap", "opacity", "scale")
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Point = tuple[float, float]

@@ -12,14 +12,14 @@ from dlka.ui.asked import script_in_turn
 from dlka.ui.field_card import field_card
 from dlka.ui.guard import answering
 from dlka.ui.probe_data import probe_value
-from dlka.ui.shared import Shared
+from dlka.ui.tab import Shared
 from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
 NAME = "Probe"
-INPUTS = ()
-OUTPUTS = ("probe",)
+INPUTS: tuple[str, ...] = ()
+OUTPUTS: tuple[str, ...] = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
 
 

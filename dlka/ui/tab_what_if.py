@@ -17,12 +17,12 @@ from dlka.ui import figure_row, files, words
 from dlka.ui.described import described
 from dlka.ui.figure_row import FigureRef
 from dlka.ui.inputs import picture_input
-from dlka.ui.shared import Shared, when_seen
+from dlka.ui.tab import Shared, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
-INPUTS = ("stages", "example")
-OUTPUTS = ("stages", "example", "apart", "apart_figures")
+INPUTS: tuple[str, ...] = ("stages", "example")
+OUTPUTS: tuple[str, ...] = ("stages", "example", "apart", "apart_figures")
 VIEWS = ("Difference", "Swipe", "Side by side")
 SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
 PICTURE_OUTPUTS = ("headline", "flat", "swipe", "objects", "figures")

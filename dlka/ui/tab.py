@@ -1,11 +1,12 @@
-"""What all tabs of the page share, and how a tab that takes long to draw waits until it is seen."""
+"""What a tab of the page is, what all of them share, and how one that takes long to draw waits until it is seen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from dlka.analysis.analysis import Analysis
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
@@ -20,6 +21,27 @@ class Shared:
     point: gr.State
     opened: gr.State
     address: gr.HTML
+
+
+class Tab(Protocol):
+    """A tab: one module with these names.
+
+    NAME: on the tab. INPUTS, OUTPUTS: of its components by name, those whose values decide on what is drawn, and those
+    that show it after every new analysis.
+    """
+
+    NAME: str
+    INPUTS: tuple[str, ...]
+    OUTPUTS: tuple[str, ...]
+
+    def build(self, first: Analysis) -> dict[str, Any]:
+        """Make the components, showing a first analysis or nothing yet; returns them by name."""
+
+    def values(self, analysis: Analysis, point: tuple[float, float], *inputs: Any, **named: Any) -> list[Any]:
+        """Values of OUTPUTS. point (x, y): where to look first, in pixels of the picture; inputs: values of INPUTS."""
+
+    def wire(self, shared: Shared, tab: dict[str, Any]) -> None:
+        """What the components of this tab do when somebody uses them; tab: as `build` returned them."""
 
 
 def when_seen(
