@@ -72,11 +72,6 @@ class CocoLabels:
         return told
 
 
-def parse_coco(data: bytes, known: Mapping[int, str], file: str) -> CocoLabels:
-    """`coco_labels` of a JSON file."""
-    return coco_labels(parse_json(data, file), known, file)
-
-
 def coco_labels(content: object, known: Mapping[int, str], file: str) -> CocoLabels:
     """Labels out of a JSON file's content; categories are the models' classes (`known`) of the same names.
 

@@ -38,7 +38,7 @@ def label(model: str, card: Card) -> str:
     data = data_sets(card)[0]
     known = "COCO" if is_coco(card.names) else PICTURES[data][0] if data in PICTURES else _count(card)
     placement = PLACEMENTS[card.placement]
-    kind = placement.short if placement.plain else OFFSETS[card.offsets].word
+    kind = placement.short if placement.twin is None else OFFSETS[card.offsets].word
     return f"{model} ({known})" if kind in model.split("-") else f"{model} ({known}, {kind})"
 
 

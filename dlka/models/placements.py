@@ -11,7 +11,8 @@ from typing import NamedTuple
 class Placement(NamedTuple):
     """file: the name of its yaml, {} for the scale; short: in a few words, as the page says it; sentence: what the
     model is, for its card, {} for the scale; twin: the placement with the same detection maps and no D-LKA that it is
-    compared with, None for one that is such a twin; replaces: whether D-LKA blocks take the place of stock ones, whose weights are then lost in part."""
+    compared with, None for such a twin; replaces: whether D-LKA blocks take the place of stock ones, whose weights are
+    then lost in part."""
 
     file: str
     short: str

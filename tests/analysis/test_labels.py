@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from dlka.analysis.labels import TruthRefused, parse_names, same_names
-from dlka.analysis.labels_coco import parse_coco
+from dlka.analysis.labels_coco import coco_labels, parse_json
 from dlka.analysis.labels_yolo import parse_yolo
 from dlka.safe_yaml import MAX_BYTES as MAX_YAML
 
@@ -28,7 +27,7 @@ def coco(annotations=(), images=({"id": 7, "file_name": "train/a.jpg", "width": 
         "categories": [{"id": 30, "name": "Car"}, {"id": 31, "name": "dragon"}],
         "annotations": list(annotations),
     }
-    return parse_coco(json.dumps(content | more).encode(), KNOWN, "labels.json")
+    return coco_labels(content | more, KNOWN, "labels.json")
 
 
 def test_yolo_rows_are_boxes_in_pixels():
@@ -331,7 +330,7 @@ def test_coco_boxes_that_are_none(box, says):
 )
 def test_coco_files_that_are_none(content, says):
     with pytest.raises(TruthRefused, match=f"labels.json.*{says}"):
-        parse_coco(content, KNOWN, "labels.json")
+        coco_labels(parse_json(content, "labels.json"), KNOWN, "labels.json")
 
 
 def test_coco_files_that_do_not_fit_together():
@@ -391,7 +390,7 @@ def test_ids_that_stand_twice_or_are_none(more, says):
 def test_numbers_that_are_none_do_no_harm_where_nothing_is_read():
     content = {"images": [IMAGE | {"width": 10**400, "height": math.nan}], "categories": [CAR]}
     box = {"image_id": 7, "category_id": 30, "bbox": [1, 2, 3, 4], "area": math.nan, "segmentation": {"counts": "x"}}
-    labels = parse_coco(json.dumps(content | {"annotations": [box]}).encode(), KNOWN, "labels.json")
+    labels = coco_labels(content | {"annotations": [box]}, KNOWN, "labels.json")
     assert len(labels.truth("a.jpg", (10, 10))) == 1
 
 
@@ -408,9 +407,9 @@ def test_numbers_that_are_none_do_no_harm_where_nothing_is_read():
 )
 def test_json_that_is_not_coco_is_named(content, says):
     with pytest.raises(TruthRefused, match=f"labels.json.*{says}"):
-        parse_coco(content, KNOWN, "labels.json")
+        coco_labels(parse_json(content, "labels.json"), KNOWN, "labels.json")
 
 
 def test_too_large_a_file_is_refused():
     with pytest.raises(TruthRefused, match="larger than 20 MB"):
-        parse_coco(b" " * (20 * 2**20 + 1), KNOWN, "labels.json")
+        parse_json(b" " * (20 * 2**20 + 1), "labels.json")

@@ -10,11 +10,6 @@ def reach(kernel: int, dilation: int = 1) -> int:
     return (kernel - 1) * dilation + 1
 
 
-def stacked_reach(first: int, second: int, dilation: int) -> int:
-    """The same for a plain kernel that is followed by a dilated one."""
-    return first + (second - 1) * dilation
-
-
 def taps(kernel: int, dilation: int = 1) -> np.ndarray:
     """[reach, reach] int: 1 where a tap lies, else 0."""
     side = reach(kernel, dilation)
@@ -24,7 +19,7 @@ def taps(kernel: int, dilation: int = 1) -> np.ndarray:
 
 
 def path_counts(first: int = 5, second: int = 7, dilation: int = 3) -> np.ndarray:
-    """[R, R] int: by how many pairs of taps each input cell reaches one output cell, R = stacked_reach.
+    """[R, R] int: by how many pairs of taps each input cell reaches one output cell, R = first + (second - 1) * dilation.
 
     It is the full convolution of both tap patterns, which are products of their axes.
     """
