@@ -19,7 +19,7 @@ def taps(kernel: int, dilation: int = 1) -> np.ndarray:
 
 
 def path_counts(first: int = 5, second: int = 7, dilation: int = 3) -> np.ndarray:
-    """[R, R] int: by how many pairs of taps each input cell reaches one output cell, R = first + (second - 1) * dilation.
+    """[R, R] int: by how many pairs of taps each input cell reaches one output cell, R = first + (second - 1) dilation.
 
     It is the full convolution of both tap patterns, which are products of their axes.
     """
