@@ -177,7 +177,7 @@ def test_two_names_of_the_data_may_be_one_class_of_the_model(tmp_path):
     rows = ["0 0.5 0.5 0.1 0.2", "1 0.5 0.5 0.3 0.2"]
     folder = data_set(tmp_path / "d", ["traffic light", "Traffic_Light"], {"a": (blank, rows)})
     part = Validation.of(load_predictor("control", "cpu")[0], "control", folder, 64)
-    assert [row["category_id"] for row in part.truth(0, part.analyse_pixels(0))] == [0, 0]
+    assert [row["category_id"] for row in part.truth(0, part.look(0))] == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ async def running(page):
 
 @on_a_loop
 async def test_two_of_a_visitor_and_not_three():
-    page = Page(analysis=0.5)
+    page = Page(look=0.5)
     jobs = [page.ask("a/1"), page.ask("a/1", "other")]
     with pytest.raises(Busy, match=r"^2 of your own questions are being answered: try again in about 2 s\.$"):
         page.ask("a/1", lane=LONG)  # whatever the line
@@ -57,7 +57,7 @@ async def test_two_of_a_visitor_and_not_three():
 
 @on_a_loop
 async def test_whoever_changes_names_stays_at_an_address():
-    page = Page(analysis=0.01)
+    page = Page(look=0.01)
     for i in range(PER_ADDRESS):
         page.ask(f"a/{i}")
     with pytest.raises(Busy, match="8 questions from your address are being answered"):
@@ -67,7 +67,7 @@ async def test_whoever_changes_names_stays_at_an_address():
 
 @on_a_loop
 async def test_the_line_is_as_long_as_what_is_answered_in_time():
-    page = Page(analysis=0.8)
+    page = Page(look=0.8)
     for address in "abcde":  # 5 x 0.8 s
         page.ask(address)
     with pytest.raises(Busy, match=r"^5 others are being answered: try again in about 4 s\.$") as refused:
@@ -78,7 +78,7 @@ async def test_the_line_is_as_long_as_what_is_answered_in_time():
 
 @on_a_loop
 async def test_what_has_run_for_a_while_takes_less():
-    page = Page(analysis=3)
+    page = Page(look=3)
     first = page.ask("a")
     with pytest.raises(Busy):
         page.ask("b")
@@ -89,7 +89,7 @@ async def test_what_has_run_for_a_while_takes_less():
 
 @on_a_loop
 async def test_who_is_alone_may_take_long():
-    page = Page(analysis=60)
+    page = Page(look=60)
     page.ask("a")
     page.ask("a")
 
@@ -97,7 +97,7 @@ async def test_who_is_alone_may_take_long():
 @on_a_loop
 async def test_who_was_sent_away_finds_room_when_coming_back():
     """However slow and eager another one is."""
-    page = Page(slow=4.5, analysis=0.5)
+    page = Page(slow=4.5, look=0.5)
     first, second = page.ask("slow", "slow"), page.ask("slow", "slow")
     with pytest.raises(Busy, match="2 others are being answered: try again in about 9 s"):
         page.ask("good")
@@ -113,7 +113,7 @@ async def test_who_was_sent_away_finds_room_when_coming_back():
 
 @on_a_loop
 async def test_an_address_leaves_half_of_the_line_when_another_one_asks():
-    page = Page(analysis=0.9)
+    page = Page(look=0.9)
     for i in range(4):
         page.ask(f"class/{i}")
     with pytest.raises(Busy):
@@ -126,7 +126,7 @@ async def test_an_address_leaves_half_of_the_line_when_another_one_asks():
 
 @on_a_loop
 async def test_one_at_a_time_in_the_order_in_which_they_came():
-    page = Page(analysis=0.1)
+    page = Page(look=0.1)
     jobs = [page.ask(address) for address in "abc"]
     turns = [asyncio.ensure_future(page.turn(job)) for job in reversed(jobs)]
     for job in jobs:
@@ -146,7 +146,7 @@ async def test_long_runs_have_a_line_of_their_own():
 
 @on_a_loop
 async def test_what_nobody_listens_to_does_not_run_and_is_dropped():
-    page = Page(analysis=0.1)
+    page = Page(look=0.1)
     unheard, heard = page.ask("a", streams={"a"}), page.ask("b", streams={"b"})
     waits = asyncio.ensure_future(page.turn(unheard))
     page.listen("b")
@@ -177,7 +177,7 @@ async def test_a_stream_that_is_open_already_counts():
 
 @on_a_loop
 async def test_who_leaves_is_not_waited_for():
-    page = Page(analysis=0.1)
+    page = Page(look=0.1)
     first, left = page.ask("a"), page.ask("b", streams={"b"})
     page.listen("b")
     page.listen("b")  # in two windows
@@ -193,7 +193,7 @@ async def test_who_leaves_is_not_waited_for():
 
 @on_a_loop
 async def test_abandoned_questions_give_way():
-    page = Page(analysis=0.8)
+    page = Page(look=0.8)
     for i in range(300):
         with suppress(Busy):
             page.ask(f"flood/{i}", streams={f"{i}"})
@@ -249,7 +249,7 @@ def test_addresses_of_one_visitor_are_one(host, of):
 
 @on_a_loop
 async def test_whoever_waits_is_told_when_the_line_moves():
-    page, moves = Page(analysis=0.1), []
+    page, moves = Page(look=0.1), []
     page.changed = lambda: moves.append(len(page.jobs))
     job = page.ask("a")
     await page.turn(job)
