@@ -223,6 +223,7 @@ def test_what_is_named_twice_is_timed_once(monkeypatch):
     assert timed == [(32, 1), (64, 1), (32, 2)]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said(monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")

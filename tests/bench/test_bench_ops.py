@@ -74,6 +74,7 @@ def test_backends_take_turns(tiny, monkeypatch):
     assert order == once * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_memory_against_the_column_buffer(stage):
     """torchvision's peak is the column buffer and little else; the other backends stay far below it."""

@@ -120,6 +120,7 @@ def test_a_short_training_learns_and_repeats_itself():
     assert np.abs(net.read(MANY.pictures).offsets).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_figures_in_the_card_are_those_of_the_file(shipped):
     """Letters that ship are measured again: all of them, as it takes seconds."""
     nets, card = shipped

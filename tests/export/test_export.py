@@ -33,14 +33,12 @@ from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import load_card
 
-pytestmark = pytest.mark.slow
-
 SIZES = (160, 96)
 STAGES = [f"offset_P{level}_{kernel}" for level in (3, 4, 5) for kernel in ("5x5", "7x7_d3")]
 GATES = ["gate_P3", "gate_P4", "gate_P5"]
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")]
 
 
 @pytest.fixture(scope="module")

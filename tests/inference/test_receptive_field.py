@@ -30,6 +30,7 @@ def output_sum(model, x, block):
     return float(seen[0][0, :, CELL[0], CELL[1]].sum())
 
 
+@pytest.mark.slow
 def test_patches_are_sums_of_absolute_derivatives(model):
     x, block = picture().double(), "model.16"
     field = effective_receptive_field(model, x, block, CELL)
