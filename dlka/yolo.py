@@ -168,14 +168,14 @@ class YOLO(Model):
         return super().track(*arguments, **settings)
 
     def tune(self, *_: Any, **__: Any) -> Any:
-        """DlkaError with DlkaError: Ultralytics starts every trial in a program of its own, without D-LKA."""
+        """Refused with DlkaError: Ultralytics starts every trial in a program of its own, without D-LKA."""
         raise DlkaError(
             "tune: Ultralytics starts its own program for every trial, which knows no D-LKA; call train with each "
             "setting that you want to compare."
         )
 
     def benchmark(self, *_: Any, **__: Any) -> Any:
-        """DlkaError with DlkaError: Ultralytics' table is made by its own exporters."""
+        """Refused with DlkaError: Ultralytics' table is made by its own exporters."""
         raise DlkaError(
             "benchmark: Ultralytics measures its own exporters, which write no deformable convolution; export a format "
             "with export(format=...), and measure speed with: python -m dlka bench."

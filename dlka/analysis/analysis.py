@@ -141,7 +141,7 @@ class Question:
     settings: Settings
 
 
-QUESTIONS = Kept(MEMORY)  # by the keys of their looks
+QUESTIONS = Kept(MEMORY)  # by the keys of their analyses
 
 
 def pixels(file: PictureFile) -> np.ndarray:
@@ -192,7 +192,7 @@ def _made(key: str, question: Question) -> Analysis:
 
 
 def analyse_pixels(image: np.ndarray, settings: Settings, source: Source | None = None) -> Analysis:
-    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, it get_analysis does not find it.
+    """The same for a picture [H, W, 3] uint8 that has no file: once it has made room, get_analysis does not find it.
 
     source: what its file was, where that is known; a part of the question, so that nobody gets the name of another's.
     """

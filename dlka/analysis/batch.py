@@ -72,11 +72,11 @@ def run_batch(
     predictors = first, second
     if predictors[0].names != predictors[1].names:
         raise DlkaError(f"{model} and {baseline} know different classes: expected two models of the same ones.")
-    # A first analysis at nothing refuses settings out of range, and later timings leave out what happens only once.
+    # A first run on nothing refuses settings out of range, and later timings leave out what happens only once.
     for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
         try:
             blank = np.zeros((64, 64, 3), np.uint8)
-            _look(predictor, blank, _size(card, blank, settings), settings, strength)
+            _predict(predictor, blank, _size(card, blank, settings), settings, strength)
         except PredictionFailed as error:
             raise DlkaError(f"{name}: {error}") from None
     made_by = {
@@ -115,8 +115,8 @@ def _compare_one(
 ) -> dict[str, Any]:
     image = read_image(path)
     size = _size(card, image, settings)
-    dlka = _look(predictors[0], image, size, settings, settings.strength)
-    baseline = _look(predictors[1], image, size, settings, 1.0)
+    dlka = _predict(predictors[0], image, size, settings, settings.strength)
+    baseline = _predict(predictors[1], image, size, settings, 1.0)
     pairing, names = match_detections(dlka.detections, baseline.detections), predictors[0].names
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
@@ -144,7 +144,7 @@ def _size(card: Card, image: np.ndarray, settings: Settings) -> int:
     return settings.size if settings.size is not None else input_size(card, *image.shape[:2])
 
 
-def _look(predictor: Predictor, image: np.ndarray, size: int, settings: Settings, strength: float) -> Prediction:
+def _predict(predictor: Predictor, image: np.ndarray, size: int, settings: Settings, strength: float) -> Prediction:
     return predictor.predict(
         image,
         confidence=settings.confidence,

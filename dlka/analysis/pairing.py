@@ -59,7 +59,7 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
     detections say (box, score, class, cell), never to their place in the list: the order of the inputs and the order
     of the sets change nothing.
 
-    Raises ValueError for a threshold outside (0, 1].
+    Raises DlkaError for a threshold outside (0, 1].
     """
     if not 0 < iou_threshold <= 1:
         raise DlkaError(f"match_detections: expected 0 < iou_threshold <= 1, got {iou_threshold}")

@@ -186,7 +186,7 @@ def read_text(path: str | Path) -> str:
 def parse_model_yaml(text: str, name: str = "the model yaml") -> dict[str, Any]:
     """The model in a yaml text as plain dicts, lists and values; ``name`` stands in the messages.
 
-    DlkaError with ModelYamlError: anchors and aliases, tags, deep nesting, keys given twice, and all that `check_model`
+    Refused with ModelYamlError: anchors and aliases, tags, deep nesting, keys given twice, and all that `check_model`
     refuses.
     """
     try:
