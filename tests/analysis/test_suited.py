@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -13,7 +14,7 @@ from dlka.analysis import suited, what_if
 from dlka.analysis.analysis import Settings, analyse, fitted, source_of
 from dlka.analysis.examples import ASSETS, SCENES, examples
 from dlka.analysis.judging import count, judge
-from dlka.analysis.labels_coco import parse_coco
+from dlka.analysis.labels_coco import coco_labels
 from dlka.drawn.scenes import draw_scene
 from dlka.images import read_image
 from dlka.inference.kernel_shape import spread
@@ -92,7 +93,8 @@ def test_a_photograph_is_looked_at_with_the_size_that_its_model_was_measured_at(
 def test_on_the_first_picture_only_the_deformable_model_finds_all(opened):
     """What the picture was chosen for, see assets/draw.py."""
     file = ASSETS / "scenes.json"
-    truth = parse_coco(file.read_bytes(), opened.names, file.name).truth(opened.source.name, opened.image.shape[:2])
+    labels = coco_labels(json.loads(file.read_bytes()), opened.names, file.name)
+    truth = labels.truth(opened.source.name, opened.image.shape[:2])
     both = opened.dlka.detections, opened.baseline.detections
     counts = [count(found, truth, judge(found, truth)) for found in both]
     missed, alarms = zip(*((c.misses.total(), c.false_alarms.total()) for c in counts))
