@@ -274,6 +274,9 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         ssr_mode=False,
         app_kwargs={"middleware": [admit(app), Middleware(Uploads)]},
         mcp_server=tools.available(),
+        # Gradio gives up where the page's first answer takes over 3 s, which it does on a machine that is busy; that
+        # the address can be reached at all it has found out before, and waited for.
+        _frontend=False,
     )
     tools.keep(app)
     states.keep(app)
