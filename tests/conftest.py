@@ -13,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("YOLO_AUTOINSTALL", "0")
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -33,10 +35,13 @@ COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a mod
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser or the running page is slow."""
+    """Whatever needs a browser or the running page is slow; what waits for a browser, a page or a child process has a
+    second try, as a busy machine may keep it waiting for too long. It is counted, and what fails twice has failed."""
     for item in items:
         if {"browser", "server"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
