@@ -88,7 +88,8 @@ def no_window_stays(request):
 
 @pytest.fixture
 def page(browser, server):
-    """The page with its boxes compared, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    """The page with its tab Compare open, in a fresh window of a laptop's size; it must not ask anybody else for
+    anything."""
     with window(browser, server) as page:
         page.goto(server)
         page.locator(".probe-picture").wait_for(timeout=COLD)

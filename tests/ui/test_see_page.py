@@ -1,4 +1,4 @@
-"""What the page opens with: samples that move from the grid to where they were learned, for an object that is chosen."""
+"""What the page opens with: samples that move from the grid to where they were learned, for a chosen object."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_boxes_are_drawn_where_they_were_found(see):
         return np.abs(seen - accent).max(axis=1).min()
 
     assert away() < 50
-    see.get_by_label("Boxes", exact=True).select_option("none")
+    see.locator(".see-boxes").select_option("none")
     assert away() > 50
 
 
