@@ -93,10 +93,13 @@ def no_window_stays(request):
 
 @pytest.fixture
 def page(browser, server):
-    """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    """The page with its tab Compare open, in a fresh window of a laptop's size; it must not ask anybody else for
+    anything."""
     with window(browser, server) as page:
         page.goto(server)
-        page.wait_for_selector("#swipe img", timeout=COLD)
+        page.locator(".probe-picture").wait_for(timeout=COLD)
+        page.get_by_role("tab", name="Compare").click()
+        page.wait_for_selector("#swipe img")
         yield page
 
 
@@ -113,7 +116,7 @@ def street(browser, server):
 @contextmanager
 def window(browser, server):
     """A fresh window, without a page in it yet."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.set_default_navigation_timeout(COLD)

@@ -184,14 +184,31 @@ def _side(prefix: str, detections: Detections, index: int | None, names: Mapping
     }
 
 
+BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be cut, and kernels there see padding
+
+
+def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | None:
+    """Which pair to look at first: the smallest object that stands clear of the picture's edges, by half its own length
+    and BORDER at least; where none does, the smallest of all; None without any. image_size: (height, width), pixels."""
+    high, wide = image_size
+    for number, pair in enumerate(pairing.pairs):  # they come smallest first
+        found, index = pairing.shown(pair)
+        left, top, right, bottom = found.boxes[index].tolist()
+        clear = max(0.5 * max(right - left, bottom - top), BORDER * min(high, wide))
+        if min(left, top, wide - right, high - bottom) >= clear:
+            return number
+    return 0 if pairing.pairs else None
+
+
 def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[float, float]:
-    """The centre (x, y) of the smallest object in either set, at pixel centres; else the picture's own.
+    """The centre (x, y) of the object to look at first, at pixel centres; without any the picture's own.
 
     image_size: (height, width) in pixels.
     """
     box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
-    if pairing.pairs:
-        found, index = pairing.shown(pairing.pairs[0])  # they come smallest first
+    number = interesting_object(pairing, image_size)
+    if number is not None:
+        found, index = pairing.shown(pairing.pairs[number])
         box = found.boxes[index]
     x, y = (box[:2].astype(np.float64) + box[2:]) / 2 - 0.5
     return float(x), float(y)

@@ -74,7 +74,8 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
 def _in_bfloat16(trainer: Any) -> None:
     if trainer.device.type == "cpu":
         trainer.model.to(memory_format=torch.channels_last)
-        # Only where the processor computes in it: elsewhere a step takes 2 to 13 times as long. Old torch does not know.
+        # Only where the processor computes in it, which old torch cannot tell: elsewhere a step takes 2 to 13 times as
+        # long.
         if getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16"):
             use_bfloat16(trainer.model, "cpu")
 

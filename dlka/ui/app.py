@@ -50,8 +50,8 @@ from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (
-    tab_compare,
     tab_probe,
+    tab_compare,
     tab_what_if,
     tab_boxes,
     tab_adapt,
