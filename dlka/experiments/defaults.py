@@ -76,7 +76,8 @@ def _in_bfloat16(trainer: Any) -> None:
         trainer.model.to(memory_format=torch.channels_last)
         # Only where the processor computes in it, which old torch cannot tell: elsewhere a step takes 2 to 13 times as
         # long.
-        if getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16"):
+        capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)
+        if capabilities().get("avx512_bf16"):
             use_bfloat16(trainer.model, "cpu")
 
 
