@@ -188,14 +188,13 @@ BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be
 
 
 def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | None:
-    """Which pair to look at first: the smallest object that stands clear of the picture's edges, by half its own length
-    and BORDER at least; where none does, the smallest of all; None without any. image_size: (height, width), pixels."""
+    """Which pair to look at first: the smallest object that stands clear of the picture's edges by BORDER; where none
+    does, the smallest of all; None without any. image_size: (height, width), pixels."""
     high, wide = image_size
     for number, pair in enumerate(pairing.pairs):  # they come smallest first
         found, index = pairing.shown(pair)
         left, top, right, bottom = found.boxes[index].tolist()
-        clear = max(0.5 * max(right - left, bottom - top), BORDER * min(high, wide))
-        if min(left, top, wide - right, high - bottom) >= clear:
+        if min(left, top, wide - right, high - bottom) >= BORDER * min(high, wide):
             return number
     return 0 if pairing.pairs else None
 

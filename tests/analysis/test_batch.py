@@ -252,8 +252,7 @@ def test_the_interesting_point_is_the_smallest_object():
     [
         ([(1, 40, 9, 48), (40, 40, 60, 60)], 1),  # the smaller one is cut by the edge
         ([(6, 40, 14, 48), (40, 40, 60, 60)], 0),
-        ([(40, 89, 44, 93), (50, 40, 90, 80)], 0),  # 7 px from the lower edge, which is enough for 4 px
-        ([(40, 70, 70, 90), (30, 30, 80, 80)], 1),  # 10 px from it, which is too little for 30 px
+        ([(40, 89, 44, 96), (50, 40, 90, 80)], 1),  # 4 px from the lower edge, where 5 % are asked for
         ([(0, 0, 5, 5), (0, 0, 90, 90)], 0),  # nothing stands clear
     ],
 )

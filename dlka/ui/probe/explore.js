@@ -19,7 +19,7 @@ function viewsOf(data) {
 
 async function load(data) {
   const turn = ++state.turn;
-  part("probe-main").hidden = part("probe-side").hidden = !data.stages.length;
+  for (const name of ["probe-main", "probe-side", "probe-more"]) part(name).hidden = !data.stages.length;
   part("probe-none").hidden = data.stages.length > 0;
   if (!data.stages.length) return;
   const image = new Image();
@@ -38,6 +38,7 @@ async function load(data) {
   if (data.chosen !== null) lookAt(data.objects[data.chosen]);
   readAddress();
   buildPanels();
+  for (const dot of element.querySelectorAll(".see-kind")) dot.style.background = data.kind_colours[dot.dataset.kind];
   part("see-dlka").style.borderTopColor = data.accents.DLKA;
   part("see-baseline").style.borderTopColor = data.accents.BASELINE;
   part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
