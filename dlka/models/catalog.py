@@ -1,4 +1,5 @@
-"""The models that can be chosen by name: the files in the project's weights folder, and which belong together.
+"""The models that can be chosen by name: the files in the project's weights folder and those that were added to them;
+and which belong together.
 
 One more can be fetched: the official yolov8n, through Ultralytics itself, the one download of the project and done only
 when the user asks.
@@ -15,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dlka import temporary
 from dlka.drawn.shapes import SHAPES
 from dlka.errors import DlkaError, last_line
 from dlka.models.checkpoint import convert
@@ -22,6 +24,7 @@ from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
+PATTERN = "[!.]*.safetensors"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
 # it looks at drawn scenes, with which the page opens, and where there is no picture at all. The third one looks at
@@ -37,6 +40,7 @@ FETCH_SECONDS = 900.0
 # The child does not import dlka, which switches Ultralytics offline for this process.
 FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 _LOG = logging.getLogger(__name__)
+ADDED: list[Path] = []  # files, and folders of files, beside those of WEIGHTS
 
 
 class FetchFailed(DlkaError):
@@ -49,6 +53,36 @@ def available() -> dict[str, Path]:
     Hidden files are none, nor is what the project ships beside models.
     """
     return {name: path for name, path in _files().items() if _card(path) is not None}
+
+
+def add(path: str | Path) -> str:
+    """Let a model be chosen by name beside the project's own: a .safetensors file, a .pt checkpoint, which is converted
+    without running anything of it, or a folder, whose .safetensors files are there as soon as they appear in it.
+
+    Returns the model's id, the file's stem; of a folder its name. Raises DlkaError for what is neither, for an id that
+    is taken, and for a file that is no model.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".pt" and path.is_file():
+        out = Path(temporary.write(b"", f"{path.stem}.safetensors", kept=True))
+        out.unlink()  # its place is what was asked for
+        convert(path, out)
+        path = out
+    found = [path] if path.suffix == ".safetensors" else sorted(path.glob(PATTERN))
+    if not (path.is_dir() or (found == [path] and path.is_file())):
+        raise DlkaError(f"{path}: expected a .safetensors file, a .pt checkpoint or a folder of such files.")
+    for file in found:
+        if file.stem in _files():
+            raise DlkaError(f"{file}: there is a model {file.stem} already; give this file another name.")
+    if found == [path]:
+        load_card(path)
+    ADDED.append(path)
+    return path.stem
+
+
+def added() -> bool:
+    """Whether there are folders whose models may become more while the page runs."""
+    return any(path.is_dir() for path in ADDED)
 
 
 def find(model: str) -> Path:
@@ -211,8 +245,12 @@ def download(asset: str, folder: Path) -> Path:
 
 
 def _files() -> dict[str, Path]:
-    """Stem -> file of all that could be weights."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("[!.]*.safetensors"))}
+    """Stem -> file of all that could be weights; of two that are called alike the one that was there first."""
+    found: dict[str, Path] = {}
+    for place in (WEIGHTS, *ADDED):
+        for path in [place] if place.suffix == ".safetensors" else sorted(place.glob(PATTERN)):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
 
 
 def _card(path: Path) -> Card | str | None:

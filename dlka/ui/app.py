@@ -23,6 +23,7 @@ from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError
 from dlka.images import read_image
+from dlka.models.catalog import added
 from dlka.ui import (
     address,
     address_link,
@@ -80,11 +81,14 @@ def first_picture() -> np.ndarray:
     return read_image(examples()[suited.opening()])
 
 
-def first_look() -> Analysis:
-    """The example that the page opens with, compared by models that are ready from then on."""
+def first_look(dlka: str | None = None, baseline: str | None = None) -> Analysis:
+    """The example that the page opens with, compared by models that are ready from then on: those that are named, or
+    those that suit it. Raises DlkaError."""
     example = suited.opening()
     settings = suited.settings_for(example)
-    warm_up(first_picture(), settings)
+    if dlka is not None:
+        example, settings = suited.opening_with(dlka, baseline)
+    warm_up(read_image(examples()[example]), settings)
     first = analyse(examples()[example], settings)
     stay(first)
     return first
@@ -206,6 +210,8 @@ def build_app(first: Analysis) -> gr.Blocks:
             api_visibility="private",
             show_progress_on=drawn,
         )
+        if added():  # a file that has appeared since is among the choices of whoever opens the page from then on
+            app.load(controls.known_models, outputs=[asked[side] for side in SIDES], api_visibility="private", **WORDS)
         api.add()
         if tools.available():
             tools.add()
@@ -243,15 +249,28 @@ def _asked(
     return image, Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 
-def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
-    """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME;
-    port None: the first free one from 7860 on. Raises DlkaError for one that cannot be listened on."""
+def serve(
+    host: str | None = None,
+    port: int | None = None,
+    block: bool = True,
+    models: tuple[str | None, str | None] = (None, None),
+) -> gr.Blocks:
+    """Start the page and, by default, wait until it is stopped.
+
+    host: None is this machine only, or GRADIO_SERVER_NAME
+    port: None is the first free one from 7860 on
+    models: ids of the D-LKA model and of the baseline that it opens with, where they are not the usual ones
+
+    Raises DlkaError for a port that cannot be listened on, and for models that cannot be compared.
+    """
+    if models[0] is None and models[1] is not None:
+        raise DlkaError("--baseline goes with --model: name the D-LKA model that it stands beside.")
     if port is not None:
         check_port(host, port)
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
-    return launch(build_app(first_look()), host, port, block)
+    return launch(build_app(first_look(*models)), host, port, block)
 
 
 def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:

@@ -19,7 +19,7 @@ from dlka.ui.toolkit import gr
 
 def build(first: Analysis) -> dict[str, Any]:
     """The components, as a first analysis was asked for."""
-    names, shown = list(first.names.values()), opening()
+    names, shown = list(first.names.values()), (first.source.example if first.source else None) or opening()
     with gr.Group():
         image = picture_input(
             str(examples()[shown]),
@@ -56,11 +56,19 @@ def build(first: Analysis) -> dict[str, Any]:
     }
 
 
+def known_models() -> list[Any]:
+    """Updates of both choices of models: what is there now."""
+    return [gr.update(choices=_choices(models)) for models in (dlka_models(), baseline_models())]
+
+
 def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
     """A choice of models; what programs and files call them stays their id."""
+    return gr.Dropdown(_choices(models), value=value, label=label, filterable=False, elem_classes="choice")
+
+
+def _choices(models: list[str]) -> list[tuple[str, str]]:
     known = cards()
-    choices = [(model_words.label(model, known[model]), model) for model in models]
-    return gr.Dropdown(choices, value=value, label=label, filterable=False, elem_classes="choice")
+    return [(model_words.label(model, known[model]), model) for model in models]
 
 
 def size_choice() -> gr.Dropdown:
