@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dlka import temporary
 from dlka.drawn.shapes import SHAPES
 from dlka.errors import DlkaError, last_line
 from dlka.models.checkpoint import convert
@@ -40,7 +39,10 @@ FETCH_SECONDS = 900.0
 # The child does not import dlka, which switches Ultralytics offline for this process.
 FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 _LOG = logging.getLogger(__name__)
-ADDED: list[Path] = []  # files, and folders of files, beside those of WEIGHTS
+# Beside those of WEIGHTS (dlka/models/own.py): files and folders that an operator named, and files that visitors
+# brought, by id, which nobody else is offered.
+ADDED: list[Path] = []
+GUESTS: dict[str, Path] = {}
 
 
 class FetchFailed(DlkaError):
@@ -55,36 +57,6 @@ def available() -> dict[str, Path]:
     return {name: path for name, path in _files().items() if _card(path) is not None}
 
 
-def add(path: str | Path) -> str:
-    """Let a model be chosen by name beside the project's own: a .safetensors file, a .pt checkpoint, which is converted
-    without running anything of it, or a folder, whose .safetensors files are there as soon as they appear in it.
-
-    Returns the model's id, the file's stem; of a folder its name. Raises DlkaError for what is neither, for an id that
-    is taken, and for a file that is no model.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".pt" and path.is_file():
-        out = Path(temporary.write(b"", f"{path.stem}.safetensors", kept=True))
-        out.unlink()  # its place is what was asked for
-        convert(path, out)
-        path = out
-    found = [path] if path.suffix == ".safetensors" else sorted(path.glob(PATTERN))
-    if not (path.is_dir() or (found == [path] and path.is_file())):
-        raise DlkaError(f"{path}: expected a .safetensors file, a .pt checkpoint or a folder of such files.")
-    for file in found:
-        if file.stem in _files():
-            raise DlkaError(f"{file}: there is a model {file.stem} already; give this file another name.")
-    if found == [path]:
-        load_card(path)
-    ADDED.append(path)
-    return path.stem
-
-
-def added() -> bool:
-    """Whether there are folders whose models may become more while the page runs."""
-    return any(path.is_dir() for path in ADDED)
-
-
 def find(model: str) -> Path:
     """The weights file of a model id, or of a path that ends in .safetensors. Raises WeightsRefused."""
     files = _files()
@@ -94,8 +66,9 @@ def find(model: str) -> Path:
         return Path(model)
     hint = f"; get it with: python -m dlka fetch {OFFICIAL}" if model == OFFICIAL else ""
     lost = "".join(f"; {sentence.rstrip('.')}" for sentence in left_out().values())
+    offered = [name for name in cards() if name not in GUESTS]
     raise WeightsRefused(
-        f"model: expected {choices(cards())} or the path of a .safetensors file, got {model!r}{hint}{lost}."
+        f"model: expected {choices(offered)} or the path of a .safetensors file, got {model!r}{hint}{lost}."
     )
 
 
@@ -107,7 +80,7 @@ def choices(models: Collection[str]) -> str:
 def cards() -> dict[str, Card]:
     """Model id -> what its file says about itself: models of COCO's classes first, then by id.
 
-    A file that cannot be read as weights is left out, see `left_out`.
+    Also those of GUESTS. A file that cannot be read as weights is left out, see `left_out`.
     """
     found = {model: card for model, path in available().items() if isinstance(card := _card(path), Card)}
     return dict(sorted(found.items(), key=lambda item: (not is_coco(item[1].names), item[0])))
@@ -188,7 +161,7 @@ def control_of(model: str) -> str | None:
     known = cards()
     if model not in known:
         return None
-    alike = {m: c.placement for m, c in known.items() if c.names == known[model].names}
+    alike = {m: c.placement for m, c in known.items() if c.names == known[model].names and m not in GUESTS}
     stock = [m for placement in PLAIN for m, p in alike.items() if p == placement]
     named = [m for m in stock if m.endswith(CONTROL) and model.startswith(m.removesuffix(CONTROL))]
     return max(named, key=len) if named else next(iter(stock), None)
@@ -250,7 +223,7 @@ def _files() -> dict[str, Path]:
     for place in (WEIGHTS, *ADDED):
         for path in [place] if place.suffix == ".safetensors" else sorted(place.glob(PATTERN)):
             found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())) | GUESTS
 
 
 def _card(path: Path) -> Card | str | None:

@@ -23,7 +23,7 @@ from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError
 from dlka.images import read_image
-from dlka.models.catalog import added
+from dlka.models.own import added
 from dlka.ui import (
     address,
     address_link,
@@ -179,6 +179,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
         # The picture's "upload": dropped, chosen, pasted, taken by the camera; "input" is also its removal.
         pair, example = controls.wire_models(asked, lines), gr.State(asked["example"].value)
+        controls.wire_own(asked)
         asked["example"].change(
             lambda label: (str(examples()[label]), label),
             asked["example"],

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.examples import examples
-from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
+from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening
+from dlka.errors import DlkaError
 from dlka.inference.predictor import best_device
+from dlka.models import own
 from dlka.models.catalog import cards
+from dlka.models.placements import PLAIN
 from dlka.ui.inputs import picture_input
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
@@ -33,6 +37,9 @@ def build(first: Analysis) -> dict[str, Any]:
     with gr.Group():
         dlka = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
         baseline = model_choice(baseline_models(), first.settings.baseline, "Baseline")
+        sent = gr.UploadButton(
+            "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
+        )
         strength = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
@@ -53,7 +60,43 @@ def build(first: Analysis) -> dict[str, Any]:
         "size": size,
         "classes": classes,
         "strength": strength,
+        "own": sent,
+        "brought": gr.State([]),  # ids of this visitor's own models
     }
+
+
+def wire_own(asked: dict[str, Any]) -> None:
+    """A model that a visitor sends stands beside the others in this window, and looks at once."""
+
+    def bring(file: str, brought: list[str], dlka: str, baseline: str) -> list[Any]:
+        new = own.bring(file)
+        known = cards()
+        brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
+        if deforms(known[new[0]]):
+            dlka, baseline = new[0], new[1] if len(new) > 1 else baseline_for(new[0], baseline)
+        elif known[new[0]].names == known[dlka].names:
+            baseline = new[0]
+        else:
+            raise DlkaError(
+                f"{Path(file).name} moves no tap and knows {model_words.classes(known[new[0]].names)}, which {dlka} "
+                "does not: choose or add a D-LKA model of the same classes first."
+            )
+        gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
+        left = [*dlka_models(), *(model for model in brought if known[model].placement not in PLAIN)]
+        right = [*baseline_models(), *(model for model in brought if not deforms(known[model]))]
+        return [
+            brought,
+            gr.update(choices=_choices(left), value=dlka),
+            gr.update(choices=_choices(right), value=baseline),
+        ]
+
+    asked["own"].upload(
+        bring,
+        [asked["own"], asked["brought"], asked["dlka"], asked["baseline"]],
+        [asked["brought"], asked["dlka"], asked["baseline"]],
+        api_visibility="private",
+        show_progress_on=asked["own"],
+    )
 
 
 def known_models() -> list[Any]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from dlka import temporary
-from dlka.errors import DlkaError
 from dlka.models import catalog
 from dlka.models.build import build_model
 from dlka.models.catalog import FetchFailed, fetch
@@ -43,65 +40,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def in_folder(folder, monkeypatch):
     monkeypatch.setattr(catalog, "WEIGHTS", folder)
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A folder with a model of a visitor's own; what a test adds is forgotten after it."""
-    monkeypatch.setattr(catalog, "ADDED", [])
-    (tmp_path / "own").mkdir()
-    put(tmp_path / "own", "mine", "head", {0: "dragon"}, "separable")
-    return tmp_path / "own"
-
-
-def test_a_file_is_added(own):
-    assert "mine" not in catalog.cards()
-    assert catalog.add(own / "mine.safetensors") == "mine"
-    assert catalog.find("mine") == own / "mine.safetensors"
-    assert catalog.cards()["mine"].names == {0: "dragon"}
-    assert not catalog.added(), "a single file does not become more"
-
-
-def test_what_appears_in_an_added_folder_is_there(own):
-    catalog.add(own)
-    assert catalog.added()
-    put(own, "later", "residual", COCO)
-    assert {"mine", "later", "residual"} <= catalog.cards().keys()
-    put(own, "control", "control", {0: "dragon"})
-    assert catalog.cards()["control"].names == COCO, "what was there first keeps its name"
-
-
-def test_a_checkpoint_is_converted_and_added(own, shared):
-    copy = own / "theirs.pt"
-    shutil.copy(shared / "weights" / "yolov8n.pt", copy)
-    assert catalog.add(copy) == "theirs"
-    assert catalog.cards()["theirs"].placement == "control"
-    assert catalog.find("theirs").is_relative_to(temporary.folder()), "nothing is written beside the checkpoint"
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        (
-            "gone.safetensors",
-            "gone.safetensors: expected a .safetensors file, a .pt checkpoint or a folder of such files.",
-        ),
-        ("gone.pt", "gone.pt: expected a .safetensors file, a .pt checkpoint or a folder"),
-        ("words.txt", "words.txt: expected a .safetensors file"),
-        ("broken.safetensors", "broken.safetensors"),
-        ("residual.safetensors", "there is a model residual already; give this file another name."),
-        ("taken", "residual.safetensors: there is a model residual already"),
-    ],
-)
-def test_what_cannot_be_added_is_one_sentence(own, name, says):
-    (own / "words.txt").write_text("words")
-    (own / "broken.safetensors").write_bytes(b"broken")
-    (own / "taken").mkdir()
-    for place in (own, own / "taken"):
-        put(place, "residual", "residual", COCO)
-    with pytest.raises(DlkaError, match=re.escape(says)):
-        catalog.add(own / name)
-    assert catalog.ADDED == []
 
 
 def test_coco_comes_first_then_ids():

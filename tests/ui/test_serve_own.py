@@ -14,12 +14,12 @@ from dlka.ui import app
 @pytest.fixture
 def opened(monkeypatch):
     """Analyses that pages would have opened with."""
-    monkeypatch.setattr(catalog, "ADDED", [])
     found = []
     monkeypatch.setattr(app, "build_app", found.append)
     monkeypatch.setattr(app, "launch", lambda *_: None)
     monkeypatch.setattr(app, "stay", lambda _: None)
-    return found
+    yield found
+    catalog.ADDED.clear()
 
 
 @pytest.mark.slow
@@ -38,9 +38,9 @@ def test_own_models_are_what_the_page_opens_with(opened, shared, tmp_path):
     ("flags", "says"),
     [
         (["--baseline", "control"], "--baseline goes with --model"),
-        (["--model", "nowhere.safetensors"], "nowhere.safetensors: expected a .safetensors file, a .pt checkpoint"),
+        (["--model", "nowhere.safetensors"], "nowhere.safetensors: expected a .safetensors file or a .pt checkpoint"),
         (["--model", "scenes", "--baseline", "control"], "only models of the same classes can be compared"),
-        (["--models", "nowhere"], "nowhere: expected a .safetensors file, a .pt checkpoint or a folder"),
+        (["--models", "nowhere"], "nowhere: expected a .safetensors file or a .pt checkpoint, or a folder"),
     ],
 )
 def test_what_cannot_be_opened_is_one_sentence(opened, flags, says, capsys):
