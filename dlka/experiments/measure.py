@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dlka import provenance
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.experiments.recall import IOU, SCORE, objects_found
 from dlka.experiments.stored import StoredRun
@@ -22,7 +23,6 @@ from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
 from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
-from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import OffsetTotals, average_precision, class_precision
 from dlka.train.validation import LOOK, Validation
 
@@ -60,15 +60,14 @@ def measure(
 
     model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
     card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
-    WeightsRefused, TruthRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
-    a run or a size that is none.
+    DlkaError (for fewer than two pictures, too), and ValueError for a run or a size that is none.
     """
     predictor, card = load_predictor(str(model), device)
     data_word, model_word, seed = split_run(run or name_of(card, Path(data)))
     part = Validation.of(predictor, str(model), data, size, limit)
     count = len(part)
     if count < 2:
-        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+        raise DlkaError(f"{data}: expected two validation pictures or more, got {count}.")
     changes = _changes(predictor.model) if interventions else {}
 
     truth: list[dict[str, Any]] = []
