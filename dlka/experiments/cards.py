@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlka.experiments.card_figures import compared, figures, per_cent
-from dlka.experiments.card_origin import data_lines, made, what
+from dlka.experiments.card_origin import data_sets, origin
 from dlka.experiments.collect import Collection, EvidenceRefused, collect
 from dlka.experiments.deltas import difference
 from dlka.experiments.failures import failures
-from dlka.experiments.method import causes_reading, offsets_reading
 from dlka.experiments.one_run import data_of, find_run, single
 from dlka.experiments.plan import CONTROL, Experiment
 from dlka.experiments.stored import METRICS, StoredRun, load_all
 from dlka.experiments.tables import causes_table, offsets_table
-from dlka.experiments.uses_text import in_card, uses_reading
-from dlka.experiments.words import NONE, cell, listed, markdown
+from dlka.experiments.uses import RULE
+from dlka.experiments.uses_text import changes_table, following_table
+from dlka.experiments.words import NONE, cell, listed, markdown, rendered
 from dlka.models.catalog import cards
-from dlka.models.weights import Card
+from dlka.models.weights import NEEDS, Card
 
 NAME = "cards.md"
-SEED_0 = "All of them are of seed 0, which ships whatever it scored."
 
 
 def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapping[str, str]) -> Path:
@@ -51,28 +50,19 @@ def cards_text(
             there[id_] = find_run(collection, run_id)
         except EvidenceRefused:
             missing.append(f"{id_} ({run_id})")
-    used = {id_: uses for id_, run in there.items() if (uses := _uses(files.get(id_), run))}
-    parts = [
-        "# Model cards",
-        "Made by `python -m dlka evidence` from stored runs. AP figures are COCO average precision in per cent, on the "
-        "validation part of a data set: no weights were trained on it. Intervals are 95 %, a paired bootstrap over its "
-        "pictures; a difference is bold where its interval does not include zero. report.md says more on how they are "
-        "made.",
-        SEED_0 if there and not any(run.seed for run in there.values()) else "",
-        f"Not stored, so without a card: {listed(missing)}." if missing else "",
-        _overview(there, collection) if there else "",
-        *(
-            part
-            for id_, run in there.items()
-            for part in _card(id_, run, collection, chosen.get(run.data, ""), used.get(id_))
-        ),
-    ]
-    if of_data := list(data_lines(there.values())):
-        parts += ["## Data sets", "\n".join(f"- {line}" for line in of_data)]
-    if any(run.stage_offsets for run in there.values()):
-        parts += ["## How to read the tables of offsets and interventions", offsets_reading(), causes_reading()]
-        parts += [uses_reading()] if used else []
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return rendered(
+        "cards.md.j2",
+        {
+            "missing": listed(missing) if missing else "",
+            "overview": _overview(there, collection),
+            "cards": [
+                {**_card(id_, run, collection, files.get(id_)), "chosen": chosen.get(run.data)}
+                for id_, run in there.items()
+            ],
+            "data_sets": data_sets(there.values()),
+            "rule": RULE,
+        },
+    )
 
 
 def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
@@ -91,23 +81,21 @@ def _uses(card: Card | None, run: StoredRun) -> Mapping[str, Any] | None:
     return card.uses if card and all(card.metrics.get(name) == run.metrics[name] for name in METRICS) else None
 
 
-def _card(
-    id_: str, run: StoredRun, collection: Collection, chosen: str, uses: Mapping[str, Any] | None
-) -> Iterator[str]:
-    models = collection.models[run.data]
-    yield f"## {id_}"
-    yield "\n".join(f"- {line}" for line in what(run))
-    yield f"### {id_}: recipe"
-    yield from made(id_, run, collection.runs, chosen)
-    yield f"### {id_}: measured"
-    where = f"{run.pictures:,} pictures of {data_of(run)} val with {run.objects:,} objects"
-    yield f"On {where}, at {run.settings['size']} px."
-    yield figures(run, models)
-    yield "\n".join(f"- {sentence}" for sentence in compared(run, models))
-    yield offsets_table({run.model: single(run)}) or ""
-    yield causes_table({run.model: single(run)}) or ""
-    if uses:
-        yield f"### {id_}: whether it uses its offsets"
-        yield from in_card(uses)
-    yield f"### {id_}: known failures"
-    yield "\n".join(f"- {sentence}" for sentence in failures(run, models))
+def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -> dict[str, Any]:
+    """What a card says; its tables are Markdown, None where there is nothing to show."""
+    models, alone = collection.models[run.data], {run.model: single(run)}
+    card = {
+        "id": id_,
+        "run": run,
+        "data_set": data_of(run),
+        **origin(id_, run, collection.runs),
+        "figures": figures(run, models),
+        "compared": compared(run, models),
+        "lengths": offsets_table(alone),
+        "interventions": causes_table(alone),
+        "uses": _uses(file, run),
+        "failures": failures(run, models),
+    }
+    if uses := card["uses"]:
+        card |= {"needs": NEEDS[uses["verdict"]], "changes": changes_table(uses), "following": following_table(uses)}
+    return card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -115,10 +115,3 @@ def _moved(word: str, model: Model) -> str:
 
 def _mean(model: Model, stage: int, key: str) -> float:
     return float(np.mean([run.stage_offsets[stage][key] for run in model.runs]))
-
-
-def missing_sentence(missing: Sequence[str], planned: int) -> str:
-    """How much of the plan is stored."""
-    if not missing:
-        return f"All {planned} planned runs are stored."
-    return f"{planned - len(missing)} of {planned} planned runs are stored; those that are missing are listed below."
