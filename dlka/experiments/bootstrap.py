@@ -46,6 +46,7 @@ def replicates(
     """
     sums = np.zeros((len(multiplicities), len(MEASURES)))
     classes = np.zeros(sums.shape)
+    # COCO's mean is over classes: one without objects in a resample is left out of that resample's mean.
     for category in sorted({row["category_id"] for row in truth}):
         objects, detections = ([row for row in rows if row["category_id"] == category] for rows in (truth, found))
         curves = ClassCurves(objects, detections, multiplicities)

@@ -81,7 +81,9 @@ def measure(
         for name, seen in changed.items():
             found[name] += part.found(number, seen)
 
+    # By picture, not as they were visited: resamples go by picture, and runs are compared object by object.
     truth.sort(key=lambda row: row["image_id"])
+    # The same resamples for all of them, so that the differences between them are paired.
     drawn = resamples(count)
     metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
     drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
