@@ -21,6 +21,7 @@ from dlka.analysis.judging import AREAS
 from dlka.experiments.curves import ClassCurves
 
 MEASURES = ("AP", "AP50", "AP_S", "AP_M", "AP_L")
+COMPARED = ("AP", "AP_S")  # the measures that models are compared by
 RESAMPLES = 1000
 SEED = 20261122
 # Size range -> measure -> which of IOUS it is the mean over.

@@ -10,7 +10,7 @@ from dlka.experiments.one_run import single
 from dlka.experiments.plan import CONTROL, STOCK, rigid_twin
 from dlka.experiments.sentences import against, best_of
 from dlka.experiments.stored import METRICS, StoredRun
-from dlka.experiments.words import NONE, cell, figure, markdown
+from dlka.experiments.words import NONE, cell, markdown, per_cent
 
 
 def figures(run: StoredRun, models: Mapping[str, Model]) -> str:
@@ -62,8 +62,3 @@ def _interval(run: StoredRun, measure: str) -> str:
 
 def _seeds(model: Model) -> str:
     return "one seed" if len(model.runs) == 1 else f"mean over {len(model.runs)} seeds"
-
-
-def per_cent(value: float | None) -> str:
-    """A figure of 0..1 in per cent, "-" for none."""
-    return figure(None if value is None else 100 * value)

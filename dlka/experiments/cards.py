@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlka.experiments.card_figures import compared, figures, per_cent
+from dlka.experiments.bootstrap import COMPARED
+from dlka.experiments.card_figures import compared, figures
 from dlka.experiments.card_origin import data_sets, origin
 from dlka.experiments.collect import Collection, EvidenceRefused, collect
 from dlka.experiments.deltas import difference
@@ -17,7 +18,7 @@ from dlka.experiments.stored import METRICS, StoredRun, load_all
 from dlka.experiments.tables import causes_table, offsets_table
 from dlka.experiments.uses import RULE
 from dlka.experiments.uses_text import changes_table, following_table
-from dlka.experiments.words import NONE, cell, listed, markdown, rendered
+from dlka.experiments.words import NONE, cell, listed, markdown, per_cent, rendered
 from dlka.models.catalog import cards
 from dlka.models.weights import NEEDS, Card
 
@@ -70,8 +71,8 @@ def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
     for id_, run in there.items():
         control = collection.models[run.data].get(CONTROL)
         others = control if run.model != CONTROL else None
-        gains = [cell(difference(single(run), others, measure)) if others else NONE for measure in ("AP", "AP_S")]
-        aps = [per_cent(run.metrics[measure]) for measure in ("AP", "AP_S")]
+        gains = [cell(difference(single(run), others, measure)) if others else NONE for measure in COMPARED]
+        aps = [per_cent(run.metrics[measure]) for measure in COMPARED]
         rows.append([f"[{id_}](#{id_})", data_of(run), f"{run.parameters:,}", *aps, *gains])
     return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from dlka.experiments.deltas import Model, difference, intervened
@@ -11,13 +12,13 @@ from dlka.experiments.sentences import NO_OFFSETS
 from dlka.experiments.sizes import recall, size_bins
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import listed, with_interval
+from dlka.types import SIZES, size_of
 
 FEW = 50  # objects, under which an AP is one of these objects and not of their kind
 WORST = 3  # classes that are named
 SHORT = 10  # unreliable classes that are all named
 DEAD = 0.05  # cells: a stage that moves its taps less in the mean reads next to what a rigid one reads
 PLACE = 0.3  # share of the offsets' variance from content, under which place decides rather than what is seen
-SIDES = {"S": (0.0, 32.0), "M": (32.0, 96.0), "L": (96.0, float("inf"))}  # px of sqrt(box area), as COCO has it
 
 
 def failures(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
@@ -38,10 +39,8 @@ def _below(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
 
 
 def _sizes(run: StoredRun) -> Iterator[str]:
-    figures = {size: ap for size in SIDES if (ap := run.metrics[f"AP_{size}"]) is not None}
-    counts = {
-        size: int(((run.object_side >= low) & (run.object_side < high)).sum()) for size, (low, high) in SIDES.items()
-    }
+    figures = {size: ap for size in SIZES if (ap := run.metrics[f"AP_{size}"]) is not None}
+    counts = Counter(size_of(float(side) ** 2) for side in run.object_side)
     if sure := {size: ap for size, ap in figures.items() if counts[size] >= FEW}:
         size = min(sure, key=lambda size: sure[size])
         yield f"By size, AP is lowest for {size}: {100 * sure[size]:.1f}, which rests on {_objects(counts[size])}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from dlka import provenance
+from dlka.analysis.judging import IOU, match
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
-from dlka.experiments.recall import IOU, SCORE, objects_found
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.variation import OffsetVariation
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
@@ -26,6 +26,7 @@ from dlka.models.weights import Card
 from dlka.train.val import OffsetTotals, average_precision, class_precision
 from dlka.train.validation import LOOK, Validation
 
+SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
 # Of a model's word, by its offsets.
 SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid", "features": "-features"}
@@ -137,6 +138,29 @@ def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int
             other = learned(another(number, len(part)))  # one of the last few looks
             changed[name] = part.look(number, change(number, other))
         yield number, prediction, changed
+
+
+def objects_found(truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Side [n] float32 of every object of truth, and whether it was found [n] bool, in truth's order.
+
+    Side: the root of the box's area, in px of the original picture. Found: a detection of its class with score >= 0.25
+    has IoU >= 0.5 with it; detections take objects one to one, best score first, the one that they overlap most.
+    truth and found: COCO annotations and results.
+    """
+    objects, detections = defaultdict(list), defaultdict(list)
+    for index, row in enumerate(truth):
+        objects[row["image_id"], row["category_id"]].append(index)
+    for row in found:
+        if row["score"] >= SCORE:
+            detections[row["image_id"], row["category_id"]].append(row)
+    hit = np.zeros(len(truth), bool)
+    for key, indices in objects.items():
+        best = sorted(detections[key], key=lambda row: -row["score"])
+        boxes = np.array([row["bbox"] for row in best], np.float64).reshape(-1, 4)
+        there = np.array([truth[i]["bbox"] for i in indices], np.float64)
+        pairs = match(boxes, there, np.array([IOU]), np.zeros((1, len(indices)), bool))[0, 0]
+        hit[np.array(indices)[pairs[pairs >= 0]]] = True
+    return np.sqrt([row["area"] for row in truth]).astype(np.float32), hit
 
 
 def another(number: int, count: int) -> int:

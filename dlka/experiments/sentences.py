@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from dlka.experiments.bootstrap import COMPARED
 from dlka.experiments.deltas import Delta, Model, difference, intervened
 from dlka.experiments.plan import CONTROL, rigid_twin
 from dlka.experiments.words import figure, listed, signed, with_interval
@@ -45,7 +46,7 @@ def findings(models: Mapping[str, Model]) -> Iterator[str]:
 
 def against(word: str, model: Model, name: str, to: Model) -> str:
     """How a model stands to another in AP and AP_S, in one sentence; name: the other's, for people."""
-    deltas = {m: d for m in ("AP", "AP_S") if (d := difference(model, to, m))}
+    deltas = {m: d for m in COMPARED if (d := difference(model, to, m))}
     if not deltas:
         return f"{word} and {name} have no seed in common: not compared."
     return f"{word} is {_verdicts(name, deltas)}{_noise(deltas['AP']) if 'AP' in deltas else ''}."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlka.experiments.bootstrap import MEASURES
+from dlka.experiments.bootstrap import COMPARED, MEASURES
 from dlka.experiments.deltas import Model, difference, intervened
 from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family
@@ -45,8 +45,8 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
     for word, model in others.items():
         rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
         twin = models.get(rigid) if word != rigid else None
-        to_control = {measure: difference(model, control, measure) for measure in ("AP", "AP_S")}
-        to_twin = [difference(model, twin, measure) if twin else None for measure in ("AP", "AP_S")]
+        to_control = {measure: difference(model, control, measure) for measure in COMPARED}
+        to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
         rows.append(
             [
                 word,
@@ -113,6 +113,6 @@ def stock_table(models: Mapping[str, Model], stock: Model) -> str:
     """One row a model: above the stock weights that it started from."""
     rows = []
     for word, model in models.items():
-        deltas = [difference(model, stock, measure, by_seed=False) for measure in ("AP", "AP_S")]
+        deltas = [difference(model, stock, measure, by_seed=False) for measure in COMPARED]
         rows.append([word, *map(cell, deltas)])
     return markdown(["model", "AP - stock", "AP_S - stock"], rows)

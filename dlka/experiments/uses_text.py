@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dlka.experiments.bootstrap import COMPARED
 from dlka.experiments.uses import ANOTHER, OFF, OWN, SHOWN, SHUFFLED, points
-from dlka.experiments.words import NONE, figure, markdown
-
-IN_CARDS = ("AP", "AP_S")  # the measures that a model card has
+from dlka.experiments.words import NONE, figure, markdown, per_cent
 
 
 def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for the model's own offsets, then one for each change with the differences to them and their intervals."""
     rows = []
     for name, values in figures["offsets"].items():
-        row: dict[str, Any] = {"offsets": name, **{m: _percent(values[m]) for m in SHOWN}}
+        row: dict[str, Any] = {"offsets": name, **{m: per_cent(values[m]) for m in SHOWN}}
         for measure in SHOWN:
             key = f"{measure}_minus_own"
             row[f"{measure} - own"] = "" if name == OWN else points(values[key], values[f"{key}_95"])
@@ -34,7 +33,7 @@ def following_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
             "spread/grid, small": figure(row["spread_small"], 3),
             "large": figure(row["spread_large"], 3),
             "for box": row["in_box_objects"],
-            "in box %": _percent(row["in_box"]),
+            "in box %": per_cent(row["in_box"]),
             "- grid": points(row["in_box_minus_grid"], row["in_box_minus_grid_95"]),
             "- chance": points(row["in_box_minus_chance"], row["in_box_minus_chance_95"]),
             "module": row["stage"],
@@ -48,9 +47,9 @@ def changes_table(uses: Mapping[str, Any]) -> str:
     rows = []
     for name in (OWN, OFF, SHUFFLED, ANOTHER):
         values = uses["offsets"][name]
-        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in IN_CARDS]
-        rows.append([name, *(text for m, delta in zip(IN_CARDS, deltas) for text in (_percent(values[m]), delta))])
-    return markdown(["offsets", *(title for m in IN_CARDS for title in (m, f"{m} - own"))], rows)
+        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in COMPARED]
+        rows.append([name, *(text for m, delta in zip(COMPARED, deltas) for text in (per_cent(values[m]), delta))])
+    return markdown(["offsets", *(title for m in COMPARED for title in (m, f"{m} - own"))], rows)
 
 
 def following_table(uses: Mapping[str, Any]) -> str:
@@ -73,7 +72,3 @@ def rho(row: dict[str, Any], name: str) -> str:
 def _bold(value: float | None, ends: list[float] | None) -> str:
     """A difference for a table: bold where the interval does not include zero."""
     return f"**{points(value, ends)}**" if ends and ends[0] * ends[1] > 0 else points(value, ends)
-
-
-def _percent(share: float | None) -> str:
-    return figure(None if share is None else 100 * share)

@@ -27,6 +27,11 @@ def figure(value: float | None, digits: int = 1) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
+def per_cent(share: float | None) -> str:
+    """A share of 0..1 in per cent, "-" for none."""
+    return figure(None if share is None else 100 * share)
+
+
 def signed(value: float) -> str:
     """A difference with its sign: one decimal, two where one would show nothing."""
     return f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2f}"
