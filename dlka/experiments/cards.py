@@ -9,7 +9,7 @@ from typing import Any
 from dlka.experiments.bootstrap import COMPARED
 from dlka.experiments.card_figures import compared, figures
 from dlka.experiments.card_origin import data_sets, origin
-from dlka.experiments.collect import Collection, EvidenceRefused, collect
+from dlka.experiments.collect import Collection, collect
 from dlka.experiments.deltas import difference
 from dlka.experiments.failures import failures
 from dlka.experiments.one_run import data_of, find_run, single
@@ -28,7 +28,7 @@ NAME = "cards.md"
 def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapping[str, str]) -> Path:
     """Write cards.md for the ids of `shipped` (id -> run) from a folder of stored runs; returns its path.
 
-    Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs that were not measured alike.
+    Raises RunRefused for no runs and for damaged ones, DlkaError for runs that were not measured alike.
     """
     text = cards_text(collect(load_all(runs), plan), plan, shipped, cards())
     out.mkdir(parents=True, exist_ok=True)
@@ -44,13 +44,8 @@ def cards_text(
     files: id -> what its weights file says, of which whether it uses its offsets is taken, for the weights of that run.
     """
     chosen = {part.name: part.chosen for part in plan}
-    there: dict[str, StoredRun] = {}
-    missing = []
-    for id_, run_id in shipped.items():
-        try:
-            there[id_] = find_run(collection, run_id)
-        except EvidenceRefused:
-            missing.append(f"{id_} ({run_id})")
+    there = {id_: run for id_, run_id in shipped.items() if (run := find_run(collection, run_id))}
+    missing = [f"{id_} ({run_id})" for id_, run_id in shipped.items() if id_ not in there]
     return rendered(
         "cards.md.j2",
         {

@@ -14,6 +14,7 @@ from dlka import provenance
 from dlka.analysis.judging import IOU, match
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
+from dlka.experiments.plan import word_of
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.variation import OffsetVariation
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
@@ -21,15 +22,12 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
-from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
 from dlka.train.val import OffsetTotals, average_precision, class_precision
 from dlka.train.validation import LOOK, Validation
 
 SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
-# Of a model's word, by its offsets.
-SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid", "features": "-features"}
 
 AS_IT_IS = "as learned"
 # What is done, from the picture's number and what the model captured of another picture.
@@ -176,7 +174,7 @@ def visits(count: int) -> list[int]:
 def name_of(card: Card, data: Path) -> str:
     """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
     folder = data.resolve()
-    word = card.placement + (SUFFIX[card.offsets] if card.placement not in PLAIN else "")
+    word = word_of(card.placement, card.offsets)
     return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
 
 

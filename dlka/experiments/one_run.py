@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dlka.experiments.collect import Collection, EvidenceRefused
+from dlka.experiments.collect import Collection
 from dlka.experiments.deltas import Model
 from dlka.experiments.stored import StoredRun
 
 
-def find_run(collection: Collection, run_id: str) -> StoredRun:
-    """The stored run of an id. Raises EvidenceRefused where there is none."""
-    for run in collection.runs:
-        if run.run == run_id:
-            return run
-    raise EvidenceRefused(f"there is no stored run {run_id}.")
+def find_run(collection: Collection, run_id: str) -> StoredRun | None:
+    """The stored run of an id, or None."""
+    return next((run for run in collection.runs if run.run == run_id), None)
 
 
 def single(run: StoredRun) -> Model:

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
-from dlka.experiments.collect import Collection, EvidenceRefused
+from dlka.experiments.collect import Collection
 from dlka.experiments.deltas import Model, difference
 from dlka.experiments.one_run import data_of, find_run, single
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import per_cent
 from dlka.models.checkpoint import sha256
-from dlka.models.weights import WeightsRefused, load_card, same_tensors, with_card
+from dlka.models.weights import load_card, same_tensors, with_card
 
 DIGITS = 5  # of an interval's ends, in 0..1: what stored replicates hold
 
@@ -37,16 +38,18 @@ def ship(
         source = work / "weights" / f"{run_id.replace('/', '-')}.safetensors"
         try:
             run = find_run(collection, run_id)
+            if run is None:
+                raise DlkaError(f"there is no stored run {run_id}.")
             card = load_card(source)
             if run.card.get("sha256") != sha256(source):
-                raise WeightsRefused(f"{source} is not the file that the stored run {run_id} was measured on.")
+                raise DlkaError(f"{source} is not the file that the stored run {run_id} was measured on.")
             models = collection.models[run.data]
             metrics = metrics_of(run, models[run.model], models.get(CONTROL))
             target = out / f"{id_}.safetensors"
             out.mkdir(parents=True, exist_ok=True)
             uses = load_card(target).uses if target.is_file() and same_tensors(source, target) else card.uses
             with_card(source, target, replace(card, metrics=metrics, uses=uses))
-        except (EvidenceRefused, WeightsRefused) as error:
+        except DlkaError as error:
             report(f"{id_}: left out: {error}")
             continue
         report(f"{id_}: {target}, {run_id}, AP {per_cent(metrics['AP'])}, {target.stat().st_size / 2**20:.1f} MB.")

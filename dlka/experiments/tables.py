@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from dlka.experiments.bootstrap import COMPARED, MEASURES
-from dlka.experiments.deltas import Model, difference, intervened
+from dlka.experiments.deltas import Model, difference, intervened, mean
 from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family
 from dlka.experiments.words import NONE, cell, figure, markdown, seeds_cell
@@ -83,7 +80,7 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
             if any(row["varies"] is None for row in alike):
                 told = [NONE]
             length, moved, between, content = (
-                _mean_of(alike, key) for key in ("mean_cells", "moved", "between_cells", "content")
+                mean([row[key] for row in alike]) for key in ("mean_cells", "moved", "between_cells", "content")
             )
             shares = [figure(None if share is None else 100 * share, 0) for share in (moved, content)]
             rows.append([word, stage["label"], figure(length, 2), shares[0], figure(between, 2), shares[1], *told])
@@ -97,12 +94,6 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
         "varies",
     ]
     return markdown(header, rows, words=2) if rows else None
-
-
-def _mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    """Mean over seeds; None where a seed has none."""
-    values = [row[key] for row in rows]
-    return None if None in values else float(np.mean(values))
 
 
 def _told(yes: int, count: int) -> str:
