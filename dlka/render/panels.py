@@ -70,7 +70,7 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
     x, y = (box[:2] + box[2:]) / 2 - 0.5
     half = max(min(ROUND * float((box[2:] - box[:2]).max()), max(size)), LEAST) / 2
 
-    # Moved rather than cut, so that every tile is a square of one scale; a side that is too short for it is centred.
+    # Moved rather than cut, so that a tile stays square; on a side that is too short for it, it is centred.
     def fit(centre: float, length: int) -> float:
         return float(np.clip(centre, half - 0.5, length - 0.5 - half)) if 2 * half <= length else (length - 1) / 2
 
