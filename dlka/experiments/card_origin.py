@@ -9,7 +9,6 @@ from typing import Any
 
 from dlka.experiments.data_sets import DATA_SETS, DataSet
 from dlka.experiments.defaults import TRAINER
-from dlka.experiments.one_run import recipe_of
 from dlka.experiments.plan import NOTES, SCRATCH, STOCK
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import machine, versions
@@ -29,8 +28,8 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
 
     runs: all that are stored, of which some trained what it started from. Without commands: nobody here trained it.
     """
-    recipe = recipe_of(run) or {}
-    made_of = [*((start.card["file"], recipe_of(start) or {}) for start in _starts_of(run, runs)), (None, recipe)]
+    recipe = run.recipe
+    made_of = [*((start.card["file"], start.recipe) for start in _starts_of(run, runs)), (None, recipe)]
     commands = [train_command(each, file or f"{id_}.safetensors") for file, each in made_of]
     if recipe.get("trainer") == TRAINER:  # which `dlka train` does not run
         commands = [f"python -m dlka evidence --rerun --data {PLACE} --only '{run.run}'"]
@@ -51,7 +50,7 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
 
 def data_sets(runs: Iterable[StoredRun]) -> dict[str, DataSet]:
     """What is known of the data sets that runs were trained on."""
-    recipes = [recipe_of(run) or {} for run in runs]
+    recipes = [run.recipe for run in runs]
     names = dict.fromkeys(recipe.get(key) for key in FOLDERS for recipe in recipes)
     return {name: DATA_SETS[name] for name in names if name in DATA_SETS}
 
@@ -80,7 +79,7 @@ def train_command(recipe: Mapping[str, Any], out: str) -> str:
 
 def _starts_of(run: StoredRun, runs: Sequence[StoredRun]) -> list[StoredRun]:
     """The stored runs whose weights a run started from, the first trained first; none for stock weights."""
-    start = (recipe_of(run) or {}).get("start")
+    start = run.recipe.get("start")
     before = next((other for other in runs if start and other.card.get("file") == start), None)
     return [*_starts_of(before, runs), before] if before else []
 

@@ -24,6 +24,10 @@ class Collection:
         """All runs, one after the other."""
         return [run for models in self.models.values() for model in models.values() for run in model.runs]
 
+    def find(self, run_id: str) -> StoredRun | None:
+        """The stored run of an id, or None."""
+        return next((run for run in self.runs if run.run == run_id), None)
+
 
 def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
     """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""

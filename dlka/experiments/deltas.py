@@ -56,6 +56,11 @@ class Model:
         return (min(values), max(values)) if values else None
 
 
+def single(run: StoredRun) -> Model:
+    """One run as a model of one seed."""
+    return Model(run.data, run.model, (run,))
+
+
 def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
     """How far a model is above another in a metric of MEASURES; None where it cannot be said.
 

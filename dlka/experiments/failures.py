@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from dlka.experiments.deltas import Model, difference, intervened
-from dlka.experiments.one_run import single
+from dlka.experiments.deltas import Model, difference, intervened, single
 from dlka.experiments.plan import CONTROL, STOCK
 from dlka.experiments.sentences import NO_OFFSETS
 from dlka.experiments.sizes import recall, size_bins
@@ -67,7 +66,8 @@ def _classes(run: StoredRun) -> Iterator[str]:
     if rare := [(name, row) for name, row in by_ap if row["objects"] < FEW]:
         which = _named(rare)
         if len(rare) > SHORT:
-            which = f"{'all but ' if sure else 'all'}{_words(sure)}; lowest among them {_named(rare[:WORST])}"
+            others = f"all but {listed([name for name, _ in sure])}" if sure else "all"
+            which = f"{others}; lowest among them {_named(rare[:WORST])}"
         yield (
             f"Unreliable, as it rests on fewer than {FEW} objects, is the AP of {len(rare)} of {len(by_ap)} classes: "
             f"{which}."
@@ -93,10 +93,6 @@ def _offsets(run: StoredRun) -> Iterator[str]:
 
 def _named(rows: list[tuple[str, dict[str, float]]]) -> str:
     return listed([f"{name} ({100 * row['AP']:.1f}, {_objects(int(row['objects']))})" for name, row in rows])
-
-
-def _words(rows: list[tuple[str, dict[str, float]]]) -> str:
-    return listed([name for name, _ in rows]) if rows else ""
 
 
 def _objects(count: int) -> str:

@@ -10,7 +10,6 @@ from dlka.experiments.charts import charts
 from dlka.experiments.collect import Collection, collect, trained_alike
 from dlka.experiments.deltas import Model
 from dlka.experiments.latency import Latency, load_latency
-from dlka.experiments.one_run import data_of, recipe_of
 from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.sentences import findings
 from dlka.experiments.stored import load_all
@@ -79,7 +78,6 @@ def _part(data: str, models: Mapping[str, Model], latency: Latency | None) -> di
     return {
         "data": data,
         "run": run,
-        "data_set": data_of(run),
         "findings": findings(alike),
         "figures": figures_table(models, latency),
         "differences": differences_table(alike),
@@ -95,7 +93,7 @@ def _recipes(models: Sequence[Model]) -> dict[str, str]:
     recipes = {
         model.word: {k: v for k, v in recipe.items() if k not in OF_A_MODEL}
         for model in models
-        if model.word not in (STOCK, START) and (recipe := recipe_of(model.runs[0]))
+        if model.word not in (STOCK, START) and (recipe := model.runs[0].recipe)
     }
     if not recipes:
         return {}
@@ -106,7 +104,7 @@ def _recipes(models: Sequence[Model]) -> dict[str, str]:
         if own := {k: v for k, v in recipe.items() if k not in common}:
             found[f"{word} alone"] = _settings(own)
     for model in models:
-        if model.word == START and (begin := recipe_of(model.runs[0])):
+        if model.word == START and (begin := model.runs[0].recipe):
             found["start of all models"] = _settings(begin)
     return found
 

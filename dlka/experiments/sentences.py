@@ -105,14 +105,10 @@ def _without_offsets(word: str, delta: Delta) -> str:
 
 
 def _moved(word: str, model: Model) -> str:
-    stages = model.runs[0].stage_offsets
-    far = sum(_mean(model, number, "mean_cells") > FAR for number in range(len(stages)))
-    vary = sum(all(run.stage_offsets[number]["varies"] for run in model.runs) for number in range(len(stages)))
+    stages = list(zip(*(run.stage_offsets for run in model.runs)))  # of each stage a row a seed
+    far = sum(np.mean([row["mean_cells"] for row in seeds]) > FAR for seeds in stages)
+    vary = sum(all(row["varies"] for row in seeds) for seeds in stages)
     return (
         f"{word} moves its taps by more than {FAR} cell in the mean in {far} of {len(stages)} stages, and differently "
         f"from picture to picture in {vary} of {len(stages)}."
     )
-
-
-def _mean(model: Model, stage: int, key: str) -> float:
-    return float(np.mean([run.stage_offsets[stage][key] for run in model.runs]))

@@ -12,8 +12,7 @@ import numpy as np
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
 from dlka.experiments.collect import Collection
-from dlka.experiments.deltas import Model, difference
-from dlka.experiments.one_run import data_of, find_run, single
+from dlka.experiments.deltas import Model, difference, single
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import per_cent
@@ -37,7 +36,7 @@ def ship(
     for id_, run_id in shipped.items():
         source = work / "weights" / f"{run_id.replace('/', '-')}.safetensors"
         try:
-            run = find_run(collection, run_id)
+            run = collection.find(run_id)
             if run is None:
                 raise DlkaError(f"there is no stored run {run_id}.")
             card = load_card(source)
@@ -67,7 +66,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
     """
     alone = {m: interval(run.replicates[:, MEASURES.index(m)]) for m in COMPARED}
     return {
-        "data": f"{data_of(run)} val",
+        "data": f"{run.data_set} val",
         "pictures": run.pictures,
         "size": run.settings["size"],
         **run.metrics,

@@ -27,9 +27,9 @@ def figure(value: float | None, digits: int = 1) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
-def per_cent(share: float | None) -> str:
+def per_cent(share: float | None, digits: int = 1) -> str:
     """A share of 0..1 in per cent, "-" for none."""
-    return figure(None if share is None else 100 * share)
+    return figure(None if share is None else 100 * share, digits)
 
 
 def signed(value: float) -> str:
