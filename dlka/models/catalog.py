@@ -45,10 +45,6 @@ ADDED: list[Path] = []
 GUESTS: dict[str, Path] = {}
 
 
-class FetchFailed(DlkaError):
-    """Weights that could not be fetched; one sentence with what to do."""
-
-
 def available() -> dict[str, Path]:
     """Model id -> weights file, for example "neck" -> weights/neck.safetensors, sorted by id.
 
@@ -175,14 +171,14 @@ def _whole(side: int) -> int:
 def fetch(name: str, folder: Path | None = None) -> Path:
     """Get official weights, convert them, and return the file: NAME.safetensors in the project's weights folder.
 
-    Raises FetchFailed for any name but OFFICIAL, for a file that is there already and where the download fails;
+    Raises DlkaError for any name but OFFICIAL, for a file that is there already and where the download fails;
     CheckpointRefused where what came is not the model.
     """
     if name != OFFICIAL:
-        raise FetchFailed(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
+        raise DlkaError(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
     out = (folder or WEIGHTS) / f"{name}.safetensors"
     if out.exists():
-        raise FetchFailed(f"{out} is there already; remove it to fetch it again.")
+        raise DlkaError(f"{out} is there already; remove it to fetch it again.")
     with TemporaryDirectory(prefix="dlka-fetch-") as temporary:
         checkpoint = download(f"{name}.pt", Path(temporary))
         convert(checkpoint, out, data="COCO 2017 train, by Ultralytics", licence="AGPL-3.0")
@@ -210,7 +206,7 @@ def download(asset: str, folder: Path) -> Path:
     except subprocess.TimeoutExpired:
         reason = f"it took more than {FETCH_SECONDS:g} seconds"
     if not target.is_file():
-        raise FetchFailed(
+        raise DlkaError(
             f"{asset} could not be downloaded from Ultralytics ({reason:.160}); check the network and try again, or "
             f"get the file elsewhere and run: python -m dlka convert {asset} weights/{Path(asset).stem}.safetensors"
         )
