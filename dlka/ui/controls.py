@@ -74,12 +74,12 @@ def wire_own(asked: dict[str, Any]) -> None:
         brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
         if deforms(known[new[0]]):
             dlka, baseline = new[0], new[1] if len(new) > 1 else baseline_for(new[0], baseline)
-        elif known[new[0]].names == known[dlka].names:
-            baseline = new[0]
         else:
+            dlka, baseline = dlka_for(new[0], dlka), new[0]
+        if known[dlka].names != known[baseline].names:
             raise DlkaError(
-                f"{Path(file).name} moves no tap and knows {model_words.classes(known[new[0]].names)}, which {dlka} "
-                "does not: choose or add a D-LKA model of the same classes first."
+                f"{Path(file).name} moves no tap and knows {model_words.classes(known[new[0]].names)}, which no "
+                "D-LKA model here does: add one of the same classes, or train it with python -m dlka train."
             )
         gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
         left = [*dlka_models(), *(model for model in brought if known[model].placement not in PLAIN)]

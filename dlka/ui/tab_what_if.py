@@ -76,7 +76,7 @@ def _controls(first: Analysis) -> dict[str, Any]:
     tab["strength"] = gr.Slider(
         LOW,
         HIGH,
-        1,
+        0,  # something to see at once: what vanishes without offsets
         step=0.1,
         label="Strength",
         info="-1 mirrored, 0 off, 1 as they are, 2 twice the offsets",

@@ -24,7 +24,7 @@ def wait_for_change(page, old, told):
 def test_controls_change_picture_and_table(page):
     open_tab(page, "What if")
     page.locator(PICTURE).wait_for()
-    expect(page.locator("#what-if-headline")).to_contain_text("Nothing is changed yet")
+    expect(page.locator("#what-if-headline")).to_contain_text("Offsets at zero, the rigid large kernel.")
     page.get_by_role("button", name="All objects").last.click()
     table = page.locator("#what-if-objects table")
     table.wait_for()
