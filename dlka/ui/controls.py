@@ -19,41 +19,33 @@ from dlka.ui.toolkit import gr
 
 def build(first: Analysis) -> dict[str, Any]:
     """The components, as a first analysis was asked for."""
+    asked: dict[str, Any] = {}
     names, shown = list(first.names.values()), opening()
     with gr.Group():
-        image = picture_input(
+        asked["image"] = picture_input(
             str(examples()[shown]),
             label="Picture",
             sources=["upload", "clipboard", "webcam"],
             height=280,
             elem_id="picture",
         )
-        example = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
-    go = gr.Button("Compare", variant="primary")
+        asked["example"] = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
+    asked["go"] = gr.Button("Compare", variant="primary")
     with gr.Group():
-        dlka = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
-        baseline = model_choice(baseline_models(), first.settings.baseline, "Baseline")
-        strength = gr.Slider(
+        asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
+        asked["baseline"] = model_choice(baseline_models(), first.settings.baseline, "Baseline")
+        asked["strength"] = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
     with gr.Accordion("Detection settings", open=False):
-        confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
-        iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")
-        size = size_choice()
-        classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+        asked["confidence"] = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
+        asked["iou"] = gr.Slider(
+            0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged"
+        )
+        asked["size"] = size_choice()
+        asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
-    return {
-        "image": image,
-        "go": go,
-        "example": example,
-        "dlka": dlka,
-        "baseline": baseline,
-        "confidence": confidence,
-        "iou": iou,
-        "size": size,
-        "classes": classes,
-        "strength": strength,
-    }
+    return asked
 
 
 def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
@@ -77,20 +69,21 @@ def wire_models(asked: dict[str, Any], lines: gr.HTML) -> gr.State:
     """
     pair = gr.State((asked["dlka"].value, asked["baseline"].value))
 
-    def chosen(side: str) -> Callable[[str, str], list[Any]]:
-        def choose(chosen: str, other: str) -> list[Any]:
+    def chosen(side: str, other_side: str) -> Callable[[str, str], dict[Any, Any]]:
+        def choose(chosen: str, other: str) -> dict[Any, Any]:
             fitting = baseline_for(chosen, other) if side == "dlka" else dlka_for(chosen, other)
             models = (chosen, fitting) if side == "dlka" else (fitting, chosen)
-            if fitting == other:
-                return [model_words.lines(*models), gr.skip(), gr.skip(), models]
-            names = list(cards()[chosen].names.values())
-            return [model_words.lines(*models), fitting, gr.update(choices=names, value=[]), models]
+            updates = {lines: model_words.lines(*models), pair: models}
+            if fitting != other:
+                names = list(cards()[chosen].names.values())
+                updates |= {asked[other_side]: fitting, asked["classes"]: gr.update(choices=names, value=[])}
+            return updates
 
         return choose
 
     for side, other in (("dlka", "baseline"), ("baseline", "dlka")):
         asked[side].change(
-            chosen(side),
+            chosen(side, other),
             [asked[side], asked[other]],
             [lines, asked[other], asked["classes"], pair],
             api_visibility="private",

@@ -18,7 +18,7 @@ from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
 NAME = "Probe"
-INPUTS: tuple[str, ...] = ()
+INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("probe",)
 SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
 
@@ -49,9 +49,9 @@ def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
     return field_card(key, stage, str(row), str(column))
 
 
-def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:
     """The probe's value after a new analysis; a cell around the point is looked at first."""
-    return [probe_value(analysis, point)]
+    return {"probe": probe_value(analysis, point)}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
