@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import html
+import os
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,11 +22,10 @@ from dlka.analysis.analysis import Analysis, Settings, analyse, source_at, stay,
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.ui import (
     address,
-    address_link,
     api,
     controls,
     page_learn,
@@ -42,7 +44,6 @@ from dlka.ui import (
 )
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
-from dlka.ui.port import check_port
 from dlka.ui.tab import Shared, Tab, by_component
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
@@ -102,7 +103,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
-                link = address_link.build(first)
+                link = address.build_link(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
                 tabs = [(tab, tab.build(first) | {"point": point}) for tab in TABS]
         for tab in row.children:
@@ -248,6 +249,26 @@ def serve(host: str | None = None, port: int | None = None, block: bool = True) 
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
     return launch(build_app(first_look()), host, port, block)
+
+
+def check_port(host: str | None, port: int) -> None:
+    """Raise DlkaError where nothing can listen on that port now. host: as of `serve`."""
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    if not 1 <= port <= 65535:
+        raise DlkaError(f"Port: expected 1 to 65535, got {short(port)}.")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):  # UnicodeError: no name of a machine at all
+        raise DlkaError(f"Host: expected a name or an address of this machine, got {short(host)}.") from None
+    with socket.socket(family, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, so that a restart need not wait
+        try:
+            tried.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                advice = "stop what listens there, or choose another port (python -m dlka serve --port NUMBER)"
+                raise DlkaError(f"Port {port} at {host} is taken already: {advice}.") from None
+            raise DlkaError(f"Port {port} at {host} cannot be listened on: {error.strerror}.") from None
 
 
 def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:

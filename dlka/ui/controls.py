@@ -12,7 +12,6 @@ from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlk
 from dlka.analysis.suited import opening
 from dlka.inference.predictor import best_device
 from dlka.models.catalog import cards
-from dlka.ui.inputs import picture_input
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
@@ -46,6 +45,17 @@ def build(first: Analysis) -> dict[str, Any]:
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
     return asked
+
+
+def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
+    """A gr.Image that hands on the file as it came, unopened, as a path or None.
+
+    The component's own decoding would fail on broken files without a word, turn EXIF a second time, and skip colour
+    conversion for some names. It is replaced on the instance: gradio writes a file beside the source of every subclass.
+    """
+    component = gr.Image(*args, type="filepath", image_mode=None, **kwargs)
+    component.preprocess = lambda payload: payload.path if payload else None  # type: ignore[method-assign]  # see above
+    return component
 
 
 def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from dlka import render
@@ -14,9 +15,8 @@ from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawin
 from dlka.inference import interventions as kinds
 from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
-from dlka.ui.described import described
+from dlka.ui.controls import picture_input
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.inputs import picture_input
 from dlka.ui.tab import Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
@@ -193,11 +193,11 @@ def _view(analysis: Analysis, seen: WhatIf, view: str) -> dict[str, Any]:
     """The flat picture and the swipe slider; one of them is seen."""
     flat = swipe = gr.update(visible=False)
     if view == VIEWS[0]:
-        flat = gr.update(value=described(drawing(analysis, seen, DIFFERENCE), "what-if.jpg"), visible=True)
+        flat = gr.update(value=_described(drawing(analysis, seen, DIFFERENCE), "what-if.jpg"), visible=True)
         return {"flat": flat, "swipe": swipe}
     left, right = drawing(analysis, seen, LEFT), drawing(analysis, seen, RIGHT)
     if view == "Side by side":
-        both = f'<div class="four-ways">{described(left, "learned.jpg")}{described(right, "changed.jpg")}</div>'
+        both = f'<div class="four-ways">{_described(left, "learned.jpg")}{_described(right, "changed.jpg")}</div>'
         flat = gr.update(value=both, visible=True)
     else:
         halves = render.same_size(left.to_array(), right.to_array())
@@ -220,9 +220,21 @@ def draw_ways(key: str) -> dict[str, str]:
     """Values of "apart", the four ways as HTML (sentence, table, pictures), and of "apart_figures"."""
     analysis, ways = get_analysis(key), four_ways.four_ways(key)
     drawn = "".join(
-        described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
+        _described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
     shown = [FigureRef(way, OneWay(way)) for way in four_ways.NAMES]
     said = f'<p class="four-told">{four_ways.sentence(analysis, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
     return {"apart": said, "apart_figures": figure_row.value(analysis, shown)}
+
+
+def _described(paper: render.Paper, name: str) -> str:
+    """The drawing as a picture whose alt text is its whole legend, linked to its full size."""
+    pixels = paper.to_array()
+    address = html.escape(files.address(files.picture(pixels, name)))
+    height, width = pixels.shape[:2]  # told to the browser, so that nothing jumps while it is fetched
+    text = html.escape(paper.legend_text)
+    return (
+        f'<a class="described" href="{address}" target="_blank">'
+        f'<img src="{address}" alt="{text}" width="{width}" height="{height}"></a>'
+    )

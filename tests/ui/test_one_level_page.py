@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, what_if
+from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, tap_card, what_if
 from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
@@ -30,12 +30,11 @@ from dlka.ui import (
     address,
     app,
     box_page,
-    field_card,
     probe_data,
     tab_attention,
     tab_offsets,
+    tab_probe,
     tab_what_if,
-    tap_card,
 )
 from dlka.ui.toolkit import gr
 
@@ -128,7 +127,7 @@ def test_every_tab_shows_every_stage(analysis):
         assert shown["stage"]["value"] == label
         blocks = tab_attention.values(analysis, place, "mean", 0, 0.5)["block"]
         assert (blocks["choices"], blocks["value"]) == (PLACES, place)
-        assert "receptive-field" in field_card.field_card(analysis.key, label, "2", "3")
+        assert "receptive-field" in tab_probe.field_card(analysis.key, label, "2", "3")
         assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
     sent = json.loads(probe_data.probe_value(analysis, point))["stages"]
