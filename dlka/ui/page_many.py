@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,15 +12,14 @@ from dlka.analysis import model_words
 from dlka.analysis.analysis import Settings
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import labelled
+from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
+from dlka.analysis.many.report import report
 from dlka.analysis.models import baseline_models, dlka_models
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
-from dlka.ui import controls, words
-from dlka.ui.many import tables
-from dlka.ui.many.report import report
-from dlka.ui.many.viewer import EMPTY, viewer_value
+from dlka.ui import controls, files, words
 from dlka.ui.page_queue import LONG_RUN
 from dlka.ui.tab import by_component
 from dlka.ui.toolkit import gr
@@ -27,6 +27,7 @@ from dlka.ui.toolkit import gr
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
 CONTROLS = ("dlka", "baseline", "confidence", "iou", "size", "classes")
+EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})  # what the viewer shows before a run
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
@@ -43,12 +44,12 @@ def build() -> None:
     stop = gr.State(None)  # the running run's threading.Event
     controls.wire_models(asked, lines)
 
-    def compare(given: dict[Any, Any], files: Sequence[str] | None) -> Iterator[dict[Any, Any]]:
-        """files None: the examples, which have labels of their own."""
+    def compare(given: dict[Any, Any], paths: Sequence[str] | None) -> Iterator[dict[Any, Any]]:
+        """paths: of pictures and labels; None for the examples, which have labels of their own."""
         settings = _asked(**checked(_asked, {n: given[asked[n]] for n in CONTROLS}))
         # A model that is not there is refused by the run itself.
         known = cards()[settings.dlka].names if settings.dlka in cards() else {}
-        sorted_files = sort_files(list(map(str, labelled(known))) if files is None else files, known)
+        sorted_files = sort_files(list(map(str, labelled(known))) if paths is None else paths, known)
         for values in compare_pictures(given[stop], settings, sorted_files):
             yield by_component(shown, values)
 
@@ -170,6 +171,43 @@ def compare_pictures(stop: threading.Event, settings: Settings, given: Given) ->
         "viewer": viewer_value(many),
         "pictures": tables.pictures(many),
     }
+
+
+def viewer_value(many: ManyAnalyses) -> str:
+    """JSON for the browser to step through the disagreements of a run.
+
+    pictures: number -> address, width and height (pixels of the original); items: smallest first, each with its
+    close-up, the number of its picture, its box in pixels of that, and its numbers as text.
+    """
+    items = []
+    for number, found in enumerate(many.disagreements):
+        tile = many.folder / f"tile-{number}.jpg"
+        write_to(tile, found.tile)
+        items.append(
+            {
+                "tile": files.address(str(tile)),
+                "picture": found.picture,
+                "box": [round(v, 1) for v in found.box],
+                "colour": found.colour,
+                "kind": found.row["kind"],
+                "told": tables.caption(found),
+                "row": tables.disagreement(many, found),
+            }
+        )
+    used = {found.picture: many.rows[found.picture].size for found in many.disagreements}
+    pictures = {
+        number: {"source": files.address(str(many.folder / f"{number}.jpg")), "width": size[1], "height": size[0]}
+        for number, size in used.items()
+        if size is not None
+    }
+    return json.dumps(
+        {
+            "told": tables.left_out(many, len(items)),
+            "columns": tables.columns(many),
+            "pictures": pictures,
+            "items": items,
+        }
+    )
 
 
 def _hidden() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dlka.analysis.examples import examples, labelled
 from dlka.analysis.labels import TruthRefused
 from dlka.analysis.labels_coco import CocoLabels
 from dlka.analysis.labels_yolo import YoloLabels
-from dlka.analysis.many import analyses
+from dlka.analysis.many import analyses, report, tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.drawn.shapes import SHAPES
@@ -27,8 +27,7 @@ from dlka.images import read_image
 from dlka.models.catalog import CONTROL, DEFECTS, cards
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, count_pairs
 from dlka.ui import page_many
-from dlka.ui.many import report, tables
-from dlka.ui.many.viewer import viewer_value
+from dlka.ui.page_many import viewer_value
 
 CASES = Path(__file__).parents[1] / "cases"
 SETTINGS = Settings(size=320, confidence=0.1)
