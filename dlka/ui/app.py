@@ -44,7 +44,7 @@ from dlka.ui import (
 )
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
-from dlka.ui.tab import Shared, Tab, by_component
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
@@ -180,9 +180,9 @@ def build_app(first: Analysis) -> gr.Blocks:
             "fn": run_both,
             "inputs": {key, picture, *(asked[n] for n in CONTROLS), *inputs},
             "outputs": [picture, *(asked[n] for n in (*SIDES, "classes")), *shown],
-            "api_visibility": "private",
             "show_progress_on": drawn,
-            "trigger_mode": "always_last",  # while a slider moves, the last value counts
+            **PRIVATE,
+            **LAST,
         }
         # A choice by mouse from a gr.Dropdown is two inputs and one change.
         settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
@@ -192,7 +192,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             lambda label: (str(examples()[label]), label),
             asked["example"],
             [asked["image"], example],
-            api_visibility="private",
+            **PRIVATE,
             **WORDS,
         )
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
@@ -201,14 +201,13 @@ def build_app(first: Analysis) -> gr.Blocks:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed. Several at a time: else a
         # tab that is opened before the last one's answer has come would not be told, and never be drawn.
-        named: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
-        row.select(_name, outputs=[opened, link], **named, **WORDS)
+        row.select(_name, outputs=[opened, link], trigger_mode="multiple", **QUIET, **WORDS)
         link.submit(
             restore,
             {link, *inputs},
             [picture, lines, row, opened, *(asked[n] for n in ("example", *CONTROLS)), *shown],
-            api_visibility="private",
             show_progress_on=drawn,
+            **PRIVATE,
         )
         api.add()
         if tools.available():

@@ -13,6 +13,7 @@ from dlka.analysis.suited import opening
 from dlka.inference.predictor import best_device
 from dlka.models.catalog import cards
 from dlka.ui.page_queue import WORDS
+from dlka.ui.tab import LAST, QUIET
 from dlka.ui.toolkit import gr
 
 
@@ -96,9 +97,8 @@ def wire_models(asked: dict[str, Any], lines: gr.HTML) -> gr.State:
             chosen(side, other),
             [asked[side], asked[other]],
             [lines, asked[other], asked["classes"], pair],
-            api_visibility="private",
-            show_progress="hidden",
-            trigger_mode="always_last",
+            **QUIET,
+            **LAST,
             **WORDS,
         )
     return pair

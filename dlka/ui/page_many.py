@@ -21,7 +21,7 @@ from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
 from dlka.ui import controls, files, words
 from dlka.ui.page_queue import LONG_RUN
-from dlka.ui.tab import by_component
+from dlka.ui.tab import PRIVATE, QUIET, by_component
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
@@ -62,22 +62,15 @@ def build() -> None:
     inputs = {stop, *(asked[n] for n in CONTROLS)}
     run: dict[str, Any] = {
         "outputs": [shown[n] for n in OUTPUTS],
-        "api_visibility": "private",
-        "show_progress": "hidden",
+        **QUIET,
         **LONG_RUN,  # a run takes minutes; models take turns, picture by picture
-    }
-    start: dict[str, Any] = {
-        "fn": _begin,
-        "inputs": stop,
-        "outputs": [stop, shown["progress"]],
-        "api_visibility": "private",
-        "queue": False,
     }
     own = {asked["files"], asked["folder"]}
     for button, function, given in (("go", compare_files, inputs | own), ("try", compare_examples, inputs)):
-        ran = asked[button].click(**start).then(function, given, **run)
-        ran.failure(_hidden, outputs=shown["progress"], api_visibility="private", queue=False)
-    asked["stop"].click(_stop, stop, api_visibility="private", queue=False)
+        begun = asked[button].click(_begin, stop, [stop, shown["progress"]], queue=False, **PRIVATE)
+        ran = begun.then(function, given, **run)
+        ran.failure(_hidden, outputs=shown["progress"], queue=False, **PRIVATE)
+    asked["stop"].click(_stop, stop, queue=False, **PRIVATE)
 
 
 def _ask(first: Settings) -> dict[str, Any]:

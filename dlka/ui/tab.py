@@ -10,6 +10,11 @@ from dlka.analysis.analysis import Analysis
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
+# How gradio treats a listener. None of the page's own is an endpoint.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # of several quick choices the last one counts
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -67,7 +72,6 @@ def when_seen(
     def run(key: str, last: str, *given: Any) -> dict[Any, Any]:
         return gr.skip() if key == last else {drawn: key, **draw(key, *given)}
 
-    always: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last"}
     moved = [shared.key.change, shared.opened.change]
-    gr.on(moved, ask, [shared.key, shared.opened, drawn, due], due, show_progress="hidden", **always, **WORDS)
-    due.change(run, [shared.key, drawn, *inputs], [drawn, *outputs], **always)
+    gr.on(moved, ask, [shared.key, shared.opened, drawn, due], due, **QUIET, **LAST, **WORDS)
+    due.change(run, [shared.key, drawn, *inputs], [drawn, *outputs], **PRIVATE, **LAST)

@@ -18,7 +18,7 @@ from dlka.render.chart import chart_svg
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
 from dlka.ui.page_queue import LONG_RUN, WORDS
-from dlka.ui.tab import Shared, by_component, when_seen
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
@@ -27,7 +27,6 @@ OUTPUTS: tuple[str, ...] = ()
 SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields of Change
 PICTURE_OUTPUTS = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
 CURVE = ("told", "chart", "rows")  # what shows the curve
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -119,7 +118,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         [tab["target"], tab["stage"], shown, *seen, *curve],
     )
     moved = [*(slider.input for slider in sliders), tab["target"].change, tab["stage"].change]
-    gr.on(moved, change, asked, [shown, *seen], trigger_mode="always_last", **QUIET)
+    gr.on(moved, change, asked, [shown, *seen], **QUIET, **LAST)
     for button, preset in zip(tab["presets"], adapt.PRESETS.values()):
         given = [getattr(preset, name) for name in SLIDERS]
 
@@ -134,15 +133,9 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         for step in _curve(key, number):
             yield by_component(tab, step)
 
-    run = tab["measure"].click(
-        measure,
-        [shared.key, tab["target"]],
-        [*curve, tab["cancel"]],
-        **QUIET,
-        **LONG_RUN,
-    )
+    run = tab["measure"].click(measure, [shared.key, tab["target"]], [*curve, tab["cancel"]], **QUIET, **LONG_RUN)
     tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET, **WORDS)
-    shared.key.change(None, cancels=run, api_visibility="private")
+    shared.key.change(None, cancels=run, **PRIVATE)
 
 
 def draw(

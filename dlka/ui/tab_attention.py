@@ -10,7 +10,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, by_component
+from dlka.ui.tab import LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
@@ -78,8 +78,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def redraw(key: str, *settings: Any) -> dict[Any, Any]:
         return by_component(tab, values(get_analysis(key), *settings))
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    gr.on([c.input for c in settings], redraw, [shared.key, *settings], shown, **quiet)
+    gr.on([c.input for c in settings], redraw, [shared.key, *settings], shown, **QUIET, **LAST)
 
 
 def _draw(analysis: Analysis, *settings: Any) -> str:

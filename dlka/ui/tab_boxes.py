@@ -9,7 +9,7 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, by_component, when_seen
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
@@ -27,7 +27,6 @@ OUTPUTS: tuple[str, ...] = (
     "map_figures",
 )
 NO_EVIDENCE = {"evidence": "", "figures": "[]"}
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -93,13 +92,12 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         return by_component(tab, _map(get_analysis(key), label))
 
     when_seen(shared, NAME, lambda key: by_component(tab, draw(key)), [], shown)
-    last: dict[str, Any] = {"trigger_mode": "always_last"}
-    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **PRIVATE, **last)
+    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **PRIVATE, **LAST)
     clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **PRIVATE)
     for event in (chosen, clicked):
-        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **PRIVATE, **last)
+        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **PRIVATE, **LAST)
     drawn = [tab["map"], tab["map_figures"]]
-    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, show_progress="hidden", **PRIVATE, **last)
+    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, **QUIET, **LAST)
 
 
 def draw(key: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, by_component
+from dlka.ui.tab import LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
@@ -80,14 +80,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def change(key: str, view: str) -> dict[Any, Any]:
         return by_component(tab, _picture(get_analysis(key), view))
 
-    tab["view"].input(
-        change,
-        [shared.key, tab["view"]],
-        [tab[n] for n in PICTURE],
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",  # of two quick choices the second one is shown
-    )
+    tab["view"].input(change, [shared.key, tab["view"]], [tab[n] for n in PICTURE], **QUIET, **LAST)
 
 
 def _picture(analysis: Analysis, view: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.ui import files, words
-from dlka.ui.tab import Shared
+from dlka.ui.tab import PRIVATE, Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
@@ -42,4 +42,4 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def make(key: str) -> Any:
         return gr.update(value=files.downloads(get_analysis(key)), visible=True)
 
-    tab["make"].click(make, shared.key, tab["files"], api_visibility="private")
+    tab["make"].click(make, shared.key, tab["files"], **PRIVATE)

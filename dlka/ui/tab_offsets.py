@@ -15,7 +15,7 @@ from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, by_component
+from dlka.ui.tab import LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
@@ -23,7 +23,6 @@ NAME = "Offsets"
 INPUTS: tuple[str, ...] = ("point", "stage", "kind", "opacity", "scale")
 OUTPUTS: tuple[str, ...] = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
 OVERLAY = ("stage", "kind", "tap", "opacity", "scale")
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Point = tuple[float, float]
 
 
@@ -140,16 +139,15 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 
     chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
     cell = [tab["row"], tab["column"]]
-    last: dict[str, Any] = {"trigger_mode": "always_last"}
     told = [tab["tap"], tab["about"], *cell, *chosen]
-    tab["stage"].input(choose_stage, [shared.key, shared.point, *overlay], told, **QUIET, **last)
+    tab["stage"].input(choose_stage, [shared.key, shared.point, *overlay], told, **QUIET, **LAST)
     moved = [tab[name].input for name in ("kind", "scale", "tap", "opacity")]
     shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
-    gr.on(moved, redraw, shown, drawn, **QUIET, **last)
+    gr.on(moved, redraw, shown, drawn, **QUIET, **LAST)
     point = [shared.point, tab["samples"]]
     tab["picture"].select(choose_point, [shared.key, *overlay], [*point, *cell, *chosen], **QUIET)
     typed = [number.input for number in cell]
-    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **last)
+    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **LAST)
 
 
 def _field(analysis: Analysis, point: Point, *overlay: Any) -> dict[str, str]:

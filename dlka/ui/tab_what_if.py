@@ -17,7 +17,7 @@ from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
 from dlka.ui.controls import picture_input
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, by_component, when_seen
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
@@ -109,58 +109,42 @@ def values(analysis: Analysis, stages: list[str], example: str) -> dict[str, Any
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control runs the model once more, unless it did the same before."""
     settings, seen = [tab[name] for name in SETTINGS], [tab[name] for name in PICTURE_OUTPUTS]
-    live: dict[str, Any] = {
-        "api_visibility": "private",
-        "show_progress": "hidden",
-        "trigger_mode": "always_last",
-    }
 
     def redraw(key: str, *settings: Any) -> dict[Any, Any]:
         return by_component(tab, draw(key, *settings))
 
     when_seen(shared, NAME, redraw, settings, seen)
     moved = [tab[name].input for name in ("kind", "strength", "stages", "view")]
-    gr.on([*moved, tab["other"].change], redraw, [shared.key, *settings], seen, **live)
+    gr.on([*moved, tab["other"].change], redraw, [shared.key, *settings], seen, **QUIET, **LAST)
 
     def given(key: str, kind: str, *rest: Any) -> dict[Any, Any]:  # the page itself may have chosen it
         return redraw(key, kind, *rest) if kind == kinds.GIVEN else gr.skip()
 
-    tab["example"].change(given, [shared.key, *settings], seen, **live)
+    tab["example"].change(given, [shared.key, *settings], seen, **QUIET, **LAST)
     for name, button in tab["presets"].items():
         kind, strength = PRESETS[name]
 
         def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> dict[Any, Any]:
             return {tab["kind"]: kind, tab["strength"]: strength, **redraw(key, kind, strength, *rest)}
 
-        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
+        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **QUIET, **LAST)
 
     def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> dict[Any, Any]:
         return {tab["seed"]: seed + 1, **redraw(key, kind, strength, stages, seed + 1, *rest)}
 
-    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **live)
+    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **QUIET, **LAST)
 
     def choose_kind(kind: str) -> dict[Any, Any]:  # only the controls that mean something for it are seen
         seen = {"strength": kind != kinds.GATE_OFF, "again": kind == kinds.SHUFFLED, "donor": kind == kinds.GIVEN}
         return {tab[name]: gr.update(visible=visible) for name, visible in seen.items()}
 
-    tab["kind"].change(
-        choose_kind,
-        tab["kind"],
-        [tab["strength"], tab["again"], tab["donor"]],
-        api_visibility="private",
-        show_progress="hidden",
-        queue=False,
-    )
+    meant = [tab["strength"], tab["again"], tab["donor"]]
+    tab["kind"].change(choose_kind, tab["kind"], meant, queue=False, **QUIET)
 
     def tell_apart(key: str) -> dict[Any, Any]:
         return by_component(tab, draw_ways(key))
 
-    tab["ask"].click(
-        tell_apart,
-        shared.key,
-        [tab["apart"], tab["apart_figures"]],
-        api_visibility="private",
-    )
+    tab["ask"].click(tell_apart, shared.key, [tab["apart"], tab["apart_figures"]], **PRIVATE)
 
 
 def draw(
