@@ -18,8 +18,7 @@ from starlette.middleware import Middleware
 
 from dlka import temporary
 from dlka.analysis import model_words, suited
-from dlka.analysis.analysis import Analysis, Settings, analyse, source_at, stay, warm_up
-from dlka.analysis.checked import checked
+from dlka.analysis.analysis import Analysis, analyse, source_at, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError, short
@@ -42,6 +41,7 @@ from dlka.ui import (
     tools,
     words,
 )
+from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
@@ -60,9 +60,6 @@ TABS: tuple[Tab, ...] = (
 )
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
-SIDES = ("dlka", "baseline")
-SETTINGS = ("confidence", "iou", "size", "classes", "strength")
-CONTROLS = ("image", *SIDES, *SETTINGS)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -131,7 +128,9 @@ def build_app(first: Analysis) -> gr.Blocks:
         def run_both(given: dict[Any, Any], *, progress: gr.Progress = NO_PROGRESS) -> dict[Any, Any]:
             """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
             new brings models that can know it."""
-            file, settings = _asked(**checked(_asked, {n: given[asked[n]] for n in CONTROLS}))
+            file, settings = given[asked["image"]], controls.settings(asked, given)
+            if file is None:
+                raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
             source = source_at(file)
             models = settings.dlka, settings.baseline
             if source.sha256 != given[picture]:
@@ -166,7 +165,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             place = address.encode_place(wanted.stage, wanted.cell)
             parts = "&".join((address.encode(analysis), place, urlencode({"tab": tab})))
             classes = gr.update(choices=list(analysis.names.values()), value=list(settings.classes))
-            settled = {n: getattr(settings, n) for n in (*SIDES, *SETTINGS)} | {"classes": classes}
+            settled = {n: getattr(settings, n) for n in CONTROLS} | {"classes": classes}
             return {
                 **by_component(asked, {"image": str(file), "example": wanted.example} | settled),
                 picture: analysis.source.sha256 if analysis.source else "",
@@ -178,8 +177,8 @@ def build_app(first: Analysis) -> gr.Blocks:
 
         run: dict[str, Any] = {
             "fn": run_both,
-            "inputs": {key, picture, *(asked[n] for n in CONTROLS), *inputs},
-            "outputs": [picture, *(asked[n] for n in (*SIDES, "classes")), *shown],
+            "inputs": {key, picture, asked["image"], *(asked[n] for n in CONTROLS), *inputs},
+            "outputs": [picture, *(asked[n] for n in (*MODELS, "classes")), *shown],
             "show_progress_on": drawn,
             **PRIVATE,
             **LAST,
@@ -205,7 +204,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         link.submit(
             restore,
             {link, *inputs},
-            [picture, lines, row, opened, *(asked[n] for n in ("example", *CONTROLS)), *shown],
+            [picture, lines, row, opened, *(asked[n] for n in ("image", "example", *CONTROLS)), *shown],
             show_progress_on=drawn,
             **PRIVATE,
         )
@@ -222,21 +221,6 @@ def build_app(first: Analysis) -> gr.Blocks:
 def _name(event: gr.SelectData) -> tuple[str, str]:
     """The name of the tab that was opened, and the same for the address."""
     return event.value, urlencode({"tab": event.value})
-
-
-def _asked(
-    image: str | None,
-    dlka: str,
-    baseline: str,
-    confidence: float,
-    iou: float,
-    size: int,
-    classes: list[str],
-    strength: float,
-) -> tuple[str, Settings]:
-    if image is None:
-        raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
-    return image, Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 
 def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:

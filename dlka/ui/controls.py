@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dlka.analysis import model_words
-from dlka.analysis.analysis import Analysis
+from dlka.analysis.analysis import Analysis, Settings
+from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
 from dlka.analysis.suited import opening
@@ -15,6 +16,10 @@ from dlka.models.catalog import cards
 from dlka.ui.page_queue import WORDS
 from dlka.ui.tab import LAST, QUIET
 from dlka.ui.toolkit import gr
+
+MODELS = ("dlka", "baseline")
+SETTINGS = ("confidence", "iou", "size", "classes", "strength")
+CONTROLS = (*MODELS, *SETTINGS)
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -46,6 +51,24 @@ def build(first: Analysis) -> dict[str, Any]:
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
     return asked
+
+
+def settings(asked: dict[str, Any], given: dict[Any, Any]) -> Settings:
+    """What the components ask for. asked: by name; given: their values by component. Raises DlkaError."""
+    names = [name for name in CONTROLS if name in asked]
+    return _settings(**checked(_settings, {name: given[asked[name]] for name in names}))
+
+
+def _settings(
+    dlka: str,
+    baseline: str,
+    confidence: float,
+    iou: float,
+    size: int,
+    classes: list[str],
+    strength: float = Settings.strength,
+) -> Settings:
+    return Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 
 def picture_input(*args: Any, **kwargs: Any) -> gr.Image:

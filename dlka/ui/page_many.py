@@ -10,7 +10,6 @@ from typing import Any
 
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Settings
-from dlka.analysis.checked import checked
 from dlka.analysis.examples import labelled
 from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import ManyAnalyses
@@ -26,7 +25,6 @@ from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
-CONTROLS = ("dlka", "baseline", "confidence", "iou", "size", "classes")
 EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})  # what the viewer shows before a run
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
@@ -46,7 +44,7 @@ def build() -> None:
 
     def compare(given: dict[Any, Any], paths: Sequence[str] | None) -> Iterator[dict[Any, Any]]:
         """paths: of pictures and labels; None for the examples, which have labels of their own."""
-        settings = _asked(**checked(_asked, {n: given[asked[n]] for n in CONTROLS}))
+        settings = controls.settings(asked, given)
         # A model that is not there is refused by the run itself.
         known = cards()[settings.dlka].names if settings.dlka in cards() else {}
         sorted_files = sort_files(list(map(str, labelled(known))) if paths is None else paths, known)
@@ -59,7 +57,7 @@ def build() -> None:
     def compare_examples(given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
         yield from compare(given, None)
 
-    inputs = {stop, *(asked[n] for n in CONTROLS)}
+    inputs = {stop, *(asked[n] for n in controls.CONTROLS if n in asked)}
     run: dict[str, Any] = {
         "outputs": [shown[n] for n in OUTPUTS],
         **QUIET,
@@ -135,10 +133,6 @@ def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, A
 def _stop(stop: threading.Event | None) -> None:
     if stop is not None:
         stop.set()
-
-
-def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, classes: list[str]) -> Settings:
-    return Settings(dlka, baseline, confidence, iou, size, tuple(classes))
 
 
 def compare_pictures(stop: threading.Event, settings: Settings, given: Given) -> Iterator[dict[str, Any]]:
