@@ -10,6 +10,7 @@ from dlka.analysis.analysis import Analysis
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
 
+DRAWING: dict[str, Any] = {"interactive": False, "elem_classes": "drawing"}  # of a component that shows one
 # How gradio treats a listener. None of the page's own is an endpoint.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}

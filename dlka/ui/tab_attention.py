@@ -10,7 +10,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import LAST, QUIET, Shared, by_component
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
@@ -30,10 +30,9 @@ def build(first: Analysis) -> dict[str, Any]:
         tab["picture"] = gr.Image(
             _draw(first, block, reduction, 0, OPACITY),
             label="Attention map",
-            interactive=False,
             elem_id="attention-picture",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
         tab["figures"] = figure_row.build(first, _figures(block, reduction, 0, OPACITY))
         with gr.Row():

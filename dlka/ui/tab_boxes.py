@@ -9,7 +9,7 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
+from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
@@ -40,10 +40,9 @@ def build(first: Analysis) -> dict[str, Any]:
                 tab["picture"] = gr.Image(
                     label="Click to choose the smallest box there",
                     alt_text="All boxes of both models on the picture; the list of boxes says the same in words",
-                    interactive=False,
                     elem_id="boxes-picture",
-                    elem_classes="drawing",
                     buttons=["download"],
+                    **DRAWING,
                 )
             with gr.Column(scale=2, min_width=300):
                 tab["cells"] = gr.HTML(elem_id="box-cells")

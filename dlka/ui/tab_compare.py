@@ -10,7 +10,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import LAST, QUIET, Shared, by_component
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
@@ -29,27 +29,24 @@ def build(first: Analysis) -> dict[str, Any]:
         tab["swipe"] = gr.ImageSlider(
             _halves(first),
             label="Left: baseline. Right: D-LKA. Drag the handle.",
-            interactive=False,
             elem_id="swipe",
             max_height=900,
-            elem_classes="drawing",
+            **DRAWING,
         )
         tab["flat"] = gr.Image(
             visible=False,
             label="Both models",
-            interactive=False,
             elem_id="flat",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
         tab["crops"] = gr.Image(
             sheet,
             visible=sheet is not None,
             label="Small objects that only one model found",
-            interactive=False,
             elem_id="crops",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
         tab["none"] = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
         tab["figures"] = figure_row.build(first, _figures(first, pictures.VIEWS[0]))

@@ -15,7 +15,7 @@ from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import LAST, QUIET, Shared, by_component
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
@@ -42,20 +42,18 @@ def build(first: Analysis) -> dict[str, Any]:
             tab["picture"] = gr.Image(
                 _overlay(first, middle, *overlay),
                 label="Click to choose a cell",
-                interactive=False,
                 elem_id="offset-picture",
-                elem_classes="drawing",
                 buttons=["download"],
                 min_width=320,
+                **DRAWING,
             )
             tab["samples"] = gr.Image(
                 _samples(first, middle),
                 label="Where every stage reads for that cell",
-                interactive=False,
                 elem_id="sample-panels",
-                elem_classes="drawing",
                 buttons=["download", "fullscreen"],
                 min_width=320,
+                **DRAWING,
             )
         tab["figures"] = figure_row.build(first, _figures(middle, *overlay))
         with gr.Row():

@@ -17,7 +17,7 @@ from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
 from dlka.ui.controls import picture_input
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
+from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
@@ -51,10 +51,9 @@ def build(first: Analysis) -> dict[str, Any]:
                 tab["swipe"] = gr.ImageSlider(
                     visible=False,
                     label="Left: learned. Right: changed. Drag the handle.",
-                    interactive=False,
                     elem_id="what-if-swipe",
                     max_height=700,
-                    elem_classes="drawing",
+                    **DRAWING,
                 )
         tab["figures"] = figure_row.build(first, [])
         with gr.Accordion("All objects", open=False):
