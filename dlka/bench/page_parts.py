@@ -89,10 +89,10 @@ def _parts(first: Any) -> dict[str, float]:
         point, stage, block = pictures.default_point(analysis), analysis.stage_labels[0], analysis.gate_labels[0]
         overlay = (stage, pictures.OVERLAYS[0], tab_offsets.OPACITY, pictures.SCALES[1])
         gate = (block, pictures.REDUCTIONS[0], 0, tab_attention.OPACITY)
-        timed("drawing Compare", tab_compare.values, analysis, point, pictures.VIEWS[0])
+        timed("drawing Compare", tab_compare.values, analysis, pictures.VIEWS[0])
         timed("drawing Offsets", tab_offsets.values, analysis, point, *overlay)
-        timed("drawing Attention", tab_attention.values, analysis, point, *gate)
-        timed("drawing Numbers", tab_numbers.values, analysis, point)
+        timed("drawing Attention", tab_attention.values, analysis, *gate)
+        timed("drawing Numbers", tab_numbers.values, analysis)
         if listed := boxes.listed(analysis):
             traces = timed("a box: where it comes from", boxes.find, analysis, listed[0][1])
             timed("a box: cells and samples drawn", box_page.cells_part, analysis, traces)

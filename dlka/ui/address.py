@@ -10,9 +10,11 @@ where they are not the page's own; a visitor's own picture cannot. An address is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -23,12 +25,14 @@ from dlka.analysis.models import SIZES, baseline_models, dlka_models
 from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of, cards, input_size, subject_of
+from dlka.ui.toolkit import gr
 
 
 class _Unreadable(DlkaError):
     """A value of the address that cannot be read, with what can be, in brackets."""
 
 
+FOLDER = Path(__file__).with_name("link")
 LONGEST = 4000  # characters
 NAMES = {"dlka": "model"}  # settings whose name in the address is another one
 KEYS = ("example", *(NAMES.get(f.name, f.name) for f in fields(Settings)), "tab", "stage", "cell")
@@ -49,6 +53,22 @@ class Asked:
     stage: str | None = None
     cell: Cell | None = None
     wrong: tuple[str, ...] = ()
+
+
+def build_link(first: Analysis) -> gr.HTML:
+    """What keeps the browser's address up to date, and the button that copies it, for a first analysis.
+
+    What the server sends as its value goes into the browser's address: a part of a query string, in which a key without
+    a value leaves the address. Where the page is opened with an address of its own, the component's value is that query
+    string and it submits.
+    """
+    return gr.HTML(
+        encode(first),
+        html_template=(FOLDER / "link.html").read_text(encoding="utf-8"),
+        js_on_load=(FOLDER / "link.js").read_text(encoding="utf-8"),
+        keys=json.dumps(KEYS),
+        elem_id="link",
+    )
 
 
 def encode(analysis: Analysis) -> str:

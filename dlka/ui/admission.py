@@ -12,19 +12,21 @@ import asyncio
 import ipaddress
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from dlka.errors import DlkaError
-from dlka.ui.estimates import Estimates
 
 PER_VISITOR = 2  # jobs that wait or run
 PER_ADDRESS = 8  # the same of everybody behind one address: a class of pupils may share one
 UNHEARD = 30.0  # seconds after which a job is dropped that nobody listens to: a busy browser may listen late
 PRESSED = 1.0  # the same where somebody else needs its place
 COME_BACK = 10.0  # seconds for which the page remembers that somebody was sent away
+KEPT = 16  # addresses whose last times are known, for each kind of answer
 
 
 class Lane(NamedTuple):
@@ -77,6 +79,31 @@ class Job:
     unheard: float | None = None
     begun: float | None = None
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Estimates:
+    """Running times by kind of answer and by the address that asked.
+
+    One address has one time, so that nobody who asks for much that is slow, or quick, decides for all others.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, OrderedDict[str, float]] = {}
+
+    def add(self, kind: str, address: str, seconds: float) -> None:
+        """An answer took so many seconds: the newest counts as much as all before it."""
+        times = self._seen.setdefault(kind, OrderedDict())
+        times[address] = (times.pop(address, seconds) + seconds) / 2
+        while len(times) > KEPT:
+            times.popitem(last=False)
+
+    def seconds(self, kind: str, address: str, usual: float) -> float:
+        """What the address may expect: what its own took, else somewhat more than others' took, else what is usual."""
+        times: dict[str, float] = dict(self._seen.get(kind, {}))
+        if address in times:
+            return times[address]
+        known = list(times.values())
+        return float(np.mean(known) + np.std(known)) if known else usual
 
 
 class Admission:

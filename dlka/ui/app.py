@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import html
+import os
+import socket
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,16 +18,14 @@ from starlette.middleware import Middleware
 
 from dlka import temporary
 from dlka.analysis import model_words, suited
-from dlka.analysis.analysis import Analysis, Settings, analyse, source_at, stay, warm_up
-from dlka.analysis.checked import checked
+from dlka.analysis.analysis import Analysis, analyse, source_at, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.own import added
 from dlka.ui import (
     address,
-    address_link,
     api,
     controls,
     page_learn,
@@ -43,10 +42,10 @@ from dlka.ui import (
     tools,
     words,
 )
+from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
 from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
-from dlka.ui.port import check_port
-from dlka.ui.tab import Shared, Tab
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
@@ -62,9 +61,6 @@ TABS: tuple[Tab, ...] = (
 )
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
-SIDES = ("dlka", "baseline")
-SETTINGS = ("confidence", "iou", "size", "classes", "strength")
-CONTROLS = ("image", *SIDES, *SETTINGS)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -108,72 +104,88 @@ def build_app(first: Analysis) -> gr.Blocks:
         with gr.Row(elem_id="both"):
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
-                link = address_link.build(first)
+                link = address.build_link(first)
             with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
-                tabs = [(tab, tab.build(first)) for tab in TABS]
+                tabs = [(tab, tab.build(first) | {"point": point}) for tab in TABS]
         for tab in row.children:
             tab.id = tab.label  # so that an address can open it
         shared = Shared(key, point, opened, link)
-        offsets = next(tab for module, tab in tabs if module.NAME == tab_offsets.NAME)
+        offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
         picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
         drawn = [tab[n] for module, tab in tabs for n in module.OUTPUTS]
         shown = [key, point, link, *drawn]
-        given = [tab[n] for module, tab in tabs for n in module.INPUTS]
-        inputs = [key, picture, *(asked[n] for n in CONTROLS), *given]
-        chosen = [picture, *(asked[n] for n in (*SIDES, "classes"))]
+        inputs = {tab[n] for module, tab in tabs for n in module.INPUTS}
 
-        def run_both(shown_key: str, before: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+        def show(analysis: Analysis, where: tuple[float, float], parts: str, given: dict[Any, Any]) -> dict[Any, Any]:
+            """Every tab with a new analysis. where: to look first; parts: for the address; given: values of inputs."""
+            given = {**given, point: where}
+            drawings = [
+                PAINTERS.submit(module.values, analysis, **{n: given[tab[n]] for n in module.INPUTS})
+                for module, tab in tabs
+            ]
+            updates = {key: analysis.key, point: where, link: parts}
+            for (_, tab), drawing in zip(tabs, drawings):
+                updates |= by_component(tab, drawing.result())
+            return updates
+
+        def run_both(given: dict[Any, Any], *, progress: gr.Progress = NO_PROGRESS) -> dict[Any, Any]:
             """Run both models on the picture and redraw every tab, unless that is what they show. A picture that is
-            new brings models that can know it. before: the SHA-256 of the one for which models were chosen last."""
-            file, settings = _asked(**checked(_asked, dict(zip(CONTROLS, values))))
+            new brings models that can know it."""
+            file, settings = given[asked["image"]], controls.settings(asked, given)
+            if file is None:
+                raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
             source = source_at(file)
             models = settings.dlka, settings.baseline
-            if source.sha256 != before:
+            if source.sha256 != given[picture]:
                 models = suited.suited(file, source, *models)
             changed = models != (settings.dlka, settings.baseline)
             if changed:
                 settings = replace(settings, dlka=models[0], baseline=models[1], classes=())
             progress(0.3, "Both models look")
             analysis = analyse(file, settings)
-            if analysis.key == shown_key:  # a control that the page itself has moved asks once more
-                return [gr.skip() for _ in (*chosen, *shown)]
+            if analysis.key == given[key]:  # a control that the page itself has moved asks once more
+                return gr.skip()
             progress(0.8, "Drawing")
-            moved: list[Any] = [gr.skip() for _ in chosen[1:]]
+            updates = {picture: source.sha256}
             if changed:
                 gr.Info(suited.switched(models[0], source.example), duration=8)
-                moved = [*models, gr.update(choices=list(analysis.names.values()), value=[])]
-            parts = address.encode(analysis)
-            now = _shown(analysis, pictures.default_point(analysis), parts, values[len(CONTROLS) :])
-            return [source.sha256, *moved, *now]
+                classes = gr.update(choices=list(analysis.names.values()), value=[])
+                updates |= by_component(asked, {"dlka": models[0], "baseline": models[1], "classes": classes})
+            return updates | show(analysis, pictures.default_point(analysis), address.encode(analysis), given)
 
-        def restore(query: str, *values: Any, progress: gr.Progress = NO_PROGRESS) -> list[Any]:
+        def restore(given: dict[Any, Any], *, progress: gr.Progress = NO_PROGRESS) -> dict[Any, Any]:
             """Show what the address asks for that the page was opened with."""
-            wanted = address.decode(query, [tab.NAME for tab in TABS])
+            wanted = address.decode(given[link], [tab.NAME for tab in TABS])
             file, settings = examples()[wanted.example], wanted.settings
             progress(0.3, "Both models look")
             analysis = analyse(file, settings)
-            wanted, stage, point = address.place(analysis, wanted)
+            wanted, stage, where = address.place(analysis, wanted)
             if wanted.wrong:
                 gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)
-            own = [stage if stage and c is offsets["stage"] else v for c, v in zip(given, values)]
+            if stage:
+                given = {**given, offsets["stage"]: stage}
             tab = wanted.tab or TABS[0].NAME
             place = address.encode_place(wanted.stage, wanted.cell)
             parts = "&".join((address.encode(analysis), place, urlencode({"tab": tab})))
-            shown_now = _shown(analysis, point or pictures.default_point(analysis), parts, own)
             classes = gr.update(choices=list(analysis.names.values()), value=list(settings.classes))
-            settled = [classes if n == "classes" else getattr(settings, n) for n in (*SIDES, *SETTINGS)]
-            lines = model_words.lines(settings.dlka, settings.baseline)
-            known = analysis.source.sha256 if analysis.source else ""
-            return [str(file), wanted.example, known, *settled, lines, gr.Tabs(selected=tab), tab, *shown_now]
+            settled = {n: getattr(settings, n) for n in CONTROLS} | {"classes": classes}
+            return {
+                **by_component(asked, {"image": str(file), "example": wanted.example} | settled),
+                picture: analysis.source.sha256 if analysis.source else "",
+                lines: model_words.lines(settings.dlka, settings.baseline),
+                row: gr.Tabs(selected=tab),
+                opened: tab,
+                **show(analysis, where or pictures.default_point(analysis), parts, given),
+            }
 
         run: dict[str, Any] = {
             "fn": run_both,
-            "inputs": inputs,
-            "outputs": [*chosen, *shown],
-            "api_visibility": "private",
+            "inputs": {key, picture, asked["image"], *(asked[n] for n in CONTROLS), *inputs},
+            "outputs": [picture, *(asked[n] for n in (*MODELS, "classes")), *shown],
             "show_progress_on": drawn,
-            "trigger_mode": "always_last",  # while a slider moves, the last value counts
+            **PRIVATE,
+            **LAST,
         }
         # A choice by mouse from a gr.Dropdown is two inputs and one change.
         settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
@@ -184,7 +196,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             lambda label: (str(examples()[label]), label),
             asked["example"],
             [asked["image"], example],
-            api_visibility="private",
+            **PRIVATE,
             **WORDS,
         )
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
@@ -193,26 +205,16 @@ def build_app(first: Analysis) -> gr.Blocks:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed. Several at a time: else a
         # tab that is opened before the last one's answer has come would not be told, and never be drawn.
-        named: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
-        row.select(_name, outputs=[opened, link], **named, **WORDS)
-        restored = [
-            asked["image"],
-            asked["example"],
-            picture,
-            *(asked[n] for n in (*SIDES, *SETTINGS)),
-            lines,
-            row,
-            opened,
-        ]
+        row.select(_name, outputs=[opened, link], trigger_mode="multiple", **QUIET, **WORDS)
         link.submit(
             restore,
-            [link, *given],
-            [*restored, *shown],
-            api_visibility="private",
+            {link, *inputs},
+            [picture, lines, row, opened, *(asked[n] for n in ("image", "example", *CONTROLS)), *shown],
             show_progress_on=drawn,
+            **PRIVATE,
         )
         if added():  # a file that has appeared since is among the choices of whoever opens the page from then on
-            app.load(controls.known_models, outputs=[asked[side] for side in SIDES], api_visibility="private", **WORDS)
+            app.load(controls.known_models, outputs=[asked[n] for n in controls.MODELS], **PRIVATE, **WORDS)
         api.add()
         if tools.available():
             tools.add()
@@ -226,28 +228,6 @@ def build_app(first: Analysis) -> gr.Blocks:
 def _name(event: gr.SelectData) -> tuple[str, str]:
     """The name of the tab that was opened, and the same for the address."""
     return event.value, urlencode({"tab": event.value})
-
-
-def _shown(analysis: Analysis, point: tuple[float, float], parts: str, given: Sequence[Any]) -> list[Any]:
-    """Values of all that is shown. point: where to look first; parts: for the address; given: what all tabs asked."""
-    own = iter(given)
-    drawings = [PAINTERS.submit(tab.values, analysis, point, *islice(own, len(tab.INPUTS))) for tab in TABS]
-    return [analysis.key, point, parts, *(value for drawing in drawings for value in drawing.result())]
-
-
-def _asked(
-    image: str | None,
-    dlka: str,
-    baseline: str,
-    confidence: float,
-    iou: float,
-    size: int,
-    classes: list[str],
-    strength: float,
-) -> tuple[str, Settings]:
-    if image is None:
-        raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
-    return image, Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
 
 
 def serve(
@@ -272,6 +252,26 @@ def serve(
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
     return launch(build_app(first_look(*models)), host, port, block)
+
+
+def check_port(host: str | None, port: int) -> None:
+    """Raise DlkaError where nothing can listen on that port now. host: as of `serve`."""
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    if not 1 <= port <= 65535:
+        raise DlkaError(f"Port: expected 1 to 65535, got {short(port)}.")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):  # UnicodeError: no name of a machine at all
+        raise DlkaError(f"Host: expected a name or an address of this machine, got {short(host)}.") from None
+    with socket.socket(family, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, so that a restart need not wait
+        try:
+            tried.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                advice = "stop what listens there, or choose another port (python -m dlka serve --port NUMBER)"
+                raise DlkaError(f"Port {port} at {host} is taken already: {advice}.") from None
+            raise DlkaError(f"Port {port} at {host} cannot be listened on: {error.strerror}.") from None
 
 
 def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:

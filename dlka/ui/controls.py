@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dlka.analysis import model_words
-from dlka.analysis.analysis import Analysis
+from dlka.analysis.analysis import Analysis, Settings
+from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening
@@ -16,53 +17,77 @@ from dlka.inference.predictor import best_device
 from dlka.models import own
 from dlka.models.catalog import cards
 from dlka.models.placements import PLAIN
-from dlka.ui.inputs import picture_input
 from dlka.ui.page_queue import WORDS
+from dlka.ui.tab import LAST, PRIVATE, QUIET
 from dlka.ui.toolkit import gr
+
+MODELS = ("dlka", "baseline")
+SETTINGS = ("confidence", "iou", "size", "classes", "strength")
+CONTROLS = (*MODELS, *SETTINGS)
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The components, as a first analysis was asked for."""
+    asked: dict[str, Any] = {}
     names, shown = list(first.names.values()), (first.source.example if first.source else None) or opening()
     with gr.Group():
-        image = picture_input(
+        asked["image"] = picture_input(
             str(examples()[shown]),
             label="Picture",
             sources=["upload", "clipboard", "webcam"],
             height=280,
             elem_id="picture",
         )
-        example = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
-    go = gr.Button("Compare", variant="primary")
+        asked["example"] = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
+    asked["go"] = gr.Button("Compare", variant="primary")
     with gr.Group():
-        dlka = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
-        baseline = model_choice(baseline_models(), first.settings.baseline, "Baseline")
-        sent = gr.UploadButton(
+        asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
+        asked["baseline"] = model_choice(baseline_models(), first.settings.baseline, "Baseline")
+        asked["own"] = gr.UploadButton(
             "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
         )
-        strength = gr.Slider(
+        asked["strength"] = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
     with gr.Accordion("Detection settings", open=False):
-        confidence = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
-        iou = gr.Slider(0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged")
-        size = size_choice()
-        classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+        asked["confidence"] = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
+        asked["iou"] = gr.Slider(
+            0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged"
+        )
+        asked["size"] = size_choice()
+        asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
-    return {
-        "image": image,
-        "go": go,
-        "example": example,
-        "dlka": dlka,
-        "baseline": baseline,
-        "confidence": confidence,
-        "iou": iou,
-        "size": size,
-        "classes": classes,
-        "strength": strength,
-        "own": sent,
-        "brought": gr.State([]),  # ids of this visitor's own models
-    }
+    asked["brought"] = gr.State([])  # ids of this visitor's own models
+    return asked
+
+
+def settings(asked: dict[str, Any], given: dict[Any, Any]) -> Settings:
+    """What the components ask for. asked: by name; given: their values by component. Raises DlkaError."""
+    names = [name for name in CONTROLS if name in asked]
+    return _settings(**checked(_settings, {name: given[asked[name]] for name in names}))
+
+
+def _settings(
+    dlka: str,
+    baseline: str,
+    confidence: float,
+    iou: float,
+    size: int,
+    classes: list[str],
+    strength: float = Settings.strength,
+) -> Settings:
+    return Settings(dlka, baseline, confidence, iou, size, tuple(classes), strength)
+
+
+def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
+    """A gr.Image that hands on the file as it came, unopened, as a path or None.
+
+    The component's own decoding would fail on broken files without a word, turn EXIF a second time, and skip colour
+    conversion for some names. It is replaced on the instance: gradio writes a file beside the source of every subclass.
+    """
+    component = gr.Image(*args, type="filepath", image_mode=None, **kwargs)
+    component.preprocess = lambda payload: payload.path if payload else None  # type: ignore[method-assign]  # see above
+    return component
 
 
 def wire_own(asked: dict[str, Any]) -> None:
@@ -90,13 +115,8 @@ def wire_own(asked: dict[str, Any]) -> None:
             gr.update(choices=_choices(right), value=baseline),
         ]
 
-    asked["own"].upload(
-        bring,
-        [asked["own"], asked["brought"], asked["dlka"], asked["baseline"]],
-        [asked["brought"], asked["dlka"], asked["baseline"]],
-        api_visibility="private",
-        show_progress_on=asked["own"],
-    )
+    changed = [asked[name] for name in ("brought", *MODELS)]
+    asked["own"].upload(bring, [asked["own"], *changed], changed, show_progress_on=asked["own"], **PRIVATE)
 
 
 def known_models() -> list[Any]:
@@ -128,25 +148,25 @@ def wire_models(asked: dict[str, Any], lines: gr.HTML) -> gr.State:
     """
     pair = gr.State((asked["dlka"].value, asked["baseline"].value))
 
-    def chosen(side: str) -> Callable[[str, str], list[Any]]:
-        def choose(chosen: str, other: str) -> list[Any]:
+    def chosen(side: str, other_side: str) -> Callable[[str, str], dict[Any, Any]]:
+        def choose(chosen: str, other: str) -> dict[Any, Any]:
             fitting = baseline_for(chosen, other) if side == "dlka" else dlka_for(chosen, other)
             models = (chosen, fitting) if side == "dlka" else (fitting, chosen)
-            if fitting == other:
-                return [model_words.lines(*models), gr.skip(), gr.skip(), models]
-            names = list(cards()[chosen].names.values())
-            return [model_words.lines(*models), fitting, gr.update(choices=names, value=[]), models]
+            updates = {lines: model_words.lines(*models), pair: models}
+            if fitting != other:
+                names = list(cards()[chosen].names.values())
+                updates |= {asked[other_side]: fitting, asked["classes"]: gr.update(choices=names, value=[])}
+            return updates
 
         return choose
 
     for side, other in (("dlka", "baseline"), ("baseline", "dlka")):
         asked[side].change(
-            chosen(side),
+            chosen(side, other),
             [asked[side], asked[other]],
             [lines, asked[other], asked["classes"], pair],
-            api_visibility="private",
-            show_progress="hidden",
-            trigger_mode="always_last",
+            **QUIET,
+            **LAST,
             **WORDS,
         )
     return pair

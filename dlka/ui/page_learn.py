@@ -8,6 +8,7 @@ from typing import Any
 from dlka.ui.asked import script_in_turn
 from dlka.ui.learn import answers, pieces
 from dlka.ui.learn.words import PAGE, STEPS
+from dlka.ui.tab import QUIET
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Learn", "learn"
@@ -66,10 +67,4 @@ def _lesson() -> None:
 
 def _turn(button: gr.Button, lesson: gr.Walkthrough, step: int) -> None:
     """A press goes to a step. Gradio's own row of steps only leads back."""
-    button.click(
-        lambda: gr.Walkthrough(selected=step),
-        outputs=lesson,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    button.click(lambda: gr.Walkthrough(selected=step), outputs=lesson, queue=False, **QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,23 +10,22 @@ from typing import Any
 
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Settings
-from dlka.analysis.checked import checked
 from dlka.analysis.examples import labelled
+from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
+from dlka.analysis.many.report import report
 from dlka.analysis.models import baseline_models, dlka_models
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
-from dlka.ui import controls, words
-from dlka.ui.many import tables
-from dlka.ui.many.report import report
-from dlka.ui.many.viewer import EMPTY, viewer_value
+from dlka.ui import controls, files, words
 from dlka.ui.page_queue import LONG_RUN
+from dlka.ui.tab import PRIVATE, QUIET, by_component
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
 FOLDER = Path(__file__).with_name("many")
-CONTROLS = ("dlka", "baseline", "confidence", "iou", "size", "classes")
+EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})  # what the viewer shows before a run
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
@@ -41,92 +41,87 @@ def build() -> None:
             shown = _show()
     stop = gr.State(None)  # the running run's threading.Event
     controls.wire_models(asked, lines)
-    inputs = [stop, *(asked[n] for n in CONTROLS)]
+
+    def compare(given: dict[Any, Any], paths: Sequence[str] | None) -> Iterator[dict[Any, Any]]:
+        """paths: of pictures and labels; None for the examples, which have labels of their own."""
+        settings = controls.settings(asked, given)
+        # A model that is not there is refused by the run itself.
+        known = cards()[settings.dlka].names if settings.dlka in cards() else {}
+        sorted_files = sort_files(list(map(str, labelled(known))) if paths is None else paths, known)
+        for values in compare_pictures(given[stop], settings, sorted_files):
+            yield by_component(shown, values)
+
+    def compare_files(given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+        yield from compare(given, [*(given[asked["files"]] or []), *(given[asked["folder"]] or [])])
+
+    def compare_examples(given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+        yield from compare(given, None)
+
+    inputs = {stop, *(asked[n] for n in controls.CONTROLS if n in asked)}
     run: dict[str, Any] = {
         "outputs": [shown[n] for n in OUTPUTS],
-        "api_visibility": "private",
-        "show_progress": "hidden",
+        **QUIET,
         **LONG_RUN,  # a run takes minutes; models take turns, picture by picture
     }
-    start: dict[str, Any] = {
-        "fn": _begin,
-        "inputs": stop,
-        "outputs": [stop, shown["progress"]],
-        "api_visibility": "private",
-        "queue": False,
-    }
-    for button, compare, files in (("go", _compare, [asked["files"], asked["folder"]]), ("try", _try, [])):
-        ran = asked[button].click(**start).then(compare, [*inputs, *files], **run)
-        ran.failure(_hidden, outputs=shown["progress"], api_visibility="private", queue=False)
-    asked["stop"].click(_stop, stop, api_visibility="private", queue=False)
+    own = {asked["files"], asked["folder"]}
+    for button, function, given in (("go", compare_files, inputs | own), ("try", compare_examples, inputs)):
+        begun = asked[button].click(_begin, stop, [stop, shown["progress"]], queue=False, **PRIVATE)
+        ran = begun.then(function, given, **run)
+        ran.failure(_hidden, outputs=shown["progress"], queue=False, **PRIVATE)
+    asked["stop"].click(_stop, stop, queue=False, **PRIVATE)
 
 
 def _ask(first: Settings) -> dict[str, Any]:
     """The visitor's side: pictures, labels, models and settings."""
-    files = gr.File(
+    asked: dict[str, Any] = {}
+    asked["files"] = gr.File(
         label="Pictures, with their labels if there are any",
         file_count="multiple",
         height=140,
         elem_id="many-files",
     )
-    folder = gr.File(label="or a whole folder", file_count="directory", height=140, elem_id="many-folder")
-    go = gr.Button("Compare", variant="primary", elem_id="many-go")
+    asked["folder"] = gr.File(label="or a whole folder", file_count="directory", height=140, elem_id="many-folder")
+    asked["go"] = gr.Button("Compare", variant="primary", elem_id="many-go")
     with gr.Row():
-        examples_go = gr.Button("Try examples", min_width=120, elem_id="many-try")
-        stop = gr.Button("Stop", variant="stop", min_width=80, elem_id="many-stop")
+        asked["try"] = gr.Button("Try examples", min_width=120, elem_id="many-try")
+        asked["stop"] = gr.Button("Stop", variant="stop", min_width=80, elem_id="many-stop")
     with gr.Group():
-        dlka = controls.model_choice(dlka_models(), first.dlka, "D-LKA model")
-        baseline = controls.model_choice(baseline_models(), first.baseline, "Baseline")
+        asked["dlka"] = controls.model_choice(dlka_models(), first.dlka, "D-LKA model")
+        asked["baseline"] = controls.model_choice(baseline_models(), first.baseline, "Baseline")
     with gr.Accordion("Detection settings", open=False):
-        confidence = gr.Slider(0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box")
-        iou = gr.Slider(0.1, 0.95, first.iou, step=0.05, label="IoU", info="boxes that overlap more are merged")
-        size = controls.size_choice()
+        asked["confidence"] = gr.Slider(
+            0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box"
+        )
+        asked["iou"] = gr.Slider(
+            0.1, 0.95, first.iou, step=0.05, label="IoU", info="boxes that overlap more are merged"
+        )
+        asked["size"] = controls.size_choice()
         names = list(cards()[first.dlka].names.values())
-        classes = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+        asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     with gr.Accordion("Ground truth: how to give it", open=False):
         gr.Markdown(words.LABELS)
-    return {
-        "files": files,
-        "folder": folder,
-        "go": go,
-        "try": examples_go,
-        "stop": stop,
-        "dlka": dlka,
-        "baseline": baseline,
-        "confidence": confidence,
-        "iou": iou,
-        "size": size,
-        "classes": classes,
-    }
+    return asked
 
 
 def _show() -> dict[str, Any]:
     """What a run shows: how far it is, then everything at once."""
-    empty = gr.Markdown(words.MANY_EMPTY, elem_id="many-empty")
-    progress = gr.HTML(visible=False, elem_id="many-progress")
-    with gr.Column(visible=False) as results:
-        said = gr.HTML(elem_id="many-told")
-        summary = gr.HTML(elem_id="many-summary")
-        saved = gr.DownloadButton("Download the report, one HTML file", elem_id="many-report")
-        viewer = gr.HTML(
+    shown: dict[str, Any] = {}
+    shown["empty"] = gr.Markdown(words.MANY_EMPTY, elem_id="many-empty")
+    shown["progress"] = gr.HTML(visible=False, elem_id="many-progress")
+    with gr.Column(visible=False) as shown["results"]:
+        shown["told"] = gr.HTML(elem_id="many-told")
+        shown["summary"] = gr.HTML(elem_id="many-summary")
+        shown["report"] = gr.DownloadButton("Download the report, one HTML file", elem_id="many-report")
+        shown["viewer"] = gr.HTML(
             EMPTY,
             html_template=(FOLDER / "viewer.html").read_text(encoding="utf-8"),
             js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
             elem_id="many-viewer",
         )
         gr.Markdown("### All pictures")
-        pictures = gr.HTML(elem_id="many-pictures")
+        shown["pictures"] = gr.HTML(elem_id="many-pictures")
         gr.Markdown(words.MANY_READ, elem_classes="quiet")
-    return {
-        "empty": empty,
-        "progress": progress,
-        "results": results,
-        "told": said,
-        "summary": summary,
-        "report": saved,
-        "viewer": viewer,
-        "pictures": pictures,
-    }
+    return shown
 
 
 def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, Any]]:
@@ -135,60 +130,71 @@ def _begin(before: threading.Event | None) -> tuple[threading.Event, dict[str, A
     return threading.Event(), gr.update(value=tables.waiting(), visible=True)
 
 
-def _compare(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
-    """Compare the files of the visitor."""
-    settings, (files, folder) = _settings(given[: len(CONTROLS)]), given[len(CONTROLS) :]
-    yield from compare_pictures(stop, settings, sort_files([*(files or []), *(folder or [])], _known(settings)))
-
-
-def _try(stop: threading.Event, *given: Any) -> Iterator[list[Any]]:
-    """Compare the examples, which have labels of their own."""
-    settings = _settings(given)
-    known = _known(settings)
-    yield from compare_pictures(stop, settings, sort_files([str(path) for path in labelled(known)], known))
-
-
-def _known(settings: Settings) -> dict[int, str]:
-    """The chosen model's classes; a model that is not there is refused by the run itself."""
-    return cards()[settings.dlka].names if settings.dlka in cards() else {}
-
-
 def _stop(stop: threading.Event | None) -> None:
     if stop is not None:
         stop.set()
 
 
-def _settings(given: Sequence[Any]) -> Settings:
-    return _asked(**checked(_asked, dict(zip(CONTROLS, given))))
-
-
-def _asked(dlka: str, baseline: str, confidence: float, iou: float, size: int, classes: list[str]) -> Settings:
-    return Settings(dlka, baseline, confidence, iou, size, tuple(classes))
-
-
-def compare_pictures(stop: threading.Event, settings: Settings, given: Given) -> Iterator[list[Any]]:
-    """Values of OUTPUTS: how far it is after every picture, then everything."""
+def compare_pictures(stop: threading.Event, settings: Settings, given: Given) -> Iterator[dict[str, Any]]:
+    """Values of OUTPUTS by name: how far it is after every picture, then everything."""
     folder = Path(new_folder())
     many = ManyAnalyses(settings, given.labels, folder)
     for number, path in enumerate(given.pictures):
         if stop.is_set():
             break
         bar = tables.progress(number, len(given.pictures), path.name)
-        yield [_hidden(), gr.update(value=bar, visible=True), *(gr.skip() for _ in OUTPUTS[2:])]
+        yield {"empty": _hidden(), "progress": gr.update(value=bar, visible=True)}
         many.add(path)
     said = list(given.told)
     if len(many.rows) < len(given.pictures):
         said.insert(0, f"Stopped after {len(many.rows)} of {len(given.pictures)} pictures.")
-    yield [
-        _hidden(),
-        _hidden(),
-        gr.update(visible=True),
-        gr.update(value=tables.sentences(said), visible=bool(said)),
-        tables.summary(many),
-        _save(many, said),
-        viewer_value(many),
-        tables.pictures(many),
-    ]
+    yield {
+        "empty": _hidden(),
+        "progress": _hidden(),
+        "results": gr.update(visible=True),
+        "told": gr.update(value=tables.sentences(said), visible=bool(said)),
+        "summary": tables.summary(many),
+        "report": _save(many, said),
+        "viewer": viewer_value(many),
+        "pictures": tables.pictures(many),
+    }
+
+
+def viewer_value(many: ManyAnalyses) -> str:
+    """JSON for the browser to step through the disagreements of a run.
+
+    pictures: number -> address, width and height (pixels of the original); items: smallest first, each with its
+    close-up, the number of its picture, its box in pixels of that, and its numbers as text.
+    """
+    items = []
+    for number, found in enumerate(many.disagreements):
+        tile = many.folder / f"tile-{number}.jpg"
+        write_to(tile, found.tile)
+        items.append(
+            {
+                "tile": files.address(str(tile)),
+                "picture": found.picture,
+                "box": [round(v, 1) for v in found.box],
+                "colour": found.colour,
+                "kind": found.row["kind"],
+                "told": tables.caption(found),
+                "row": tables.disagreement(many, found),
+            }
+        )
+    used = {found.picture: many.rows[found.picture].size for found in many.disagreements}
+    pictures = {
+        number: {"source": files.address(str(many.folder / f"{number}.jpg")), "width": size[1], "height": size[0]}
+        for number, size in used.items()
+        if size is not None
+    }
+    return json.dumps(
+        {
+            "told": tables.left_out(many, len(items)),
+            "columns": tables.columns(many),
+            "pictures": pictures,
+            "items": items,
+        }
+    )
 
 
 def _hidden() -> dict[str, Any]:

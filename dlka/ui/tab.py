@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dlka.analysis.analysis import Analysis
 from dlka.ui.page_queue import WORDS
 from dlka.ui.toolkit import gr
+
+DRAWING: dict[str, Any] = {"interactive": False, "elem_classes": "drawing"}  # of a component that shows one
+# How gradio treats a listener. None of the page's own is an endpoint.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # of several quick choices the last one counts
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Tab(Protocol):
     """A tab: one module with these names.
 
     NAME: on the tab. INPUTS, OUTPUTS: of its components by name, those whose values decide on what is drawn, and those
-    that show it after every new analysis.
+    that show it after every new analysis. "point" is an input of a tab that has to know where to look first: (x, y),
+    pixels of the picture.
     """
 
     NAME: str
@@ -37,19 +44,25 @@ class Tab(Protocol):
     def build(self, first: Analysis) -> dict[str, Any]:
         """Make the components, showing a first analysis or nothing yet; returns them by name."""
 
-    def values(self, analysis: Analysis, point: tuple[float, float], *inputs: Any, **named: Any) -> list[Any]:
-        """Values of OUTPUTS. point (x, y): where to look first, in pixels of the picture; inputs: values of INPUTS."""
+    # With both, mypy takes any parameters behind the first: a tab gives those of its inputs their names.
+    def values(self, analysis: Analysis, *_: Any, **inputs: Any) -> dict[str, Any]:
+        """Values of OUTPUTS by name; inputs: values of INPUTS."""
 
     def wire(self, shared: Shared, tab: dict[str, Any]) -> None:
         """What the components of this tab do when somebody uses them; tab: as `build` returned them."""
 
 
+def by_component(tab: Mapping[str, Any], values: Mapping[str, Any]) -> dict[Any, Any]:
+    """What a listener of gradio returns: values of a tab's components by name -> the same by component."""
+    return {tab[name]: value for name, value in values.items()}
+
+
 def when_seen(
-    shared: Shared, name: str, draw: Callable[..., list[Any]], inputs: Sequence[Any], outputs: Sequence[Any]
+    shared: Shared, name: str, draw: Callable[..., dict[Any, Any]], inputs: Sequence[Any], outputs: Sequence[Any]
 ) -> None:
     """Draw a tab when it is opened, and after every new analysis while it is seen; never twice for the same analysis.
 
-    draw(key, *values of inputs) -> values of outputs.
+    draw(key, *values of inputs) -> values of outputs, by component.
     """
     drawn = gr.State("")
     due = gr.State(0)  # how often it was time to draw: only that asks for work
@@ -57,10 +70,9 @@ def when_seen(
     def ask(key: str, opened: str, last: str, times: int) -> Any:
         return times + 1 if opened == name and key != last else gr.skip()
 
-    def run(key: str, last: str, *given: Any) -> list[Any]:
-        return [gr.skip() for _ in (drawn, *outputs)] if key == last else [key, *draw(key, *given)]
+    def run(key: str, last: str, *given: Any) -> dict[Any, Any]:
+        return gr.skip() if key == last else {drawn: key, **draw(key, *given)}
 
-    always: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last"}
     moved = [shared.key.change, shared.opened.change]
-    gr.on(moved, ask, [shared.key, shared.opened, drawn, due], due, show_progress="hidden", **always, **WORDS)
-    due.change(run, [shared.key, drawn, *inputs], [drawn, *outputs], **always)
+    gr.on(moved, ask, [shared.key, shared.opened, drawn, due], due, **QUIET, **LAST, **WORDS)
+    due.change(run, [shared.key, drawn, *inputs], [drawn, *outputs], **PRIVATE, **LAST)

@@ -18,7 +18,7 @@ from dlka.render.chart import chart_svg
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
 from dlka.ui.page_queue import LONG_RUN, WORDS
-from dlka.ui.tab import Shared, when_seen
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
@@ -27,22 +27,20 @@ OUTPUTS: tuple[str, ...] = ()
 SLIDERS = ("shrink", "rotate", "right", "down", "blur", "brightness")  # fields of Change
 PICTURE_OUTPUTS = ("headline", "boxes", "objects", "samples", "numbers", "figures")  # what shows a changed picture
 CURVE = ("told", "chart", "rows")  # what shows the curve
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components; it is drawn when it is opened."""
+    tab: dict[str, Any] = {}
     with gr.Tab(NAME):
         with gr.Row():
-            presets = [gr.Button(name, size="sm", min_width=90) for name in adapt.PRESETS]
+            tab["presets"] = [gr.Button(name, size="sm", min_width=90) for name in adapt.PRESETS]
         with gr.Row():
-            tab: dict[str, Any] = {
-                "shrink": gr.Slider(
-                    0.1, 1, 1, step=0.01, label="Shrink", info="times the size", elem_id="adapt-shrink"
-                ),
-                "rotate": gr.Slider(-180, 180, 0, step=1, label="Rotate", info="degrees, clockwise"),
-                "blur": gr.Slider(0, 20, 0, step=0.5, label="Blur", info="sigma in px"),
-            }
+            tab["shrink"] = gr.Slider(
+                0.1, 1, 1, step=0.01, label="Shrink", info="times the size", elem_id="adapt-shrink"
+            )
+            tab["rotate"] = gr.Slider(-180, 180, 0, step=1, label="Rotate", info="degrees, clockwise")
+            tab["blur"] = gr.Slider(0, 20, 0, step=0.5, label="Blur", info="sigma in px")
         with gr.Row():
             tab["right"] = gr.Slider(-50, 50, 0, step=1, label="Shift right", info="% of the width")
             tab["down"] = gr.Slider(-50, 50, 0, step=1, label="Shift down", info="% of the height")
@@ -69,12 +67,12 @@ def build(first: Analysis) -> dict[str, Any]:
         with gr.Accordion("The curve in numbers", open=False):
             tab["rows"] = gr.HTML(elem_id="adapt-rows")
         gr.Markdown(words.CURVE, elem_classes="quiet")
-    return tab | {"presets": presets}
+    return tab
 
 
-def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+def values(analysis: Analysis) -> dict[str, Any]:
     """Nothing: the models would have to look at the changed picture, so the tab waits until it is seen."""
-    return []
+    return {}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -92,24 +90,25 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         number: int | None,
         stage: str | None,
         *given: float,
-    ) -> list[Any]:
+    ) -> dict[Any, Any]:
         now = (key, number, stage, given)
         if now == last:
-            return [gr.skip() for _ in (shown, *seen)]
-        return [now, *draw(get_analysis(key), point, number, stage, given)]
+            return gr.skip()
+        return {shown: now, **by_component(tab, draw(get_analysis(key), point, number, stage, given))}
 
-    def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> list[Any]:
+    def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> dict[Any, Any]:
         analysis = get_analysis(key)
         found, stages = adapt.targets(analysis), analysis.stage_labels
         number = adapt.nearest(found, point)
         stage = stage if stage in stages else next(iter(stages), None)
-        return [
-            gr.update(choices=[(label, i) for i, label in enumerate(adapt.labels(found))], value=number),
-            gr.update(choices=stages, value=stage),
-            (key, number, stage, given),
-            *draw(analysis, point, number, stage, given),
-            *("" for _ in curve),  # that of another picture
-        ]
+        objects = [(label, i) for i, label in enumerate(adapt.labels(found))]
+        return {
+            tab["target"]: gr.update(choices=objects, value=number),
+            tab["stage"]: gr.update(choices=stages, value=stage),
+            shown: (key, number, stage, given),
+            **by_component(tab, draw(analysis, point, number, stage, given)),
+            **dict.fromkeys(curve, ""),  # that of another picture
+        }
 
     when_seen(
         shared,
@@ -119,41 +118,46 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         [tab["target"], tab["stage"], shown, *seen, *curve],
     )
     moved = [*(slider.input for slider in sliders), tab["target"].change, tab["stage"].change]
-    gr.on(moved, change, asked, [shown, *seen], trigger_mode="always_last", **QUIET)
+    gr.on(moved, change, asked, [shown, *seen], **QUIET, **LAST)
     for button, preset in zip(tab["presets"], adapt.PRESETS.values()):
         given = [getattr(preset, name) for name in SLIDERS]
 
-        def press(*state: Any, given: list[float] = given) -> list[Any]:
-            return [*given, *change(*state[:5], *given)]
+        def press(*state: Any, given: list[float] = given) -> dict[Any, Any]:
+            changed = change(*state[:5], *given)
+            return dict(zip(sliders, given)) | ({} if changed == gr.skip() else changed)
 
         button.click(press, asked, [*sliders, shown, *seen], **QUIET)
+
     # Others' comparisons need not wait for a whole curve. The predictors take turns anyway.
-    run = tab["measure"].click(
-        _curve,
-        [shared.key, tab["target"]],
-        [*curve, tab["cancel"]],
-        **QUIET,
-        **LONG_RUN,
-    )
+    def measure(key: str, number: int | None) -> Iterator[dict[Any, Any]]:
+        for step in _curve(key, number):
+            yield by_component(tab, step)
+
+    run = tab["measure"].click(measure, [shared.key, tab["target"]], [*curve, tab["cancel"]], **QUIET, **LONG_RUN)
     tab["cancel"].click(lambda: gr.update(interactive=False), None, tab["cancel"], cancels=run, **QUIET, **WORDS)
-    shared.key.change(None, cancels=run, api_visibility="private")
+    shared.key.change(None, cancels=run, **PRIVATE)
 
 
 def draw(
     analysis: Analysis, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
-) -> list[Any]:
+) -> dict[str, str]:
     """Values of PICTURE_OUTPUTS for a changed picture; given: by SLIDERS."""
     seen = _follow(analysis, point, number, given)
     pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
-    figures = figure_row.value(analysis, _figures(seen, number, stage))
-    shown = [adapt_shown.headline(seen), f'<div class="adapt-pair">{pair}</div>', adapt_shown.object_table(seen)]
-    if stage is None:
-        return [*shown, f"<p>{NO_STAGES}</p>", "", figures]
-    paper = adapt_shown.samples(seen, stage)
+    paper = None if stage is None else adapt_shown.samples(seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
-    if paper is not None:
+    if stage is None:
+        samples = f"<p>{NO_STAGES}</p>"
+    elif paper is not None:
         samples = f'<div class="adapt-one">{_image(paper, "samples.jpg")}</div>'
-    return [*shown, samples, adapt_shown.sample_table(seen, stage), figures]
+    return {
+        "headline": adapt_shown.headline(seen),
+        "boxes": f'<div class="adapt-pair">{pair}</div>',
+        "objects": adapt_shown.object_table(seen),
+        "samples": samples,
+        "numbers": "" if stage is None else adapt_shown.sample_table(seen, stage),
+        "figures": figure_row.value(analysis, _figures(seen, number, stage)),
+    }
 
 
 def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> list[FigureRef]:
@@ -183,16 +187,20 @@ def _image(paper: Paper, name: str) -> str:
     )
 
 
-def _curve(key: str, number: int | None) -> Iterator[list[Any]]:
+def _curve(key: str, number: int | None) -> Iterator[dict[str, Any]]:
     """Values of CURVE and the Cancel button, as the curve grows; what was measured stays when it is cancelled."""
     analysis = get_analysis(key)
     chosen = adapt_curve.chosen(analysis, number)
     steps: list[adapt_curve.Step] = []
-    yield [adapt_curve.told(analysis, steps), "", "", gr.update(interactive=True)]
+    yield {"told": adapt_curve.told(analysis, steps), "chart": "", "rows": "", "cancel": gr.update(interactive=True)}
     for step in adapt_curve.measure(analysis, chosen):
         steps.append(step)
         alt = adapt_curve.described(analysis, chosen, steps)
         svg = base64.b64encode(chart_svg(adapt_curve.chart(analysis, chosen, steps), alt)).decode()
         chart = f'<div class="adapt-one"><img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}"></div>'
-        going = len(steps) < adapt_curve.STEPS
-        yield [adapt_curve.told(analysis, steps), chart, adapt_curve.table(steps), gr.update(interactive=going)]
+        yield {
+            "told": adapt_curve.told(analysis, steps),
+            "chart": chart,
+            "rows": adapt_curve.table(steps),
+            "cancel": gr.update(interactive=len(steps) < adapt_curve.STEPS),
+        }

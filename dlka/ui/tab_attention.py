@@ -10,7 +10,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Attention
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.65
@@ -22,21 +22,21 @@ OUTPUTS: tuple[str, ...] = ("block", "picture", "channel", "numbers", "figures")
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
     block, reduction = first.gate_labels[0], pictures.REDUCTIONS[0]
+    tab: dict[str, Any] = {}
     with gr.Tab(NAME):
         with gr.Row():
-            blocks = gr.Radio(first.gate_labels, value=block, label="D-LKA block")
-            reductions = gr.Radio(pictures.REDUCTIONS, value=reduction, label="Reduction over channels")
-        picture = gr.Image(
+            tab["block"] = gr.Radio(first.gate_labels, value=block, label="D-LKA block")
+            tab["reduction"] = gr.Radio(pictures.REDUCTIONS, value=reduction, label="Reduction over channels")
+        tab["picture"] = gr.Image(
             _draw(first, block, reduction, 0, OPACITY),
             label="Attention map",
-            interactive=False,
             elem_id="attention-picture",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
-        figures = figure_row.build(first, _figures(block, reduction, 0, OPACITY))
+        tab["figures"] = figure_row.build(first, _figures(block, reduction, 0, OPACITY))
         with gr.Row():
-            channel = gr.Slider(
+            tab["channel"] = gr.Slider(
                 0,
                 len(first.gate(block).values) - 1,
                 0,
@@ -44,38 +44,29 @@ def build(first: Analysis) -> dict[str, Any]:
                 label="Channel",
                 info="used with the reduction 'channel'",
             )
-            opacity = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
+            tab["opacity"] = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
         with gr.Accordion("The same as a table", open=False):
-            numbers = gr.HTML(_numbers(first, reduction, 0), elem_id="attention-numbers")
+            tab["numbers"] = gr.HTML(_numbers(first, reduction, 0), elem_id="attention-numbers")
         gr.Markdown(words.ATTENTION, elem_classes="quiet")
-    return {
-        "block": blocks,
-        "picture": picture,
-        "channel": channel,
-        "reduction": reductions,
-        "opacity": opacity,
-        "numbers": numbers,
-        "figures": figures,
-    }
+    return tab
 
 
-def values(
-    analysis: Analysis, point: tuple[float, float], block: str | None, reduction: str, channel: int, opacity: float
-) -> list[Any]:
+def values(analysis: Analysis, block: str | None, reduction: str, channel: int, opacity: float) -> dict[str, Any]:
     """Updates of what OUTPUTS names."""
     labels = analysis.gate_labels
     if not labels:
-        return [gr.update(choices=[], value=None), gr.update(value=None), gr.update(value=0), "", "[]"]
+        unchosen = gr.update(choices=[], value=None)
+        return {"block": unchosen, "picture": None, "channel": 0, "numbers": "", "figures": "[]"}
     block = block if block in labels else labels[0]
     last = len(analysis.gate(block).values) - 1
     channel = min(channel, last)
-    return [
-        gr.update(choices=labels, value=block),
-        _draw(analysis, block, reduction, channel, opacity),
-        gr.update(maximum=last, value=channel),
-        _numbers(analysis, reduction, channel),
-        figure_row.value(analysis, _figures(block, reduction, channel, opacity)),
-    ]
+    return {
+        "block": gr.update(choices=labels, value=block),
+        "picture": _draw(analysis, block, reduction, channel, opacity),
+        "channel": gr.update(maximum=last, value=channel),
+        "numbers": _numbers(analysis, reduction, channel),
+        "figures": figure_row.value(analysis, _figures(block, reduction, channel, opacity)),
+    }
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -83,11 +74,10 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     settings = [tab[n] for n in INPUTS]
     shown = [tab[n] for n in OUTPUTS]
 
-    def redraw(key: str, point: tuple[float, float], *settings: Any) -> list[Any]:
-        return values(get_analysis(key), point, *settings)
+    def redraw(key: str, *settings: Any) -> dict[Any, Any]:
+        return by_component(tab, values(get_analysis(key), *settings))
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    gr.on([c.input for c in settings], redraw, [shared.key, shared.point, *settings], shown, **quiet)
+    gr.on([c.input for c in settings], redraw, [shared.key, *settings], shown, **QUIET, **LAST)
 
 
 def _draw(analysis: Analysis, *settings: Any) -> str:

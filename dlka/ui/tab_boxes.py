@@ -9,7 +9,7 @@ from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures.one_box import BoxCells, BoxEvidence, BoxSamples, Condensation, Spread
 from dlka.ui import box_page, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared, when_seen
+from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Boxes"
@@ -26,58 +26,48 @@ OUTPUTS: tuple[str, ...] = (
     "tables",
     "map_figures",
 )
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+NO_EVIDENCE = {"evidence": "", "figures": "[]"}
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, empty: they are drawn when the tab is opened, as that makes both models look once more."""
+    tab: dict[str, Any] = {}
     with gr.Tab(NAME):
         gr.Markdown(words.BOXES, elem_classes="quiet")
-        box = gr.Dropdown([], label="Box", info="smallest first; or click one on the picture", filterable=False)
+        tab["box"] = gr.Dropdown([], label="Box", info="smallest first; or click one on the picture", filterable=False)
         with gr.Row():
             with gr.Column(min_width=300):
-                picture = gr.Image(
+                tab["picture"] = gr.Image(
                     label="Click to choose the smallest box there",
                     alt_text="All boxes of both models on the picture; the list of boxes says the same in words",
-                    interactive=False,
                     elem_id="boxes-picture",
-                    elem_classes="drawing",
                     buttons=["download"],
+                    **DRAWING,
                 )
             with gr.Column(scale=2, min_width=300):
-                cells = gr.HTML(elem_id="box-cells")
+                tab["cells"] = gr.HTML(elem_id="box-cells")
         gr.Markdown("## What its class depends on")
-        evidence = gr.HTML(elem_id="box-evidence")
-        figures = figure_row.build(first, [])
+        tab["evidence"] = gr.HTML(elem_id="box-evidence")
+        tab["figures"] = figure_row.build(first, [])
         gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
         gr.Markdown("## Where all samples land")
-        stage = gr.Radio([], label="Deform stage, or both of a block composed")
+        tab["stage"] = gr.Radio([], label="Deform stage, or both of a block composed")
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
-                map_ = gr.HTML(elem_id="box-map")
+                tab["map"] = gr.HTML(elem_id="box-map")
             with gr.Column(scale=2, min_width=300):
-                chart = gr.HTML(elem_id="box-chart")
-        map_figures = figure_row.build(first, [])
-        numbers = gr.HTML(elem_id="box-tables")
+                tab["chart"] = gr.HTML(elem_id="box-chart")
+        tab["map_figures"] = figure_row.build(first, [])
+        tab["tables"] = gr.HTML(elem_id="box-tables")
         gr.Markdown(words.CONDENSATION, elem_classes="quiet")
-    return {
-        "box": box,
-        "picture": picture,
-        "cells": cells,
-        "evidence": evidence,
-        "figures": figures,
-        "stage": stage,
-        "map": map_,
-        "chart": chart,
-        "tables": numbers,
-        "map_figures": map_figures,
-    }
+    return tab
 
 
-def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+def values(analysis: Analysis) -> dict[str, Any]:
     """Updates of what OUTPUTS names: nothing of the last analysis stays; what is new is drawn when the tab is seen."""
     unchosen = gr.update(choices=[], value=None)
-    return [unchosen, None, "", "", "[]", unchosen, "", "", "", "[]"]
+    empty = {"box": unchosen, "picture": None, "figures": "[]", "stage": unchosen, "map_figures": "[]"}
+    return dict.fromkeys(OUTPUTS, "") | empty
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -85,73 +75,72 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     shown = [tab[n] for n in OUTPUTS]
     about = [tab["picture"], tab["cells"], tab["figures"]]
 
-    def choose(key: str, name: str | None) -> list[Any]:
-        return _about(get_analysis(key), name) if name else [gr.skip() for _ in about]
+    def choose(key: str, name: str | None) -> dict[Any, Any]:
+        return by_component(tab, _about(get_analysis(key), name)) if name else gr.skip()
 
-    def click(key: str, event: gr.SelectData) -> list[Any]:
+    def click(key: str, event: gr.SelectData) -> dict[Any, Any]:
         analysis = get_analysis(key)
         point = analysis.frame.pixel_of(*event.index)
         name = None if point is None else boxes.at_point(analysis, point)
-        return [name, *_about(analysis, name)] if name else [gr.skip() for _ in (name, *about)]
+        return by_component(tab, {"box": name, **_about(analysis, name)}) if name else gr.skip()
 
-    def explain(key: str, name: str | None) -> list[Any]:
-        return _evidence(get_analysis(key), name) if name else ["", "[]"]
+    def explain(key: str, name: str | None) -> dict[Any, Any]:
+        return by_component(tab, _evidence(get_analysis(key), name) if name else NO_EVIDENCE)
 
-    def condense(key: str, label: str | None) -> list[str]:
-        return _map(get_analysis(key), label)
+    def condense(key: str, label: str | None) -> dict[Any, Any]:
+        return by_component(tab, _map(get_analysis(key), label))
 
-    when_seen(shared, NAME, draw, [], shown)
-    last: dict[str, Any] = {"trigger_mode": "always_last"}
-    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **PRIVATE, **last)
+    when_seen(shared, NAME, lambda key: by_component(tab, draw(key)), [], shown)
+    chosen = tab["box"].input(choose, [shared.key, tab["box"]], about, **PRIVATE, **LAST)
     clicked = tab["picture"].select(click, shared.key, [tab["box"], *about], **PRIVATE)
     for event in (chosen, clicked):
-        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **PRIVATE, **last)
+        event.then(explain, [shared.key, tab["box"]], [tab["evidence"], tab["figures"]], **PRIVATE, **LAST)
     drawn = [tab["map"], tab["map_figures"]]
-    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, show_progress="hidden", **PRIVATE, **last)
+    tab["stage"].input(condense, [shared.key, tab["stage"]], drawn, **QUIET, **LAST)
 
 
-def draw(key: str) -> list[Any]:
+def draw(key: str) -> dict[str, Any]:
     """All of OUTPUTS for an analysis: its smallest box is chosen."""
     analysis = get_analysis(key)
     choices, stages = boxes.listed(analysis), list(condensation.fields(analysis))
     name = choices[0][1] if choices else None
     stage = stages[0] if stages else None
-    picture, cells, _ = _about(analysis, name) if name else _nothing(analysis)
-    evidence = _evidence(analysis, name) if name else ["", "[]"]
-    map_, map_figures = _map(analysis, stage)
-    return [
-        gr.update(choices=choices, value=name),
-        picture,
-        cells,
-        *evidence,
-        gr.update(choices=stages, value=stage),
-        map_,
-        box_page.chart_part(analysis),
-        box_page.tables_part(analysis),
-        map_figures,
-    ]
+    of_box = {**_about(analysis, name), **_evidence(analysis, name)} if name else _nothing(analysis)
+    return {
+        "box": gr.update(choices=choices, value=name),
+        **of_box,
+        "stage": gr.update(choices=stages, value=stage),
+        **_map(analysis, stage),
+        "chart": box_page.chart_part(analysis),
+        "tables": box_page.tables_part(analysis),
+    }
 
 
-def _about(analysis: Analysis, name: str) -> list[Any]:
+def _about(analysis: Analysis, name: str) -> dict[str, Any]:
     """Picture, cells and samples, and the figures of these two."""
     traces = boxes.find(analysis, name)
-    picture = files.picture(box_figures.overview(analysis, traces), "boxes.jpg")
-    return [picture, box_page.cells_part(analysis, traces), figure_row.value(analysis, _figures(analysis, name))]
+    return {
+        "picture": files.picture(box_figures.overview(analysis, traces), "boxes.jpg"),
+        "cells": box_page.cells_part(analysis, traces),
+        "figures": figure_row.value(analysis, _figures(analysis, name)),
+    }
 
 
-def _nothing(analysis: Analysis) -> list[Any]:
+def _nothing(analysis: Analysis) -> dict[str, Any]:
     sentence = box_figures.EMPTY.format(analysis.settings.confidence)
-    return [files.picture(box_figures.overview(analysis), "boxes.jpg"), f"<p>{sentence}</p>", "[]"]
+    picture = files.picture(box_figures.overview(analysis), "boxes.jpg")
+    return {"picture": picture, "cells": f"<p>{sentence}</p>", **NO_EVIDENCE}
 
 
-def _evidence(analysis: Analysis, name: str) -> list[Any]:
+def _evidence(analysis: Analysis, name: str) -> dict[str, Any]:
     """What the class depends on, and all figures of the box."""
     shown = _figures(analysis, name) + [
         FigureRef(f"{title} of {model}", BoxEvidence(name, side, kind))
         for kind, title in (("layercam", "LayerCAM"), ("gradient", "Gradient"))
         for side, model in (("dlka", "D-LKA"), ("baseline", "the baseline"))
     ]
-    return [box_page.evidence_part(analysis, boxes.find(analysis, name)), figure_row.value(analysis, shown)]
+    evidence = box_page.evidence_part(analysis, boxes.find(analysis, name))
+    return {"evidence": evidence, "figures": figure_row.value(analysis, shown)}
 
 
 def _figures(analysis: Analysis, name: str) -> list[FigureRef]:
@@ -162,9 +151,9 @@ def _figures(analysis: Analysis, name: str) -> list[FigureRef]:
     return shown
 
 
-def _map(analysis: Analysis, stage: str | None) -> list[str]:
+def _map(analysis: Analysis, stage: str | None) -> dict[str, Any]:
     """The map of one stage or composed field, and what can be taken with it."""
     shown = [] if stage is None else [FigureRef("Condensation map", Condensation(stage))]
     if stage is not None and boxes.listed(analysis):
         shown.append(FigureRef(condensation.SPREAD, Spread()))
-    return [box_page.condensation_part(analysis, stage), figure_row.value(analysis, shown)]
+    return {"map": box_page.condensation_part(analysis, stage), "map_figures": figure_row.value(analysis, shown)}

@@ -10,105 +10,87 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.figures.views import Boxes, Crops, Difference
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 NAME = "Compare"
 INPUTS: tuple[str, ...] = ("view",)
-OUTPUTS: tuple[str, ...] = ("headline", "view", "swipe", "flat", "crops", "none", "timing", "objects", "figures")
+PICTURE = ("swipe", "flat", "figures")  # what the view decides on
+OUTPUTS: tuple[str, ...] = ("headline", "view", *PICTURE, "crops", "none", "timing", "objects")
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
     sheet = _crops(first)
+    tab: dict[str, Any] = {}
     with gr.Tab(NAME):
-        headline = gr.HTML(report.headline(first))
-        view = gr.Radio(pictures.VIEWS, value=pictures.VIEWS[0], label="View", show_label=False)
-        swipe = gr.ImageSlider(
+        tab["headline"] = gr.HTML(report.headline(first))
+        tab["view"] = gr.Radio(pictures.VIEWS, value=pictures.VIEWS[0], label="View", show_label=False)
+        tab["swipe"] = gr.ImageSlider(
             _halves(first),
             label="Left: baseline. Right: D-LKA. Drag the handle.",
-            interactive=False,
             elem_id="swipe",
             max_height=900,
-            elem_classes="drawing",
+            **DRAWING,
         )
-        flat = gr.Image(
+        tab["flat"] = gr.Image(
             visible=False,
             label="Both models",
-            interactive=False,
             elem_id="flat",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
-        crops = gr.Image(
+        tab["crops"] = gr.Image(
             sheet,
             visible=sheet is not None,
             label="Small objects that only one model found",
-            interactive=False,
             elem_id="crops",
-            elem_classes="drawing",
             buttons=["download", "fullscreen"],
+            **DRAWING,
         )
-        none = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
-        figures = figure_row.build(first, _figures(first, pictures.VIEWS[0]))
-        timing = gr.HTML(report.timings(first))
+        tab["none"] = gr.Markdown(words.NO_DISAGREEMENT, visible=sheet is None, elem_classes="quiet")
+        tab["figures"] = figure_row.build(first, _figures(first, pictures.VIEWS[0]))
+        tab["timing"] = gr.HTML(report.timings(first))
         with gr.Accordion("All objects", open=False):
-            objects = gr.HTML(_objects(first))
+            tab["objects"] = gr.HTML(_objects(first))
         gr.Markdown(words.COMPARE, elem_classes="quiet")
-    return {
-        "headline": headline,
-        "view": view,
-        "swipe": swipe,
-        "flat": flat,
-        "crops": crops,
-        "none": none,
-        "timing": timing,
-        "objects": objects,
-        "figures": figures,
-    }
+    return tab
 
 
-def values(analysis: Analysis, point: tuple[float, float], view: str) -> list[Any]:
+def values(analysis: Analysis, view: str) -> dict[str, Any]:
     """Updates of what OUTPUTS names, after a new analysis."""
     sheet = _crops(analysis)
-    return [
-        report.headline(analysis),
-        view,
-        *_view(analysis, view),
-        gr.update(value=sheet, visible=sheet is not None),
-        gr.update(visible=sheet is None),
-        report.timings(analysis),
-        _objects(analysis),
-        figure_row.value(analysis, _figures(analysis, view)),
-    ]
+    return {
+        "headline": report.headline(analysis),
+        "view": view,
+        **_picture(analysis, view),
+        "crops": gr.update(value=sheet, visible=sheet is not None),
+        "none": gr.update(visible=sheet is None),
+        "timing": report.timings(analysis),
+        "objects": _objects(analysis),
+    }
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Changing the view draws again and runs no model."""
 
-    def change(key: str, view: str) -> list[Any]:
-        analysis = get_analysis(key)
-        return [*_view(analysis, view), figure_row.value(analysis, _figures(analysis, view))]
+    def change(key: str, view: str) -> dict[Any, Any]:
+        return by_component(tab, _picture(get_analysis(key), view))
 
-    tab["view"].input(
-        change,
-        [shared.key, tab["view"]],
-        [tab["swipe"], tab["flat"], tab["figures"]],
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",  # of two quick choices the second one is shown
-    )
+    tab["view"].input(change, [shared.key, tab["view"]], [tab[n] for n in PICTURE], **QUIET, **LAST)
 
 
-def _view(analysis: Analysis, view: str) -> list[Any]:
-    """The swipe slider and the flat picture; one of them is seen."""
+def _picture(analysis: Analysis, view: str) -> dict[str, Any]:
+    """Updates of what PICTURE names: the swipe slider or the flat picture, of which one is seen, and the figures."""
+    swipe = flat = gr.update(visible=False)
     if view == "Swipe":
-        return [gr.update(value=_halves(analysis), visible=True), gr.update(visible=False)]
-    if view == "Difference":
-        flat = files.picture(pictures.difference(analysis), "difference.jpg")
+        swipe = gr.update(value=_halves(analysis), visible=True)
+    elif view == "Difference":
+        flat = gr.update(value=files.picture(pictures.difference(analysis), "difference.jpg"), visible=True)
     else:
-        flat = files.picture(pictures.beside(*pictures.both_boxes(analysis)), "side-by-side.jpg")
-    return [gr.update(visible=False), gr.update(value=flat, visible=True)]
+        both = pictures.beside(*pictures.both_boxes(analysis))
+        flat = gr.update(value=files.picture(both, "side-by-side.jpg"), visible=True)
+    return {"swipe": swipe, "flat": flat, "figures": figure_row.value(analysis, _figures(analysis, view))}
 
 
 def _figures(analysis: Analysis, view: str) -> list[FigureRef]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, get_analysis
-from dlka.analysis.figures import pictures
 from dlka.ui import files, words
-from dlka.ui.tab import Shared
+from dlka.ui.tab import PRIVATE, Shared
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
@@ -18,23 +17,23 @@ OUTPUTS: tuple[str, ...] = ("badge", "stages", "cost", "files")
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
-    badge, stages, cost, _ = values(first, pictures.default_point(first))
+    shown = values(first)
     with gr.Tab(NAME):
-        shown: dict[str, Any] = {"badge": gr.HTML(badge), "stages": gr.HTML(stages), "cost": gr.HTML(cost)}
-        make = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
-        shown["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
+        tab: dict[str, Any] = {name: gr.HTML(shown[name]) for name in ("badge", "stages", "cost")}
+        tab["make"] = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
+        tab["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
-    return shown | {"make": make}
+    return tab
 
 
-def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+def values(analysis: Analysis) -> dict[str, Any]:
     """Updates of what OUTPUTS names; the files of an earlier analysis go away, new ones are made when asked for."""
-    return [
-        report.badge(analysis),
-        report.table(report.STAGE_COLUMNS, report.stage_rows(analysis)),
-        report.table(report.COST_COLUMNS, report.cost_rows(analysis)),
-        gr.update(value=None, visible=False),
-    ]
+    return {
+        "badge": report.badge(analysis),
+        "stages": report.table(report.STAGE_COLUMNS, report.stage_rows(analysis)),
+        "cost": report.table(report.COST_COLUMNS, report.cost_rows(analysis)),
+        "files": gr.update(value=None, visible=False),
+    }
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -43,4 +42,4 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def make(key: str) -> Any:
         return gr.update(value=files.downloads(get_analysis(key)), visible=True)
 
-    tab["make"].click(make, shared.key, tab["files"], api_visibility="private")
+    tab["make"].click(make, shared.key, tab["files"], **PRIVATE)

@@ -15,15 +15,14 @@ from dlka.analysis.figures.views import Offsets, Samples
 from dlka.analysis.stages import NO_STAGES
 from dlka.ui import address, figure_row, files, words
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import Shared
+from dlka.ui.tab import DRAWING, LAST, QUIET, Shared, by_component
 from dlka.ui.toolkit import gr
 
 OPACITY = 0.7
 NAME = "Offsets"
-INPUTS: tuple[str, ...] = ("stage", "kind", "opacity", "scale")
+INPUTS: tuple[str, ...] = ("point", "stage", "kind", "opacity", "scale")
 OUTPUTS: tuple[str, ...] = ("stage", "tap", "picture", "samples", "about", "row", "column", "numbers", "figures")
 OVERLAY = ("stage", "kind", "tap", "opacity", "scale")
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Point = tuple[float, float]
 
 
@@ -32,157 +31,127 @@ def build(first: Analysis) -> dict[str, Any]:
     stage, middle = first.stage_labels[0], pictures.default_point(first)
     kind, scale = pictures.OVERLAYS[0], pictures.SCALES[1]
     overlay = (stage, kind, 0, OPACITY, scale)
-    cell = _cell(first, stage, middle)
+    row, column = _cell(first, stage, middle)
+    tab: dict[str, Any] = {}
     with gr.Tab(NAME):
         with gr.Row():
-            stages = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)
-            kinds = gr.Radio(pictures.OVERLAYS, value=kind, label="Overlay", min_width=320)
-        about = gr.Markdown(report.about_stage(first, stage), elem_classes="quiet")
+            tab["stage"] = gr.Radio(first.stage_labels, value=stage, label="Deform stage", min_width=320)
+            tab["kind"] = gr.Radio(pictures.OVERLAYS, value=kind, label="Overlay", min_width=320)
+        tab["about"] = gr.Markdown(report.about_stage(first, stage), elem_classes="quiet")
         with gr.Row():
-            picture = gr.Image(
+            tab["picture"] = gr.Image(
                 _overlay(first, middle, *overlay),
                 label="Click to choose a cell",
-                interactive=False,
                 elem_id="offset-picture",
-                elem_classes="drawing",
                 buttons=["download"],
                 min_width=320,
+                **DRAWING,
             )
-            samples = gr.Image(
+            tab["samples"] = gr.Image(
                 _samples(first, middle),
                 label="Where every stage reads for that cell",
-                interactive=False,
                 elem_id="sample-panels",
-                elem_classes="drawing",
                 buttons=["download", "fullscreen"],
                 min_width=320,
+                **DRAWING,
             )
-        figures = figure_row.build(first, _figures(middle, *overlay))
+        tab["figures"] = figure_row.build(first, _figures(middle, *overlay))
         with gr.Row():
-            row = gr.Number(cell[0], precision=0, label="Row of the cell", info="from 0, arrow keys", min_width=120)
-            column = gr.Number(cell[1], precision=0, label="Column of the cell", info="or click", min_width=120)
-            tap = gr.Slider(
+            named: dict[str, Any] = {"precision": 0, "min_width": 120}
+            tab["row"] = gr.Number(row, label="Row of the cell", info="from 0, arrow keys", **named)
+            tab["column"] = gr.Number(column, label="Column of the cell", info="or click", **named)
+            tab["tap"] = gr.Slider(
                 0, first.capture(stage).stage.taps, 0, step=1, label="Tap", info="0: mean of all; else one, row by row"
             )
-            opacity = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
-            scales = gr.Radio(
+            tab["opacity"] = gr.Slider(0.1, 1, OPACITY, step=0.05, label="Opacity")
+            tab["scale"] = gr.Radio(
                 pictures.SCALES, value=scale, label="Colour scale", info="shared by all stages, or this stage's own"
             )
         with gr.Accordion("The same as tables", open=False):
-            numbers = gr.HTML(_numbers(first, stage, middle), elem_id="offset-numbers")
+            tab["numbers"] = gr.HTML(_numbers(first, stage, middle), elem_id="offset-numbers")
         gr.Markdown(words.OFFSETS, elem_classes="quiet")
-    return {
-        "stage": stages,
-        "tap": tap,
-        "picture": picture,
-        "samples": samples,
-        "about": about,
-        "kind": kinds,
-        "opacity": opacity,
-        "scale": scales,
-        "row": row,
-        "column": column,
-        "numbers": numbers,
-        "figures": figures,
-    }
+    return tab
 
 
-def values(analysis: Analysis, point: Point, stage: str | None, *overlay: Any) -> list[Any]:
-    """Updates of what OUTPUTS names, after a new analysis.
-
-    overlay: kind, opacity and scale as they stand; the tap goes back to the mean.
-    """
+def values(
+    analysis: Analysis, point: Point, stage: str | None, kind: str, opacity: float, scale: str
+) -> dict[str, Any]:
+    """Updates of what OUTPUTS names, after a new analysis; the tap goes back to the mean."""
     labels = analysis.stage_labels
     if not labels:
-        blank = gr.update(value=None)
-        return [
-            gr.update(choices=[], value=None),
-            gr.update(value=0),
-            *[blank] * 2,
-            NO_STAGES,
-            *[blank] * 3,
-            "[]",
-        ]
+        without = {"stage": gr.update(choices=[], value=None), "tap": 0, "about": NO_STAGES, "figures": "[]"}
+        return dict.fromkeys(OUTPUTS) | without
     stage = stage if stage in labels else labels[0]
-    kind, opacity, scale = overlay
-    shown = (stage, kind, 0, opacity, scale)
-    return [
-        gr.update(choices=labels, value=stage),
-        gr.update(maximum=analysis.capture(stage).stage.taps, value=0),
-        _overlay(analysis, point, *shown),
-        _samples(analysis, point),
-        report.about_stage(analysis, stage),
-        *_cell(analysis, stage, point),
-        _numbers(analysis, stage, point),
-        figure_row.value(analysis, _figures(point, *shown)),
-    ]
+    row, column = _cell(analysis, stage, point)
+    return {
+        "stage": gr.update(choices=labels, value=stage),
+        "tap": gr.update(maximum=analysis.capture(stage).stage.taps, value=0),
+        "samples": _samples(analysis, point),
+        "about": report.about_stage(analysis, stage),
+        "numbers": _numbers(analysis, stage, point),
+        "row": row,
+        "column": column,
+        **_field(analysis, point, stage, kind, 0, opacity, scale),
+    }
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control redraws at once; none runs a model."""
     overlay = [tab[n] for n in OVERLAY]
 
-    def redraw(key: str, point: Point, *overlay: Any) -> list[Any]:
-        if not overlay[0]:
-            return [None, "[]"]
-        analysis = get_analysis(key)
-        return [_overlay(analysis, point, *overlay), figure_row.value(analysis, _figures(point, *overlay))]
+    def redraw(key: str, point: Point, *overlay: Any) -> dict[Any, Any]:
+        drawn = _field(get_analysis(key), point, *overlay) if overlay[0] else {"picture": None, "figures": "[]"}
+        return by_component(tab, drawn)
 
-    def choose_stage(key: str, point: Point, stage: str, kind: str, tap: int, *rest: Any) -> list[Any]:
+    def show(analysis: Analysis, point: Point, *overlay: Any, **more: Any) -> dict[Any, Any]:
+        """A stage and a point that were chosen, overlay[0] and point: what both bring, and more by name."""
+        stage = overlay[0]
+        drawn = {**_field(analysis, point, *overlay), "numbers": _numbers(analysis, stage, point), **more}
+        return {**by_component(tab, drawn), shared.address: address.encode_place(stage, _cell(analysis, stage, point))}
+
+    def choose_stage(key: str, point: Point, stage: str, kind: str, tap: int, *rest: Any) -> dict[Any, Any]:
         analysis = get_analysis(key)
         taps = analysis.capture(stage).stage.taps
-        shown = (stage, kind, tap if tap <= taps else 0, *rest)
-        return [
-            gr.update(maximum=taps, value=shown[2]),
-            report.about_stage(analysis, stage),
-            *_cell(analysis, stage, point),
-            *_chosen(analysis, point, *shown),
-        ]
+        tap = tap if tap <= taps else 0
+        (row, column), about = _cell(analysis, stage, point), report.about_stage(analysis, stage)
+        more = {"tap": gr.update(maximum=taps, value=tap), "about": about, "row": row, "column": column}
+        return show(analysis, point, stage, kind, tap, *rest, **more)
 
-    def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> list[Any]:
+    def choose_point(key: str, event: gr.SelectData, *overlay: Any) -> dict[Any, Any]:
         analysis = get_analysis(key)
         clicked = analysis.frame.pixel_of(*event.index)
         if clicked is None or not overlay[0]:  # on the legend, or a model without stages
-            return [gr.skip()] * 8
-        return [
-            clicked,
-            _samples(analysis, clicked),
-            *_cell(analysis, overlay[0], clicked),
-            *_chosen(analysis, clicked, *overlay),
-        ]
+            return gr.skip()
+        row, column = _cell(analysis, overlay[0], clicked)
+        more = {"samples": _samples(analysis, clicked), "row": row, "column": column}
+        return {shared.point: clicked, **show(analysis, clicked, *overlay, **more)}
 
-    def choose_cell(key: str, row: int | None, column: int | None, *overlay: Any) -> list[Any]:
+    def choose_cell(key: str, row: int | None, column: int | None, *overlay: Any) -> dict[Any, Any]:
         if row is None or column is None or not overlay[0]:  # while a number is typed
-            return [gr.skip()] * 6
+            return gr.skip()
         analysis = get_analysis(key)
         centres = render.cell_centres(analysis.capture(overlay[0]), analysis.dlka.letterbox)
         given = zip((row, column), ("Row", "Column"), centres.shape)
-        x, y = centres[tuple(whole(str(number), what, 0, count - 1) for number, what, count in given)]
-        return [(float(x), float(y)), _samples(analysis, (x, y)), *_chosen(analysis, (float(x), float(y)), *overlay)]
+        x, y = centres[tuple(whole(str(number), what, 0, count - 1) for number, what, count in given)].tolist()
+        return {shared.point: (x, y), **show(analysis, (x, y), *overlay, samples=_samples(analysis, (x, y)))}
 
     chosen = [tab["picture"], tab["figures"], tab["numbers"], shared.address]
     cell = [tab["row"], tab["column"]]
-    last: dict[str, Any] = {"trigger_mode": "always_last"}
     told = [tab["tap"], tab["about"], *cell, *chosen]
-    tab["stage"].input(choose_stage, [shared.key, shared.point, *overlay], told, **QUIET, **last)
+    tab["stage"].input(choose_stage, [shared.key, shared.point, *overlay], told, **QUIET, **LAST)
     moved = [tab[name].input for name in ("kind", "scale", "tap", "opacity")]
     shown, drawn = [shared.key, shared.point, *overlay], [tab["picture"], tab["figures"]]
-    gr.on(moved, redraw, shown, drawn, **QUIET, **last)
+    gr.on(moved, redraw, shown, drawn, **QUIET, **LAST)
     point = [shared.point, tab["samples"]]
     tab["picture"].select(choose_point, [shared.key, *overlay], [*point, *cell, *chosen], **QUIET)
     typed = [number.input for number in cell]
-    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **last)
+    gr.on(typed, choose_cell, [shared.key, *cell, *overlay], [*point, *chosen], **QUIET, **LAST)
 
 
-def _chosen(analysis: Analysis, point: Point, *overlay: Any) -> list[Any]:
-    """What a stage and a point that were chosen bring: picture, figures, tables, address."""
-    stage = overlay[0]
-    return [
-        _overlay(analysis, point, *overlay),
-        figure_row.value(analysis, _figures(point, *overlay)),
-        _numbers(analysis, stage, point),
-        address.encode_place(stage, _cell(analysis, stage, point)),
-    ]
+def _field(analysis: Analysis, point: Point, *overlay: Any) -> dict[str, str]:
+    """The overlay with its marked point, and the figures."""
+    drawn, shown = _overlay(analysis, point, *overlay), _figures(point, *overlay)
+    return {"picture": drawn, "figures": figure_row.value(analysis, shown)}
 
 
 def _cell(analysis: Analysis, stage: str, point: Point) -> tuple[int, int]:

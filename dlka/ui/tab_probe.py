@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
-from dlka.analysis.analysis import Analysis
+from dlka import render
+from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
-from dlka.ui import figure_row, words
+from dlka.analysis.tap_card import tap_card
+from dlka.inference.receptive_field import BLOCK
+from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
-from dlka.ui.field_card import field_card
 from dlka.ui.guard import answering
 from dlka.ui.probe_data import probe_value
 from dlka.ui.tab import Shared
-from dlka.ui.tap_card import tap_card
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
 NAME = "See"
-INPUTS: tuple[str, ...] = ()
+INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("probe",)
-SCRIPTS = (
-    "geometry.js",
-    "draw.js",
-    "objects.js",
-    "explore.js",
-    "cards.js",
-    "take.js",
-)  # one after the other, as one function
+SCRIPTS = ("geometry.js", "draw.js", "objects.js", "explore.js", "cards.js", "take.js")  # as one function
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -56,9 +51,26 @@ def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
     return field_card(key, stage, str(row), str(column))
 
 
-def values(analysis: Analysis, point: tuple[float, float]) -> list[Any]:
+def field_card(key: str, label: str, row: str, column: str) -> str:
+    """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
+
+    Raises DlkaError.
+    """
+    analysis = get_analysis(key)
+    field, captures, cell = receptive_field(analysis, label, row, column)
+    letterbox = analysis.dlka.letterbox
+    point = render.cell_centres(captures[-1], letterbox)[cell]
+    reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
+    drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
+    radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
+    within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
+    text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
+    return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'
+
+
+def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:
     """The probe's value after a new analysis; a cell around the point is looked at first."""
-    return [probe_value(analysis, point)]
+    return {"probe": probe_value(analysis, point)}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:

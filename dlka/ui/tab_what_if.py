@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from dlka import render
@@ -14,10 +15,9 @@ from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawin
 from dlka.inference import interventions as kinds
 from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
-from dlka.ui.described import described
+from dlka.ui.controls import picture_input
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.inputs import picture_input
-from dlka.ui.tab import Shared, when_seen
+from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
@@ -51,10 +51,9 @@ def build(first: Analysis) -> dict[str, Any]:
                 tab["swipe"] = gr.ImageSlider(
                     visible=False,
                     label="Left: learned. Right: changed. Drag the handle.",
-                    interactive=False,
                     elem_id="what-if-swipe",
                     max_height=700,
-                    elem_classes="drawing",
+                    **DRAWING,
                 )
         tab["figures"] = figure_row.build(first, [])
         with gr.Accordion("All objects", open=False):
@@ -99,63 +98,52 @@ def _other(analysis: Analysis, example: str) -> str:
     return example if example in able else next((label for label in able if label != shown), able[0])
 
 
-def values(analysis: Analysis, point: tuple[float, float], stages: list[str], example: str) -> list[Any]:
+def values(analysis: Analysis, stages: list[str], example: str) -> dict[str, Any]:
     """Updates of what OUTPUTS names, after a new analysis: ticks stay where the model has these stages."""
     labels = analysis.stage_labels
     ticked = gr.update(choices=labels, value=[label for label in labels if label in stages])
-    return [ticked, _other(analysis, example), "", "[]"]
+    return {"stages": ticked, "example": _other(analysis, example), "apart": "", "apart_figures": "[]"}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Every control runs the model once more, unless it did the same before."""
     settings, seen = [tab[name] for name in SETTINGS], [tab[name] for name in PICTURE_OUTPUTS]
-    live: dict[str, Any] = {
-        "api_visibility": "private",
-        "show_progress": "hidden",
-        "trigger_mode": "always_last",
-    }
-    when_seen(shared, NAME, draw, settings, seen)
+
+    def redraw(key: str, *settings: Any) -> dict[Any, Any]:
+        return by_component(tab, draw(key, *settings))
+
+    when_seen(shared, NAME, redraw, settings, seen)
     moved = [tab[name].input for name in ("kind", "strength", "stages", "view")]
-    gr.on([*moved, tab["other"].change], draw, [shared.key, *settings], seen, **live)
+    gr.on([*moved, tab["other"].change], redraw, [shared.key, *settings], seen, **QUIET, **LAST)
 
-    def given(key: str, kind: str, *rest: Any) -> list[Any]:  # the page itself may have chosen it
-        return draw(key, kind, *rest) if kind == kinds.GIVEN else [gr.skip() for _ in PICTURE_OUTPUTS]
+    def given(key: str, kind: str, *rest: Any) -> dict[Any, Any]:  # the page itself may have chosen it
+        return redraw(key, kind, *rest) if kind == kinds.GIVEN else gr.skip()
 
-    tab["example"].change(given, [shared.key, *settings], seen, **live)
+    tab["example"].change(given, [shared.key, *settings], seen, **QUIET, **LAST)
     for name, button in tab["presets"].items():
         kind, strength = PRESETS[name]
 
-        def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> list[Any]:
-            return [kind, strength, *draw(key, kind, strength, *rest)]
+        def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> dict[Any, Any]:
+            return {tab["kind"]: kind, tab["strength"]: strength, **redraw(key, kind, strength, *rest)}
 
-        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **live)
+        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **QUIET, **LAST)
 
-    def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> list[Any]:
-        return [seed + 1, *draw(key, kind, strength, stages, seed + 1, *rest)]
+    def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> dict[Any, Any]:
+        return {tab["seed"]: seed + 1, **redraw(key, kind, strength, stages, seed + 1, *rest)}
 
-    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **live)
-    tab["kind"].change(
-        _meant,
-        tab["kind"],
-        [tab["strength"], tab["again"], tab["donor"]],
-        api_visibility="private",
-        show_progress="hidden",
-        queue=False,
-    )
-    tab["ask"].click(
-        draw_ways,
-        shared.key,
-        [tab["apart"], tab["apart_figures"]],
-        api_visibility="private",
-    )
+    tab["again"].click(again, [shared.key, *settings], [tab["seed"], *seen], **QUIET, **LAST)
 
+    def choose_kind(kind: str) -> dict[Any, Any]:  # only the controls that mean something for it are seen
+        seen = {"strength": kind != kinds.GATE_OFF, "again": kind == kinds.SHUFFLED, "donor": kind == kinds.GIVEN}
+        return {tab[name]: gr.update(visible=visible) for name, visible in seen.items()}
 
-def _meant(kind: str) -> list[Any]:
-    """Only the controls that mean something for a kind are seen."""
-    return [
-        gr.update(visible=kind != kinds.GATE_OFF),
-        *(gr.update(visible=kind == k) for k in (kinds.SHUFFLED, kinds.GIVEN)),
-    ]
+    meant = [tab["strength"], tab["again"], tab["donor"]]
+    tab["kind"].change(choose_kind, tab["kind"], meant, queue=False, **QUIET)
+
+    def tell_apart(key: str) -> dict[Any, Any]:
+        return by_component(tab, draw_ways(key))
+
+    tab["ask"].click(tell_apart, shared.key, [tab["apart"], tab["apart_figures"]], **PRIVATE)
 
 
 def draw(
@@ -167,8 +155,8 @@ def draw(
     example: str,
     other: str | None,
     view: str,
-) -> list[Any]:
-    """What PICTURE_OUTPUTS names."""
+) -> dict[str, Any]:
+    """Updates of what PICTURE_OUTPUTS names."""
     analysis = get_analysis(key)
     change = asked(analysis, kind, strength, stages, seed, other or str(examples()[example]))
     seen = what_if(analysis, change)
@@ -176,22 +164,29 @@ def draw(
     said = headline(analysis, seen)
     if not shown:
         said += f'<p class="quiet">{words.NO_RECIPE}</p>'
-    objects = report.table(COLUMNS, object_rows(analysis, seen))
-    return [said, *_view(analysis, seen, view), objects, figure_row.value(analysis, shown)]
+    return {
+        "headline": said,
+        **_view(analysis, seen, view),
+        "objects": report.table(COLUMNS, object_rows(analysis, seen)),
+        "figures": figure_row.value(analysis, shown),
+    }
 
 
-def _view(analysis: Analysis, seen: WhatIf, view: str) -> list[Any]:
+def _view(analysis: Analysis, seen: WhatIf, view: str) -> dict[str, Any]:
     """The flat picture and the swipe slider; one of them is seen."""
+    flat = swipe = gr.update(visible=False)
     if view == VIEWS[0]:
-        drawn = drawing(analysis, seen, DIFFERENCE)
-        return [gr.update(value=described(drawn, "what-if.jpg"), visible=True), gr.update(visible=False)]
+        flat = gr.update(value=_described(drawing(analysis, seen, DIFFERENCE), "what-if.jpg"), visible=True)
+        return {"flat": flat, "swipe": swipe}
     left, right = drawing(analysis, seen, LEFT), drawing(analysis, seen, RIGHT)
     if view == "Side by side":
-        both = f'<div class="four-ways">{described(left, "learned.jpg")}{described(right, "changed.jpg")}</div>'
-        return [gr.update(value=both, visible=True), gr.update(visible=False)]
-    halves = render.same_size(left.to_array(), right.to_array())
-    swiped = files.picture(halves[0], "learned.jpg"), files.picture(halves[1], "changed.jpg")
-    return [gr.update(visible=False), gr.update(value=swiped, visible=True)]
+        both = f'<div class="four-ways">{_described(left, "learned.jpg")}{_described(right, "changed.jpg")}</div>'
+        flat = gr.update(value=both, visible=True)
+    else:
+        halves = render.same_size(left.to_array(), right.to_array())
+        swiped = files.picture(halves[0], "learned.jpg"), files.picture(halves[1], "changed.jpg")
+        swipe = gr.update(value=swiped, visible=True)
+    return {"flat": flat, "swipe": swipe}
 
 
 def _figures(change: Change, example: str, other: str | None, view: str) -> list[FigureRef]:
@@ -204,13 +199,25 @@ def _figures(change: Change, example: str, other: str | None, view: str) -> list
     return [FigureRef(picture.capitalize(), ChangedModel(picture, *done)) for picture in pictures]
 
 
-def draw_ways(key: str) -> tuple[str, str]:
-    """The four ways as HTML: sentence, table, pictures; and their figures."""
+def draw_ways(key: str) -> dict[str, str]:
+    """Values of "apart", the four ways as HTML (sentence, table, pictures), and of "apart_figures"."""
     analysis, ways = get_analysis(key), four_ways.four_ways(key)
     drawn = "".join(
-        described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
+        _described(four_ways.drawing(analysis, ways, way), f"{way.replace(' ', '-')}.jpg") for way in four_ways.NAMES
     )
     table = report.table(four_ways.COLUMNS, four_ways.rows(ways))
     shown = [FigureRef(way, OneWay(way)) for way in four_ways.NAMES]
     said = f'<p class="four-told">{four_ways.sentence(analysis, ways)}</p>{table}<div class="four-ways">{drawn}</div>'
-    return said, figure_row.value(analysis, shown)
+    return {"apart": said, "apart_figures": figure_row.value(analysis, shown)}
+
+
+def _described(paper: render.Paper, name: str) -> str:
+    """The drawing as a picture whose alt text is its whole legend, linked to its full size."""
+    pixels = paper.to_array()
+    address = html.escape(files.address(files.picture(pixels, name)))
+    height, width = pixels.shape[:2]  # told to the browser, so that nothing jumps while it is fetched
+    text = html.escape(paper.legend_text)
+    return (
+        f'<a class="described" href="{address}" target="_blank">'
+        f'<img src="{address}" alt="{text}" width="{width}" height="{height}"></a>'
+    )

@@ -158,8 +158,8 @@ def test_another_process_makes_the_same_arrays(analysis, drawn, tmp_path):
 
 
 def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(analysis, monkeypatch):
-    _, _, _, _, row, *_, row_of_map = tab_boxes.draw(analysis.key)
-    shown = json.loads(row) + json.loads(row_of_map)
+    drawn = tab_boxes.draw(analysis.key)
+    shown = json.loads(drawn["figures"]) + json.loads(drawn["map_figures"])
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names
     monkeypatch.setattr(boxes, "model", lambda *_: pytest.fail("a model runs"))

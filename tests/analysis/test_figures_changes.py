@@ -166,25 +166,26 @@ def test_what_does_not_exist_is_refused(analysis, kind, arguments, says):
 def test_the_tabs_hand_out_what_they_show(analysis):
     """Each figure of a tab's row can be drawn, and is about the same; of an own donor's offsets there is none."""
     settings = ("given", 0.5, [], 0, "Two people")
-    (one,) = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Difference")[-1])
+    (one,) = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Difference")["figures"])
     assert one["arguments"] == GIVEN | {"picture": "difference"}
     assert figure(one["kind"], one["arguments"]).drawn(analysis).caption == one["caption"]
-    swiped = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Swipe")[-1])
+    swiped = json.loads(tab_what_if.draw(analysis.key, *settings, None, "Swipe")["figures"])
     assert [shown["arguments"]["picture"] for shown in swiped] == ["learned", "changed"]
     other = str(examples()["Cheetah"])
-    said, *_, row = tab_what_if.draw(analysis.key, *settings, other, "Difference")
-    assert row == "[]"
-    assert words.NO_RECIPE in said
-    assert tab_what_if.draw(analysis.key, "gate off", *settings[1:], other, "Difference")[-1] != "[]"
-    ways = json.loads(tab_what_if.draw_ways(analysis.key)[1])
+    without = tab_what_if.draw(analysis.key, *settings, other, "Difference")
+    assert set(without) == set(tab_what_if.PICTURE_OUTPUTS)
+    assert without["figures"] == "[]"
+    assert words.NO_RECIPE in without["headline"]
+    assert tab_what_if.draw(analysis.key, "gate off", *settings[1:], other, "Difference")["figures"] != "[]"
+    ways = json.loads(tab_what_if.draw_ways(analysis.key)["apart_figures"])
     assert [shown["arguments"]["way"] for shown in ways] == ["baseline", "rigid LKA", "D-LKA", "sliced baseline"]
 
-    adapted = json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))[-1])
+    adapted = json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", tuple(CHANGE.values()))["figures"])
     assert [shown["arguments"] for shown in adapted] == [ADAPTED | {"side": "baseline"}, ADAPTED, SAMPLES]
     assert all(
         figure(shown["kind"], shown["arguments"]).drawn(analysis).caption == shown["caption"] for shown in adapted
     )
     gone = tuple((CHANGE | {"right": 100}).values())
-    assert len(json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", gone)[-1])) == 2
-    *_, point = json.loads(tab_adapt.draw(analysis, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))[-1])
+    assert len(json.loads(tab_adapt.draw(analysis, (3.0, 4.0), 0, "P4 5x5", gone)["figures"])) == 2
+    *_, point = json.loads(tab_adapt.draw(analysis, (300.0, 400.0), None, "P4 5x5", tuple(CHANGE.values()))["figures"])
     assert point["arguments"] == SAMPLES | {"number": None, "x": 300.0, "y": 400.0}

@@ -127,10 +127,10 @@ def test_without_objects_the_place_is_followed(analysis):
     nothing = analyse_pixels(analysis.image, Settings(size=320, confidence=0.95))
     assert adapt.targets(nothing) == []
     shown = tab_adapt.draw(nothing, (100.0, 80.0), None, nothing.stage_labels[1], (0.5, 0, 0, 0, 0, 1))
-    assert "There is no object to follow" in shown[0]
-    assert "<img" in shown[1]
-    assert "<img" in shown[3]
-    assert "size of the object" not in shown[4]
+    assert "There is no object to follow" in shown["headline"]
+    assert "<img" in shown["boxes"]
+    assert "<img" in shown["samples"]
+    assert "size of the object" not in shown["numbers"]
     with pytest.raises(DlkaError, match="no object to follow"):
         adapt_curve.chosen(nothing, None)
 
@@ -138,16 +138,16 @@ def test_without_objects_the_place_is_followed(analysis):
 def test_without_stages_boxes_are_followed_all_the_same(analysis):
     rigid = replace(analysis, dlka=replace(analysis.dlka, captures=(), gates=()))
     shown = tab_adapt.draw(rigid, (100.0, 80.0), 0, None, (0.5, 0, 0, 0, 0, 1))
-    assert NO_STAGES in shown[3]
-    assert shown[4] == ""
-    assert shown[1].count("<img") == 2
+    assert NO_STAGES in shown["samples"]
+    assert shown["numbers"] == ""
+    assert shown["boxes"].count("<img") == 2
 
 
 def test_the_pictures_have_words_and_their_true_size(analysis):
     shown = tab_adapt.draw(analysis, (0, 0), 0, analysis.stage_labels[0], (0.5, 0, 0, 0, 0, 1))
-    for source, alt, width, height in re.findall(
-        r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)" width="(\d+)" height="(\d+)">', shown[1] + shown[3]
-    ):
+    assert set(shown) == set(tab_adapt.PICTURE_OUTPUTS)
+    image = r'<img src="gradio_api/file=([^"]+)" alt="([^"]+)" width="(\d+)" height="(\d+)">'
+    for source, alt, width, height in re.findall(image, shown["boxes"] + shown["samples"]):
         assert cv2.imread(source).shape[:2] == (int(height), int(width))
         assert len(alt) > 40
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.ui.estimates import KEPT, Estimates
+from dlka.ui.admission import KEPT, Estimates
 
 
 def test_what_is_usual_until_something_is_known():

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from ink import CELL, ink_map
 
 from dlka.inference.predictor import load_predictor
 from dlka.layers import RigidConv
@@ -19,7 +20,7 @@ from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
 from dlka.ui import page_learn
 from dlka.ui.learn import answers, drawing, example, kernels, pieces, words
-from dlka.ui.learn.reading import CELL, SHEET, ink_map, read_bilinear
+from dlka.ui.learn.reading import SHEET, read_bilinear
 from dlka.ui.learn.worksheet import worksheet
 
 

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 import pytest
+from ink import ink_map
 from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
@@ -18,7 +19,7 @@ from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
 from dlka.ops.sampling import sampling_locations
 from dlka.ui.learn import example, kernels
-from dlka.ui.learn.reading import EXAMPLE_MAP, ink_map, read_bilinear
+from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
 from dlka.ui.learn.words import PAGE, STEPS
 
 # More ink than before is on the sheet, and the model has seen it.

@@ -41,7 +41,7 @@ def asked(analysis, **more):
 
 
 def what_if(analysis):
-    return tab_what_if.draw(analysis.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")[0]
+    return tab_what_if.draw(analysis.key, "learned", 0.5, [], 0, EXAMPLE, None, "Difference")["headline"]
 
 
 def adapted(analysis):
@@ -59,9 +59,9 @@ def taken(analysis):
         what_if,
         adapted,
         taken,
-        lambda analysis: tab_what_if.draw_ways(analysis.key)[0].split("<div")[0],
-        lambda analysis: tab_boxes.draw(analysis.key)[0],
-        lambda analysis: tab_boxes.draw(analysis.key)[8],
+        lambda analysis: tab_what_if.draw_ways(analysis.key)["apart"].split("<div")[0],
+        lambda analysis: tab_boxes.draw(analysis.key)["box"],
+        lambda analysis: tab_boxes.draw(analysis.key)["tables"],
         lambda analysis: tab_probe.add_up(asked(analysis, channel="", tap="")),
         lambda analysis: tab_probe.see_field(asked(analysis)).split("alt=")[1],
         lambda analysis: boxes.find(get_analysis(analysis.key), boxes.listed(analysis)[0][1])[0].where,

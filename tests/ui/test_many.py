@@ -18,7 +18,7 @@ from dlka.analysis.examples import examples, labelled
 from dlka.analysis.labels import TruthRefused
 from dlka.analysis.labels_coco import CocoLabels
 from dlka.analysis.labels_yolo import YoloLabels
-from dlka.analysis.many import analyses
+from dlka.analysis.many import analyses, report, tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.drawn.shapes import SHAPES
@@ -27,8 +27,7 @@ from dlka.images import read_image
 from dlka.models.catalog import CONTROL, DEFECTS, cards
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, count_pairs
 from dlka.ui import page_many
-from dlka.ui.many import report, tables
-from dlka.ui.many.viewer import viewer_value
+from dlka.ui.page_many import viewer_value
 
 CASES = Path(__file__).parents[1] / "cases"
 SETTINGS = Settings(size=320, confidence=0.1)
@@ -386,9 +385,10 @@ def test_a_run_that_is_stopped_shows_what_there_is():
     stop = threading.Event()
     pictures = (examples()["Two people"], examples()["Bus stop"])
     steps = page_many.compare_pictures(stop, SETTINGS, Given(pictures))
-    assert "Picture 1 of 2" in dict(zip(page_many.OUTPUTS, next(steps)))["progress"]["value"]
+    assert "Picture 1 of 2" in next(steps)["progress"]["value"]
     stop.set()
-    shown = dict(zip(page_many.OUTPUTS, list(steps)[-1]))
+    shown = list(steps)[-1]
+    assert set(shown) == set(page_many.OUTPUTS)
     assert shown["told"]["value"] == "<p>Stopped after 1 of 2 pictures.</p>"
     assert shown["summary"].startswith("<p>1 picture compared.</p>")
     with open(shown["report"], encoding="utf-8") as file:

@@ -169,9 +169,7 @@ def choose(page, label, option):
 def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch):
     drawn = []
     values = tab_numbers.values
-    monkeypatch.setattr(
-        tab_numbers, "values", lambda analysis, at: (drawn.append(analysis.settings), values(analysis, at))[1]
-    )
+    monkeypatch.setattr(tab_numbers, "values", lambda analysis: (drawn.append(analysis.settings), values(analysis))[1])
     lines = here.locator(".models")
     expect(lines).to_contain_text("80 COCO classes")
     expect(here.locator(".models details")).to_have_count(2)

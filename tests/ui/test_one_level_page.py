@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, what_if
+from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, tap_card, what_if
 from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
@@ -28,16 +28,15 @@ from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.ui import (
     address,
+    app,
     box_page,
-    field_card,
     probe_data,
     tab_attention,
-    tab_boxes,
-    tab_numbers,
     tab_offsets,
+    tab_probe,
     tab_what_if,
-    tap_card,
 )
+from dlka.ui.toolkit import gr
 
 pytestmark = pytest.mark.slow
 
@@ -108,18 +107,29 @@ def test_a_comparison_with_a_model_that_has_a_pyramid(analysis):
     assert [stage["label"] for stage in report.report(analysis)["stages"]] == LABELS
 
 
+@pytest.mark.parametrize("tab", app.TABS, ids=lambda tab: tab.NAME)
+def test_a_tab_gives_exactly_what_it_names(tab, analysis):
+    """With stages and gates, and without stages."""
+    with gr.Blocks():
+        built = tab.build(analysis)
+    for shown in (analysis, seen_by("scenes-features", "scenes-plain")):
+        point = pictures.default_point(shown)
+        asked = {name: point if name == "point" else built[name].value for name in tab.INPUTS}
+        assert set(tab.values(shown, **asked)) == set(tab.OUTPUTS)
+    assert set(tab.OUTPUTS) <= set(built)
+
+
 def test_every_tab_shows_every_stage(analysis):
     point = pictures.default_point(analysis)
     for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
         shown = tab_offsets.values(analysis, point, label, pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
-        assert shown[0]["choices"] == LABELS
-        assert shown[0]["value"] == label
-        blocks = tab_attention.values(analysis, point, place, "mean", 0, 0.5)
-        assert (blocks[0]["choices"], blocks[0]["value"]) == (PLACES, place)
-        assert "receptive-field" in field_card.field_card(analysis.key, label, "2", "3")
+        assert shown["stage"]["choices"] == LABELS
+        assert shown["stage"]["value"] == label
+        blocks = tab_attention.values(analysis, place, "mean", 0, 0.5)["block"]
+        assert (blocks["choices"], blocks["value"]) == (PLACES, place)
+        assert "receptive-field" in tab_probe.field_card(analysis.key, label, "2", "3")
         assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
-    assert tab_what_if.values(analysis, point, LABELS[:1], next(iter(examples())))[0]["value"] == LABELS[:1]
-    assert len(tab_numbers.values(analysis, point)) == len(tab_numbers.OUTPUTS)
+    assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
     sent = json.loads(probe_data.probe_value(analysis, point))["stages"]
     assert [stage["label"] for stage in sent] == LABELS
     assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]
@@ -152,7 +162,6 @@ def test_boxes_and_what_they_come_from(analysis):
         ("reads", {"view": f"{PLACES[-1]} composed", "row": 2, "column": 3}),
     ):
         assert figure(kind, arguments).drawn(analysis).arrays
-    assert tab_boxes.values(analysis, (0.0, 0.0))
 
 
 def test_a_changed_picture_is_followed(analysis):
@@ -168,8 +177,9 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert analysis.stage_labels == []
     assert analysis.gate_labels == PLACES
     point = pictures.default_point(analysis)
-    assert NO_STAGES in tab_offsets.values(analysis, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
-    assert tab_attention.values(analysis, point, None, "mean", 0, 0.5)[0]["value"] == PLACES[0]
+    shown = tab_offsets.values(analysis, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
+    assert shown["about"] == NO_STAGES
+    assert tab_attention.values(analysis, None, "mean", 0, 0.5)["block"]["value"] == PLACES[0]
     assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
     assert four_ways.four_ways(analysis.key).found
     assert json.loads(probe_data.probe_value(analysis, point))["stages"] == []

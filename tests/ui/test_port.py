@@ -9,7 +9,7 @@ import pytest
 
 from dlka.cli import main
 from dlka.ui import app
-from dlka.ui.port import check_port
+from dlka.ui.app import check_port
 
 
 @pytest.fixture

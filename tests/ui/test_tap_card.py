@@ -9,9 +9,9 @@ import pytest
 
 from dlka.analysis.analysis import Settings, analyse_pixels, block_values
 from dlka.analysis.examples import examples
+from dlka.analysis.tap_card import tap_card
 from dlka.images import read_image
 from dlka.ui.tab_probe import add_up
-from dlka.ui.tap_card import tap_card
 
 
 @pytest.fixture(scope="module")

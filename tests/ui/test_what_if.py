@@ -211,16 +211,16 @@ def test_a_model_without_deform_stages_says_so(tmp_path, monkeypatch):
     analysis = analyse_pixels(np.full((64, 96, 3), 90, np.uint8), Settings(dlka="rigid", size=96))
     assert NO_STAGES in headline(analysis, what_if(analysis, Change(SHUFFLED)))
     assert headline(analysis, what_if(analysis, Change(GATE_OFF))).startswith('<div class="headline"><p><b>Gate off.')
-    stages, other, apart, figures = tab_what_if.values(analysis, (0.0, 0.0), ["P3 5x5"], "Two people")
-    assert (stages["choices"], stages["value"], other, apart, figures) == ([], [], "Two people", "", "[]")
+    shown = tab_what_if.values(analysis, ["P3 5x5"], "Two people")
+    assert (shown["stages"]["choices"], shown["stages"]["value"], shown["example"]) == ([], [], "Two people")
+    assert (shown["apart"], shown["apart_figures"]) == ("", "[]")
 
 
 def test_the_other_picture_is_one_that_the_model_knows(crowd):
     drawn = next(iter(SCENES))
-    given = tab_what_if.values(crowd, (0.0, 0.0), [], drawn)
-    assert given[1] == "Bus stop", "not a drawn scene"
+    assert tab_what_if.values(crowd, [], drawn)["example"] == "Bus stop", "not a drawn scene"
     scene = analyse(examples()[drawn], settings_for(drawn))
-    assert tab_what_if.values(scene, (0.0, 0.0), [], "Bus stop")[1] == list(SCENES)[1], "not the same picture"
+    assert tab_what_if.values(scene, [], "Bus stop")["example"] == list(SCENES)[1], "not the same picture"
 
 
 def test_a_rigid_twin_has_the_large_kernels_too(crowd):

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlka.analysis import model_words
+from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.models.catalog import cards
-from dlka.ui.many import tables
 from dlka.versions import versions
 
 MOST = 200  # close-ups, the smallest ones
