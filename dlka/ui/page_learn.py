@@ -1,4 +1,4 @@
-"""The page "Learn": a lesson of six steps, and a playground."""
+"""The page "Learn": a lesson of seven steps, and a playground."""
 
 from __future__ import annotations
 

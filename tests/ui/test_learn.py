@@ -210,10 +210,10 @@ def test_answers_do_not_travel_with_the_page():
         assert known["answer"] not in sent
         assert known["answer"] not in json.loads(pieces.step_value(step))["words"].values()
         assert answers.tell_answer({"step": step}) == {"html": known["answer"]}
-    assert "expected one of taps, stack" in answers.tell_answer({"step": "seventh"})["error"]
+    assert "expected one of letter, taps, stack" in answers.tell_answer({"step": "eighth"})["error"]
 
 
-def test_the_worksheet_has_six_questions_and_answers_only_for_those_who_may_see_them():
+def test_the_worksheet_has_seven_questions_and_answers_only_for_those_who_may_see_them():
     full, bare = worksheet(answers=True), worksheet(answers=False)
     for known in words.STEPS.values():
         assert known["question"] in full
@@ -223,7 +223,7 @@ def test_the_worksheet_has_six_questions_and_answers_only_for_those_who_may_see_
     assert words.SHEET["answers"] in full
     assert "3.75" not in bare
     for page in (full, bare):
-        assert page.count('<section class="item') == 6
+        assert page.count('<section class="item') == 7
         assert page.count('<img src="data:image/png;base64,') == 2
-        assert page.count("<svg") == 6
+        assert page.count("<svg") == 7
         assert not re.search(r"(src|href)=\"(?!data:)", page)  # it needs no other file

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (× and − are the page's)
-"""The page "Learn" in a real browser: six steps and the playground by mouse, keys and fingers; numbers are Python's."""
+"""The page "Learn" in a real browser: seven steps and the playground by mouse, keys and fingers; numbers of Python."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
 from dlka.ops.sampling import sampling_locations
 from dlka.ui.learn import example, kernels
+from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
 from dlka.ui.learn.words import PAGE, STEPS
 
@@ -82,6 +83,29 @@ def told(page, place, text):
 
 def frame(page):
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_a_letter_is_read_at_five_sizes_three_ways(learn):
+    """Names, widths and places of the samples are those of the shipped reader."""
+    go(learn, "letter")
+    wanted, names = five_sizes(), {"own": "Its own offsets", "off": "Off", "another": "Another picture's"}
+    for letter, way in (("E", "own"), ("E", "off"), ("H", "off"), ("H", "another"), ("H", "own")):
+        learn.locator(".letter-choose").get_by_role("button", name=letter, exact=True).press("Enter")
+        learn.locator(".letter-ways").get_by_role("button", name=names[way], exact=True).press("Enter")
+        reads = wanted["ways"][way][letter]
+        captions = learn.locator(".letter-row figcaption")
+        for caption, read in zip(captions.all(), reads, strict=True):
+            expect(caption).to_contain_text(f"{read['name']} {round(100 * read['share'])} %")
+            expect(caption).to_contain_text(f"{read['zoom']:.2f}× the grid")
+        last = np.array(reads[-1]["samples"])
+        learn.wait_for_function(
+            """last => [...document.querySelectorAll('.letter-row figure:last-child .letter-sample')].every((dot, i) =>
+            Math.hypot(dot.cx.baseVal.value - last[i][0], dot.cy.baseVal.value - last[i][1]) < 0.01)""",
+            arg=last.tolist(),
+        )
+    bars = learn.locator(".letter-bars p").all_inner_texts()
+    assert [float(bar.split()[-2]) for bar in bars] == [round(100 * share, 1) for share in wanted["bars"].values()]
+    assert len(learn.locator(".letter-wrong").all()) == sum(read["name"] != "H" for read in reads)
 
 
 def test_taps_follow_the_sliders(learn):

@@ -1,1 +1,1 @@
-"""The page "Learn": a lesson of six steps, and a playground."""
+"""The page "Learn": a lesson of seven steps, and a playground."""

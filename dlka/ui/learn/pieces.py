@@ -7,12 +7,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT
 from dlka.ui.learn.words import PAGE, PLAY, STEPS
 
 FOLDER = Path(__file__).parent
 READ_ONLY = ("title", "text", "caption", "question", "answer")  # words that no script needs; least of all the answer
 SCRIPTS = {
+    "letter": ("letter.js",),
     "taps": ("taps.js",),
     "stack": ("stack.js",),
     "offsets": ("../probe/geometry.js", "../probe/draw.js", "offsets.js"),
@@ -46,8 +48,10 @@ def step_script(step: str) -> str:
 def step_value(step: str) -> str:
     """JSON for a step's script: its name and the words that it fills in."""
     words = {key: text for key, text in STEPS[step].items() if key not in READ_ONLY}
-    example = {"map": EXAMPLE_MAP.ravel().tolist(), "point": EXAMPLE_POINT} if step == "corners" else {}
-    return _value(words, step=step, **example)
+    shown: dict[str, Any] = five_sizes() if step == "letter" else {}
+    if step == "corners":
+        shown = {"map": EXAMPLE_MAP.ravel().tolist(), "point": EXAMPLE_POINT}
+    return _value(words, step=step, **shown)
 
 
 def bar_html() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 PAGE = {
     "title": "How a deformable kernel learns where to look",
     "lead": (
-        "Six steps from plain taps to a detector of small objects, for those who know what a convolution is. Every "
+        "Seven steps from one letter to a detector of small objects, for those who know what a convolution is. Every "
         "picture can be touched; numbers come from real code and from models that ship with this project."
     ),
     "lesson": "Lesson",
@@ -26,6 +26,49 @@ PAGE = {
     "question": "Question",
     "answer": "Show the answer",
     "waiting": "The model looks ...",
+}
+
+LETTER = {
+    "title": "One letter, five sizes",
+    "text": """<p>A small network has to name the letter in the middle, from what <b>one</b> cell reads through
+<b>one</b> 5×5 kernel: 25 places of the picture, no more. With a fixed grid these places are always the same. On a
+letter of 8 px nearly all of them lie beside it; on one of 40 px they miss its ends. No single spacing fits both.</p>
+<p>The kernel here is <b>deformable</b>: from the picture itself, a second small convolution computes where each of
+the 25 taps shall sample. Nobody told it how large the letter is; it learned that from naming letters. On a small
+letter the samples draw together, on a large one they spread.</p>
+<p>Press <em>Off</em>: the same network on the fixed grid. Press <em>Another picture's</em>: as much movement, but
+made for another letter of another size.</p>
+<p class="quiet">What this does not show: the kernel hardly turns with a turned letter. And that the network fails
+without its offsets says that it leans on them, not that a network without any must fail: the bars below are of
+networks that learned with fixed grids, and one that may use the offsets' numbers but moves nothing.</p>""",
+    "caption": "Letters as the shipped network sees them (48×48 px), and the 25 places that it samples.",
+    "letters": "Letter",
+    "offsets": "Offsets",
+    "own": "Its own offsets",
+    "off": "Off",
+    "another": "Another picture's",
+    "ring": "regular grid",
+    "dot": "sample",
+    "sheet": "{size} px: <b>{name}</b> {share} %<br>{zoom}× the grid",
+    "alt": "{letter} of {size} px is named {name}; its samples lie {zoom} times as wide as the grid",
+    "told": "{way}: {named} of {of} named {letter}. Width against the grid: {first} at 8 px, {last} at 40 px.",
+    "right": "Letters named right: {pictures} test pictures, mean of {seeds} trainings",
+    "bar_deformable": "deformable",
+    "bar_features": "same numbers, nothing moves",
+    "bar_rigid_1": "fixed, dilation 1",
+    "bar_rigid_2": "fixed, dilation 2",
+    "bar_rigid_3": "fixed, dilation 3",
+    "bar_off": "deformable, offsets off",
+    "bar_another": "deformable, another picture's",
+    "question": """The grid of this kernel has 5 taps each way, 8 px apart. How many of its 25 taps can lie on the ink
+of an upright L of 8 px, how much of an L of 40 px does it cover? And which bar tells you that <em>moving</em> helps,
+and not just what the offset net has computed?""",
+    "answer": """<p>From the first tap to the last it is 32 px. The letter of 8 px is as wide as the gap between two
+taps: one tap or two can touch its ink, all others read background. Of the letter of 40 px it covers the middle four
+fifths; the ends lie outside.</p>
+<p>The bar “same numbers, nothing moves”: that network has the same offset net, of the same size, and may use its
+numbers, but its taps stay on the grid. What the deformable one is better by comes from the moving. The lowest bars say
+something else: this network <em>uses</em> its offsets. Both are needed for a claim.</p>""",
 }
 
 TAPS = {
@@ -248,7 +291,7 @@ is in its middle? What would have to happen for more of them to come, and would 
     "answer": """<p>12/8 = 1.5 cells: from −0.75 to +0.75 around the middle. One tap of 25 and one of 49; all others
 read surroundings (which may help, too: context tells what a small blob is).</p>
 <p>Taps right beside it could be pulled in: they feel its edge through their four neighbours. Taps further off have
-no slope towards it (step 4), unless the layers before have spread its trace. And more samples on an object are not
+no slope towards it (step 5), unless the layers before have spread its trace. And more samples on an object are not
 more detections: what counts is what weights and gate make of them. Here the measurements say: no gain. If you think
 it is otherwise on your pictures, measure it with a control that was trained alike, and with more than one seed.</p>""",
 }
@@ -313,6 +356,7 @@ SHEET = {
     "date": "Date",
     "answers": "Answers",
     "foot": "Made by dlka. Pictures and numbers come from its code and its shipped models.",
+    "figure_letter": "An E of 8, 12, 17, 26, 40 px: regular grid (rings), and where the shipped network samples (dots).",
     "figure_taps": "7×7, dilation 3: the 49 cells that one output cell reads, in a square of 19×19.",
     "figure_stack": "5×5, then 7×7 with dilation 3: paths from one output cell to each of the 23×23 cells (1, 2 or 4).",
     "figure_offsets": "Where one cell of the stage {stage} of the shipped model scenes reads on a drawn scene.",
@@ -324,4 +368,12 @@ SHEET = {
     "sum_corners": "The sum of the picture: {sum}",
 }
 
-STEPS = {"taps": TAPS, "stack": STACK, "offsets": OFFSETS, "corners": CORNERS, "gate": GATE, "levels": LEVELS}
+STEPS = {
+    "letter": LETTER,
+    "taps": TAPS,
+    "stack": STACK,
+    "offsets": OFFSETS,
+    "corners": CORNERS,
+    "gate": GATE,
+    "levels": LEVELS,
+}

@@ -15,6 +15,7 @@ import numpy as np
 from dlka import palette, render
 from dlka.ui.learn import kernels
 from dlka.ui.learn.example import first_point, scene
+from dlka.ui.learn.letters import drawing
 from dlka.ui.learn.pieces import filled
 from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT, read_bilinear
 from dlka.ui.learn.words import PAGE, SHEET, STEPS
@@ -99,7 +100,13 @@ def gate() -> str:
     return _png(render.gate_overlay(seen.image, first, seen.dlka.letterbox, "mean", render.gate_scale([first])))
 
 
+def letter() -> str:
+    """One letter at five sizes, with the samples of the shipped reader."""
+    return drawing("E")
+
+
 FIGURES: dict[str, Callable[[], str]] = {
+    "letter": letter,
     "taps": taps,
     "stack": stack,
     "offsets": offsets,

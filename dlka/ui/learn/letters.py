@@ -1,0 +1,87 @@
+"""What the step "One letter, five sizes" shows: letters as the shipped reader names them. No gradio here."""
+
+from __future__ import annotations
+
+import base64
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from dlka import palette, render
+from dlka.drawn.letter_file import load_letter
+from dlka.drawn.letters import plain_letter
+from dlka.drawn.shapes import LETTERS
+from dlka.inference.kernel_shape import axis_spreads
+
+SIZES = (8, 12, 17, 26, 40)  # px, from the least to the most that the reader learned
+WAYS = ("own", "off", "another")
+# The offsets of "another" are those of the letter so many places on: another letter, of another size.
+AWAY = len(SIZES) + 2
+
+
+@lru_cache(maxsize=1)
+def five_sizes() -> dict[str, Any]:
+    """JSON for the step's script.
+
+    sizes: px; letters: their names; pictures: of every letter at every size, as addresses of PNGs of 48x48 px; grid:
+    [K][x, y] in pixels; ways: for each of WAYS by letter and size the name that the net gives, its share 0..1, where
+    the taps sample [K][x, y], and how wide they lie against the grid; bars: by reader the share of test pictures that
+    it names, mean over seeds, as its card says; tested: on how many pictures, and how many seeds.
+    """
+    nets, card = load_letter()
+    net = nets["deformable"]
+    pictures = np.stack([plain_letter(letter, size) for letter in LETTERS for size in SIZES])
+    own = net.read(pictures)
+    seen = {
+        "own": own,
+        "off": net.read(pictures, strength=0.0),
+        "another": net.read(pictures, offsets=np.roll(own.offsets, -AWAY, axis=0)),
+    }
+    ways: dict[str, dict[str, list[dict[str, Any]]]] = {way: {letter: [] for letter in LETTERS} for way in WAYS}
+    for way, read in seen.items():
+        wide = np.linalg.norm(axis_spreads(read.locations), axis=1) / np.linalg.norm(axis_spreads(read.grid))
+        for number in range(len(pictures)):
+            best = int(read.probabilities[number].argmax())
+            ways[way][LETTERS[number // len(SIZES)]].append(
+                {
+                    "name": LETTERS[best],
+                    "share": round(float(read.probabilities[number, best]), 3),
+                    "samples": read.locations[number].round(2).tolist(),
+                    "zoom": round(float(wide[number]), 2),
+                }
+            )
+    figures = card.figures
+    bars = {reader: float(np.mean([row["accuracy"] for row in rows])) for reader, rows in figures.items()}
+    bars |= {way: float(np.mean([row[way] for row in figures["deformable"]])) for way in ("off", "another")}
+    return {
+        "sizes": SIZES,
+        "letters": LETTERS,
+        "pictures": {
+            letter: [address(picture) for picture in pictures[i * len(SIZES) : (i + 1) * len(SIZES)]]
+            for i, letter in enumerate(LETTERS)
+        },
+        "grid": own.grid.round(2).tolist(),
+        "ways": ways,
+        "bars": {reader: round(share, 4) for reader, share in bars.items()},
+        "tested": {"pictures": card.pictures, "seeds": len(figures["deformable"])},
+    }
+
+
+def address(picture: np.ndarray) -> str:
+    """A grey picture [H, W] uint8 as the address of a PNG."""
+    return "data:image/png;base64," + base64.b64encode(render.png(np.repeat(picture[..., None], 3, axis=2))).decode()
+
+
+def drawing(letter: str) -> str:
+    """Five pictures with their samples as one SVG, for paper."""
+    shown = five_sizes()
+    side, parts = 48, []
+    for i, (picture, read) in enumerate(zip(shown["pictures"][letter], shown["ways"]["own"][letter])):
+        left = i * (side + 4)
+        parts.append(f'<image x="{left - 0.5}" y="-0.5" width="{side}" height="{side}" href="{picture}"/>')
+        for (x, y), (gx, gy) in zip(read["samples"], shown["grid"]):
+            parts.append(f'<circle cx="{left + gx}" cy="{gy}" r="0.9" fill="none" stroke="white" stroke-width="0.4"/>')
+            parts.append(f'<circle cx="{left + x}" cy="{y}" r="0.9" fill="{palette.DLKA}"/>')
+    box = f"-0.5 -0.5 {5 * (side + 4) - 4} {side}"
+    return f'<svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
