@@ -356,7 +356,7 @@ SHEET = {
     "date": "Date",
     "answers": "Answers",
     "foot": "Made by dlka. Pictures and numbers come from its code and its shipped models.",
-    "figure_letter": "An E of 8, 12, 17, 26, 40 px: regular grid (rings), and where the shipped network samples (dots).",
+    "figure_letter": "An E of 8, 12, 17, 26, 40 px: regular grid (rings), and samples of the shipped network (dots).",
     "figure_taps": "7×7, dilation 3: the 49 cells that one output cell reads, in a square of 19×19.",
     "figure_stack": "5×5, then 7×7 with dilation 3: paths from one output cell to each of the 23×23 cells (1, 2 or 4).",
     "figure_offsets": "Where one cell of the stage {stage} of the shipped model scenes reads on a drawn scene.",
