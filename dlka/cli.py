@@ -160,6 +160,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("serve", run.serve, "start the page")
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     sub.add_argument("--port", type=int, default=7860, help="(default: %(default)s)")
+    sub.add_argument("--model", metavar="FILE", help="your own model, .safetensors or .pt, to open with")
+    sub.add_argument("--baseline", metavar="FILE", help="what stands beside it: file or id (default: what fits)")
+    sub.add_argument("--models", metavar="DIR", help="a folder of .safetensors files to choose from as well")
     return parser
 
 

@@ -268,9 +268,14 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def serve(args: argparse.Namespace) -> int:
+    from dlka.models.catalog import cards
+    from dlka.models.own import add
     from dlka.ui.app import serve as run
 
-    run(args.host, args.port)
+    if args.models:
+        add(args.models)
+    pair = [given if given is None or given in cards() else add(given) for given in (args.model, args.baseline)]
+    run(args.host, args.port, models=(pair[0], pair[1]))
     return 0
 
 

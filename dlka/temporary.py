@@ -70,6 +70,13 @@ def write_to(path: Path, data: bytes) -> None:
         raise
 
 
+def remove(path: Path) -> None:
+    """Remove a file that was kept."""
+    lasting.discard(str(path))
+    path.unlink(missing_ok=True)
+    _remove_empty(path.parent)
+
+
 def keep_all() -> None:
     """All files that are there now stay as long as the process lives: a page was built of them."""
     lasting.update(str(path) for path, _ in _files())

@@ -138,8 +138,8 @@ class YOLO(Model):
         """Write the model for other programs by the project's exporter, and return the file's path.
 
         format: onnx, torchscript (as in Ultralytics where none is given) or pt2. The file lies beside the one that was
-        opened, for shipped and new models in the working folder. Raises ExportRefused for other formats and DlkaError
-        for settings that would change what is written.
+        opened, for shipped and new models in the working folder. Raises DlkaError for other formats, and for
+        settings that would change what is written.
         """
         from dlka.export.exporter import FORMATS, export_loaded
 

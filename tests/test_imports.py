@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images", "safe_yaml", "csv_text"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models"}
+MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary"}
 INFERENCE = MODELS | {"inference"}
-ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "temporary", "versions"}
+ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions"}
 MAY_IMPORT = {
     "errors": set(),
     "types": set(),

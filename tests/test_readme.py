@@ -45,7 +45,7 @@ def test_commands_are_understood(line):
 def test_two_commands_do_everything():
     start, suite = [block.strip() for block in blocks("bash")[:2]]
     assert start.endswith("-r requirements.txt && .venv/bin/python app.py")
-    assert suite.endswith("-r tests/requirements.txt && .venv/bin/python -m pytest")
+    assert suite.endswith("-r tests/requirements.txt && .venv/bin/python -m pytest -n 2")
     assert suite in (ROOT / "README.md").read_text()
     assert "grep -m1 'tests/requirements.txt' README.md" in (ROOT / ".ci" / "run").read_text()
     assert README.index(suite) == README.index(next(x for x in README.splitlines() if "tests/requirements.txt" in x))

@@ -21,7 +21,7 @@ from dlka.images import read_image
 from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import CONTROL, PHOTOGRAPHS, cards, choices, input_size
+from dlka.models.catalog import CONTROL, GUESTS, PHOTOGRAPHS, cards, choices, input_size
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
 from dlka.render import Canvas
@@ -206,7 +206,7 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
         ("D-LKA model", settings.dlka, dlka_models()),
         ("Baseline", settings.baseline, baseline_models()),
     ):
-        if value not in known:
+        if value not in known and value not in GUESTS:
             raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
         raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")

@@ -1,7 +1,7 @@
 """Detections against labels by COCO's rule: hits, misses and false alarms, their counts, who of two models is right.
 
-faster-coco-eval, which gives the AP figures, keeps its matches to itself; resampling pictures and judging boxes need
-them, see the end of this file.
+faster-coco-eval, which gives the AP figures, hands out matches of one overlap and one size range (eval["matched"]; of
+several it mixes them), and the bootstrap needs forty such, at ten times the time that `match` below takes for all.
 """
 
 from __future__ import annotations

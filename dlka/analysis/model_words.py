@@ -43,13 +43,17 @@ def label(model: str, card: Card) -> str:
 
 
 def lines(dlka: str, baseline: str) -> str:
-    """Both chosen models, a line each; which pictures they are for where those are not everyday ones; and every file in
-    the weights folder that is no model: HTML."""
+    """Both chosen models, a line each with the rest behind it; which pictures they are for where those are not everyday
+    ones; and every file in the weights folder that is no model: HTML."""
     known = cards()
     rows = []
     for side, model in (("dlka", dlka), ("baseline", baseline)):
-        text = line(model) if model in known else "This file cannot be read any more."
-        rows.append(f'<p><i class="{side}"></i><b>{html.escape(model)}</b> {html.escape(text)}</p>')
+        short, more = "This file cannot be read any more.", ""
+        if model in known:
+            card = known[model]
+            short, more = " · ".join((what(card), *([needs(card.uses)] if card.uses else []))), line(model)
+        named = f'<i class="{side}"></i><b>{html.escape(model)}</b> {html.escape(short)}'
+        rows.append(f"<details><summary>{named}</summary>{html.escape(more)}</details>")
     if dlka in known and not is_coco(known[dlka].names):
         rows.append(f"<p>{html.escape(hint(known[dlka]))}</p>")
     rows += [f"<p>Not among the models: {html.escape(sentence)}</p>" for sentence in left_out().values()]
@@ -190,14 +194,18 @@ def in_words(uses: Mapping[str, Any]) -> str:
 
     A card need not have the figures: then there is less to say.
     """
-    said = NEEDS[uses["verdict"]]
-    own, off = (_number(uses, "offsets", name, "AP") for name in ("own", "off"))
-    if own is not None and off is not None:
-        said += f": AP {100 * own:.1f} with them, {100 * off:.1f} without"
+    said = needs(uses)
     stages = uses.get("stages")
     first = stages[0] if isinstance(stages, list) and stages and isinstance(stages[0], Mapping) else {}
     follows = follows_objects(first)
     return f"{said}; {follows}" if follows else said
+
+
+def needs(uses: Mapping[str, Any]) -> str:
+    """Whether the model needs its offsets, with its AP with and without them where the card has both."""
+    own, off = (_number(uses, "offsets", name, "AP") for name in ("own", "off"))
+    figures = f": AP {100 * own:.1f} with them, {100 * off:.1f} without" if own is not None and off is not None else ""
+    return NEEDS[uses["verdict"]] + figures
 
 
 def follows_objects(stage: Mapping[str, Any]) -> str:

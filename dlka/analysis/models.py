@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlka.models.catalog import baseline_of, cards
+from dlka.models.catalog import GUESTS, baseline_of, cards
 from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
 
@@ -11,13 +11,13 @@ SIZES = (FITS, 160, 320, 416, 512, 640, 960, 1280)  # px, that the page offers
 
 
 def dlka_models() -> list[str]:
-    """Ids of the models that can stand on the D-LKA side, COCO's first."""
-    return [model for model, card in cards().items() if card.placement not in PLAIN]
+    """Ids of the models that can stand on the D-LKA side, COCO's first; those of visitors are offered to nobody."""
+    return [model for model, card in cards().items() if card.placement not in PLAIN and model not in GUESTS]
 
 
 def baseline_models() -> list[str]:
-    """Ids of the models on the other side, those that move no tap: stock and rigid ones, COCO's first."""
-    return [model for model, card in cards().items() if not deforms(card)]
+    """Ids of the models on the other side, those that move no tap: stock and rigid ones, COCO's first, as above."""
+    return [model for model, card in cards().items() if not deforms(card) and model not in GUESTS]
 
 
 def deforms(card: Card) -> bool:

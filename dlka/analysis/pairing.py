@@ -64,9 +64,11 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
     if not 0 < iou_threshold <= 1:
         raise DlkaError(f"match_detections: expected 0 < iou_threshold <= 1, got {iou_threshold}")
     contents = _contents(first), _contents(second)
+    # Boxes of one class first: one of another class must not take a partner away that agrees.
     iou = box_iou(first.boxes, second.boxes)  # [N, M]
     same = first.classes[:, None] == second.classes[None]
     matched = _greedy(iou, (iou >= iou_threshold) & same, contents)
+    # Of those that are left, two that overlap as much are one object that the two sets call differently.
     free = np.ones(iou.shape, bool)
     for i, j in matched:
         free[i], free[:, j] = False, False
@@ -157,6 +159,7 @@ def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[_Contents, _Co
 
     pairs: list[tuple[int, int]] = []
     left, right = set(), set()
+    # Best first, and a box that has its partner is out for all that follow.
     for i, j in sorted(((int(i), int(j)) for i, j in np.argwhere(allowed)), key=order):
         if i not in left and j not in right:
             pairs.append((i, j))
@@ -184,14 +187,30 @@ def _side(prefix: str, detections: Detections, index: int | None, names: Mapping
     }
 
 
+BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be cut, and kernels there see padding
+
+
+def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | None:
+    """Which pair to look at first: the smallest object that stands clear of the picture's edges by BORDER; where none
+    does, the smallest of all; None without any. image_size: (height, width), pixels."""
+    high, wide = image_size
+    for number, pair in enumerate(pairing.pairs):  # they come smallest first
+        found, index = pairing.shown(pair)
+        left, top, right, bottom = found.boxes[index].tolist()
+        if min(left, top, wide - right, high - bottom) >= BORDER * min(high, wide):
+            return number
+    return 0 if pairing.pairs else None
+
+
 def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[float, float]:
-    """The centre (x, y) of the smallest object in either set, at pixel centres; else the picture's own.
+    """The centre (x, y) of the object to look at first, at pixel centres; without any the picture's own.
 
     image_size: (height, width) in pixels.
     """
     box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
-    if pairing.pairs:
-        found, index = pairing.shown(pairing.pairs[0])  # they come smallest first
+    number = interesting_object(pairing, image_size)
+    if number is not None:
+        found, index = pairing.shown(pairing.pairs[number])
         box = found.boxes[index]
     x, y = (box[:2].astype(np.float64) + box[2:]) / 2 - 0.5
     return float(x), float(y)
@@ -237,6 +256,7 @@ def expected_boxes(boxes: np.ndarray, moved: np.ndarray, size: tuple[int, int]) 
 def track(before: Detections, after: Detections, moved: np.ndarray, size: tuple[int, int]) -> Tracked:
     """Match the boxes of the unchanged picture, mapped, with those of the changed one, one to one, at IoU 0.5."""
     expected, seen = expected_boxes(before.boxes, moved, size)
+    # What has left the picture cannot be found on it: pairs are made of the rest, whose places are in `here`.
     here = np.flatnonzero(seen)
     mapped = Detections(
         expected[here].astype(np.float32),

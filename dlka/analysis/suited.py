@@ -8,12 +8,25 @@ import numpy as np
 
 from dlka.analysis.analysis import PictureFile, Settings, Source, pixels
 from dlka.analysis.examples import first, subject
+from dlka.analysis.model_words import why_not
+from dlka.errors import DlkaError
 from dlka.models.catalog import CONTROL, DEFAULT, baseline_of, cards, default_for, subject_of
 
 
 def opening() -> str:
     """The label of the example that the page opens with: a drawn scene, where the model for them is there."""
     return first("shapes" if default_for("shapes") == DEFAULT else "everyday")
+
+
+def opening_with(dlka: str, baseline: str | None) -> tuple[str, Settings]:
+    """The label of the example that a page opens with whose operator has named the models, and its settings.
+
+    baseline None: what fits the D-LKA model. Raises DlkaError where there is nothing that does.
+    """
+    fair = baseline or baseline_of(dlka)
+    if fair is None:
+        raise DlkaError(why_not(dlka, CONTROL))
+    return first(subject_of(cards()[dlka].names)), Settings(dlka, fair)
 
 
 def settings_for(example: str | None) -> Settings:

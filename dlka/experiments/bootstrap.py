@@ -21,6 +21,7 @@ from dlka.analysis.judging import AREAS
 from dlka.experiments.curves import ClassCurves
 
 MEASURES = ("AP", "AP50", "AP_S", "AP_M", "AP_L")
+COMPARED = ("AP", "AP_S")  # the measures that models are compared by
 RESAMPLES = 1000
 SEED = 20261122
 # Size range -> measure -> which of IOUS it is the mean over.
@@ -46,6 +47,7 @@ def replicates(
     """
     sums = np.zeros((len(multiplicities), len(MEASURES)))
     classes = np.zeros(sums.shape)
+    # COCO's mean is over classes: one without objects in a resample is left out of that resample's mean.
     for category in sorted({row["category_id"] for row in truth}):
         objects, detections = ([row for row in rows if row["category_id"] == category] for rows in (truth, found))
         curves = ClassCurves(objects, detections, multiplicities)

@@ -3,62 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from shlex import quote
 from typing import Any
 
-from dlka.experiments.data_sets import DATA_SETS
+from dlka.experiments.data_sets import DATA_SETS, DataSet
 from dlka.experiments.defaults import TRAINER
-from dlka.experiments.one_run import recipe_of
 from dlka.experiments.plan import NOTES, SCRATCH, STOCK
 from dlka.experiments.stored import StoredRun
-from dlka.experiments.train_command import PLACE, starts_of, train_command
+from dlka.experiments.words import machine, versions
 from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
+from dlka.train.recipe import Recipe
 
 FEW = 10  # classes that are named one by one
 COCO = 80  # classes
+# Fields of a recipe that name folders of pictures -> what a card calls these.
+FOLDERS = {"data": "Data", "unlabelled": "Pictures that the teacher labelled"}
+PLACE = "DATA"  # stands for the folder that they lie in
+WIDTH = 100  # characters of a line
 
 
-def what(run: StoredRun) -> Iterator[str]:
-    """Placement, offsets, cost, classes, data and licences of a run's weights; a sentence each, in Markdown."""
-    offsets = "" if run.placement in PLAIN else f" {OFFSETS[run.offsets].sentence}"
-    yield f"**What it is**: {PLACEMENTS[run.placement].sentence.format(run.card.get('scale', ''))}.{offsets}"
-    yield f"**Cost**: {run.parameters:,} parameters, {run.multiply_adds / 1e9:.2f} G multiply-adds at 640x640."
-    yield f"**Classes**: {_classes(run)}."
-    recipe = recipe_of(run) or {}
-    for key, label in (("data", "Data"), ("unlabelled", "Pictures that the teacher labelled")):
-        if (data := DATA_SETS.get(recipe.get(key, ""))) is not None:
-            yield f"**{label}**: [{recipe[key]}](#data-sets), {data.licence}."
-    yield f"**Licence of the weights**: {run.card.get('licence', 'not stated')}."
+def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any]:
+    """What a run's weights are and how they were trained, for the template of the cards.
 
-
-def made(id_: str, run: StoredRun, runs: Sequence[StoredRun], chosen: str) -> Iterator[str]:
-    """How a run's weights were trained, as Markdown; chosen: a sentence on how the settings came to be, or nothing."""
-    recipe = recipe_of(run)
-    if recipe is None:
-        yield f"This project did not train it: {run.card.get('recipe', 'its origin is not stored')}."
-        return
-    made_of = [*((start.card["file"], recipe_of(start) or {}) for start in starts_of(run, runs)), (None, recipe)]
+    runs: all that are stored, of which some trained what it started from. Without commands: nobody here trained it.
+    """
+    recipe = run.recipe
+    made_of = [*((start.card["file"], start.recipe) for start in _starts_of(run, runs)), (None, recipe)]
     commands = [train_command(each, file or f"{id_}.safetensors") for file, each in made_of]
     if recipe.get("trainer") == TRAINER:  # which `dlka train` does not run
         commands = [f"python -m dlka evidence --rerun --data {PLACE} --only '{run.run}'"]
-    yield "\n".join(["```bash", *commands, "```"])
-    lines = [
-        f"`{PLACE}` stands for the folder of the data sets. Seed {run.seed}.",
-        *_starts(run, [each for _, each in made_of], runs),
-        f"Trained on: {run.card.get('data', 'not stated')}.",
-        f"What was chosen on what: {chosen}" if chosen else "",
-        NOTES.get(run.run, ""),
-        f"Trained with {_versions(run.card.get('versions', {}))}.",
-        f"Measured with {_versions(run.versions)}; on {_machine(run)}.",
-    ]
-    yield "\n".join(f"- {line}" for line in lines if line)
+    return {
+        "placement": PLACEMENTS[run.placement].sentence.format(run.card.get("scale", "")),
+        "offsets": "" if run.placement in PLAIN else f" {OFFSETS[run.offsets].sentence}",
+        "classes": _classes(run),
+        "data": {label: name for key, label in FOLDERS.items() if (name := recipe.get(key)) in DATA_SETS},
+        "commands": commands if recipe else [],
+        "place": PLACE,
+        "starts": _starts(run, [each for _, each in made_of], runs),
+        "note": NOTES.get(run.run, ""),
+        "trained_with": versions(run.card.get("versions", {})),
+        "measured_with": versions(run.versions),
+        "machine": machine(run.machine, "cpu", "vectors", "device"),
+    }
 
 
-def data_lines(runs: Iterable[StoredRun]) -> Iterator[str]:
-    """What is known of the data sets that runs were trained on: a line each, in Markdown."""
-    recipes = [recipe_of(run) or {} for run in runs]
-    for name in dict.fromkeys(recipe.get(key, "") for key in ("data", "unlabelled") for recipe in recipes):
-        if (data := DATA_SETS.get(name)) is not None:
-            yield f"**{name}**: {data.pictures}. Source: {data.source}. Licence as stated there: {data.licence}."
+def data_sets(runs: Iterable[StoredRun]) -> dict[str, DataSet]:
+    """What is known of the data sets that runs were trained on."""
+    recipes = [run.recipe for run in runs]
+    names = dict.fromkeys(recipe.get(key) for key in FOLDERS for recipe in recipes)
+    return {name: DATA_SETS[name] for name in names if name in DATA_SETS}
+
+
+def train_command(recipe: Mapping[str, Any], out: str) -> str:
+    """`python -m dlka train ...` with a flag for each value that Recipe does not have by itself, on several lines.
+
+    recipe: fields of Recipe, files and folders by their names alone; one that was stored before a field came up trained
+    with what is its default.
+    """
+    words = ["python -m dlka train"]
+    for field in fields(Recipe):
+        value = recipe.get(field.name, field.default)
+        if value == field.default or value is MISSING:
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        text = f"{PLACE}/{value}" if field.name in FOLDERS else str(value)
+        words.append(flag if value is True else f"{flag} {quote(text)}")
+    lines = [""]
+    for word in (*words, f"--out {quote(out)}"):
+        if len(f"{lines[-1]} {word} \\") > WIDTH:
+            lines.append("   ")
+        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return " \\\n".join(lines)
+
+
+def _starts_of(run: StoredRun, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The stored runs whose weights a run started from, the first trained first; none for stock weights."""
+    start = run.recipe.get("start")
+    before = next((other for other in runs if start and other.card.get("file") == start), None)
+    return [*_starts_of(before, runs), before] if before else []
 
 
 def _starts(run: StoredRun, recipes: Sequence[Mapping[str, Any]], runs: Sequence[StoredRun]) -> Iterator[str]:
@@ -86,12 +109,3 @@ def _classes(run: StoredRun) -> str:
         return f"COCO's {count}" if count == COCO else str(count)
     unseen = count - len(run.classes)
     return ", ".join([*run.classes, *([f"{unseen} more"] if unseen else [])])
-
-
-def _machine(run: StoredRun) -> str:
-    known = [str(run.machine[key]) for key in ("cpu", "vectors", "device") if key in run.machine]
-    return ", ".join(known) or "an unnamed machine"
-
-
-def _versions(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items()) or "unknown versions"

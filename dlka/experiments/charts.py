@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from dlka.experiments.bootstrap import COMPARED
 from dlka.experiments.collect import Collection, trained_alike
 from dlka.experiments.deltas import Delta, Model, difference
 from dlka.experiments.latency import Latency
@@ -48,7 +49,7 @@ def _group(data: str, models: Mapping[str, Model]) -> Group:
     for word in sorted(models, key=lambda word: (families.index(family(word)), variants.index(_variant(word)))):
         model = models[word]
         name, offsets = family(word), _variant(word)
-        deltas = [difference(model, models[CONTROL], measure) for measure in ("AP", "AP_S")]
+        deltas = [difference(model, models[CONTROL], measure) for measure in COMPARED]
         if word == CONTROL or not any(deltas):
             continue
         first, before = name != before, name

@@ -11,10 +11,6 @@ from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.stored import StoredRun
 
 
-class EvidenceRefused(DlkaError):
-    """Stored runs that no report can be made of; one sentence with what to do."""
-
-
 @dataclass(frozen=True)
 class Collection:
     """models: experiment -> model word -> its runs, in the plan's order; missing: ids that the plan has and nobody
@@ -28,9 +24,13 @@ class Collection:
         """All runs, one after the other."""
         return [run for models in self.models.values() for model in models.values() for run in model.runs]
 
+    def find(self, run_id: str) -> StoredRun | None:
+        """The stored run of an id, or None."""
+        return next((run for run in self.runs if run.run == run_id), None)
+
 
 def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
-    """Runs by experiment and model. Raises EvidenceRefused for runs that were not measured alike."""
+    """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""
     planned = steps(plan)
     rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
     by_model: dict[tuple[str, str], list[StoredRun]] = {}
@@ -56,12 +56,12 @@ def _check(runs: Sequence[StoredRun]) -> None:
     for run in runs:
         for what in ("pictures", "objects", "settings"):
             if getattr(run, what) != getattr(first, what):
-                raise EvidenceRefused(
+                raise DlkaError(
                     f"{run.run} was measured with {what} {getattr(run, what)} and {first.run} with "
                     f"{getattr(first, what)}: they cannot be compared; measure one of them again."
                 )
         if run.replicates.shape != first.replicates.shape:
-            raise EvidenceRefused(
+            raise DlkaError(
                 f"{run.run} has {len(run.replicates)} resamples and {first.run} {len(first.replicates)}: they are not "
                 "the same ones; measure one of them again."
             )

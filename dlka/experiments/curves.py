@@ -34,8 +34,10 @@ class ClassCurves:
             there = _table(objects.get(picture, []))
             rows = detections.get(picture, [])
             score = np.array([row["score"] for row in rows], np.float64)
+            # COCO cuts first and matches then: detections after the best MOST take no object from these.
             best = np.argsort(-score, kind="stable")[:MOST]
             boxes = _table(rows)[best]
+            # [A, G]: an object outside of a size range is no miss in it, and no false alarm is what finds it.
             ignored = _outside(there[:, 4])
             self._objects[:, picture] = (~ignored).sum(axis=1)
             pairs = match(boxes[:, :4], there[:, :4], IOUS, ignored)
@@ -45,7 +47,9 @@ class ClassCurves:
             scores.append(score[best])
             pictures.append(np.full(len(best), picture))
             hit.append(matched)
+            # Nor does a detection without an object count where it is itself outside of the range.
             counted.append(~vain & (matched | ~_outside(boxes[:, 4])[:, None]))
+        # One list over all pictures: what a resample changes is how often each place of it counts, not the order.
         score, place = np.concatenate(scores), np.concatenate(pictures)
         order = np.argsort(-score, kind="stable")
         order, self._copy = _with_copies(order, score, place, self._drawn.max(axis=1, initial=0))
@@ -64,6 +68,7 @@ class ClassCurves:
         for number, counted in enumerate(groups):
             columns = np.flatnonzero(counted)
             ious = np.flatnonzero(of_iou.reshape(-1) == number)
+            # Weights are [columns, resamples]: as many resamples at once as keep them in memory.
             step = max(1, BLOCK // max(1, len(columns)))
             for first in range(0, len(objects), step):
                 block = slice(first, first + step)
@@ -77,6 +82,7 @@ class ClassCurves:
     def _weights(self, columns: np.ndarray, block: slice) -> np.ndarray:
         """How often each of these detections counts: [columns, resamples of the block] int32."""
         weights = self._drawn[:, block][self._picture[columns]]
+        # Laid out copy by copy, a detection is there once in copy c if its picture was drawn more than c times.
         copies = np.flatnonzero(self._copy[columns] >= 0)
         weights[copies] = weights[copies] > self._copy[columns][copies, None]
         return weights
@@ -93,6 +99,7 @@ def _area(weights: np.ndarray, total: np.ndarray, objects: np.ndarray) -> np.nda
     good = weights.cumsum(axis=0, dtype=np.int32)
     precision = np.divide(good, total, out=np.zeros(good.shape), where=total > 0)
     best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    # [H, R]: points of recall up to each hit; those that it adds get the best precision from it on.
     reached = np.searchsorted(RECALLS, good / np.maximum(objects, 1), side="right")
     return (best * np.diff(reached, axis=0, prepend=0)).sum(axis=0) / len(RECALLS)
 
@@ -106,11 +113,13 @@ def _with_copies(
     such ones are laid out one by one, up to `most` copies of their picture [P].
     """
     score, picture = score[order], picture[order]
+    # [N]: one number for the detections of one picture that have one score.
     group = np.cumsum(np.diff(score, prepend=np.nan).astype(bool) | np.diff(picture, prepend=-1).astype(bool))
     tied = np.bincount(group, minlength=1)[group] > 1
     repeats = np.where(tied, np.maximum(most[picture], 1), 1)
     place = np.repeat(np.arange(len(order)), repeats)
     copy = np.arange(len(place)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    # Within such a group copy after copy, within a copy in the order that was there.
     laid = np.lexsort((place, copy, group[place]))
     place, copy = place[laid], copy[laid]
     return order[place], np.where(tied[place], copy, -1)

@@ -74,8 +74,10 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
 def _in_bfloat16(trainer: Any) -> None:
     if trainer.device.type == "cpu":
         trainer.model.to(memory_format=torch.channels_last)
-        # On AVX2 oneDNN has no bfloat16 gradients of its own: a step took 13 s there in place of 1 s.
-        if "AVX512" in torch.backends.cpu.get_cpu_capability():
+        # Only where the processor computes in it, which old torch cannot tell: elsewhere a step takes 2 to 13 times as
+        # long.
+        capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)
+        if capabilities().get("avx512_bf16"):
             use_bfloat16(trainer.model, "cpu")
 
 

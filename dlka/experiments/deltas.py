@@ -47,13 +47,18 @@ class Model:
 
     def mean(self, metric: str) -> float | None:
         """AP figure in per cent, mean over seeds; None where there is no object of that size."""
-        mean = _mean([run.metrics[metric] for run in self.runs])
-        return None if mean is None else 100 * mean
+        over_seeds = mean([run.metrics[metric] for run in self.runs])
+        return None if over_seeds is None else 100 * over_seeds
 
     def spread(self, metric: str) -> tuple[float, float] | None:
         """Least and largest figure of the seeds in per cent."""
         values = [100 * v for run in self.runs if (v := run.metrics[metric]) is not None]
         return (min(values), max(values)) if values else None
+
+
+def single(run: StoredRun) -> Model:
+    """One run as a model of one seed."""
+    return Model(run.data, run.model, (run,))
 
 
 def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
@@ -64,7 +69,7 @@ def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) ->
     """
     pairs = [(a, b) for a in model.runs for b in to.runs if a.seed == b.seed or not by_seed]
     ours, theirs = ([run for run in m.runs if any(run is p[i] for p in pairs)] for i, m in enumerate((model, to)))
-    value = _minus(*(_mean([r.metrics[metric] for r in runs]) for runs in (ours, theirs)))
+    value = _minus(*(mean([r.metrics[metric] for r in runs]) for runs in (ours, theirs)))
     if value is None:
         return None
     column = MEASURES.index(metric)
@@ -76,15 +81,15 @@ def intervened(model: Model, name: str, metric: str = "AP") -> Delta | None:
     """How far an intervention moves a model's metric from where it is; None where no seed was measured with it."""
     runs = [r for r in model.runs if name in r.interventions]
     each = [_minus(r.interventions[name][metric], r.metrics[metric]) for r in runs]
-    value = _mean(each)
+    value = mean(each)
     if value is None:
         return None
     spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], MEASURES.index(metric))
     return _delta(value, spread, each)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """None where one of them is."""
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of a figure over seeds; None where a seed has none."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None
 

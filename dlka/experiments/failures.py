@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from dlka.experiments.deltas import Model, difference, intervened
-from dlka.experiments.one_run import single
+from dlka.experiments.deltas import Model, difference, intervened, single
 from dlka.experiments.plan import CONTROL, STOCK
 from dlka.experiments.sentences import NO_OFFSETS
 from dlka.experiments.sizes import recall, size_bins
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import listed, with_interval
+from dlka.types import SIZES, size_of
 
 FEW = 50  # objects, under which an AP is one of these objects and not of their kind
 WORST = 3  # classes that are named
 SHORT = 10  # unreliable classes that are all named
 DEAD = 0.05  # cells: a stage that moves its taps less in the mean reads next to what a rigid one reads
 PLACE = 0.3  # share of the offsets' variance from content, under which place decides rather than what is seen
-SIDES = {"S": (0.0, 32.0), "M": (32.0, 96.0), "L": (96.0, float("inf"))}  # px of sqrt(box area), as COCO has it
 
 
 def failures(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
@@ -38,10 +38,8 @@ def _below(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
 
 
 def _sizes(run: StoredRun) -> Iterator[str]:
-    figures = {size: ap for size in SIDES if (ap := run.metrics[f"AP_{size}"]) is not None}
-    counts = {
-        size: int(((run.object_side >= low) & (run.object_side < high)).sum()) for size, (low, high) in SIDES.items()
-    }
+    figures = {size: ap for size in SIZES if (ap := run.metrics[f"AP_{size}"]) is not None}
+    counts = Counter(size_of(float(side) ** 2) for side in run.object_side)
     if sure := {size: ap for size, ap in figures.items() if counts[size] >= FEW}:
         size = min(sure, key=lambda size: sure[size])
         yield f"By size, AP is lowest for {size}: {100 * sure[size]:.1f}, which rests on {_objects(counts[size])}."
@@ -68,7 +66,8 @@ def _classes(run: StoredRun) -> Iterator[str]:
     if rare := [(name, row) for name, row in by_ap if row["objects"] < FEW]:
         which = _named(rare)
         if len(rare) > SHORT:
-            which = f"{'all but ' if sure else 'all'}{_words(sure)}; lowest among them {_named(rare[:WORST])}"
+            others = f"all but {listed([name for name, _ in sure])}" if sure else "all"
+            which = f"{others}; lowest among them {_named(rare[:WORST])}"
         yield (
             f"Unreliable, as it rests on fewer than {FEW} objects, is the AP of {len(rare)} of {len(by_ap)} classes: "
             f"{which}."
@@ -94,10 +93,6 @@ def _offsets(run: StoredRun) -> Iterator[str]:
 
 def _named(rows: list[tuple[str, dict[str, float]]]) -> str:
     return listed([f"{name} ({100 * row['AP']:.1f}, {_objects(int(row['objects']))})" for name, row in rows])
-
-
-def _words(rows: list[tuple[str, dict[str, float]]]) -> str:
-    return listed([name for name, _ in rows]) if rows else ""
 
 
 def _objects(count: int) -> str:

@@ -65,8 +65,10 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
     """[n, len(_COLUMNS)] of the objects [N, 4] of one picture whose middle cell is away from the border."""
     stage = capture.stage
     size = capture.offset.shape[1:]
+    # [K, 2] (y, x): the kernel of cell (0, 0); that of every other cell is the same, moved by the step.
     taps = tap_grid((1, 1), stage.kernel, stage.step, stage.padding, stage.dilation)[:, :, 0, 0].astype(np.float64)
     first, step = taps.mean(axis=0), np.array(stage.step)  # (y, x) of the first cell, in cells of the sampled map
+    # Box edges in pixels to cells, whose middles lie half a stride from their edges; then the nearest kernel's cell.
     centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / stage.stride - 0.5
     cells = np.floor((centre - first) / step + 0.5).astype(int)
     low = np.array([_border(stage, size, axis) for axis in (0, 1)])
@@ -75,6 +77,7 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
 
     offset = capture.offset.reshape(-1, 2, *size).astype(np.float64)  # [K, 2, H, W], (dy, dx)
     own = offset[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)  # [n, K, 2]
+    # Offsets of other cells of the same picture: kernels that are large everywhere must not pass for following objects.
     random = [draw.integers(low[axis], size[axis] - low[axis], CHANCE) for axis in (0, 1)]
     others = offset[:, :, random[0], random[1]].transpose(2, 0, 1)  # [CHANCE, K, 2]
 
@@ -118,6 +121,7 @@ def _share(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 def _row(stage: Stage, table: np.ndarray, resamples: np.ndarray) -> dict[str, Any]:
     seen = dict(zip(_COLUMNS, table.T))
+    # An object counts as often as its picture was drawn: those of one picture are not independent.
     weights = resamples[:, seen["picture"].astype(int)].astype(np.float64)  # [R, n]
     row: dict[str, Any] = {"stage": stage.name, "label": stage.label, "objects": len(table)}
     for name, kernel, box in (("size_rho", "spread", "size"), ("aspect_rho", "aspect", "shape")):
@@ -125,6 +129,7 @@ def _row(stage: Stage, table: np.ndarray, resamples: np.ndarray) -> dict[str, An
     small = seen["size"] <= np.median(seen["size"]) if len(table) else np.zeros(0, bool)
     for name, half in (("spread_small", small), ("spread_large", ~small)):
         row[name] = _number(seen["spread"][half].mean()) if len(table) >= FEWEST and half.any() else None
+    # In a box far smaller or larger than the kernel, nearly no or nearly all samples lie whatever the offsets are.
     judged = seen["judged"] > 0
     weights = weights[:, judged]
     row["in_box_objects"] = int(judged.sum())
@@ -142,6 +147,7 @@ def _estimate(name: str, measure: Any, weights: np.ndarray) -> dict[str, Any]:
     if count < FEWEST:
         return {name: None, f"{name}_95": None}
     value = _number(measure(np.ones((1, count)))[0])
+    # Ranks are made anew for every resample, [R, n] each: in blocks, or they would fill the memory.
     blocks = [measure(weights[i : i + _BLOCK]) for i in range(0, len(weights), _BLOCK)]
     low, high = (_number(end) for end in interval(np.concatenate(blocks)))
     return {name: value, f"{name}_95": None if low is None or high is None else [low, high]}
@@ -168,6 +174,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray)
         rank = _ranks(values, weights)
         mean = np.divide((weights * rank).sum(axis=1, keepdims=True), total, out=np.zeros(total.shape), where=total > 0)
         ranks.append(rank - mean)
+    # Pearson's correlation of the ranks, [R, n] each and centred by their weighted means.
     a, b = ranks
     both, left, right = ((weights * x * y).sum(axis=1) for x, y in ((a, b), (a, a), (b, b)))
     scale = np.sqrt(left * right)
@@ -178,6 +185,7 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean ranks, but for a constant, of values [n] that stand as often as weights [R, n] say: [R, n]."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) != 0]))  # the first of each group of equals
+    # [R, G]: how many objects each group of equal values has in a resample; it takes the middle of their ranks.
     counts = np.add.reduceat(weights[:, order], starts, axis=1)
     middle = counts.cumsum(axis=1) - counts / 2
     group = np.empty(len(values), int)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from dlka.experiments.collect import EvidenceRefused
+from dlka.errors import DlkaError
 from dlka.experiments.plan import split
 from dlka.models.placements import PLAIN
 
@@ -61,7 +61,7 @@ class _Measured(BaseModel):
 
 
 def load_latency(file: Path) -> Latency | None:
-    """None where there is no such file. Raises EvidenceRefused for one that is no result of that command, or one
+    """None where there is no such file. Raises DlkaError for one that is no result of that command, or one
     without the control at SIZE px and batch 1 in float32."""
     if not file.is_file():
         return None
@@ -73,7 +73,7 @@ def load_latency(file: Path) -> Latency | None:
     rows = [row for row in measured.rows if row.is_asked_for] if measured else []
     control = next((row for row in rows if row.placement == "control"), None)
     if measured is None or control is None:
-        raise EvidenceRefused(
+        raise DlkaError(
             f"{file}: expected what `python -m dlka bench model --json` writes, with {SIZE} px and batch 1 in it."
         )
     ratios: dict[tuple[str, str], float] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from dlka import provenance
+from dlka.analysis.judging import IOU, match
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
-from dlka.experiments.recall import IOU, SCORE, objects_found
+from dlka.experiments.plan import word_of
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.variation import OffsetVariation
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
@@ -20,15 +22,12 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
-from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
-from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import OffsetTotals, average_precision, class_precision
 from dlka.train.validation import LOOK, Validation
 
+SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
-# Of a model's word, by its offsets.
-SUFFIX = {"dense": "", "separable": "-separable", "none": "-rigid", "features": "-features"}
 
 AS_IT_IS = "as learned"
 # What is done, from the picture's number and what the model captured of another picture.
@@ -60,15 +59,14 @@ def measure(
 
     model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
     card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
-    WeightsRefused, TruthRefused (for fewer than two pictures, too), ImageRefused, PredictionFailed, and ValueError for
-    a run or a size that is none.
+    DlkaError (for fewer than two pictures, too), and ValueError for a run or a size that is none.
     """
     predictor, card = load_predictor(str(model), device)
     data_word, model_word, seed = split_run(run or name_of(card, Path(data)))
     part = Validation.of(predictor, str(model), data, size, limit)
     count = len(part)
     if count < 2:
-        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+        raise DlkaError(f"{data}: expected two validation pictures or more, got {count}.")
     changes = _changes(predictor.model) if interventions else {}
 
     truth: list[dict[str, Any]] = []
@@ -82,7 +80,9 @@ def measure(
         for name, seen in changed.items():
             found[name] += part.found(number, seen)
 
+    # By picture, not as they were visited: resamples go by picture, and runs are compared object by object.
     truth.sort(key=lambda row: row["image_id"])
+    # The same resamples for all of them, so that the differences between them are paired.
     drawn = resamples(count)
     metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
     drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
@@ -138,6 +138,29 @@ def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int
         yield number, prediction, changed
 
 
+def objects_found(truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Side [n] float32 of every object of truth, and whether it was found [n] bool, in truth's order.
+
+    Side: the root of the box's area, in px of the original picture. Found: a detection of its class with score >= 0.25
+    has IoU >= 0.5 with it; detections take objects one to one, best score first, the one that they overlap most.
+    truth and found: COCO annotations and results.
+    """
+    objects, detections = defaultdict(list), defaultdict(list)
+    for index, row in enumerate(truth):
+        objects[row["image_id"], row["category_id"]].append(index)
+    for row in found:
+        if row["score"] >= SCORE:
+            detections[row["image_id"], row["category_id"]].append(row)
+    hit = np.zeros(len(truth), bool)
+    for key, indices in objects.items():
+        best = sorted(detections[key], key=lambda row: -row["score"])
+        boxes = np.array([row["bbox"] for row in best], np.float64).reshape(-1, 4)
+        there = np.array([truth[i]["bbox"] for i in indices], np.float64)
+        pairs = match(boxes, there, np.array([IOU]), np.zeros((1, len(indices)), bool))[0, 0]
+        hit[np.array(indices)[pairs[pairs >= 0]]] = True
+    return np.sqrt([row["area"] for row in truth]).astype(np.float32), hit
+
+
 def another(number: int, count: int) -> int:
     """The picture, half the list further on, whose offsets a picture gets."""
     return (number + count // 2) % count
@@ -151,7 +174,7 @@ def visits(count: int) -> list[int]:
 def name_of(card: Card, data: Path) -> str:
     """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
     folder = data.resolve()
-    word = card.placement + (SUFFIX[card.offsets] if card.placement not in PLAIN else "")
+    word = word_of(card.placement, card.offsets)
     return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
 
 

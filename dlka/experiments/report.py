@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dlka.experiments.charts import charts
 from dlka.experiments.collect import Collection, collect, trained_alike
 from dlka.experiments.deltas import Model
 from dlka.experiments.latency import Latency, load_latency
-from dlka.experiments.method import causes_reading, commands, method, offsets_reading, reading
-from dlka.experiments.plan import STOCK, Experiment, steps
-from dlka.experiments.sentences import findings, missing_sentence
+from dlka.experiments.plan import START, STOCK, Experiment, steps
+from dlka.experiments.sentences import findings
 from dlka.experiments.stored import load_all
 from dlka.experiments.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
+from dlka.experiments.words import machine, rendered, versions
 from dlka.render.chart import chart_png, chart_svg
 
 RUNS = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence" / "runs"
 LATENCY = "latency.json"
 CHARTS = ("forest", "latency", "recall")
+OF_A_MODEL = ("placement", "offsets", "seed")  # fields of a recipe that make the model and the run, not the setting
 
 
 def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path]:
     """Make the report of a folder of stored runs: report.md, and each chart that there are runs for as PNG and SVG.
 
     Times come from latency.json beside the folder of runs, the result of `bench model --json`; without it the report
-    has none. Returns what was written. Raises RunRefused for no runs and for damaged ones, EvidenceRefused for runs
-    that were not measured alike.
+    has none. Returns what was written. Raises RunRefused for no runs and for damaged ones, DlkaError for runs that
+    were not measured alike.
     """
     collection, times = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
     drawn = charts(collection, times)
@@ -49,44 +51,72 @@ def report_text(
     collection: Collection, latency: Latency | None, drawn: Mapping[str, str], plan: Sequence[Experiment]
 ) -> str:
     """The Markdown; drawn: file stem of each chart that lies beside it -> what it shows."""
-    parts = [
-        "# Does D-LKA help, where, and by how much?",
-        "Made by `python -m dlka evidence` from stored runs; no word of it is written by hand.",
-        missing_sentence(collection.missing, len(steps(plan))),
-        "" if latency else "No times are stored, so there is no column and no chart of them.",
-        _image("forest", drawn),
-        *(part for data, models in collection.models.items() for part in _section(data, models, latency)),
-        "## Accuracy against time" if "latency" in drawn else "",
-        _image("latency", drawn),
-        "## Recall against the size of objects" if "recall" in drawn else "",
-        _image("recall", drawn),
-        "## How to read this",
-        reading(),
-        "## How it was made",
-        method(collection, latency, plan),
-        f"```bash\n{commands()}\n```",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    chosen = {part.name: part.chosen for part in plan}
+    runs = collection.runs
+    return rendered(
+        "report.md.j2",
+        {
+            "planned": len(steps(plan)),
+            "missing": collection.missing,
+            "missing_by_model": _by_model(collection.missing),
+            "latency": latency,
+            "charts": drawn,
+            "parts": [
+                {**_part(data, models, latency), "chosen": chosen.get(data)}
+                for data, models in collection.models.items()
+            ],
+            "versions": list(dict.fromkeys(versions(run.versions) for run in runs)),
+            "machines": list(dict.fromkeys(machine(run.machine, "cpu", "vectors") for run in runs)),
+        },
+    )
 
 
-def _section(data: str, models: Mapping[str, Model], latency: Latency | None) -> Iterable[str]:
+def _part(data: str, models: Mapping[str, Model], latency: Latency | None) -> dict[str, Any]:
+    """What the report says of one data set; its tables are Markdown, None where there is nothing to show."""
     alike = trained_alike(models)
-    yield f"## {data}"
-    yield "\n".join(f"- {sentence}" for sentence in findings(alike))
-    yield figures_table(models, latency)
-    yield differences_table(alike) or ""
-    if STOCK in models and alike:
-        yield f"### {data}: above the stock weights"
-        yield stock_table(alike, models[STOCK])
-    if causes := causes_table(alike):
-        yield f"### {data}: what interventions do"
-        yield causes
-        yield causes_reading()
-    if offsets := offsets_table(alike):
-        yield f"### {data}: offsets"
-        yield offsets
-        yield offsets_reading()
+    run = next(iter(models.values())).runs[0]
+    return {
+        "data": data,
+        "run": run,
+        "findings": findings(alike),
+        "figures": figures_table(models, latency),
+        "differences": differences_table(alike),
+        "stock": stock_table(alike, models[STOCK]) if STOCK in models and alike else None,
+        "interventions": causes_table(alike),
+        "offsets": offsets_table(alike),
+        "recipes": _recipes(list(models.values())),
+    }
 
 
-def _image(name: str, drawn: Mapping[str, str]) -> str:
-    return f"![{drawn[name]}]({name}.png)" if name in drawn else ""
+def _recipes(models: Sequence[Model]) -> dict[str, str]:
+    """Settings that all models of a data set share, and those of each model that differs: whose -> in words."""
+    recipes = {
+        model.word: {k: v for k, v in recipe.items() if k not in OF_A_MODEL}
+        for model in models
+        if model.word not in (STOCK, START) and (recipe := model.runs[0].recipe)
+    }
+    if not recipes:
+        return {}
+    first = next(iter(recipes.values()))
+    common = {k: v for k, v in first.items() if all(r.get(k) == v for r in recipes.values())}
+    found = {"recipe": _settings(common)}
+    for word, recipe in recipes.items():
+        if own := {k: v for k, v in recipe.items() if k not in common}:
+            found[f"{word} alone"] = _settings(own)
+    for model in models:
+        if model.word == START and (begin := model.runs[0].recipe):
+            found["start of all models"] = _settings(begin)
+    return found
+
+
+def _settings(recipe: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
+
+
+def _by_model(ids: Iterable[str]) -> str:
+    """Ids of runs, the seeds of each model together: "hit-uav/neck-s0, s1"."""
+    seeds: dict[str, list[str]] = {}
+    for run in ids:
+        model, _, seed = run.rpartition("-")
+        seeds.setdefault(model, []).append(seed)
+    return "; ".join(f"{model}-{', '.join(found)}" for model, found in seeds.items())

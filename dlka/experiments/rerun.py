@@ -17,7 +17,6 @@ from dlka.experiments.stored import RunRefused, load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
 from dlka.models.placements import SCRATCH
-from dlka.train.dataset_pictures import DataRefused
 from dlka.train.dataset_yaml import class_names
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
@@ -114,11 +113,11 @@ def _with_starts(missing: list[Step], everything: dict[str, Step], places: Place
 
 def _check(work: list[Step], places: Places) -> None:
     for name in dict.fromkeys(step.data for step in work):
-        class_names(places.data / name / "data.yaml")  # raises TruthRefused
+        class_names(places.data / name / "data.yaml")  # raises DlkaError
     pools = dict.fromkeys(step.recipe.unlabelled for step in work if step.recipe and step.recipe.unlabelled)
     for pool in pools:
         if not (places.data / pool).is_dir():
-            raise DataRefused(f"{places.data / pool}: expected a folder with pictures, got none.")
+            raise DlkaError(f"{places.data / pool}: expected a folder with pictures, got none.")
     new = [step.recipe for step in work if not places.weights(step).is_file()]
     needed = any(recipe is None or STOCK in (recipe.start, recipe.teacher) for recipe in new)
     if needed and not find(places.stock).is_file():  # raises WeightsRefused for an id that is none

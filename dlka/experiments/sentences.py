@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from dlka.experiments.bootstrap import COMPARED
 from dlka.experiments.deltas import Delta, Model, difference, intervened
 from dlka.experiments.plan import CONTROL, rigid_twin
 from dlka.experiments.words import figure, listed, signed, with_interval
@@ -45,7 +46,7 @@ def findings(models: Mapping[str, Model]) -> Iterator[str]:
 
 def against(word: str, model: Model, name: str, to: Model) -> str:
     """How a model stands to another in AP and AP_S, in one sentence; name: the other's, for people."""
-    deltas = {m: d for m in ("AP", "AP_S") if (d := difference(model, to, m))}
+    deltas = {m: d for m in COMPARED if (d := difference(model, to, m))}
     if not deltas:
         return f"{word} and {name} have no seed in common: not compared."
     return f"{word} is {_verdicts(name, deltas)}{_noise(deltas['AP']) if 'AP' in deltas else ''}."
@@ -104,21 +105,10 @@ def _without_offsets(word: str, delta: Delta) -> str:
 
 
 def _moved(word: str, model: Model) -> str:
-    stages = model.runs[0].stage_offsets
-    far = sum(_mean(model, number, "mean_cells") > FAR for number in range(len(stages)))
-    vary = sum(all(run.stage_offsets[number]["varies"] for run in model.runs) for number in range(len(stages)))
+    stages = list(zip(*(run.stage_offsets for run in model.runs)))  # of each stage a row a seed
+    far = sum(np.mean([row["mean_cells"] for row in seeds]) > FAR for seeds in stages)
+    vary = sum(all(row["varies"] for row in seeds) for seeds in stages)
     return (
         f"{word} moves its taps by more than {FAR} cell in the mean in {far} of {len(stages)} stages, and differently "
         f"from picture to picture in {vary} of {len(stages)}."
     )
-
-
-def _mean(model: Model, stage: int, key: str) -> float:
-    return float(np.mean([run.stage_offsets[stage][key] for run in model.runs]))
-
-
-def missing_sentence(missing: Sequence[str], planned: int) -> str:
-    """How much of the plan is stored."""
-    if not missing:
-        return f"All {planned} planned runs are stored."
-    return f"{planned - len(missing)} of {planned} planned runs are stored; those that are missing are listed below."

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from dlka.experiments.bootstrap import MEASURES, interval
-from dlka.experiments.collect import Collection, EvidenceRefused
-from dlka.experiments.deltas import Model, difference
-from dlka.experiments.one_run import data_of, find_run, single
+from dlka.errors import DlkaError
+from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
+from dlka.experiments.collect import Collection
+from dlka.experiments.deltas import Model, difference, single
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun
+from dlka.experiments.words import per_cent
 from dlka.models.checkpoint import sha256
-from dlka.models.weights import WeightsRefused, load_card, same_tensors, with_card
+from dlka.models.weights import load_card, same_tensors, with_card
 
 DIGITS = 5  # of an interval's ends, in 0..1: what stored replicates hold
-IN_CARDS = ("AP", "AP_S")  # the measures that a card has intervals of
 
 
 def ship(
@@ -36,20 +36,22 @@ def ship(
     for id_, run_id in shipped.items():
         source = work / "weights" / f"{run_id.replace('/', '-')}.safetensors"
         try:
-            run = find_run(collection, run_id)
+            run = collection.find(run_id)
+            if run is None:
+                raise DlkaError(f"there is no stored run {run_id}.")
             card = load_card(source)
             if run.card.get("sha256") != sha256(source):
-                raise WeightsRefused(f"{source} is not the file that the stored run {run_id} was measured on.")
+                raise DlkaError(f"{source} is not the file that the stored run {run_id} was measured on.")
             models = collection.models[run.data]
             metrics = metrics_of(run, models[run.model], models.get(CONTROL))
             target = out / f"{id_}.safetensors"
             out.mkdir(parents=True, exist_ok=True)
             uses = load_card(target).uses if target.is_file() and same_tensors(source, target) else card.uses
             with_card(source, target, replace(card, metrics=metrics, uses=uses))
-        except (EvidenceRefused, WeightsRefused) as error:
+        except DlkaError as error:
             report(f"{id_}: left out: {error}")
             continue
-        report(f"{id_}: {target}, {run_id}, AP {_per_cent(metrics['AP'])}, {target.stat().st_size / 2**20:.1f} MB.")
+        report(f"{id_}: {target}, {run_id}, AP {per_cent(metrics['AP'])}, {target.stat().st_size / 2**20:.1f} MB.")
         written.append(target)
     return written
 
@@ -62,9 +64,9 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
     AP_minus_control, AP_S_minus_control, and with _95   the same seed of control subtracted; not in a control's card
     AP_of_seeds       AP of every seed of this model that was trained, of which this one was not chosen
     """
-    alone = {m: interval(run.replicates[:, MEASURES.index(m)]) for m in IN_CARDS}
+    alone = {m: interval(run.replicates[:, MEASURES.index(m)]) for m in COMPARED}
     return {
-        "data": f"{data_of(run)} val",
+        "data": f"{run.data_set} val",
         "pictures": run.pictures,
         "size": run.settings["size"],
         **run.metrics,
@@ -75,7 +77,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
 
 
 def _to_control(run: StoredRun, control: Model) -> Iterator[tuple[str, Any]]:
-    for measure in IN_CARDS:
+    for measure in COMPARED:
         if delta := difference(single(run), control, measure):
             yield f"{measure}_minus_control", round(delta.value / 100, DIGITS)
             yield f"{measure}_minus_control_95", _ends(delta.low / 100, delta.high / 100)
@@ -83,7 +85,3 @@ def _to_control(run: StoredRun, control: Model) -> Iterator[tuple[str, Any]]:
 
 def _ends(low: float, high: float) -> list[float] | None:
     return None if np.isnan(low) else [round(low, DIGITS), round(high, DIGITS)]
-
-
-def _per_cent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

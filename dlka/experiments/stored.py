@@ -96,6 +96,20 @@ class StoredRun:
             if values.shape != (self.objects,) or values.dtype != dtype:
                 raise RunRefused(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe in the card; empty for weights that this project did not train."""
+        try:
+            recipe = json.loads(self.card.get("recipe", ""))
+        except ValueError:
+            return {}
+        return recipe if isinstance(recipe, dict) else {}
+
+    @property
+    def data_set(self) -> str:
+        """The name of the data set that it was trained and measured on; `data`, of its experiment, may say more."""
+        return self.recipe.get("data") or self.data
+
     def save(self, folder: Path) -> Path:
         """Write `{data}-{model}-s{seed}.json` and `.npz` into a folder; returns the path of the JSON.
 

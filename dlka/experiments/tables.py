@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from dlka.experiments.bootstrap import MEASURES
-from dlka.experiments.deltas import Model, difference, intervened
+from dlka.experiments.bootstrap import COMPARED, MEASURES
+from dlka.experiments.deltas import Model, difference, intervened, mean
 from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family
-from dlka.experiments.words import NONE, cell, figure, markdown, seeds_cell
+from dlka.experiments.words import NONE, cell, figure, markdown, per_cent, seeds_cell
 
 
 def figures_table(models: Mapping[str, Model], latency: Latency | None) -> str:
@@ -45,8 +42,8 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
     for word, model in others.items():
         rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
         twin = models.get(rigid) if word != rigid else None
-        to_control = {measure: difference(model, control, measure) for measure in ("AP", "AP_S")}
-        to_twin = [difference(model, twin, measure) if twin else None for measure in ("AP", "AP_S")]
+        to_control = {measure: difference(model, control, measure) for measure in COMPARED}
+        to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
         rows.append(
             [
                 word,
@@ -79,40 +76,28 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
     for word, model in models.items():
         for number, stage in enumerate(model.runs[0].stage_offsets):
             alike = [run.stage_offsets[number] for run in model.runs]
-            told = [_told(sum(bool(row["varies"]) for row in alike), len(alike))]
-            if any(row["varies"] is None for row in alike):
-                told = [NONE]
+            varies = _varies([row["varies"] for row in alike])
             length, moved, between, content = (
-                _mean_of(alike, key) for key in ("mean_cells", "moved", "between_cells", "content")
+                mean([row[key] for row in alike]) for key in ("mean_cells", "moved", "between_cells", "content")
             )
-            shares = [figure(None if share is None else 100 * share, 0) for share in (moved, content)]
-            rows.append([word, stage["label"], figure(length, 2), shares[0], figure(between, 2), shares[1], *told])
-    header = [
-        "model",
-        "stage",
-        "mean, cells",
-        "over 0.1 cell, %",
-        "between pictures, cells",
-        "from content, %",
-        "varies",
-    ]
-    return markdown(header, rows, words=2) if rows else None
+            cells = [figure(length, 2), per_cent(moved, 0), figure(between, 2), per_cent(content, 0)]
+            rows.append([word, stage["label"], *cells, varies])
+    figures = ["mean, cells", "over 0.1 cell, %", "between pictures, cells", "from content, %"]
+    return markdown(["model", "stage", *figures, "varies"], rows, words=2) if rows else None
 
 
-def _mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    """Mean over seeds; None where a seed has none."""
-    values = [row[key] for row in rows]
-    return None if None in values else float(np.mean(values))
-
-
-def _told(yes: int, count: int) -> str:
-    return f"{yes} of {count} seeds" if 0 < yes < count else "yes" if yes else "no"
+def _varies(seeds: Sequence[bool | None]) -> str:
+    """In how many seeds a stage varies with the picture; "-" where one of them does not say."""
+    if None in seeds:
+        return NONE
+    yes = sum(map(bool, seeds))
+    return f"{yes} of {len(seeds)} seeds" if 0 < yes < len(seeds) else "yes" if yes else "no"
 
 
 def stock_table(models: Mapping[str, Model], stock: Model) -> str:
     """One row a model: above the stock weights that it started from."""
     rows = []
     for word, model in models.items():
-        deltas = [difference(model, stock, measure, by_seed=False) for measure in ("AP", "AP_S")]
+        deltas = [difference(model, stock, measure, by_seed=False) for measure in COMPARED]
         rows.append([word, *map(cell, deltas)])
     return markdown(["model", "AP - stock", "AP_S - stock"], rows)

@@ -23,7 +23,6 @@ from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages
 from dlka.models.catalog import find, suited_size
 from dlka.models.weights import IN_USE, SMALL, UNUSED, load_card, with_card
-from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import average_precision
 from dlka.train.validation import Validation
 
@@ -68,7 +67,7 @@ def uses(
     part = Validation.of(predictor, str(model), data, size, limit)
     count = len(part)
     if count < 2:
-        raise DataRefused(f"{data}: expected two validation pictures or more, got {count}.")
+        raise DlkaError(f"{data}: expected two validation pictures or more, got {count}.")
 
     truth: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (OWN, *CHANGES, MEAN)}
@@ -87,7 +86,7 @@ def uses(
         for name, seen in {OWN: prediction, **changed}.items():
             found[name] += part.found(number, seen)
     if not truth:
-        raise DataRefused(f"{data}: expected labelled objects in its validation part, got none; AP needs some.")
+        raise DlkaError(f"{data}: expected labelled objects in its validation part, got none; AP needs some.")
     mean = Intervention(
         GIVEN, fields={n: (total / cells).astype(np.float32)[:, None, None] for n, (total, cells) in sums.items()}
     )

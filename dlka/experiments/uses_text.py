@@ -1,22 +1,20 @@
-"""What `dlka uses` found, as rows for tables and as a part of a model card; AP and shares in per cent."""
+"""What `dlka uses` found, as rows for tables, and as the tables of a model card; AP and shares in per cent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from dlka.experiments.uses import ANOTHER, OFF, OWN, RULE, SHOWN, SHUFFLED, points
-from dlka.experiments.words import NONE, figure, markdown
-from dlka.models.weights import NEEDS
-
-IN_CARDS = ("AP", "AP_S")  # the measures that a model card has
+from dlka.experiments.bootstrap import COMPARED
+from dlka.experiments.uses import ANOTHER, OFF, OWN, SHOWN, SHUFFLED, points
+from dlka.experiments.words import NONE, figure, markdown, per_cent
 
 
 def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for the model's own offsets, then one for each change with the differences to them and their intervals."""
     rows = []
     for name, values in figures["offsets"].items():
-        row: dict[str, Any] = {"offsets": name, **{m: _percent(values[m]) for m in SHOWN}}
+        row: dict[str, Any] = {"offsets": name, **{m: per_cent(values[m]) for m in SHOWN}}
         for measure in SHOWN:
             key = f"{measure}_minus_own"
             row[f"{measure} - own"] = "" if name == OWN else points(values[key], values[f"{key}_95"])
@@ -35,7 +33,7 @@ def following_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
             "spread/grid, small": figure(row["spread_small"], 3),
             "large": figure(row["spread_large"], 3),
             "for box": row["in_box_objects"],
-            "in box %": _percent(row["in_box"]),
+            "in box %": per_cent(row["in_box"]),
             "- grid": points(row["in_box_minus_grid"], row["in_box_minus_grid_95"]),
             "- chance": points(row["in_box_minus_chance"], row["in_box_minus_chance_95"]),
             "module": row["stage"],
@@ -44,33 +42,23 @@ def following_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def in_card(uses: Mapping[str, Any]) -> Iterator[str]:
-    """What a model card says of it, in Markdown. uses: as a weights file's card has it."""
-    yield (
-        f"It {NEEDS[uses['verdict']]} ({uses['verdict']}): {uses['why']} On {uses['pictures']:,} pictures of "
-        f"{uses['data']}, at {uses['size']} px."
-    )
+def changes_table(uses: Mapping[str, Any]) -> str:
+    """AP with a model's own offsets and with others in their place, for its card; uses: as a weights file has it."""
     rows = []
     for name in (OWN, OFF, SHUFFLED, ANOTHER):
         values = uses["offsets"][name]
-        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in IN_CARDS]
-        rows.append([name, *(text for m, delta in zip(IN_CARDS, deltas) for text in (_percent(values[m]), delta))])
-    yield markdown(["offsets", *(title for m in IN_CARDS for title in (m, f"{m} - own"))], rows)
-    following = [
+        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in COMPARED]
+        rows.append([name, *(text for m, delta in zip(COMPARED, deltas) for text in (per_cent(values[m]), delta))])
+    return markdown(["offsets", *(title for m in COMPARED for title in (m, f"{m} - own"))], rows)
+
+
+def following_table(uses: Mapping[str, Any]) -> str:
+    """How samples follow objects, for a card."""
+    rows = [
         [row["label"], rho(row, "size_rho"), figure(row["spread_small"], 2), figure(row["spread_large"], 2)]
         for row in uses["stages"]
     ]
-    yield markdown(["stage", "rho, spread and size", "spread/grid, smaller half", "larger half"], following)
-
-
-def uses_reading() -> str:
-    """What the tables of a model card show."""
-    return (
-        "Whether a model uses its offsets, by `python -m dlka uses`: AP with its own, with all of them off, shuffled "
-        f"between cells, and with those of another picture. {RULE[0].upper()}{RULE[1:]} Rho: Spearman's rank "
-        "correlation of how far a stage's samples spread at the middle of an object with that object's size. "
-        "Spread/grid: that spread over the regular grid's, mean over the smaller and the larger half of the objects."
-    )
+    return markdown(["stage", "rho, spread and size", "spread/grid, smaller half", "larger half"], rows)
 
 
 def rho(row: dict[str, Any], name: str) -> str:
@@ -84,7 +72,3 @@ def rho(row: dict[str, Any], name: str) -> str:
 def _bold(value: float | None, ends: list[float] | None) -> str:
     """A difference for a table: bold where the interval does not include zero."""
     return f"**{points(value, ends)}**" if ends and ends[0] * ends[1] > 0 else points(value, ends)
-
-
-def _percent(share: float | None) -> str:
-    return figure(None if share is None else 100 * share)

@@ -1,17 +1,35 @@
-"""Figures and tables of the report as Markdown."""
+"""Figures and tables as Markdown, and the templates that hold the prose around them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dlka.experiments.deltas import Delta
 
 NONE = "-"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """The Markdown of a template of this folder; where a part is left out, one blank line stays of those around it."""
+    return re.sub(r"\n{3,}", "\n\n", _TEMPLATES.get_template(template).render(values).strip()) + "\n"
 
 
 def figure(value: float | None, digits: int = 1) -> str:
     """A figure, "-" for none."""
     return NONE if value is None else f"{value:.{digits}f}"
+
+
+def per_cent(share: float | None, digits: int = 1) -> str:
+    """A share of 0..1 in per cent, "-" for none."""
+    return figure(None if share is None else 100 * share, digits)
 
 
 def signed(value: float) -> str:
@@ -46,3 +64,13 @@ def listed(words: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def versions(numbers: Mapping[str, str]) -> str:
+    """Packages with their versions: "dlka 0.1.0, torch 2.14"."""
+    return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "unknown versions"
+
+
+def machine(known: Mapping[str, Any], *keys: str) -> str:
+    """What is known of a machine."""
+    return ", ".join(str(known[key]) for key in keys if key in known) or "an unnamed machine"

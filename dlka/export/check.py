@@ -28,10 +28,6 @@ INTERNAL = 1e-3  # of the largest value of that output, at least of 1: cells for
 SECONDS = 600.0  # for all inputs of the check
 
 
-class ExportRefused(DlkaError):
-    """An export that is not done, or whose file was not kept; one sentence with what to do."""
-
-
 @dataclass(frozen=True)
 class Case:
     """One input: images [N, 3, H, W] float32 in 0..1, and the letterbox that all N share."""
@@ -73,7 +69,7 @@ def cases(sizes: Sequence[int]) -> list[Case]:
 def run(file: Path, inputs: Sequence[np.ndarray], operator: bool) -> list[list[np.ndarray]]:
     """The outputs of a file for every input, by a fresh process that loads it as a user would, on the CPU.
 
-    operator: import dlka.ops.library before. Raises ExportRefused with the process' last line where it fails.
+    operator: import dlka.ops.library before. Raises DlkaError with the process' last line where it fails.
     """
     search = [str(Path(__file__).resolve().parents[2]), *(os.path.abspath(entry) for entry in sys.path if entry)]
     with TemporaryDirectory(prefix="dlka-export-") as folder:
@@ -92,10 +88,10 @@ def run(file: Path, inputs: Sequence[np.ndarray], operator: bool) -> list[list[n
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
             )
         except subprocess.TimeoutExpired:
-            raise ExportRefused(f"{file.name}: running it took more than {SECONDS:g} seconds; not kept.") from None
+            raise DlkaError(f"{file.name}: running it took more than {SECONDS:g} seconds; not kept.") from None
         if child.returncode:
             reason = last_line(child.stderr)
-            raise ExportRefused(f"{file.name}: a fresh process could not run it ({reason:.300}); not kept.")
+            raise DlkaError(f"{file.name}: a fresh process could not run it ({reason:.300}); not kept.")
         results = []
         for number in range(len(inputs)):
             with np.load(Path(folder) / f"{number}.npz") as arrays:
@@ -106,18 +102,18 @@ def run(file: Path, inputs: Sequence[np.ndarray], operator: bool) -> list[list[n
 def compare(case: Case, expected: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> Agreement:
     """How far `got` is from `expected`, the outputs of one input in order: output0, then the internals.
 
-    Raises ExportRefused where they differ in shape, in the boxes that remain after NMS, or by more than PIXELS, SCORE
+    Raises DlkaError where they differ in shape, in the boxes that remain after NMS, or by more than PIXELS, SCORE
     or INTERNAL.
     """
     where = f"on {case.picture} at {'x'.join(map(str, case.images.shape))}"
     shapes = [list(map(list, (a.shape for a in outputs))) for outputs in (expected, got)]
     if shapes[0] != shapes[1]:
-        raise ExportRefused(f"The file gives outputs of shapes {shapes[1]} {where}, PyTorch {shapes[0]}; not kept.")
+        raise DlkaError(f"The file gives outputs of shapes {shapes[1]} {where}, PyTorch {shapes[0]}; not kept.")
     boxes, moves, changes = 0, [], []
     for one, other in zip(expected[0], got[0]):
         kept = _after_nms(one), _after_nms(other)
         if not np.array_equal(kept[0][:, 4:], kept[1][:, 4:]):
-            raise ExportRefused(f"The file finds other boxes than PyTorch {where}; not kept.")
+            raise DlkaError(f"The file finds other boxes than PyTorch {where}; not kept.")
         boxes += len(kept[0])
         best = np.argsort(one[4:].max(0))[-BEST:]
         for a, b in (kept, (_corners(one[:4, best]), _corners(other[:4, best]))):
@@ -127,7 +123,7 @@ def compare(case: Case, expected: Sequence[np.ndarray], got: Sequence[np.ndarray
     pixels, score, internal = _largest(moves), _largest(changes), _largest(further) if further else None
     if not (pixels <= PIXELS and score <= SCORE and (internal or 0) <= INTERNAL):  # NaN is not kept either
         also = "" if internal is None else f" and internals by {internal:.2g}"
-        raise ExportRefused(
+        raise DlkaError(
             f"The file does not give what PyTorch gives {where}: boxes differ by up to {pixels:.2g} pixels, scores by "
             f"{score:.2g}{also}; not kept."
         )

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from ultralytics.engine.exporter import export_formats
 
-from dlka.export.check import Agreement, ExportRefused, cases, compare, run
+from dlka.errors import DlkaError
+from dlka.export.check import Agreement, cases, compare, run
 from dlka.export.network import INPUT, LEAST, MOST, OUTPUT, ExportNet, internal_outputs, metadata, write
 from dlka.layers import DeformConv
 from dlka.models.build import DLKAModel
@@ -89,7 +90,7 @@ def export_model(
     are multiples of 32. out: by default the model's name with the format's suffix in the working folder.
     internals: offsets of every deform stage and gates of every block as further outputs. sizes: of the check.
 
-    The file appears whole, after the check, or not at all. Raises WeightsRefused, and ExportRefused for formats that
+    The file appears whole, after the check, or not at all. Raises WeightsRefused, and DlkaError for formats that
     cannot carry the model, for a place that cannot be written to, missing packages and files that do not agree.
     """
     path = find(model)
@@ -115,7 +116,7 @@ def export_loaded(
         check_runtime()
     further = internal_outputs(loaded) if internals else []
     if internals and not further:
-        raise ExportRefused(f"{name} has no offsets and no gates to give out; leave --internals away.")
+        raise DlkaError(f"{name} has no offsets and no gates to give out; leave --internals away.")
 
     strides = [int(stride) for stride in loaded.stride]
     about = metadata(name, card, strides, further)
@@ -133,7 +134,7 @@ def export_loaded(
 
 
 def check_format(name: str, model: str, deformable: bool) -> Format:
-    """The format of that name; ExportRefused for others, with the reason and what to do instead.
+    """The format of that name; DlkaError for others, with the reason and what to do instead.
 
     deformable: whether `model`, named in the sentence, has deformable convolutions.
     """
@@ -143,55 +144,55 @@ def check_format(name: str, model: str, deformable: bool) -> Format:
     known = export_formats()
     titles = dict(zip(known["Argument"], known["Format"]))
     if theirs not in (titles.keys() | ELSEWHERE.keys()) - {"-"}:
-        raise ExportRefused(f"format: expected one of {', '.join(FORMATS)}, got {name!r:.40}.")
+        raise DlkaError(f"format: expected one of {', '.join(FORMATS)}, got {name!r:.40}.")
     if not deformable:
-        raise ExportRefused(
+        raise DlkaError(
             f"format {name}: {model} has no deformable convolution, so that converters take it: use --format onnx and "
             f"convert that file, or export a checkpoint with Ultralytics' own exporter: yolo export format={theirs}."
         )
     unknown = f"no converter that reads a deformable convolution for {titles.get(theirs)} is known to this project"
     reason = ELSEWHERE.get(theirs, unknown)
-    raise ExportRefused(f"format {name}: {reason}; use --format onnx, which ONNX Runtime runs on CPU and CUDA.")
+    raise DlkaError(f"format {name}: {reason}; use --format onnx, which ONNX Runtime runs on CPU and CUDA.")
 
 
 def check_packages(packages: tuple[str, ...], format_name: str) -> None:
-    """ExportRefused, with what to install, where one of these modules is missing."""
+    """DlkaError, with what to install, where one of these modules is missing."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         names = " ".join(missing)
-        raise ExportRefused(f"format {format_name} needs what is not installed here; get it with: pip install {names}")
+        raise DlkaError(f"format {format_name} needs what is not installed here; get it with: pip install {names}")
 
 
 def check_runtime() -> None:
-    """ExportRefused where the ONNX Runtime that is installed cannot run a deformable convolution."""
+    """DlkaError where the ONNX Runtime that is installed cannot run a deformable convolution."""
     import onnxruntime
 
     installed = onnxruntime.__version__
     if tuple(int(part) for part in installed.split(".")[:2]) < RUNTIME:
-        raise ExportRefused(
+        raise DlkaError(
             f"format onnx: ONNX Runtime {installed} cannot run DeformConv, so the file could not be checked; expected "
             f"{RUNTIME[0]}.{RUNTIME[1]} or newer, which needs Python 3.11 or newer."
         )
 
 
 def _place(out: str | Path | None, default: str) -> Path:
-    """The file to write; ExportRefused where it has another suffix, exists already or has no folder to be in."""
+    """The file to write; DlkaError where it has another suffix, exists already or has no folder to be in."""
     file, suffix = Path(out or default), Path(default).suffix
     if file.suffix != suffix:
-        raise ExportRefused(f"{file}: expected a name that ends in {suffix}.")
+        raise DlkaError(f"{file}: expected a name that ends in {suffix}.")
     if file.exists():
-        raise ExportRefused(f"{file} exists already; give another name (--out) or remove it first.")
+        raise DlkaError(f"{file} exists already; give another name (--out) or remove it first.")
     if not file.parent.is_dir():
-        raise ExportRefused(f"{file.parent}: there is no such folder to write to.")
+        raise DlkaError(f"{file.parent}: there is no such folder to write to.")
     return file
 
 
 def _workplace(file: Path) -> TemporaryDirectory[str]:
-    """A folder beside the file; ExportRefused where nothing can be written."""
+    """A folder beside the file; DlkaError where nothing can be written."""
     try:
         return TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
     except OSError as error:
-        raise ExportRefused(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
+        raise DlkaError(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
 
 
 def _outputs(net: ExportNet, images: np.ndarray) -> list[np.ndarray]:

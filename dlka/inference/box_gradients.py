@@ -60,6 +60,7 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
             height, width = entering.shape[-2:]
             if not (0 <= cell[0] < height and 0 <= cell[1] < width):
                 raise DlkaError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+            # [1, classes, H, W]: after its map a cell's logit depends on this one branch of the head alone.
             logits = head.cv3[level](entering)
             if not 0 <= number < logits.shape[1]:
                 raise DlkaError(f"class: expected 0 to {logits.shape[1] - 1}, got {number}")
@@ -67,6 +68,7 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
             on_map, on_picture = torch.autograd.grad(logit, [entering, picture])
     finally:
         handle.remove()
+    # Each cell of each channel [C, H, W] weighs by its own gradient, and only by what speaks for the class.
     cam = (on_map[0].relu() * entering.detach()[0]).sum(0).relu()
     reach = int((on_map[0] != 0).any(0).sum())
     return BoxGradients(float(logit.detach()), cam.float().cpu().numpy(), patch_sums(on_picture[0]), reach)

@@ -69,6 +69,7 @@ def candidates(output: torch.Tensor, confidence: float, iou: float, classes: lis
     The suppression goes through the boxes by score and takes out every later one of the same class with an IoU above
     `iou`: a box that several winners overlap belongs to the best of them.
     """
+    # The suppression tells only who won; who went into it is found by its own first step, the scores.
     rows, winners = suppress(output, confidence, iou, classes)
     scores, best = output[0, 4:].max(0)
     allowed = scores > confidence
@@ -76,6 +77,7 @@ def candidates(output: torch.Tensor, confidence: float, iou: float, classes: lis
         allowed &= torch.isin(best, torch.tensor(classes, device=best.device))
     index = allowed.nonzero().view(-1)
     boxes = corners(output[0, :4, index].T)
+    # [N, 4]: each class in a region of its own, as boxes of different classes do not suppress each other.
     apart = boxes + FAR * best[index, None]
     won = rows[:, :4] + FAR * rows[:, 5:6]  # far apart as in the suppression, so that IoUs are rounded alike
     overlap, owner = torch.zeros(len(index)), torch.full((len(index),), -1)
@@ -84,6 +86,7 @@ def candidates(output: torch.Tensor, confidence: float, iou: float, classes: lis
         taken = overlaps > iou
         first = taken.int().argmax(dim=1)  # detections come best first
         owner = torch.where(taken.any(dim=1), first, owner)
+        # A winner is its own, also where its box has no area and so overlaps not even itself.
         owner[torch.searchsorted(index, winners).cpu()] = torch.arange(len(winners))
         overlap = torch.where(owner < 0, overlap, overlaps[torch.arange(len(index)), owner])
     arrays = (index, scores[index], best[index], boxes, owner, overlap)

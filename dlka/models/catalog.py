@@ -1,4 +1,5 @@
-"""The models that can be chosen by name: the files in the project's weights folder, and which belong together.
+"""The models that can be chosen by name: the files in the project's weights folder and those that were added to them;
+and which belong together.
 
 One more can be fetched: the official yolov8n, through Ultralytics itself, the one download of the project and done only
 when the user asks.
@@ -22,6 +23,7 @@ from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
+PATTERN = "[!.]*.safetensors"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
 # it looks at drawn scenes, with which the page opens, and where there is no picture at all. The third one looks at
@@ -37,10 +39,10 @@ FETCH_SECONDS = 900.0
 # The child does not import dlka, which switches Ultralytics offline for this process.
 FETCH = "import sys; from ultralytics.utils.downloads import attempt_download_asset as get; get(sys.argv[1])"
 _LOG = logging.getLogger(__name__)
-
-
-class FetchFailed(DlkaError):
-    """Weights that could not be fetched; one sentence with what to do."""
+# Beside those of WEIGHTS (dlka/models/own.py): files and folders that an operator named, and files that visitors
+# brought, by id, which nobody else is offered.
+ADDED: list[Path] = []
+GUESTS: dict[str, Path] = {}
 
 
 def available() -> dict[str, Path]:
@@ -60,8 +62,9 @@ def find(model: str) -> Path:
         return Path(model)
     hint = f"; get it with: python -m dlka fetch {OFFICIAL}" if model == OFFICIAL else ""
     lost = "".join(f"; {sentence.rstrip('.')}" for sentence in left_out().values())
+    offered = [name for name in cards() if name not in GUESTS]
     raise WeightsRefused(
-        f"model: expected {choices(cards())} or the path of a .safetensors file, got {model!r}{hint}{lost}."
+        f"model: expected {choices(offered)} or the path of a .safetensors file, got {model!r}{hint}{lost}."
     )
 
 
@@ -73,7 +76,7 @@ def choices(models: Collection[str]) -> str:
 def cards() -> dict[str, Card]:
     """Model id -> what its file says about itself: models of COCO's classes first, then by id.
 
-    A file that cannot be read as weights is left out, see `left_out`.
+    Also those of GUESTS. A file that cannot be read as weights is left out, see `left_out`.
     """
     found = {model: card for model, path in available().items() if isinstance(card := _card(path), Card)}
     return dict(sorted(found.items(), key=lambda item: (not is_coco(item[1].names), item[0])))
@@ -154,7 +157,7 @@ def control_of(model: str) -> str | None:
     known = cards()
     if model not in known:
         return None
-    alike = {m: c.placement for m, c in known.items() if c.names == known[model].names}
+    alike = {m: c.placement for m, c in known.items() if c.names == known[model].names and m not in GUESTS}
     stock = [m for placement in PLAIN for m, p in alike.items() if p == placement]
     named = [m for m in stock if m.endswith(CONTROL) and model.startswith(m.removesuffix(CONTROL))]
     return max(named, key=len) if named else next(iter(stock), None)
@@ -168,14 +171,14 @@ def _whole(side: int) -> int:
 def fetch(name: str, folder: Path | None = None) -> Path:
     """Get official weights, convert them, and return the file: NAME.safetensors in the project's weights folder.
 
-    Raises FetchFailed for any name but OFFICIAL, for a file that is there already and where the download fails;
+    Raises DlkaError for any name but OFFICIAL, for a file that is there already and where the download fails;
     CheckpointRefused where what came is not the model.
     """
     if name != OFFICIAL:
-        raise FetchFailed(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
+        raise DlkaError(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
     out = (folder or WEIGHTS) / f"{name}.safetensors"
     if out.exists():
-        raise FetchFailed(f"{out} is there already; remove it to fetch it again.")
+        raise DlkaError(f"{out} is there already; remove it to fetch it again.")
     with TemporaryDirectory(prefix="dlka-fetch-") as temporary:
         checkpoint = download(f"{name}.pt", Path(temporary))
         convert(checkpoint, out, data="COCO 2017 train, by Ultralytics", licence="AGPL-3.0")
@@ -203,7 +206,7 @@ def download(asset: str, folder: Path) -> Path:
     except subprocess.TimeoutExpired:
         reason = f"it took more than {FETCH_SECONDS:g} seconds"
     if not target.is_file():
-        raise FetchFailed(
+        raise DlkaError(
             f"{asset} could not be downloaded from Ultralytics ({reason:.160}); check the network and try again, or "
             f"get the file elsewhere and run: python -m dlka convert {asset} weights/{Path(asset).stem}.safetensors"
         )
@@ -211,8 +214,12 @@ def download(asset: str, folder: Path) -> Path:
 
 
 def _files() -> dict[str, Path]:
-    """Stem -> file of all that could be weights."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("[!.]*.safetensors"))}
+    """Stem -> file of all that could be weights; of two that are called alike the one that was there first."""
+    found: dict[str, Path] = {}
+    for place in (WEIGHTS, *ADDED):
+        for path in [place] if place.suffix == ".safetensors" else sorted(place.glob(PATTERN)):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items())) | GUESTS
 
 
 def _card(path: Path) -> Card | str | None:

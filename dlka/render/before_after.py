@@ -56,6 +56,7 @@ def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
     reads = [reads_at([side.capture], side.point, side.letterbox) for side in sides]
     gap = max(2, width // 160)
     room = (width - gap) // 2
+    # The wider side decides for both, so that lengths can be compared by eye.
     half = max(one.reach for one in reads)
     paper = Paper(width, room)
     for i, (name, side, one) in enumerate(zip(("before", "after"), sides, reads)):
@@ -64,6 +65,7 @@ def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
         axes = paper.panel(muted(side.image), view, i * (room + gap), 0, room, room)
         if side.box is not None:
             path = corners(side.box[None].astype(np.float64))
+            # A light line below the dark one, to be seen on any picture.
             for colour, line in ((palette.PAPER, 2.2), (palette.INK, 1.0)):
                 axes.add_collection(LineCollection(path, colors=colour, linewidths=line * paper.line, zorder=2))
         draw_reads(axes, one, 0.75 * paper.line, room / (2 * half))

@@ -59,6 +59,7 @@ def draw_outlines(canvas: Canvas, outlines: Sequence[Outline]) -> int:
 
 def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
     size, pad = 0.74 * canvas.font, 0.22 * canvas.font
+    # Type does not shrink with the picture: places are found in pixels of the sheet, and drawn in the picture's.
     scale = np.array([canvas.picture_width / canvas.image_size[1], canvas.picture_height / canvas.image_size[0]])
     boxes = np.array([o.box for o in outlines], np.float64) * np.tile(scale, 2)  # sheet pixels from here
     widths = [legend.text_width(o.label, size, bold=True) + 2 * pad for o in outlines]
@@ -71,6 +72,7 @@ def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
         left, top, right, bottom = rect
         plates.append(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) / scale - 0.5)
         colours.append(outline.colour)
+        # A label right beside its box needs no line to it.
         start, end = np.array(leader(rect, box))
         if np.hypot(*(end - start)) > 3 * canvas.line:
             leaders.append(np.array([start, end]) / scale - 0.5)

@@ -95,6 +95,7 @@ class Paper:
         total = self.picture_height + self.strip_height
         # The hair more than a pixel count keeps rounding from dropping the last row.
         self.figure.set_size_inches((self.width + 1e-6) / 72, (total + 1e-6) / 72)
+        # Axes lie in shares of the figure: when the strip grows, every panel's share changes.
         for axes, (left, top, width, height) in self.panels:
             axes.set_position((left / self.width, 1 - (top + height) / total, width / self.width, height / total))
         self.strip.set_position((0, 0, 1, max(self.strip_height, 1) / total))

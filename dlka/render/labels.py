@@ -34,6 +34,7 @@ def place_labels(boxes: np.ndarray, sizes: np.ndarray, frame: tuple[float, float
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     small = areas < 12 * sizes[:, 0] * sizes[:, 1]
+    # [taken, 4]: a label may cover a part of a large box, but would hide a small one.
     taken = boxes[small]
     placed: list[Rect | None] = [None] * len(boxes)
     for i in np.argsort(areas, kind="stable"):

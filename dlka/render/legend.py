@@ -160,6 +160,7 @@ def draw_mark(paper: Paper, entry: Entry, x: float, y: float) -> None:
 def key(paper: Paper, entries: Iterable[Entry]) -> None:
     """Marks with their meaning, side by side, as many rows as they need."""
     em, left, room = paper.font, margin(paper), paper.width - margin(paper)
+    # From the right end on, so that the first entry opens a row.
     x, top = room, 0
     for entry in entries:
         width = 2.1 * em + text_width(entry.text, em)

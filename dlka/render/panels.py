@@ -70,6 +70,7 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
     x, y = (box[:2] + box[2:]) / 2 - 0.5
     half = max(min(ROUND * float((box[2:] - box[:2]).max()), max(size)), LEAST) / 2
 
+    # Moved rather than cut, so that a tile stays square; on a side that is too short for it, it is centred.
     def fit(centre: float, length: int) -> float:
         return float(np.clip(centre, half - 0.5, length - 0.5 - half)) if 2 * half <= length else (length - 1) / 2
 
@@ -100,6 +101,7 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
     gap, rows = max(2, width // 80), -(-len(crops) // columns)
     side = (width - gap * (columns - 1)) // columns
     size = CAPTION * side
+    # A row is a tile and two lines of caption below it.
     pitch = side + round(3.4 * size)
     paper = Paper(width, max(1, rows * pitch))
     for i, crop in enumerate(crops):
@@ -111,6 +113,7 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
             caption.set_transform(axes.transAxes)
     legend.title(paper, "Objects that only one of the two models found")
     if crops:
+        # Only the kinds that some tile shows, in the order that they have everywhere.
         styles = {crop.colour: crop for crop in crops}
         kinds = [k for k, colour in palette.KIND_COLOURS.items() if colour in styles]
         legend.key(

@@ -25,6 +25,7 @@ def influence_radius(field: np.ndarray, patch: float, letterbox: Letterbox, cent
     rows, columns = np.indices(field.shape)
     places = to_picture(np.stack([rows, columns], axis=-1), patch, letterbox)
     distance = np.hypot(*(places - centre).reshape(-1, 2).T)
+    # [H * W]: from the point outwards, until the sum has reached its share.
     order = distance.argsort()
     mass = field.ravel()[order].cumsum(dtype=np.float64)
     return float(distance[order][np.searchsorted(mass, INFLUENCE * mass[-1])]) if mass[-1] > 0 else 0.0

@@ -28,6 +28,7 @@ def draw_reads(axes: Axes, reads: Reads, line: float, scale: float) -> None:
     edge = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=palette.MUTED)
     edge.set(linewidth=0.5 * line, linestyle=":", zorder=2)
     axes.add_patch(edge)
+    # Marks as large as the grid leaves room for, but neither too small to see nor so large that they hide the picture.
     spacing = reads.per_cell * scale * (1 if reads.composed else min(reads.stage.dilation))
     size = float(np.clip(0.3 * spacing, 2.2 * line, 5.5 * line))
     kept, zero = reads.samples[~reads.zero], reads.samples[reads.zero]
@@ -138,6 +139,7 @@ def draw_samples_grid(
         blocks.setdefault(capture.stage.block, []).append(capture)
     if not blocks:
         raise ValueError("expected at least one capture, got none: this model has no deform stage")
+    # A row a block: its stages, and where there are two of them the paths through both.
     rows = [
         [reads_at([c], point, letterbox) for c in row] + ([reads_at(row, point, letterbox)] if len(row) == 2 else [])
         for row in blocks.values()
@@ -149,6 +151,7 @@ def draw_samples_grid(
     levels = [row[0].stage.level for row in rows]
     sizes: list[str] = []
     for i, row in enumerate(rows):
+        # The widest panel decides for its row; rows differ, or fine levels would shrink to dots beside coarse ones.
         half = max(reads.reach for reads in row)
         level = levels[i] if levels.count(levels[i]) == 1 else f"{levels[i]} ({levels[: i + 1].count(levels[i])})"
         sizes.append(f"{level}: 1 cell = {legend.number(row[0].per_cell)} px")

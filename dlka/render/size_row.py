@@ -59,6 +59,7 @@ def draw_size_row(title: str, subtitle: str, sizes: Sequence[AtSize], width: int
     paper = Paper(width, side)
     paper.font *= SMALL
     texts = [(f"{one.size:g} px", f"zoom {one.zoom:.2f}", _found(one.score)) for one in sizes]
+    # Rows for the texts below the pictures, before the legend takes those that follow.
     tops = [paper.grow(legend.ROW * paper.font) for _ in texts[0]]
     for number, (one, lines) in enumerate(zip(sizes, texts)):
         (x, y), left = one.middle, number * (side + gap)

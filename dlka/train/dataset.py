@@ -10,7 +10,8 @@ import numpy as np
 
 from dlka.analysis.labels import read_bytes, text_of
 from dlka.analysis.labels_yolo import MOST_OF_ROWS, Rows, parse_rows
-from dlka.train.dataset_pictures import DataRefused, find_pictures, label_file
+from dlka.errors import DlkaError
+from dlka.train.dataset_pictures import find_pictures, label_file
 from dlka.train.dataset_yaml import read_dataset
 
 
@@ -42,12 +43,12 @@ class ValidationPart:
 def read_val(path: Path, limit: int | None = None) -> ValidationPart:
     """The pictures of the validation part (the first `limit` of them) with their labels.
 
-    path: a yaml file, or a folder with data.yaml in it. A picture without a label file has no objects. Raises
-    TruthRefused.
+    path: a yaml file, or a folder with data.yaml in it. Raises DlkaError. A picture without a label
+    file has no objects.
     """
     data = read_dataset(path)
     if not data.val:
-        raise DataRefused(
+        raise DlkaError(
             f"{data.file.parent / 'images' / 'val'}: expected a folder with pictures, got none; "
             "or name another under 'val' in the yaml."
         )
@@ -57,7 +58,7 @@ def read_val(path: Path, limit: int | None = None) -> ValidationPart:
 
 
 def read_labels(picture: Path, classes: int) -> Labelled:
-    """The labels of one picture, each row once. Raises TruthRefused for a row that is no box and no polygon."""
+    """The labels of one picture, each row once. Raises DlkaError for a row that is no box and no polygon."""
     file = label_file(picture)
     text = text_of(read_bytes(file), str(file), MOST_OF_ROWS) if os.path.isfile(file) else ""
     return Labelled(picture, parse_rows(text, str(file), classes))

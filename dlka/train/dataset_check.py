@@ -10,10 +10,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from dlka.analysis.labels import TruthRefused, count, some, told_left_out
+from dlka.analysis.labels import count, some, told_left_out
+from dlka.errors import DlkaError
 from dlka.images import MAX_BYTES, MAX_PIXELS
 from dlka.train.dataset import read_labels
-from dlka.train.dataset_pictures import DataRefused, Found, find_pictures, label_file
+from dlka.train.dataset_pictures import Found, find_pictures, label_file
 from dlka.train.dataset_yaml import DataSet
 from dlka.types import SMALL_AREA
 
@@ -74,7 +75,7 @@ class Checked:
 def check_dataset(data: DataSet) -> Checked:
     """Look at every label file, and at the header of every picture, once.
 
-    Raises TruthRefused: paths that are not there, no pictures, files that are no pictures, no labels or only empty
+    Raises DlkaError: paths that are not there, no pictures, files that are no pictures, no labels or only empty
     ones, rows that are no box and no polygon, classes without a name.
     """
     train = _part(find_pictures(data.train), data.names)
@@ -89,7 +90,7 @@ def _part(found: Found, names: dict[int, str], measured: bool = False) -> Part:
         try:
             width, height = picture_size(picture, measured)
             labels = read_labels(picture, len(names))
-        except TruthRefused as error:
+        except DlkaError as error:
             broken.append(str(error))
             continue
         objects += np.bincount(labels.classes, minlength=len(names))
@@ -99,7 +100,7 @@ def _part(found: Found, names: dict[int, str], measured: bool = False) -> Part:
         without_area += labels.rows.without_area
     if broken:
         others = f" ({len(broken) - 1} more of {len(pictures)} pictures are wrong.)" if len(broken) > 1 else ""
-        raise DataRefused(f"{broken[0]}{others}")
+        raise DlkaError(f"{broken[0]}{others}")
     if not objects.any():
         _refuse_without_labels(pictures, without_area)
     told = [*found.told(), *told_left_out({}, without_area, polygons), *_labels_of_nothing(found)]
@@ -120,21 +121,21 @@ def _txt(folder: Path) -> list[str]:
 
 
 def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
-    """(width, height) in pixels as the file's header says, before EXIF turns it; raises DataRefused.
+    """(width, height) in pixels as the file's header says, before EXIF turns it; raises DlkaError.
 
     measured: the picture must also be small enough for `dlka.images`, which reads what is measured.
     """
     if not os.path.isfile(picture):  # a pipe would never end
-        raise DataRefused(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
+        raise DlkaError(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
     with open(picture, "rb") as file:
         size = _size(file)
     if size is None:
-        raise DataRefused(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
+        raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
     width, height = size
     if min(width, height) < MIN_SIDE:
-        raise DataRefused(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
+        raise DlkaError(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
     if measured and (width * height > MAX_PIXELS or picture.stat().st_size > MAX_BYTES):
-        raise DataRefused(
+        raise DlkaError(
             f"{picture}: expected a validation picture of at most {MAX_PIXELS // 10**6} megapixels and "
             f"{MAX_BYTES >> 20} MB, got {width}x{height}; make it smaller."
         )
@@ -162,18 +163,18 @@ def _size(file: BinaryIO) -> tuple[int, int] | None:
 def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:
     first = label_file(pictures[0])
     if not first.parent.is_dir():
-        raise DataRefused(
+        raise DlkaError(
             f"{first.parent}: expected a folder with the labels of {pictures[0].parent}, got none; the path of a "
             "picture's labels is its own with 'labels' in the place of 'images'."
         )
     if not any(label_file(picture).is_file() for picture in pictures):
-        raise DataRefused(f"{first.parent}: expected {first.name} for {pictures[0].name} and so on, got no such file.")
+        raise DlkaError(f"{first.parent}: expected {first.name} for {pictures[0].name} and so on, got no such file.")
     if without_area:
-        raise DataRefused(
+        raise DlkaError(
             f"{first.parent}: all {count(without_area, 'labelled box', 'labelled boxes')} are without a width or a "
             "height; expected rows of class cx cy w h."
         )
-    raise DataRefused(f"{first.parent}: all label files are empty; expected rows of class cx cy w h.")
+    raise DlkaError(f"{first.parent}: all label files are empty; expected rows of class cx cy w h.")
 
 
 def _told(part: Part) -> str:

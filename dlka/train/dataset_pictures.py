@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dlka.analysis.labels import TruthRefused, count, read_bytes, text_of
+from dlka.analysis.labels import count, read_bytes, text_of
+from dlka.errors import DlkaError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # Formats that other programs call pictures, and Ultralytics partly reads: those that are left out are told.
@@ -16,10 +17,6 @@ OTHERS = (
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".gif", ".mpo", ".jp2", ".j2k", ".jxl", ".dng", ".raw", ".pfm"),
     *(".jfif", ".jpe", ".ppm", ".pgm", ".pbm", ".tga", ".ico", ".svg", ".psd", ".exr", ".hdr", ".npy"),
 )
-
-
-class DataRefused(TruthRefused):
-    """A data set that cannot be used; one sentence with what to do."""
 
 
 @dataclass
@@ -53,20 +50,20 @@ def pictures_of(sources: Iterable[Path]) -> list[Path]:
 def find_pictures(sources: Iterable[Path]) -> Found:
     """The picture files of folders (with all below them) and of .txt lists, each source sorted, each picture once.
 
-    Lines of a list are absolute or relative to the list's folder. Raises DataRefused for sources that are not there or
-    have no pictures, and TruthRefused for a list that is no text.
+    Lines of a list are absolute or relative to the list's folder. Raises DlkaError for sources that are not there or
+    have no pictures, and for a list that is no text.
     """
     found = Found()
     for source in sources:
         pictures = _in_list(source, found) if os.path.isfile(source) else _in_folder(source, found)
         if not pictures:
-            raise DataRefused(
+            raise DlkaError(
                 f"{source}: expected a folder with pictures, got none ({', '.join(PICTURES)}); check the paths."
                 + "".join(f" {sentence}" for sentence in found.told())
             )
         unusable = next((p for p in pictures if not _can_be_listed(p)), None)
         if unusable:
-            raise DataRefused(f"{str(unusable)!r}: expected a file name in UTF-8 without line breaks; rename it.")
+            raise DlkaError(f"{str(unusable)!r}: expected a file name in UTF-8 without line breaks; rename it.")
         found.pictures |= dict.fromkeys(sorted(pictures))
     return found
 
@@ -133,7 +130,7 @@ def _in_list(file: Path, found: Found) -> list[Path]:
         if picture.suffix.lower() in OTHERS:
             found.left_out[picture.suffix.lower()] += 1
         elif picture.suffix.lower() not in PICTURES or not os.path.isfile(picture):
-            raise DataRefused(f"{file}, line {number}: expected a picture file, got {line!r:.120}.")
+            raise DlkaError(f"{file}, line {number}: expected a picture file, got {line!r:.120}.")
         else:
             pictures.append(picture)
     return pictures

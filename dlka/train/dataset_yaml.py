@@ -9,7 +9,8 @@ from typing import Any
 
 from dlka.analysis import labels as truth_names
 from dlka.analysis.labels import read_bytes, text_of
-from dlka.train.dataset_pictures import DataRefused, first_there
+from dlka.errors import DlkaError
+from dlka.train.dataset_pictures import first_there
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -34,7 +35,7 @@ class DataSet:
 
 
 def read_dataset(path: Path) -> DataSet:
-    """The data set of a yaml file, or of a folder with data.yaml in it. Raises TruthRefused.
+    """The data set of a yaml file, or of a folder with data.yaml in it. Raises DlkaError.
 
     train and val: a folder or a list's file, or a list of them, relative to `path`, which is the yaml's own folder or
     relative to it; where they are left out they are images/train and images/val, the latter only if it is there.
@@ -54,7 +55,7 @@ def read_dataset(path: Path) -> DataSet:
 
 
 def class_names(file: Path) -> dict[int, str]:
-    """Class number -> name of a data.yaml; raises TruthRefused."""
+    """Class number -> name of a data.yaml; raises DlkaError."""
     return truth_names.class_names(_content(file), str(file))
 
 
@@ -71,12 +72,12 @@ def _yaml_of(path: Path) -> Path:
 
 def _content(file: Path) -> dict[Any, Any]:
     if not os.path.isfile(file):
-        raise DataRefused(
+        raise DlkaError(
             f"{file}: expected a data set folder with data.yaml, images/train, images/val and labels, or a yaml file."
         )
     content = truth_names.yaml_mapping(text_of(read_bytes(file), str(file)), str(file))
     if content.get("kpt_shape") is not None:
-        raise DataRefused(f"{file}: expected labels of boxes or polygons, got those of keypoints (kpt_shape).")
+        raise DlkaError(f"{file}: expected labels of boxes or polygons, got those of keypoints (kpt_shape).")
     return content
 
 
@@ -85,7 +86,7 @@ def _root(content: dict[Any, Any], file: Path) -> Path:
     given = str(content.get("path") or "")
     root = first_there(file.parent.resolve(), given, Path.cwd())
     if not os.path.isdir(root):
-        raise DataRefused(
+        raise DlkaError(
             f"{file}: 'path' is {given!r:.200}, and there is no such folder; leave it out where the data lie beside "
             "the yaml."
         )
@@ -96,5 +97,5 @@ def _sources(given: Any, root: Path, file: Path) -> tuple[Path, ...]:
     """Absolute paths, symbolic links followed as Ultralytics does; they need not be there."""
     paths = given if isinstance(given, list) else [given]
     if not all(isinstance(path, str) and "\0" not in path for path in paths):
-        raise DataRefused(f"{file}: expected a path or a list of paths under 'train' and 'val', got {given!r:.60}.")
+        raise DlkaError(f"{file}: expected a path or a list of paths under 'train' and 'val', got {given!r:.60}.")
     return tuple(first_there(root, path).resolve() for path in paths)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from dlka.errors import DlkaError
 from dlka.inference.predictor import best_device
 from dlka.offset_nets import OffsetConv2d
-from dlka.train.recipe import TrainingRefused
 
 
 def use_bfloat16(model: nn.Module, device: str) -> None:
@@ -46,20 +46,20 @@ def _as_float32(value: Any) -> Any:
 def training_device(asked: str | None, batch: int) -> str:
     """cpu, mps, cuda, or numbers of CUDA GPUs with commas; without a word the best one there is.
 
-    Raises TrainingRefused for what is not there, and for several GPUs that cannot share the batch.
+    Raises DlkaError for what is not there, and for several GPUs that cannot share the batch.
     """
     device = (asked or str(best_device())).removeprefix("cuda:")
     available = torch.cuda.device_count()
     if device == "cpu" or (device == "mps" and torch.backends.mps.is_available()) or (device == "cuda" and available):
         return device
     if not re.fullmatch(r"\d+(,\d+)*", device) or any(int(n) >= available for n in device.split(",")):
-        raise TrainingRefused(
+        raise DlkaError(
             f"--device: expected cpu, mps, or numbers of GPUs as in 0 or 0,1, got {device}; torch finds "
             f"{available} CUDA GPUs here{' and MPS' if torch.backends.mps.is_available() else ''}."
         )
     gpus = len(device.split(","))
     if gpus > 1 and batch % gpus:
-        raise TrainingRefused(f"batch: expected a multiple of the {gpus} GPUs, got {batch}.")
+        raise DlkaError(f"batch: expected a multiple of the {gpus} GPUs, got {batch}.")
     return device
 
 

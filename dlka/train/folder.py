@@ -14,7 +14,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dlka.csv_text import csv_text
-from dlka.train.recipe import Recipe, TrainingRefused
+from dlka.errors import DlkaError
+from dlka.train.recipe import Recipe
 
 Row = dict[str, Any]
 
@@ -105,24 +106,24 @@ class RunFolder:
     def told(self) -> tuple[Recipe, Path, bool]:
         """The recipe with absolute paths, the weights file to write, and whether there is a validation part.
 
-        Raises TrainingRefused.
+        Raises DlkaError.
         """
         file = self.file("recipe.json")
         if not file.is_file():
-            raise TrainingRefused(f"{self.path}: expected the folder of a run, with recipe.json in it.")
+            raise DlkaError(f"{self.path}: expected the folder of a run, with recipe.json in it.")
         text = file.read_bytes()
         try:
             told = _TOLD.validate_json(text, strict=True)
         except ValidationError:
             told = None
         if told is None or set(told.recipe) != {f.name for f in fields(Recipe)}:  # of another version
-            raise TrainingRefused(f"{file}: expected a recipe that this version wrote; start the run anew.")
+            raise DlkaError(f"{file}: expected a recipe that this version wrote; start the run anew.")
         values = json.dumps(told.recipe)  # of JSON, strict means its types: an object may become a Recipe
         try:
             recipe = _RECIPE.validate_json(values, strict=True)
         except ValidationError as error:
             name = error.errors()[0]["loc"][0]
-            raise TrainingRefused(f"{file}: its {name} is not what a recipe may have; start the run anew.") from None
+            raise DlkaError(f"{file}: its {name} is not what a recipe may have; start the run anew.") from None
         return recipe, Path(told.out), told.measured
 
     def names(self) -> dict[int, str]:
@@ -143,7 +144,7 @@ class RunFolder:
             return torch.load(self.state, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a file that is damaged or no state at all
             why = str(error).splitlines()[0]
-            raise TrainingRefused(f"{self.state} is damaged ({why:.80}): remove it and start anew.") from None
+            raise DlkaError(f"{self.state} is damaged ({why:.80}): remove it and start anew.") from None
 
     def finish(self) -> None:
         """Leave only a note where the state was: it is several times as large as the weights."""

@@ -12,10 +12,6 @@ from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES, SCRATCH
 SIDE = {"low": 32, "high": 4096, "step": 32}  # pixels
 
 
-class TrainingRefused(DlkaError):
-    """A training run that cannot start; one sentence with what to do."""
-
-
 def _flag(text: str, default: Any = MISSING, **limits: Any) -> Any:
     """A field with the help of its flag. limits: words, of which it is one; or low (0 where nothing is said), high and
     step of a number."""
@@ -81,33 +77,33 @@ class Recipe:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises TrainingRefused for values that no run can have; files are not looked at."""
+    """Raises DlkaError for values that no run can have; files are not looked at."""
     for flag in fields(recipe):
         given, limits = getattr(recipe, flag.name), flag.metadata
         low, high = limits.get("low", 0), limits.get("high", math.inf)
         if "words" in limits and given not in limits["words"]:
-            raise TrainingRefused(f"{flag.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
+            raise DlkaError(f"{flag.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
         if not isinstance(given, int | float):
             continue
         step, fits = limits.get("step"), math.isfinite(given) and low <= given <= high
         if not fits or (step and given % step):
             what = f"a multiple of {step} from {low}" if step else str(low)
             until = f" to {high}" if math.isfinite(high) else " or more"
-            raise TrainingRefused(f"{flag.name}: expected {what}{until}, got {given}.")
+            raise DlkaError(f"{flag.name}: expected {what}{until}, got {given}.")
     if recipe.crop and recipe.crop > recipe.size:
-        raise TrainingRefused(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
+        raise DlkaError(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
     if recipe.offset_warmup > recipe.epochs:
-        raise TrainingRefused(f"offset_warmup: expected 0 to {recipe.epochs}, got {recipe.offset_warmup}.")
+        raise DlkaError(f"offset_warmup: expected 0 to {recipe.epochs}, got {recipe.offset_warmup}.")
     if recipe.start == SCRATCH and (recipe.teacher or recipe.fit_epochs):
-        raise TrainingRefused("--start none: a model from scratch has no teacher and no fit; leave these flags out.")
+        raise DlkaError("--start none: a model from scratch has no teacher and no fit; leave these flags out.")
     if recipe.fit_epochs and not PLACEMENTS[recipe.placement].replaces:
         fitting = ", ".join(word for word, placement in PLACEMENTS.items() if placement.replaces)
-        raise TrainingRefused(
+        raise DlkaError(
             f"fit_epochs: {recipe.placement} replaces no block of stock YOLOv8 that could be fitted to it; "
             f"leave it at 0, or take one of {fitting}."
         )
     if recipe.unlabelled and not recipe.teacher:
-        raise TrainingRefused("unlabelled pictures need a teacher that labels them: give --teacher, too.")
+        raise DlkaError("unlabelled pictures need a teacher that labels them: give --teacher, too.")
 
 
 def warmed_up(epochs: float, warmup: float) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, build_model, model_config, plain_of
 from dlka.models.catalog import find
 from dlka.models.checkpoint import read_checkpoint
@@ -13,7 +14,7 @@ from dlka.models.model_yaml import ATTENTION
 from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_card, load_model
-from dlka.train.recipe import Recipe, TrainingRefused
+from dlka.train.recipe import Recipe
 
 
 def read_start(weights: str | Path) -> tuple[dict[str, torch.Tensor], dict[int, str]]:
@@ -24,13 +25,13 @@ def read_start(weights: str | Path) -> tuple[dict[str, torch.Tensor], dict[int, 
         return model.state_dict(), card.names
     checkpoint = read_checkpoint(weights)
     if checkpoint.names is None:
-        raise TrainingRefused(f"{Path(weights).name}: expected a checkpoint with class names, got none.")
+        raise DlkaError(f"{Path(weights).name}: expected a checkpoint with class names, got none.")
     state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
     return state, checkpoint.names
 
 
 def check_stock(weights: str, scale: str, what: str, placement: str = "control") -> None:
-    """Raises TrainingRefused for a weights file of the project that is no stock YOLOv8 of this scale.
+    """Raises DlkaError for a weights file of the project that is no stock YOLOv8 of this scale.
 
     placement: the one that will do, without D-LKA. A .pt is not opened: its shapes are compared when they
     are copied.
@@ -40,28 +41,28 @@ def check_stock(weights: str, scale: str, what: str, placement: str = "control")
     card = load_card(find(weights))
     if card.placement != placement:
         if placement == PLAIN[0]:
-            raise TrainingRefused(
+            raise DlkaError(
                 f"--{what} {weights}: expected a stock YOLOv8, which a {placement} is, got placement {card.placement}."
             )
-        raise TrainingRefused(
+        raise DlkaError(
             f"--{what} {weights}: a model of one level has no pyramid: weights of placement {card.placement} do "
             f"not fit; {'train from scratch with --start none, or ' if what == 'start' else ''}"
             f"give the weights of a {placement}."
         )
     if card.scale != scale:
-        raise TrainingRefused(
+        raise DlkaError(
             f"--{what} {weights} is of scale {card.scale}: give stock weights of scale {scale}, "
             f"for example --{what} yolov8{scale}.pt."
         )
 
 
 def read_teacher(recipe: Recipe, names: dict[int, str]) -> DLKAModel | None:
-    """The recipe's teacher, frozen and in evaluation mode, or None. Raises TrainingRefused for other classes."""
+    """The recipe's teacher, frozen and in evaluation mode, or None. Raises DlkaError for other classes."""
     if not recipe.teacher:
         return None
     state, known = read_start(recipe.teacher)
     if known != names:
-        raise TrainingRefused(
+        raise DlkaError(
             f"{recipe.teacher}: expected a teacher with the data's {len(names)} classes, got one with {len(known)}."
         )
     model = build_model(plain_of(recipe.placement), recipe.scale, len(names))

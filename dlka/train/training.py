@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import dlka
+from dlka.errors import DlkaError
 from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
 from dlka.models.placements import PLACEMENTS, SCRATCH
@@ -22,7 +23,7 @@ from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
 from dlka.train.pseudo_labels import pseudo_label
-from dlka.train.recipe import Recipe, TrainingRefused, check_recipe
+from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
 from dlka.train.val import run_val
@@ -51,7 +52,7 @@ def train(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> Pa
 
     run: working folder for logs; gets the recipe, curves (CSV, PNG), offsets by epoch (CSV), and report.json where
     there is a validation part; pseudo-labels lie beside it. device: cpu, mps, cuda, or GPUs as in "0" or "0,1". Raises
-    TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
+    DlkaError before the first epoch where something is not usable.
     """
     fit(recipe, out, run, device)
     _report(run, device)
@@ -62,14 +63,14 @@ def resume(run: Path, device: str | None = None, measure: bool = True) -> Path:
     """Go on with a run that was killed, from its last whole epoch, to where `train` would have ended, or `fit` without
     `measure`; returns the weights file.
 
-    On one CPU it ends in the same weights, bit by bit (see train_state.py for GPUs). Raises TrainingRefused for a
-    folder that holds no run, or one that is finished.
+    On one CPU it ends in the same weights, bit by bit (see train_state.py for GPUs). Raises DlkaError for a folder that
+    holds no run, or one that is finished.
     """
     folder = RunFolder(run)
     recipe, out, measured = folder.told()
     state = folder.load_state() or {}
     if state.get("finished") and out.is_file() and (folder.file("report.json").is_file() or not measured):
-        raise TrainingRefused(f"{run} is finished: {out}; there is nothing to resume.")
+        raise DlkaError(f"{run} is finished: {out}; there is nothing to resume.")
     if not state.get("finished"):
         if not state.get("stop"):
             _run_trainer(folder, recipe, training_device(device, recipe.batch))
@@ -87,16 +88,14 @@ def unfinished(run: Path) -> bool:
 def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None:
     """`train` without its last step: nothing is measured. A run that the folder held before is forgotten.
 
-    Raises TrainingRefused, TruthRefused or WeightsRefused before the first epoch where something is not usable.
+    Raises DlkaError before the first epoch where something is not usable.
     """
     if out.suffix != ".safetensors":
-        raise TrainingRefused(f"{out}: expected a name that ends in .safetensors.")
+        raise DlkaError(f"{out}: expected a name that ends in .safetensors.")
     check_recipe(recipe)
     where = training_device(device, recipe.batch)
     if recipe.fit_epochs and "," in where:
-        raise TrainingRefused(
-            f"fit_epochs: blocks are fitted on one device, got --device {device}; give one GPU, or 0."
-        )
+        raise DlkaError(f"fit_epochs: blocks are fitted on one device, got --device {device}; give one GPU, or 0.")
     data = read_dataset(Path(recipe.data))
     checked = check_dataset(data)
     pool = find_pictures([Path(recipe.unlabelled)] if recipe.unlabelled else [])
@@ -172,7 +171,7 @@ def _write_weights(folder: RunFolder) -> None:
     recipe, out, _ = folder.told()
     state = folder.load_state()
     if state is None:
-        raise TrainingRefused(f"{folder.path}: no epoch of this run was finished.")
+        raise DlkaError(f"{folder.path}: no epoch of this run was finished.")
     history = History(**state["history"])
     epoch, weights = state["epoch"] + 1, state["ema"]
     if state["best"]:
@@ -219,5 +218,5 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
 
 
 def data_title(data: str) -> str:
-    """What people call a data set: the name of its yaml, or of its folder. Raises TruthRefused."""
+    """What people call a data set: the name of its yaml, or of its folder. Raises DlkaError."""
     return read_dataset(Path(data)).title

@@ -44,7 +44,7 @@ class Validation:
     def of(cls, predictor: Predictor, model: str, data: str | Path, size: int, limit: int | None = None) -> Validation:
         """The pictures of a folder (the first `limit` of them), for a predictor and the name that it goes by.
 
-        Classes that the model does not know by name are left out. Raises TruthRefused, also where it knows none.
+        Classes that the model does not know by name are left out. Raises DlkaError, also where it knows none.
         """
         part = read_val(Path(data), limit)
         ids = same_names(part.names, predictor.names, f"{data}, for {model}")

@@ -1,6 +1,6 @@
 """The page's address: what its query string says about the comparison that is shown, and what can be read from one.
 
-    ?example=Bus stop&model=head&baseline=control&strength=1&tab=Probe&stage=P3 composed&cell=37,29
+    ?example=Bus stop&model=head&baseline=control&strength=1&tab=See&stage=P3 composed&cell=37,29
 
 What it does not say is what suits what it says: an example brings its models, a model an example that it knows.
 

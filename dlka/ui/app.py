@@ -23,6 +23,7 @@ from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
+from dlka.models.own import added
 from dlka.ui import (
     address,
     api,
@@ -49,8 +50,8 @@ from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (
-    tab_compare,
     tab_probe,
+    tab_compare,
     tab_what_if,
     tab_boxes,
     tab_adapt,
@@ -76,11 +77,14 @@ def first_picture() -> np.ndarray:
     return read_image(examples()[suited.opening()])
 
 
-def first_look() -> Analysis:
-    """The example that the page opens with, compared by models that are ready from then on."""
+def first_look(dlka: str | None = None, baseline: str | None = None) -> Analysis:
+    """The example that the page opens with, compared by models that are ready from then on: those that are named, or
+    those that suit it. Raises DlkaError."""
     example = suited.opening()
     settings = suited.settings_for(example)
-    warm_up(first_picture(), settings)
+    if dlka is not None:
+        example, settings = suited.opening_with(dlka, baseline)
+    warm_up(read_image(examples()[example]), settings)
     first = analyse(examples()[example], settings)
     stay(first)
     return first
@@ -187,6 +191,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
         # The picture's "upload": dropped, chosen, pasted, taken by the camera; "input" is also its removal.
         pair, example = controls.wire_models(asked, lines), gr.State(asked["example"].value)
+        controls.wire_own(asked)
         asked["example"].change(
             lambda label: (str(examples()[label]), label),
             asked["example"],
@@ -208,6 +213,8 @@ def build_app(first: Analysis) -> gr.Blocks:
             show_progress_on=drawn,
             **PRIVATE,
         )
+        if added():  # a file that has appeared since is among the choices of whoever opens the page from then on
+            app.load(controls.known_models, outputs=[asked[n] for n in MODELS], **PRIVATE, **WORDS)
         api.add()
         if tools.available():
             tools.add()
@@ -223,15 +230,28 @@ def _name(event: gr.SelectData) -> tuple[str, str]:
     return event.value, urlencode({"tab": event.value})
 
 
-def serve(host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
-    """Start the page and, by default, wait until it is stopped. host None: this machine only, or GRADIO_SERVER_NAME;
-    port None: the first free one from 7860 on. Raises DlkaError for one that cannot be listened on."""
+def serve(
+    host: str | None = None,
+    port: int | None = None,
+    block: bool = True,
+    models: tuple[str | None, str | None] = (None, None),
+) -> gr.Blocks:
+    """Start the page and, by default, wait until it is stopped.
+
+    host: None is this machine only, or GRADIO_SERVER_NAME
+    port: None is the first free one from 7860 on
+    models: ids of the D-LKA model and of the baseline that it opens with, where they are not the usual ones
+
+    Raises DlkaError for a port that cannot be listened on, and for models that cannot be compared.
+    """
+    if models[0] is None and models[1] is not None:
+        raise DlkaError("--baseline goes with --model: name the D-LKA model that it stands beside.")
     if port is not None:
         check_port(host, port)
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
-    return launch(build_app(first_look()), host, port, block)
+    return launch(build_app(first_look(*models)), host, port, block)
 
 
 def check_port(host: str | None, port: int) -> None:
@@ -274,6 +294,9 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         ssr_mode=False,
         app_kwargs={"middleware": [admit(app), Middleware(Uploads)]},
         mcp_server=tools.available(),
+        # Gradio gives up where the page's first answer takes over 3 s, which it does on a machine that is busy; that
+        # the address can be reached at all it has found out before, and waited for.
+        _frontend=False,
     )
     tools.keep(app)
     states.keep(app)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
-from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, dlka_for, dlka_models
+from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening
+from dlka.errors import DlkaError
 from dlka.inference.predictor import best_device
+from dlka.models import own
 from dlka.models.catalog import cards
+from dlka.models.placements import PLAIN
 from dlka.ui.page_queue import WORDS
-from dlka.ui.tab import LAST, QUIET
+from dlka.ui.tab import LAST, PRIVATE, QUIET
 from dlka.ui.toolkit import gr
 
 MODELS = ("dlka", "baseline")
@@ -25,7 +29,7 @@ CONTROLS = (*MODELS, *SETTINGS)
 def build(first: Analysis) -> dict[str, Any]:
     """The components, as a first analysis was asked for."""
     asked: dict[str, Any] = {}
-    names, shown = list(first.names.values()), opening()
+    names, shown = list(first.names.values()), (first.source.example if first.source else None) or opening()
     with gr.Group():
         asked["image"] = picture_input(
             str(examples()[shown]),
@@ -39,6 +43,9 @@ def build(first: Analysis) -> dict[str, Any]:
     with gr.Group():
         asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
         asked["baseline"] = model_choice(baseline_models(), first.settings.baseline, "Baseline")
+        asked["own"] = gr.UploadButton(
+            "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
+        )
         asked["strength"] = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
@@ -50,6 +57,7 @@ def build(first: Analysis) -> dict[str, Any]:
         asked["size"] = size_choice()
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
+    asked["brought"] = gr.State([])  # ids of this visitor's own models
     return asked
 
 
@@ -82,11 +90,53 @@ def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
     return component
 
 
+def wire_own(asked: dict[str, Any]) -> None:
+    """A model that a visitor sends stands beside the others in this window, and looks at once."""
+
+    def bring(file: str, brought: list[str], dlka: str, baseline: str) -> dict[Any, Any]:
+        new = own.bring(file)
+        known = cards()
+        brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
+        if deforms(known[new[0]]):
+            dlka, baseline = new[0], new[1] if len(new) > 1 else baseline_for(new[0], baseline)
+        elif known[new[0]].names == known[dlka].names:
+            baseline = new[0]
+        else:
+            raise DlkaError(
+                f"{Path(file).name} moves no tap and knows {model_words.classes(known[new[0]].names)}, which {dlka} "
+                "does not: choose or add a D-LKA model of the same classes first."
+            )
+        gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
+        left = [*dlka_models(), *(model for model in brought if known[model].placement not in PLAIN)]
+        right = [*baseline_models(), *(model for model in brought if not deforms(known[model]))]
+        return {
+            asked["brought"]: brought,
+            asked["dlka"]: gr.update(choices=_choices(left), value=dlka),
+            asked["baseline"]: gr.update(choices=_choices(right), value=baseline),
+        }
+
+    asked["own"].upload(
+        bring,
+        [asked["own"], asked["brought"], asked["dlka"], asked["baseline"]],
+        [asked["brought"], asked["dlka"], asked["baseline"]],
+        show_progress_on=asked["own"],
+        **PRIVATE,
+    )
+
+
+def known_models() -> list[Any]:
+    """Updates of both choices of models: what is there now."""
+    return [gr.update(choices=_choices(models)) for models in (dlka_models(), baseline_models())]
+
+
 def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
     """A choice of models; what programs and files call them stays their id."""
+    return gr.Dropdown(_choices(models), value=value, label=label, filterable=False, elem_classes="choice")
+
+
+def _choices(models: list[str]) -> list[tuple[str, str]]:
     known = cards()
-    choices = [(model_words.label(model, known[model]), model) for model in models]
-    return gr.Dropdown(choices, value=value, label=label, filterable=False, elem_classes="choice")
+    return [(model_words.label(model, known[model]), model) for model in models]
 
 
 def size_choice() -> gr.Dropdown:

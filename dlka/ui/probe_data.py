@@ -1,4 +1,4 @@
-"""What the browser needs to show the reads of any cell by itself: geometry as JSON, all offsets as one binary file."""
+"""What the browser needs to show the samples of any cell by itself: geometry and boxes as JSON, offsets as one file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis, place_label
+from dlka.analysis.pairing import interesting_object
+from dlka.render.geometry import to_picture
 from dlka.types import Capture
 from dlka.ui import files
 
@@ -44,9 +46,13 @@ def probe_value(analysis: Analysis, point: tuple[float, float], kept: bool = Fal
             "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,
+            "objects": _objects(analysis),
+            "chosen": interesting_object(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1])),
             "stages": stages,
             "colours": _colours(),
             "path_colour": palette.DLKA,
+            "kind_colours": palette.KIND_COLOURS,
+            "accents": {"DLKA": palette.DLKA, "BASELINE": palette.BASELINE},
         }
     )
 
@@ -68,6 +74,7 @@ def _geometry(label: str, capture: Capture, analysis: Analysis) -> dict[str, Any
     stage = capture.stage
     return {
         "label": label,
+        "level": stage.level,
         "place": place_label(label, capture),
         "block": stage.block,
         "stride": stage.stride,
@@ -79,6 +86,43 @@ def _geometry(label: str, capture: Capture, analysis: Analysis) -> dict[str, Any
         "sampled": render.sampled_size(capture, analysis.dlka.letterbox),
         "per_cell": render.pixels_per_cell(stage.stride, analysis.dlka.letterbox),
     }
+
+
+def _objects(analysis: Analysis) -> list[dict[str, Any]]:
+    """What either model found, smallest first.
+
+    kind: one of types.KINDS, the D-LKA model first; name: its class, the D-LKA model's where both found it; size: root
+    of the box's area, px; dlka, baseline: the box of each, x1 y1 x2 y2 in pixels of the picture at their edges, with
+    its score, or null; point: (x, y) of the cell that gave the D-LKA model's box, else the middle of the other's box;
+    level: of that cell, or null.
+    """
+    pairing, found = analysis.pairing, []
+    for pair in pairing.pairs:
+        shown, index = pairing.shown(pair)
+        box, level = shown.boxes[index].astype(np.float64), None
+        point = (box[:2] + box[2:]) / 2 - 0.5
+        if pair.first is not None:
+            level = int(shown.levels[index])
+            point = to_picture(shown.cells[index], 2**level, analysis.dlka.letterbox)
+        sides = ((analysis.dlka, pair.first), (analysis.baseline, pair.second))
+        boxes = [
+            None
+            if i is None
+            else [*side.detections.boxes[i].round(2).tolist(), round(float(side.detections.scores[i]), 3)]
+            for side, i in sides
+        ]
+        found.append(
+            {
+                "kind": pair.kind,
+                "name": analysis.names[int(shown.classes[index])],
+                "size": round(float(pair.area) ** 0.5, 1),
+                "dlka": boxes[0],
+                "baseline": boxes[1],
+                "point": point.round(2).tolist(),
+                "level": None if level is None else f"P{level}",
+            }
+        )
+    return found
 
 
 def _shares(weights: dict[str, np.ndarray], capture: Capture) -> list[float]:

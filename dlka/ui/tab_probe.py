@@ -1,4 +1,4 @@
-"""The tab of the probe: what the cell under the pointer reads, drawn by the browser without asking the server."""
+"""The tab that opens: boxes of both models, and what kernels read, drawn by the browser without asking the server."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("probe")
-NAME = "Probe"
+NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("probe",)
-SCRIPTS = ("geometry.js", "draw.js", "explore.js", "cards.js", "take.js")  # one after the other, as one function
+# One after the other, as one function.
+SCRIPTS = ("geometry.js", "draw.js", "objects.js", "explore.js", "cards.js", "take.js")
 
 
 def build(first: Analysis) -> dict[str, Any]:

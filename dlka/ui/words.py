@@ -11,11 +11,13 @@ above, in pixels of the original picture. A model brings a fair comparison along
 network trained the same way without offsets, where one ships; else its **control**, stock YOLOv8 trained exactly as
 the D-LKA models of the same data were."""
 
-PROBE = """**How to read this.** Move over the picture: every panel shows what the cell under the pointer reads in one
-deform stage, the regular grid as rings, the samples as dots joined to them. A dot's colour is its **tap weight**: the
-mean of |weight| over channels, as a share of the stage's largest. **Composed** paths have no weight of their own.
-Click to hold a cell, click again to let go; press a panel to see its stage on the picture. Keys: arrows go from cell to
-cell, Enter holds, Escape lets go."""
+PROBE = """**How to read this.** Samples begin on the regular grid (rings) and move to where they were learned (dots),
+for the cell that found the chosen object. In the diagram every object is a dot: choose one, or move over the picture,
+and every panel shows what the cell under the pointer samples in one deform stage. A sample's colour is its **tap
+weight**: the mean of |weight| over channels, as a share of the stage's largest. **Composed** paths have no weight of
+their own. *How wide*: the root mean square distance of samples from their mean, against that of the grid. Click to hold
+a cell, click again to let go; press a panel to see its stage on the picture. Keys: arrows go from cell to cell, Enter
+holds, Escape lets go."""
 
 WHAT_IF = """**How to read this.** *Learned* is the D-LKA model as it was trained; *changed* is the same model, same
 weights, same picture, with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**:

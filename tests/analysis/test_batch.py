@@ -17,7 +17,7 @@ from ultralytics.utils import ASSETS
 
 from dlka.analysis import batch
 from dlka.analysis.batch import Settings, folders, run_batch
-from dlka.analysis.pairing import interesting_point
+from dlka.analysis.pairing import interesting_object, interesting_point
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.models.build import build_model
@@ -245,3 +245,20 @@ def test_the_interesting_point_is_the_smallest_object():
     assert interesting_point(left, (100, 200)) == (11.5, 22.5)
     assert interesting_point(right, (100, 200)) == (11.5, 22.5)
     assert interesting_point(Pairing(none, none, ()), (100, 200)) == (99.5, 49.5)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "chosen"),
+    [
+        ([(1, 40, 9, 48), (40, 40, 60, 60)], 1),  # the smaller one is cut by the edge
+        ([(6, 40, 14, 48), (40, 40, 60, 60)], 0),
+        ([(40, 89, 44, 96), (50, 40, 90, 80)], 1),  # 4 px from the lower edge, where 5 % are asked for
+        ([(0, 0, 5, 5), (0, 0, 90, 90)], 0),  # nothing stands clear
+    ],
+)
+def test_what_the_edge_may_cut_is_not_looked_at_first(boxes, chosen):
+    many = len(boxes)
+    whole = np.zeros(many, np.int64)
+    seen = Detections(np.array(boxes, np.float32), np.ones(many), whole, whole, np.zeros((many, 2), np.int64))
+    pairs = tuple(Pair(ONLY_FIRST, i, None, 0, 1, "S", 1) for i in range(many))
+    assert interesting_object(Pairing(seen, seen, pairs), (100, 120)) == chosen

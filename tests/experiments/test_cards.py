@@ -12,6 +12,7 @@ import pytest
 from stored_builders import some_runs, stored
 
 from dlka.cli import build_parser, main
+from dlka.experiments.card_origin import train_command
 from dlka.experiments.cards import cards_text, write_cards
 from dlka.experiments.collect import collect
 from dlka.experiments.data_sets import DATA_SETS
@@ -21,7 +22,6 @@ from dlka.experiments.plan import NOTES, PLAN, SCRATCH, SHIPPED, START, STOCK, s
 from dlka.experiments.report import RUNS
 from dlka.experiments.ship import metrics_of
 from dlka.experiments.stored import load_all
-from dlka.experiments.train_command import train_command
 from dlka.models.catalog import cards
 from dlka.models.weights import SMALL, Card
 from dlka.train.recipe import Recipe

@@ -12,6 +12,7 @@ import pytest
 import torch
 from labelled import data_set, four_toys, lively_residual
 
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import MEASURES, resamples
 from dlka.experiments.measure import another, measure, name_of, split_run, visits
 from dlka.experiments.stored import load
@@ -22,7 +23,6 @@ from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.train.dataset import read_val
-from dlka.train.dataset_pictures import DataRefused
 from dlka.train.val import average_precision, run_val
 from dlka.train.validation import LOOK, Validation
 
@@ -179,7 +179,7 @@ def test_a_rigid_twin_has_gates_alone(toys, tmp_path):
 def test_refusals(toys, tmp_path):
     blank = np.zeros((40, 40, 3), np.uint8)
     alone = data_set(tmp_path / "alone", ["person"], {"a": (blank, [])})
-    with pytest.raises(DataRefused, match="expected two validation pictures or more, got 1"):
+    with pytest.raises(DlkaError, match="expected two validation pictures or more, got 1"):
         measure("control", alone, size=SIZE)
     for word in ("toys", "toys/control", "toys/control-s", "/control-s1", "toys/-s1", "a/b/control-s1", "a/b-s-1"):
         with pytest.raises(ValueError, match="run: expected data/model-s0"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlka.experiments.recall import objects_found
+from dlka.experiments.measure import objects_found
 from dlka.train.validation import coco_rows
 
 

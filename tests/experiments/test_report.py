@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from stored_builders import some_runs, stored
 
-from dlka.experiments.collect import EvidenceRefused, collect
+from dlka.errors import DlkaError
+from dlka.experiments.collect import collect
 from dlka.experiments.deltas import difference, intervened
 from dlka.experiments.latency import load_latency
 from dlka.experiments.plan import Experiment
@@ -123,10 +124,10 @@ def test_a_gain_that_the_twin_shares_is_not_the_offsets(models):
 
 def test_runs_that_were_not_measured_alike_are_refused():
     runs = [stored("hit-uav", "control", 0), replace(stored("hit-uav", "neck", 0), settings={"size": 320})]
-    with pytest.raises(EvidenceRefused, match=r"hit-uav/neck-s0 was measured with settings .*320.*measure one of them"):
+    with pytest.raises(DlkaError, match=r"hit-uav/neck-s0 was measured with settings .*320.*measure one of them"):
         collect(runs, PLAN)
     runs[1] = replace(stored("hit-uav", "neck", 0), replicates=runs[0].replicates[:50])
-    with pytest.raises(EvidenceRefused, match="50 resamples and hit-uav/control-s0 200"):
+    with pytest.raises(DlkaError, match="50 resamples and hit-uav/control-s0 200"):
         collect(runs, PLAN)
 
 
@@ -183,10 +184,10 @@ def test_latency(tmp_path):
     assert found.where == "one, threads: 2"
     for content in ("[]", "{}", "no json"):
         file.write_text(content)
-        with pytest.raises(EvidenceRefused, match="bench model --json"):
+        with pytest.raises(DlkaError, match="bench model --json"):
             load_latency(file)
     bench(file, size=320)
-    with pytest.raises(EvidenceRefused, match="with 640 px"):
+    with pytest.raises(DlkaError, match="with 640 px"):
         load_latency(file)
 
 

@@ -6,8 +6,8 @@ import pytest
 from drawn_squares import draw
 from stored_builders import stored
 
-from dlka.analysis.labels import TruthRefused
 from dlka.cli import main
+from dlka.errors import DlkaError
 from dlka.experiments import rerun as module
 from dlka.experiments.defaults import DefaultTraining
 from dlka.experiments.plan import STOCK, Experiment
@@ -195,7 +195,7 @@ def test_a_training_that_was_killed_is_resumed_unless_the_plan_has_changed(place
 
 def test_what_is_not_there_is_told_before_the_first_training(places, calls):
     (places.data / "two" / "data.yaml").unlink()
-    with pytest.raises(TruthRefused, match=r"two.*expected"):
+    with pytest.raises(DlkaError, match=r"two.*expected"):
         rerun(places, PLAN, report=lambda _: None)
     with pytest.raises(ValueError, match=r"--stock no.pt: there is no such file"):
         rerun(module.replace(places, stock="no.pt"), PLAN, "one/*", report=lambda _: None)

@@ -20,8 +20,9 @@ from ultralytics.utils import ASSETS
 
 import dlka
 import dlka.ops.library  # the operator that pt2 and TorchScript files name
+from dlka.errors import DlkaError
 from dlka.export import exporter, network
-from dlka.export.check import Agreement, Case, ExportRefused, cases, compare
+from dlka.export.check import Agreement, Case, cases, compare
 from dlka.export.exporter import ALIASES, ELSEWHERE, FORMATS, check_format, check_runtime, export_model
 from dlka.export.network import PT2_METADATA, TORCHSCRIPT_METADATA, ExportNet, internal_outputs, onnx_deform_conv, write
 from dlka.images import read_image
@@ -246,7 +247,7 @@ def swapped(x, offset, weight, *rest, **options):
 def test_a_wrong_translation_is_not_kept(monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime", minversion="1.25")
     monkeypatch.setattr(network, "onnx_deform_conv", swapped)
-    with pytest.raises(ExportRefused, match=r"bus.jpg at 1x3x160x128.*; not kept"):
+    with pytest.raises(DlkaError, match=r"bus.jpg at 1x3x160x128.*; not kept"):
         export_model("neck", "onnx", tmp_path / "neck.onnx", sizes=SIZES[:1])
     assert not list(tmp_path.iterdir())
 
@@ -254,7 +255,7 @@ def test_a_wrong_translation_is_not_kept(monkeypatch, tmp_path):
 @pytest.mark.parametrize("suffix", [".onnx", ".torchscript"])
 def test_a_file_that_does_not_run_is_not_kept(monkeypatch, tmp_path, suffix):
     monkeypatch.setattr(exporter, "write", lambda net, file, *_: file.write_bytes(b"nothing"))
-    with pytest.raises(ExportRefused, match=f"^a{suffix}: a fresh process could not run it .*; not kept"):
+    with pytest.raises(DlkaError, match=f"^a{suffix}: a fresh process could not run it .*; not kept"):
         export_model("control", suffix[1:], tmp_path / f"a{suffix}", sizes=SIZES[1:])
     assert not list(tmp_path.iterdir())
 
@@ -353,16 +354,16 @@ def test_distances_are_in_pixels_of_the_picture(case):
     ],
 )
 def test_other_outputs_are_refused(case, changes, message):
-    with pytest.raises(ExportRefused, match=message):
+    with pytest.raises(DlkaError, match=message):
         compare(case, output(), output(**changes))
 
 
 def test_internals_are_compared(case):
     offsets = np.full((1, 2, 1, 1), 8, np.float32)
     assert compare(case, [*output(), offsets], [*output(), offsets + 0.004]).internal == pytest.approx(5e-4, rel=1e-3)
-    with pytest.raises(ExportRefused, match=r"internals by 0.013"):
+    with pytest.raises(DlkaError, match=r"internals by 0.013"):
         compare(case, [*output(), offsets], [*output(), offsets + 0.1])
-    with pytest.raises(ExportRefused, match=r"shapes \[\[1, 6, 3\]\] .* PyTorch \[\[1, 6, 3\], \[1, 2, 1, 1\]\]"):
+    with pytest.raises(DlkaError, match=r"shapes \[\[1, 6, 3\]\] .* PyTorch \[\[1, 6, 3\], \[1, 2, 1, 1\]\]"):
         compare(case, [*output(), offsets], output())
 
 
@@ -370,7 +371,7 @@ def test_every_picture_of_a_batch_is_compared(case):
     two = replace(case, images=np.zeros((2, 3, 32, 64), np.float32))
     good, bad = output()[0], output(boxes=((0, 0), 0.1))[0]
     assert compare(two, [np.concatenate([good, good])], [np.concatenate([good, good])]).boxes == 2
-    with pytest.raises(ExportRefused, match="2x3x32x64"):
+    with pytest.raises(DlkaError, match="2x3x32x64"):
         compare(two, [np.concatenate([good, good])], [np.concatenate([good, bad])])
 
 
@@ -385,9 +386,9 @@ def test_inputs_of_the_check():
 @pytest.mark.parametrize("name", sorted({*ultralytics_formats()["Argument"], *ELSEWHERE, *ALIASES} - {"-", *FORMATS}))
 def test_formats_that_cannot_carry_it(name):
     """Every format of Ultralytics has its sentence, with what to do instead."""
-    with pytest.raises(ExportRefused, match=f"^format {name}: .*(convolution|DeformConv|groups).*; use --format onnx"):
+    with pytest.raises(DlkaError, match=f"^format {name}: .*(convolution|DeformConv|groups).*; use --format onnx"):
         check_format(name, "neck", deformable=True)
-    with pytest.raises(ExportRefused, match=f"yolo export format={ALIASES.get(name, name)}"):
+    with pytest.raises(DlkaError, match=f"yolo export format={ALIASES.get(name, name)}"):
         check_format(name, "control", deformable=False)
 
 
@@ -407,7 +408,7 @@ def test_formats_that_cannot_carry_it(name):
 def test_refusals(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.pt2").write_text("mine")
-    with pytest.raises(ExportRefused, match=message):
+    with pytest.raises(DlkaError, match=message):
         export_model(*arguments)
     assert [p.name for p in tmp_path.iterdir()] == ["there.pt2"]
     assert (tmp_path / "there.pt2").read_text() == "mine"
@@ -419,7 +420,7 @@ def test_a_folder_that_takes_no_files(monkeypatch, tmp_path):
 
     monkeypatch.setattr(exporter, "TemporaryDirectory", full)
     monkeypatch.setattr(exporter, "cases", lambda sizes: [])
-    with pytest.raises(ExportRefused, match=r"no file can be written to this folder \(No space left on device\)"):
+    with pytest.raises(DlkaError, match=r"no file can be written to this folder \(No space left on device\)"):
         export_model("control", "pt2", tmp_path / "a.pt2")
 
 
@@ -434,14 +435,14 @@ def test_packages_that_are_missing(model, kind, missing, message, monkeypatch, t
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else there(name))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExportRefused, match=message):
+    with pytest.raises(DlkaError, match=message):
         export_model(model, kind)
 
 
 def test_an_old_runtime_is_told_before_the_work(monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(onnxruntime, "__version__", "1.24.4")
-    with pytest.raises(ExportRefused, match=r"ONNX Runtime 1.24.4 cannot run DeformConv.* expected 1.25 or newer"):
+    with pytest.raises(DlkaError, match=r"ONNX Runtime 1.24.4 cannot run DeformConv.* expected 1.25 or newer"):
         check_runtime()
 
 

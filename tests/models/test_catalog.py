@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dlka.errors import DlkaError
 from dlka.models import catalog
 from dlka.models.build import build_model
-from dlka.models.catalog import FetchFailed, fetch
+from dlka.models.catalog import fetch
 from dlka.models.weights import Card, WeightsRefused, load_card, load_model, save_weights
 
 COCO = load_card(catalog.WEIGHTS / "control.safetensors").names
@@ -161,14 +162,14 @@ def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
     assert out == tmp_path / "yolov8n.safetensors"
     assert load_model(out)[1].placement == "control"
     assert not places[0].exists()
-    with pytest.raises(FetchFailed, match="is there already; remove it to fetch it again"):
+    with pytest.raises(DlkaError, match="is there already; remove it to fetch it again"):
         fetch("yolov8n", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["yolov8s", "../yolov8n", "https://example.org/yolov8n.pt", "", "yolov8n.pt"])
 def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "download", lambda *_: pytest.fail("nothing may be downloaded"))
-    with pytest.raises(FetchFailed, match="expected yolov8n, the one name that can be fetched"):
+    with pytest.raises(DlkaError, match="expected yolov8n, the one name that can be fetched"):
         fetch(name, tmp_path)
 
 
@@ -192,7 +193,7 @@ def test_the_download_goes_up_to_the_network(tmp_path, monkeypatch):
 
 def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "FETCH", "raise ConnectionError('no route to host')")
-    with pytest.raises(FetchFailed) as caught:
+    with pytest.raises(DlkaError) as caught:
         fetch("yolov8n", tmp_path)
     text = str(caught.value)
     assert text.startswith("yolov8n.pt could not be downloaded from Ultralytics (ConnectionError: no route to host); ")
@@ -203,5 +204,5 @@ def test_a_failing_network_is_one_sentence(tmp_path, monkeypatch):
 def test_a_download_without_end_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "FETCH", "import time; time.sleep(60)")
     monkeypatch.setattr(catalog, "FETCH_SECONDS", 0.2)
-    with pytest.raises(FetchFailed, match=r"it took more than 0\.2 seconds"):
+    with pytest.raises(DlkaError, match=r"it took more than 0\.2 seconds"):
         fetch("yolov8n", tmp_path)

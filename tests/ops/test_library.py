@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import subprocess
 import sys
@@ -144,7 +145,7 @@ def test_auto_on_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     pytest.importorskip("triton")
-    from dlka.ops import triton_probe
+    triton_probe = importlib.import_module("dlka.ops.triton_probe")  # which other tests import anew
 
     monkeypatch.setattr(triton_probe, "start_error", lambda device: "no compiler")
     assert resolve("auto", device) == "torchvision"

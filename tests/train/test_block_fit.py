@@ -10,12 +10,13 @@ import pytest
 import torch
 from deforming import hooks
 
+from dlka.errors import DlkaError
 from dlka.models.build import build_model
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_model
 from dlka.train import recipe_trainer
 from dlka.train.block_fit import fit_blocks
-from dlka.train.recipe import Recipe, TrainingRefused
+from dlka.train.recipe import Recipe
 from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import read_start
 from dlka.train.training import fit
@@ -143,13 +144,13 @@ def test_without_it_no_block_is_fitted(squares, tmp_path, monkeypatch):
 )
 def test_refused_before_anything_is_written(squares, tmp_path, change, says):
     recipe = replace(Recipe("neck", str(squares), fit_epochs=2), **change)
-    with pytest.raises(TrainingRefused, match=says):
+    with pytest.raises(DlkaError, match=says):
         fit(recipe, tmp_path / "o.safetensors", tmp_path / "run", "cpu")
     assert not list(tmp_path.iterdir())
 
 
 def test_several_gpus_would_fit_to_different_pictures(squares, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(TrainingRefused, match=r"fit_epochs: blocks are fitted on one device, got --device 0,1"):
+    with pytest.raises(DlkaError, match=r"fit_epochs: blocks are fitted on one device, got --device 0,1"):
         fit(Recipe("neck", str(squares), fit_epochs=1), tmp_path / "o.safetensors", tmp_path / "run", "0,1")
     assert not list(tmp_path.iterdir())

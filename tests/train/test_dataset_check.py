@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ultralytics.data.utils import img2label_paths
 
-from dlka.analysis.labels import TruthRefused
+from dlka.errors import DlkaError
 from dlka.train.dataset import read_val
 from dlka.train.dataset_check import check_dataset
 from dlka.train.dataset_pictures import label_file, pictures_of
@@ -96,7 +96,7 @@ def test_no_validation_part_is_said(data):
     checked = check_dataset(read_dataset(data))
     assert checked.val is None
     assert "There is no validation part: nothing will be measured." in checked.lines()
-    with pytest.raises(TruthRefused, match="expected a folder with pictures, got none"):
+    with pytest.raises(DlkaError, match="expected a folder with pictures, got none"):
         read_val(data)
 
 
@@ -119,7 +119,7 @@ def test_no_validation_part_is_said(data):
 )
 def test_yamls_that_do_not_fit(data, text, says):
     (data / "data.txt").write_text("images/train/a.png\ngone.png\n")
-    with pytest.raises(TruthRefused, match=says):
+    with pytest.raises(DlkaError, match=says):
         check_dataset(read_dataset(write(data, text)))
 
 
@@ -136,21 +136,21 @@ def test_yamls_that_do_not_fit(data, text, says):
 )
 def test_broken_rows(data, part, row, says):
     (data / f"labels/{part}/a.txt").write_bytes(b"0 0.5 0.5 0.1 0.1\n" + row.encode("latin-1"))
-    with pytest.raises(TruthRefused, match=says):
+    with pytest.raises(DlkaError, match=says):
         check_dataset(read_dataset(data))
 
 
 def test_all_that_is_wrong_is_counted(data):
     for name in "ab":
         (data / f"labels/train/{name}.txt").write_text("x")
-    with pytest.raises(TruthRefused, match=r"a\.txt, line 1: .*\(1 more of 2 pictures are wrong\.\)"):
+    with pytest.raises(DlkaError, match=r"a\.txt, line 1: .*\(1 more of 2 pictures are wrong\.\)"):
         check_dataset(read_dataset(data))
 
 
 def test_labels_of_boxes_without_area_alone_are_not_called_empty(data):
     for name in "ab":
         (data / f"labels/train/{name}.txt").write_text("0 0.5 0.5 0 0.2\n")
-    with pytest.raises(TruthRefused, match="train: all 2 labelled boxes are without a width or a height"):
+    with pytest.raises(DlkaError, match="train: all 2 labelled boxes are without a width or a height"):
         check_dataset(read_dataset(data))
 
 
@@ -158,21 +158,21 @@ def test_labels_of_boxes_without_area_alone_are_not_called_empty(data):
 def test_labels_that_are_not_there(data, part):
     for name in "ab":
         (data / f"labels/{part}/{name}.txt").write_text("\n")
-    with pytest.raises(TruthRefused, match=f"{part}: all label files are empty"):
+    with pytest.raises(DlkaError, match=f"{part}: all label files are empty"):
         check_dataset(read_dataset(data))
     for name in "ab":
         (data / f"labels/{part}/{name}.txt").rename(data / f"labels/{part}/{name}2.txt")
-    with pytest.raises(TruthRefused, match=r"expected a\.txt for a\.png and so on, got no such file"):
+    with pytest.raises(DlkaError, match=r"expected a\.txt for a\.png and so on, got no such file"):
         check_dataset(read_dataset(data))
     (data / f"labels/{part}").rename(data / "labels/elsewhere")
-    with pytest.raises(TruthRefused, match=f"labels/{part}: expected a folder with the labels of .*images/{part}"):
+    with pytest.raises(DlkaError, match=f"labels/{part}: expected a folder with the labels of .*images/{part}"):
         check_dataset(read_dataset(data))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF1234WEBP"])
 def test_files_that_are_no_pictures(data, content):
     (data / "images/train/b.png").write_bytes(content)
-    with pytest.raises(TruthRefused, match=r"b\.png: expected a JPEG, PNG, WebP or BMP picture, got something else"):
+    with pytest.raises(DlkaError, match=r"b\.png: expected a JPEG, PNG, WebP or BMP picture, got something else"):
         check_dataset(read_dataset(data))
 
 
@@ -187,11 +187,11 @@ def test_pictures_too_small_to_train_on_or_too_large_to_measure(data, monkeypatc
     from dlka.train import dataset_check
 
     cv2.imwrite(str(data / "images/train/b.png"), np.zeros((9, 100, 3), np.uint8))
-    with pytest.raises(TruthRefused, match="expected sides of at least 10 pixels, got 100x9"):
+    with pytest.raises(DlkaError, match="expected sides of at least 10 pixels, got 100x9"):
         check_dataset(read_dataset(data))
     cv2.imwrite(str(data / "images/train/b.png"), np.zeros((60, 100, 3), np.uint8))
     monkeypatch.setattr(dataset_check, "MAX_PIXELS", 5500)
     check_dataset(read_dataset(data))
     cv2.imwrite(str(data / "images/val/b.png"), np.zeros((60, 100, 3), np.uint8))
-    with pytest.raises(TruthRefused, match="expected a validation picture of at most"):
+    with pytest.raises(DlkaError, match="expected a validation picture of at most"):
         check_dataset(read_dataset(data))

@@ -12,10 +12,10 @@ import pytest
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.data.utils import check_det_dataset
 
-from dlka.analysis.labels import TruthRefused
+from dlka.errors import DlkaError
 from dlka.train.dataset import read_labels
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import DataRefused, find_pictures
+from dlka.train.dataset_pictures import find_pictures
 from dlka.train.dataset_yaml import read_dataset
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
@@ -155,7 +155,7 @@ def test_a_yaml_of_any_name_is_found_if_it_is_the_only_one(tmp_path):
     (root / "data.yaml").rename(root / "cars.yml")
     assert read_dataset(root).title == "cars"
     (root / "more.yaml").write_text("names: [bus]")
-    with pytest.raises(DataRefused, match=r"expected a data set folder with data\.yaml"):
+    with pytest.raises(DlkaError, match=r"expected a data set folder with data\.yaml"):
         read_dataset(root)
 
 
@@ -180,7 +180,7 @@ def test_a_folder_of_other_formats_only_says_which(tmp_path):
     root = layout(tmp_path, "train: train/images\nval: valid/images\nnames: [car]", *PICTURES)
     for part in ("train/images/a", "valid/images/b"):
         (root / f"{part}.jpg").rename(root / f"{part}.tiff")
-    with pytest.raises(DataRefused, match=r"train/images: expected a folder with pictures, got none.*got \.tiff \(1\)"):
+    with pytest.raises(DlkaError, match=r"train/images: expected a folder with pictures, got none.*got \.tiff \(1\)"):
         check_dataset(read_dataset(root))
 
 
@@ -199,13 +199,13 @@ def test_pipes_are_refused_and_never_waited_for(tmp_path, place):
         shutil.rmtree(root / place)
     (root / place).unlink(missing_ok=True)
     os.mkfifo(root / place)
-    with pytest.raises(TruthRefused, match=f"{place}: expected"):
+    with pytest.raises(DlkaError, match=f"{place}: expected"):
         check_dataset(read_dataset(root))
 
 
 def test_a_device_is_no_list(tmp_path):
     root = layout(tmp_path, "train: /dev/zero\nval: valid/images\nnames: [car]", *PICTURES)
-    with pytest.raises(TruthRefused, match="/dev/zero: expected"):
+    with pytest.raises(DlkaError, match="/dev/zero: expected"):
         check_dataset(read_dataset(root))
 
 
@@ -213,7 +213,7 @@ def test_a_device_is_no_list(tmp_path):
 def test_names_that_no_list_can_hold_are_told(tmp_path, name):
     root = layout(tmp_path, "train: train/images\nval: valid/images\nnames: [car]", *PICTURES)
     picture(root / "train/images" / name)
-    with pytest.raises(DataRefused, match="expected a file name in UTF-8 without line breaks; rename it"):
+    with pytest.raises(DlkaError, match="expected a file name in UTF-8 without line breaks; rename it"):
         check_dataset(read_dataset(root))
 
 
@@ -243,7 +243,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path, file, content, says):
     root = layout(tmp_path, "train: [train/images, list.txt]\nval: valid/images\nnames: [car]", *PICTURES)
     (root / "list.txt").write_text("train/images/a.jpg\n")
     (root / file).write_bytes(content)
-    with pytest.raises(TruthRefused, match=says) as refusal:
+    with pytest.raises(DlkaError, match=says) as refusal:
         check_dataset(read_dataset(root))
     assert "\n" not in str(refusal.value)
 
@@ -254,7 +254,7 @@ def test_ultralytics_leaves_out_what_is_refused_here(tmp_path):
     for rows in ("0 0.1 0.1 0.4 0.1 0.4 0.4\n" + BOX, BOX.strip() + " 0.9\n"):
         file = root / "train/labels/a.txt"
         file.write_text(rows)
-        with pytest.raises(TruthRefused):
+        with pytest.raises(DlkaError):
             read_labels(root / PICTURES[0], 1)
         (root / "train/labels.cache").unlink(missing_ok=True)
         with pytest.raises(RuntimeError, match=r"labels mix segment and detection|require 5 columns"):

@@ -11,6 +11,7 @@ import yaml
 from torch import nn
 
 from dlka.bench.model import KINDS, lively, subjects
+from dlka.errors import DlkaError
 from dlka.experiments import latency
 from dlka.experiments.measure import measure, name_of
 from dlka.experiments.plan import rigid_twin, split
@@ -25,7 +26,7 @@ from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 from dlka.train.loss import OffsetFields
 from dlka.train.optimizer import OFFSETS, build_optimizer
-from dlka.train.recipe import Recipe, TrainingRefused, check_recipe
+from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.start import frozen_layers
 from dlka.train.training import fit
 from tests.labelled import data_set
@@ -144,7 +145,7 @@ def test_layers_that_stay_as_they_are():
         for recipe in recipes:
             check_recipe(recipe)
             assert frozen_layers(recipe) == count
-    with pytest.raises(TrainingRefused, match="frozen: expected 0 or more, got -1"):
+    with pytest.raises(DlkaError, match="frozen: expected 0 or more, got -1"):
         check_recipe(Recipe("one-level", "data", frozen=-1))
 
 
@@ -174,7 +175,7 @@ def test_one_level_is_trained_from_scratch_or_from_its_own_kind(folder, tmp_path
     save_weights(plain_file, build_model("one-level-plain", "n", len(NAMES)).state_dict(), card)
 
     def refused(**changes):
-        with pytest.raises(TrainingRefused) as refusal:
+        with pytest.raises(DlkaError) as refusal:
             fit(Recipe("one-level", str(folder), **changes), tmp_path / "b.safetensors", tmp_path / "b", "cpu")
         return str(refusal.value)
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from dlka.cli import main
+from dlka.errors import DlkaError
 from dlka.train.folder import RunFolder
-from dlka.train.recipe import Recipe, TrainingRefused
+from dlka.train.recipe import Recipe
 from dlka.train.training import fit, resume, unfinished
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -136,10 +137,10 @@ def test_after_the_last_epoch_only_the_file_is_written(whole, recipe, tmp_path, 
 
 
 def test_folders_that_hold_no_run(tmp_path):
-    with pytest.raises(TrainingRefused, match=r"expected the folder of a run, with recipe\.json in it"):
+    with pytest.raises(DlkaError, match=r"expected the folder of a run, with recipe\.json in it"):
         resume(tmp_path)
     (tmp_path / "recipe.json").write_text("{}")
-    with pytest.raises(TrainingRefused, match="expected a recipe that this version wrote; start the run anew"):
+    with pytest.raises(DlkaError, match="expected a recipe that this version wrote; start the run anew"):
         resume(tmp_path)
 
 
@@ -147,10 +148,10 @@ def test_a_state_holds_no_code(tmp_path):
     """Only tensors and plain values are read back: somebody else's run folder does nothing."""
     folder = RunFolder(tmp_path)
     torch.save({"epoch": Path("a")}, folder.state)
-    with pytest.raises(TrainingRefused, match=r"state\.pt is damaged .*: remove it and start anew"):
+    with pytest.raises(DlkaError, match=r"state\.pt is damaged .*: remove it and start anew"):
         folder.load_state()
     folder.state.write_bytes(b"PK")
-    with pytest.raises(TrainingRefused, match="is damaged"):
+    with pytest.raises(DlkaError, match="is damaged"):
         unfinished(tmp_path)
 
 

@@ -13,8 +13,8 @@ import yaml
 from labelled import data_set, found_by
 from ultralytics.utils import ASSETS
 
-from dlka.analysis.labels import TruthRefused
 from dlka.cli import main
+from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
@@ -146,7 +146,7 @@ def test_limit_and_offsets(own_findings):
 def test_refusals(tmp_path, own_findings):
     blank = np.zeros((40, 40, 3), np.uint8)
     strange = data_set(tmp_path / "strange", ["dragon", "unicorn"], {"a": (blank, [])})
-    with pytest.raises(TruthRefused, match="for control: its classes are dragon, unicorn; the models know person"):
+    with pytest.raises(DlkaError, match="for control: its classes are dragon, unicorn; the models know person"):
         run_val("control", strange, SIZE)
     with pytest.raises(WeightsRefused, match="got 'nothing'"):
         run_val("nothing", own_findings, SIZE)
@@ -201,7 +201,7 @@ def test_label_rows(tmp_path, line, ok):
         assert item.boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
         assert item.classes.dtype == np.int64
     else:
-        with pytest.raises(TruthRefused, match=r"a\.txt, line 2: expected class cx cy w h, class under 2"):
+        with pytest.raises(DlkaError, match=r"a\.txt, line 2: expected class cx cy w h, class under 2"):
             read_labels(tmp_path / "a.png", 2)
 
 
@@ -224,15 +224,15 @@ def test_the_folder(tmp_path):
 )
 def test_class_names_are_checked(tmp_path, content):
     (tmp_path / "data.yaml").write_text(content)
-    with pytest.raises(TruthRefused, match=r"data\.yaml"):
+    with pytest.raises(DlkaError, match=r"data\.yaml"):
         read_val(tmp_path)
 
 
 def test_no_folder_and_no_pictures(tmp_path):
-    with pytest.raises(TruthRefused, match=r"expected a data set folder with data\.yaml"):
+    with pytest.raises(DlkaError, match=r"expected a data set folder with data\.yaml"):
         read_val(tmp_path / "none")
     (tmp_path / "data.yaml").write_text("names: [a]")
-    with pytest.raises(TruthRefused, match="expected a folder with pictures, got none"):
+    with pytest.raises(DlkaError, match="expected a folder with pictures, got none"):
         read_val(tmp_path)
 
 

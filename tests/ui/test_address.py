@@ -14,7 +14,7 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.ui import address
 
-TABS = ("Compare", "Probe", "Offsets")
+TABS = ("Compare", "See", "Offsets")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def analysis():
 
 
 def test_what_is_written_is_read(analysis):
-    query = f"?{address.encode(analysis)}&{address.encode_place('P4 composed', (3, 4))}&tab=Probe"
+    query = f"?{address.encode(analysis)}&{address.encode_place('P4 composed', (3, 4))}&tab=See"
     asked = address.decode(query, TABS)
-    assert (asked.example, asked.settings, asked.tab) == ("Two people", analysis.settings, "Probe")
+    assert (asked.example, asked.settings, asked.tab) == ("Two people", analysis.settings, "See")
     assert (asked.stage, asked.cell, asked.wrong) == ("P4 composed", (3, 4), ())
 
 

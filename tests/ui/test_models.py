@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from page_tabs import open_tab
 from playwright.sync_api import expect
 
 from dlka.analysis import model_words
@@ -153,6 +154,7 @@ def here(browser, folder):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(app.local_url)
+    open_tab(page, "Compare")
     page.wait_for_selector("#swipe img")
     yield page
     context.close()
@@ -170,7 +172,7 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     monkeypatch.setattr(tab_numbers, "values", lambda analysis: (drawn.append(analysis.settings), values(analysis))[1])
     lines = here.locator(".models")
     expect(lines).to_contain_text("80 COCO classes")
-    expect(here.locator(".models p")).to_have_count(2)
+    expect(here.locator(".models details")).to_have_count(2)
     here.get_by_text("Detection settings").click()
     choose(here, "Classes", "dining")
     here.get_by_text(re.compile("Neither model found")).wait_for()
@@ -183,7 +185,7 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     choose(here, "Baseline", "control")
     here.get_by_text(re.compile(r"control \d+ ms .* head \d+ ms")).wait_for()
     expect(here.get_by_label("D-LKA model")).to_have_value("head (COCO, dense)")
-    expect(here.locator(".models p")).to_have_count(2)
+    expect(here.locator(".models details")).to_have_count(2)
     here.get_by_label("Difference").check()
     here.locator("#flat img").wait_for()  # an answer to a later question: the page is through with the one before
     assert here.locator(".toast-body").all_inner_texts() == []

@@ -205,10 +205,10 @@ def test_fits_a_phone(browser, server, scheme):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector("#swipe img")
+    page.wait_for_selector(".probe-picture")
     for name, shown in (
+        ("See", ".probe-picture"),
         ("Compare", "#swipe img"),
-        ("Probe", ".probe-picture"),
         ("What if", "#what-if-picture img"),
         ("Boxes", "#box-tables table"),
         ("Adapt", "#adapt-numbers table"),

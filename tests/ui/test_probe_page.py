@@ -27,7 +27,7 @@ DRAWN = """canvas => { const d = canvas.drawn;
 
 @pytest.fixture
 def probe(page):
-    open_tab(page, "Probe")
+    open_tab(page, "See")
     ready(page)
     return page
 
@@ -100,7 +100,7 @@ def test_what_is_drawn_is_what_python_computes(probe):
 
 
 def test_the_same_on_three_levels(street):
-    open_tab(street, "Probe")
+    open_tab(street, "See")
     ready(street)
     analysis = analyse_pixels(read_image(examples()["Bus stop"]), Settings())
     assert len(views(analysis)) == 9
@@ -231,8 +231,8 @@ def test_a_finger_chooses_a_cell(browser, server):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector("#swipe img")
-    open_tab(page, "Probe")
+    page.wait_for_selector(".probe-picture")
+    open_tab(page, "See")
     ready(page)
     picture = page.locator(".probe-picture")
     picture.scroll_into_view_if_needed()
@@ -292,8 +292,8 @@ def test_a_late_visitor_still_gets_the_first_comparison(browser, server, monkeyp
     page = browser.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector("#swipe img")
-    open_tab(page, "Probe")
+    page.wait_for_selector(".probe-picture")
+    open_tab(page, "See")
     ready(page)
     page.close()
 
@@ -303,8 +303,8 @@ def test_files_that_do_not_come_are_told(browser, server):
     page.set_default_timeout(60_000)
     page.route("**/offsets.bin", lambda route: route.fulfill(status=404, body="gone"))
     page.goto(server)
-    page.wait_for_selector("#swipe img")
-    open_tab(page, "Probe")
+    page.wait_for_selector(".probe-picture")
+    open_tab(page, "See")
     page.get_by_text("The offsets did not arrive: press Compare, or reload the page.").wait_for()
     assert not page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
     page.close()

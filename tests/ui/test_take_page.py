@@ -66,7 +66,7 @@ def analysed(example, **settings):
 
 
 def test_a_link_shows_what_it_was_copied_from(opened):
-    page = opened("example=Two+people&model=residual&strength=0.5&tab=Probe&stage=P4+7x7+d3&cell=10,20")
+    page = opened("example=Two+people&model=residual&strength=0.5&tab=See&stage=P4+7x7+d3&cell=10,20")
     page.get_by_text("P4 7x7 d3, cell (row, column) 10, 20: taps moved").wait_for()
     expect(page.locator("#strength input[type=number]")).to_have_value("0.5")
     expect(page.get_by_label("or an example")).to_have_value("Two people")
@@ -83,8 +83,7 @@ def test_a_link_shows_what_it_was_copied_from(opened):
 
 
 def test_the_address_follows_what_is_explored(page):
-    assert urlsplit(page.url).query == "", "a page that nobody has touched keeps its plain address"
-    open_tab(page, "Probe")
+    open_tab(page, "See")
     picture = page.locator(".probe-picture")
     page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
     page.get_by_role("button", name="P3 composed").click()
@@ -92,7 +91,7 @@ def test_the_address_follows_what_is_explored(page):
     picture.press("ArrowDown")
     expect(page.locator("#probe-told")).to_contain_text("pinned")
     cell = picture.evaluate("c => c.drawn.cell.join()")
-    wait_for_address(page, tab="Probe", stage="P3 composed", cell=cell, **OPENED, strength="1")
+    wait_for_address(page, tab="See", stage="P3 composed", cell=cell, **OPENED, strength="1")
     picture.press("Escape")
     wait_for_address(page, stage="P3 composed", cell=None)
     page.locator("#strength input[type=range]").focus()
@@ -131,7 +130,8 @@ def test_an_address_that_does_not_fit_is_one_sentence(opened):
     for part in ("example 'Nope'", "model 'zzz'", "strength '9'", "cell 999,1", "tab '<img src=x>'"):
         assert part in text
     assert text.count("The page shows its own choice where the address names what is not here") == 1
-    wait_for_address(page, **OPENED, strength="1", cell=None, tab="Compare")
+    wait_for_address(page, **OPENED, strength="1", cell=None, tab="See")
+    open_tab(page, "Compare")
     expect(page.locator("#swipe img")).to_have_count(2)
 
 
@@ -205,7 +205,7 @@ def test_every_picture_has_a_text_with_its_numbers(street):
 
 
 def test_the_recipe_of_the_page_is_that_of_its_figure(page):
-    open_tab(page, "Probe")
+    open_tab(page, "See")
     page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
     page.locator(".probe-picture").focus()
     page.keyboard.press("Enter")

@@ -42,8 +42,9 @@ function readsZero(stage, y, x) {
   return !(y > -1 && y < stage.sampled[0] && x > -1 && x < stage.sampled[1]); // NaN reads zero, too
 }
 
-// What one cell of a stage reads. offsets: Int16Array of all stages, each [rows, columns, 2K] from stage.start on.
-function readsOf(stage, offsets, cell) {
+// What one cell of a stage reads. offsets: Int16Array of all stages, each [rows, columns, 2K] from stage.start on;
+// amount: multiplies the offsets, 1 as they are, 0 the grid.
+function readsOf(stage, offsets, cell, amount = 1) {
   const taps = stage.kernel[0] * stage.kernel[1];
   const regular = new Float64Array(2 * taps), samples = new Float64Array(2 * taps), zero = new Uint8Array(taps);
   const first = stage.start + (cell[0] * stage.size[1] + cell[1]) * 2 * taps;
@@ -52,7 +53,7 @@ function readsOf(stage, offsets, cell) {
     for (let axis = 0; axis < 2; axis++) {
       const level = offsets[first + 2 * tap + axis], i = 2 * tap + axis;
       regular[i] = cell[axis] * stage.step[axis] - stage.padding[axis] + at[axis] * stage.dilation[axis];
-      samples[i] = level === NOT_A_NUMBER ? NaN : regular[i] + level * stage.unit;
+      samples[i] = level === NOT_A_NUMBER ? NaN : regular[i] + amount * level * stage.unit;
     }
     zero[tap] = readsZero(stage, samples[2 * tap], samples[2 * tap + 1]);
   }
@@ -61,11 +62,11 @@ function readsOf(stage, offsets, cell) {
 
 // What one cell of the second stage of a block reads through the first: every path that does not leave the map between
 // the two. A bilinear read mixes four cells of the first stage, so their locations are mixed with the same weights.
-function composedReads(inner, outer, offsets, cell) {
-  const through = readsOf(outer, offsets, cell), found = [], grid = new Map(), kept = new Map();
+function composedReads(inner, outer, offsets, cell, amount = 1) {
+  const through = readsOf(outer, offsets, cell, amount), found = [], grid = new Map(), kept = new Map();
   const cellReads = (row, column) => {
     const key = row * inner.size[1] + column;
-    if (!kept.has(key)) kept.set(key, readsOf(inner, offsets, [row, column]));
+    if (!kept.has(key)) kept.set(key, readsOf(inner, offsets, [row, column], amount));
     return kept.get(key);
   };
   const taps = inner.kernel[0] * inner.kernel[1];

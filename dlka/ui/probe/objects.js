@@ -1,0 +1,84 @@
+// Objects: the boxes of both models, how wide a kernel samples on each object, and one dot for each of them.
+
+// How wide the samples of a stage lie at an object against its grid: the root mean square distance from their mean, as a
+// ratio (axis_spreads of dlka/inference/kernel_shape.py). null where an offset is no number.
+function zoomAt(letterbox, stage, offsets, object) {
+  const reads = readsOf(stage, offsets, cellAt(letterbox, stage, object.point));
+  const zoom = spread(reads.samples) / spread(reads.regular);
+  return Number.isFinite(zoom) ? zoom : null;
+}
+
+function spread(flat) {
+  const count = flat.length / 2, mean = [0, 0];
+  flat.forEach((value, i) => (mean[i % 2] += value / count));
+  return Math.sqrt(flat.reduce((sum, value, i) => sum + (value - mean[i % 2]) ** 2, 0) / count);
+}
+
+// The boxes of objects in a view: D-LKA's solid, the baseline's dashed; the chosen one has a halo and a name.
+function drawBoxes(pen, view, objects, chosen, { DLKA, BASELINE }) {
+  const sides = [["baseline", BASELINE, [5, 3]], ["dlka", DLKA, []]];
+  for (const object of objects) {
+    for (const [side, colour, dash] of sides) {
+      if (!object[side]) continue;
+      const [left, top] = view.at([object[side][0] - 0.5, object[side][1] - 0.5]);
+      const [right, bottom] = view.at([object[side][2] - 0.5, object[side][3] - 0.5]);
+      pen.setLineDash([]);
+      pen.strokeStyle = RIM;
+      pen.lineWidth = object === chosen ? 5 : 3;
+      pen.strokeRect(left, top, right - left, bottom - top);
+      pen.setLineDash(dash);
+      pen.strokeStyle = colour;
+      pen.lineWidth = object === chosen ? 3 : 1.6;
+      pen.strokeRect(left, top, right - left, bottom - top);
+    }
+  }
+  pen.setLineDash([]);
+}
+
+function drawName(pen, view, object, width, names) {
+  const box = object.dlka ?? object.baseline, [left, top] = view.at([box[0] - 0.5, box[1] - 0.5]);
+  const text = `${object.name}, ${Math.round(object.size)} px: ${names[object.kind]}`;
+  pen.font = "600 12px system-ui, sans-serif";
+  const wide = pen.measureText(text).width + 10;
+  const x = Math.max(0, Math.min(left, width - wide)), y = top > 20 ? top - 20 : view.at([box[0], box[3] - 0.5])[1] + 3;
+  pen.fillStyle = "rgba(255, 255, 255, 0.92)";
+  pen.fillRect(x, y, wide, 17);
+  pen.fillStyle = "#1f2328";
+  pen.fillText(text, x + 5, y + 13);
+}
+
+// Kernel against object: one dot each, with size in px across on a log scale. Returns where the dots lie, in CSS pixels.
+function drawScatter(canvas, dots, chosen, colours, ink) {
+  const wide = canvas.parentElement.clientWidth, high = 150, pen = prepare(canvas, wide, high);
+  const left = 34, right = wide - 10, top = 8, bottom = high - 30;
+  const sizes = dots.map((dot) => dot.size), most = Math.max(1.5, ...dots.map((dot) => dot.zoom)) * 1.08;
+  const ends = [Math.min(...sizes) / 1.25, Math.max(...sizes) * 1.25].map(Math.log);
+  const at = ({ size, zoom }) => [
+    left + ((Math.log(size) - ends[0]) / (ends[1] - ends[0])) * (right - left),
+    bottom - (zoom / most) * (bottom - top),
+  ];
+  pen.font = "11px system-ui, sans-serif";
+  pen.fillStyle = pen.strokeStyle = ink;
+  pen.globalAlpha = 0.75;
+  pen.lineWidth = 1;
+  pen.strokeRect(left, top, right - left, bottom - top);
+  pen.setLineDash([4, 3]);
+  const [, one] = at({ size: 1, zoom: 1 });
+  pen.beginPath();
+  pen.moveTo(left, one);
+  pen.lineTo(right, one);
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.textAlign = "right";
+  for (const zoom of [0, 1]) pen.fillText(`${zoom}×`, left - 5, at({ size: 1, zoom })[1] + 4);
+  pen.textAlign = "center";
+  for (const size of [4, 8, 16, 32, 64, 128, 256, 512, 1024]) {
+    const x = at({ size, zoom: 0 })[0];
+    if (x >= left + 8 && x <= right - 8) pen.fillText(`${size}`, x, bottom + 14);
+  }
+  pen.fillText("size of the object, px", (left + right) / 2, high - 3);
+  pen.globalAlpha = 1;
+  const places = dots.map(at);
+  dots.forEach((each, i) => dot(pen, ...places[i], each.object === chosen ? 6 : 4, colours[each.object.kind], each.object === chosen ? ink : RIM, each.object === chosen ? 2.5 : 0.8));
+  return places;
+}
