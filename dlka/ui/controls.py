@@ -93,7 +93,7 @@ def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
 def wire_own(asked: dict[str, Any]) -> None:
     """A model that a visitor sends stands beside the others in this window, and looks at once."""
 
-    def bring(file: str, brought: list[str], dlka: str, baseline: str) -> list[Any]:
+    def bring(file: str, brought: list[str], dlka: str, baseline: str) -> dict[Any, Any]:
         new = own.bring(file)
         known = cards()
         brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
@@ -109,11 +109,11 @@ def wire_own(asked: dict[str, Any]) -> None:
         gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
         left = [*dlka_models(), *(model for model in brought if known[model].placement not in PLAIN)]
         right = [*baseline_models(), *(model for model in brought if not deforms(known[model]))]
-        return [
-            brought,
-            gr.update(choices=_choices(left), value=dlka),
-            gr.update(choices=_choices(right), value=baseline),
-        ]
+        return {
+            asked["brought"]: brought,
+            asked["dlka"]: gr.update(choices=_choices(left), value=dlka),
+            asked["baseline"]: gr.update(choices=_choices(right), value=baseline),
+        }
 
     changed = [asked[name] for name in ("brought", *MODELS)]
     asked["own"].upload(bring, [asked["own"], *changed], changed, show_progress_on=asked["own"], **PRIVATE)

@@ -22,7 +22,8 @@ FOLDER = Path(__file__).with_name("probe")
 NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("probe",)
-SCRIPTS = ("geometry.js", "draw.js", "objects.js", "explore.js", "cards.js", "take.js")  # as one function
+# One after the other, as one function.
+SCRIPTS = ("geometry.js", "draw.js", "objects.js", "explore.js", "cards.js", "take.js")
 
 
 def build(first: Analysis) -> dict[str, Any]:
