@@ -95,7 +95,7 @@ effect called gridding. So dilation alone does not make a good large kernel: som
 }
 
 STACK = {
-    "title": "A large kernel from two small ones",
+    "title": "Two kernels, one large",
     "text": """<p>Large kernel attention (LKA) takes three convolutions: 5×5 depthwise, then 7×7 depthwise with
 dilation 3, then 1×1 across channels. Each tap of the 7×7 reads one cell of the first one's output, and that cell
 has already read 5×5 cells:</p>
