@@ -12,8 +12,7 @@ from render_builders import NAMES, detections, pairing, picture
 
 from dlka import palette
 from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
-from dlka.render.boxes import ink_on
-from dlka.render.labels import leader, place_labels
+from dlka.render.boxes import ink_on, leader, place_labels
 from dlka.render.panels import window
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND
 
