@@ -9,8 +9,16 @@ from render_builders import block_captures, capture, picture, stage
 from dlka import palette
 from dlka.inference.kernel_shape import spread
 from dlka.inference.letterbox import Letterbox
-from dlka.render.box_cells import BoxCells, close_view, draw_box_samples, draw_cells
-from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
+from dlka.render.box_cells import (
+    BoxCells,
+    Evidence,
+    close_view,
+    draw_box_samples,
+    draw_cells,
+    evidence_overlay,
+    lively_edges,
+    share_inside,
+)
 from dlka.render.box_samples import box_samples, cell_spreads, inside, shares_inside
 from dlka.render.density import composed_density, density_overlay, splat
 from dlka.render.geometry import cell_squares, composed_points

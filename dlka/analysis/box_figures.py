@@ -42,8 +42,7 @@ def overview(analysis: Analysis, traces: Sequence[Trace] = ()) -> render.Canvas:
     keys = [legend.Entry(f"{SIDES[s]} {counts[s]}", colour=COLOURS[s], line=LINES[s]) for s in SIDES]
     legend.key(canvas, keys)
     legend.note(canvas, "The chosen one is thick." if outlines else EMPTY.format(analysis.settings.confidence))
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def cells_picture(analysis: Analysis, traces: Sequence[Trace]) -> render.Paper:

@@ -104,8 +104,7 @@ def close(canvas: Canvas, missing: int) -> Canvas:
     legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def draw_boxes(

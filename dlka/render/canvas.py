@@ -160,13 +160,13 @@ class Paper:
         self._layout()
         return axes
 
-    def caption(self, axes: Axes, text: str) -> None:
-        """A few words on a plate in a panel's upper left corner."""
+    def caption(self, axes: Axes, text: str, size: float = 0.8, weight: str = "normal") -> None:
+        """A few words on a plate in a panel's upper left corner; size: in text heights of the legend."""
         width, height = next(size for panel, (_, _, *size) in self.panels if panel is axes)
         plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * self.font}
         place = (0.35 * self.font / width, 1 - 0.35 * self.font / height)
-        label = axes.text(*place, text, fontsize=0.8 * self.font, color=palette.INK, zorder=8, parse_math=False)
-        label.set(transform=axes.transAxes, va="top", bbox=plate)
+        label = axes.text(*place, text, fontsize=size * self.font, color=palette.INK, zorder=8, parse_math=False)
+        label.set(transform=axes.transAxes, va="top", bbox=plate, weight=weight)
 
     @property
     def legend_text(self) -> str:

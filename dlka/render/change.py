@@ -176,8 +176,7 @@ def draw_followed(
     legend.key(canvas, entries)
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def _mark_corners(canvas: Canvas, box: np.ndarray) -> None:

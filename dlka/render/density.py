@@ -106,5 +106,4 @@ def density_overlay(
     if not through:
         share = 100 * outside_share(capture, letterbox)
         legend.note(canvas, f"{legend.number(share)} % of the samples lie outside the map and read zero.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

@@ -76,5 +76,4 @@ def gate_overlay(
     legend.note(
         canvas, f"The gate multiplies its input. Here it runs from {legend.number(low)} to {legend.number(high)}."
     )
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

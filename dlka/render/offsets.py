@@ -83,8 +83,7 @@ def _close(canvas: Canvas, capture: Capture) -> Canvas:
         legend.note(canvas, "Some offsets are not finite: this model cannot be trusted.", warn=True)
     elif near_zero(capture):
         legend.note(canvas, "Offsets are near zero: untrained or switched off.", warn=True)
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def _ticks(scale: float, per_cell: float) -> list[list[str]]:
@@ -107,8 +106,7 @@ def offset_magnitude(
     scale = check_scale(scale_cells, "cells")
     colours = sequential(magnitude(capture, tap), scale)
     canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width, capture)
-    subtitle = legend.stage_line(capture, letterbox)
-    legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", subtitle)
+    legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", legend.stage_line(capture, letterbox))
     bar = sequential(np.linspace(0, 1, 256), 1)
     legend.colour_bar(canvas, bar, _ticks(scale, pixels_per_cell(capture.stage.stride, letterbox)))
     return _close(canvas, capture)

@@ -121,5 +121,4 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
         )
     else:
         legend.note(paper, "None here: every object of these sizes was found by both models, or by neither.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)

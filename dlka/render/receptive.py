@@ -66,5 +66,4 @@ def receptive_field_overlay(
     )
     if largest == 0:
         legend.note(canvas, "No pixel changes this cell.", warn=True)
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

@@ -122,8 +122,7 @@ def draw_samples(
         moved = np.hypot(*(reads.samples - reads.regular).T)
         mean, most = (legend.cells_and_pixels(v / reads.per_cell, reads.per_cell) for v in (moved.mean(), moved.max()))
         legend.note(canvas, f"Taps are moved by {mean} on average, by {most} at most.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def draw_samples_grid(
@@ -168,5 +167,4 @@ def draw_samples_grid(
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")
     if any(row[-1].composed for row in rows):
         legend.note(paper, "Composed: every path of the second stage through the first, the block's true reach.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)

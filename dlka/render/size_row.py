@@ -80,8 +80,7 @@ def draw_size_row(title: str, subtitle: str, sizes: Sequence[AtSize], width: int
         legend.note(paper, f"Beyond the crops, and counted in the zoom: {beyond} of the samples.", warn=True)
     if any(one.score is None for one in sizes):
         legend.note(paper, "Not found: no box of its class overlaps it by half; the cell at its middle is shown.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)
 
 
 def _found(score: float | None) -> str:

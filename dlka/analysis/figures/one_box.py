@@ -16,7 +16,7 @@ from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
 from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
-from dlka.render.box_evidence import share_inside
+from dlka.render.box_cells import share_inside
 from dlka.render.box_samples import BoxSamples as SeenSamples
 from dlka.render.box_samples import inside, shares_inside
 from dlka.render.density import composed_density, log_ratio, sample_density
