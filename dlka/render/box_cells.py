@@ -14,7 +14,7 @@ from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.box_samples import BoxSamples, inside
 from dlka.render.boxes import corners
-from dlka.render.canvas import Canvas, Paper
+from dlka.render.canvas import WIDTH, Canvas, Paper
 from dlka.render.geometry import to_picture
 from dlka.render.maps import check_scale, map_canvas, sequential
 from dlka.render.marks import CELL, ZERO_READ, Mark, draw_marks
@@ -61,12 +61,12 @@ def outline(axes: Axes, box: np.ndarray, colour: str, line: float, style: str = 
         axes.add_collection(LineCollection(corners(box[None]), colors=ink, linewidths=width, linestyles=dash, zorder=5))
 
 
-def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str, width: int = 960) -> Paper:
+def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str) -> Paper:
     """Panels side by side in one window: box, winning cell (filled) and cells merged into it (outlines)."""
-    gap = max(2, width // 160)
-    side = (width - gap * (len(panels) - 1)) // len(panels)
+    gap = max(2, WIDTH // 160)
+    side = (WIDTH - gap * (len(panels) - 1)) // len(panels)
     view = close_view([b for p in panels for b in (p.box, p.winner, *p.merged)])
-    paper = Paper(width, side)
+    paper = Paper(WIDTH, side)
     image = muted(image)
     for i, panel in enumerate(panels):
         axes = paper.panel(image, view, i * (side + gap), 0, side, side)
@@ -101,15 +101,14 @@ def draw_box_samples(
     colour: str,
     line: str,
     title: str,
-    width: int = 960,
 ) -> Paper:
     """Where one cell reads, against a box: a row per block, a panel per stage and for both composed; one window a row.
 
     Samples inside the box are discs, those outside rings.
     """
-    columns, gap = max(len(row) for row in rows), max(2, width // 160)
-    side = (width - gap * (columns - 1)) // columns
-    paper = Paper(width, len(rows) * (side + gap) - gap)
+    columns, gap = max(len(row) for row in rows), max(2, WIDTH // 160)
+    side = (WIDTH - gap * (columns - 1)) // columns
+    paper = Paper(WIDTH, len(rows) * (side + gap) - gap)
     image, zeros = muted(image), False
     for i, row in enumerate(rows):
         half = max(samples.reads.reach for _, samples in row)
@@ -178,13 +177,13 @@ class Evidence:
 
 
 def evidence_overlay(
-    image: np.ndarray, of: Evidence, letterbox: Letterbox, largest: float, unit: str, view: View, width: int = 960
+    image: np.ndarray, of: Evidence, letterbox: Letterbox, largest: float, unit: str, view: View
 ) -> Canvas:
     """The map in colours by the square root of its part of `largest`, the end of the scale in `unit`, which has to be
     the same for all maps that are compared."""
     largest = check_scale(largest, unit)
     colours = sequential(np.sqrt(of.values / largest), 1.0)
-    canvas = map_canvas(image, colours, of.stride, letterbox, 0.75, width, view=view)
+    canvas = map_canvas(image, colours, of.stride, letterbox, 0.75, view=view, width=720)
     outline(canvas.axes, of.box, of.colour, canvas.line, of.line)
     draw_marks(canvas.axes, np.array([of.centre]), CELL, 1.2 * canvas.font, canvas.line)
     legend.title(canvas, of.title, of.subtitle)

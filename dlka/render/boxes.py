@@ -107,11 +107,9 @@ def close(canvas: Canvas, missing: int) -> Canvas:
     return legend.finish(canvas)
 
 
-def draw_boxes(
-    image: np.ndarray, detections: Detections, names: Names, colour: str, title: str, width: int = 960
-) -> Canvas:
+def draw_boxes(image: np.ndarray, detections: Detections, names: Names, colour: str, title: str) -> Canvas:
     """All boxes of one model in its accent colour, with class and score."""
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     outlines = [
         Outline(box, f"{names[int(c)]} {score:.2f}", colour)
         for box, c, score in zip(detections.boxes, detections.classes, detections.scores)
@@ -140,12 +138,12 @@ def pair_outline(pairing: Pairing, pair: Pair, names: Names) -> Outline:
     )
 
 
-def draw_difference(image: np.ndarray, pairing: Pairing, names: Names, width: int = 960) -> Canvas:
+def draw_difference(image: np.ndarray, pairing: Pairing, names: Names) -> Canvas:
     """What only one model found, in its accent and line style; what both found, grey and thin.
 
     pairing: D-LKA against the baseline.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     missing = draw_outlines(canvas, [pair_outline(pairing, pair, names) for pair in pairing.pairs])
     legend.title(canvas, "What the two models found differently")
     legend.key(

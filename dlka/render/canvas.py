@@ -24,6 +24,7 @@ from dlka import palette
 from dlka.errors import DlkaError
 from dlka.render.picture import Raster, View, check_image, resample, whole
 
+WIDTH = 960  # pixels of a sheet
 PHONE = 360  # at this width on a screen the type is as large as the palette says
 TALL = 1.15  # a picture's height at most, in widths of the paper
 NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked width, not further: the legend needs room
@@ -209,7 +210,7 @@ class Canvas(Paper):
     view narrows the sheet, and if that is not enough stands in its middle.
     """
 
-    def __init__(self, image: np.ndarray, width: int = 960, view: View | None = None) -> None:
+    def __init__(self, image: np.ndarray, width: int = WIDTH, view: View | None = None) -> None:
         check_image(image)
         self.image_size = (image.shape[0], image.shape[1])
         self.view = view or whole(image)

@@ -49,14 +49,13 @@ def draw_change(
     title: str,
     sides: Sides = LEARNED_CHANGED,
     lost: Collection[int] | None = None,
-    width: int = 960,
 ) -> Canvas:
     """Boxes that come or go in strong lines; those that stay thin and grey, with the change of a score that moved.
 
     pairing: after against before; lost: index into `before` of the boxes to mark as found only with deformation, None
     where the picture is not about that.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     outlines = [_outline(pairing, pair, names, sides) for pair in pairing.pairs]
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
@@ -80,13 +79,12 @@ def draw_sliced(
     sides: Sides,
     slices: np.ndarray,
     fired: np.ndarray,
-    width: int = 960,
 ) -> Canvas:
     """The same for a look in slices: their grid is drawn, and every box after says which slice it comes from.
 
     slices [M, 4], x1 y1 x2 y2 in pixels of the picture; fired [N], for every box after its slice's index.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     _draw_grid(canvas, slices)
     outlines = []
     for pair in pairing.pairs:
@@ -150,14 +148,13 @@ def draw_followed(
     new: Collection[int] = (),
     lost: Sequence[tuple[np.ndarray, int]] = (),
     chosen: np.ndarray | None = None,
-    width: int = 720,
 ) -> Canvas:
     """Boxes of `found` in the model's colour, dashed for those whose index is in `new`; lost objects dotted.
 
     lost: box [4] at pixel edges, where it must be, and class id; chosen: box of the object that is followed, whose
     corners are marked.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image, 720)
     outlines = [
         Outline(box, f"{names[int(c)]} {score:.2f}", colour, NEW_LINE if i in new else KEPT_LINE)
         for i, (box, c, score) in enumerate(zip(found.boxes, found.classes, found.scores))

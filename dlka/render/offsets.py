@@ -52,18 +52,16 @@ def friendly(value: float) -> float:
     return float(next(s for s in STEPS if s * power >= value * (1 - 1e-9)) * power)
 
 
-def field_scale(
-    captures: Iterable[Capture], tap: int | None = None, percentile: float = 99, of_magnitude: bool = False
-) -> float:
+def field_scale(captures: Iterable[Capture], tap: int | None = None, of_magnitude: bool = False) -> float:
     """One colour and arrow scale in cells for several captures together.
 
-    A percentile over all their cells of what is drawn: the length of the mean offset (arrows, wheel colours), or
+    The 99th percentile over all their cells of what is drawn: the length of the mean offset (arrows, wheel colours), or
     with of_magnitude the mean length. Rounded up to a friendly number; never below SMALLEST_SCALE.
     """
     fields = [magnitude(c, tap) if of_magnitude else np.hypot(*mean_offset(c, tap)) for c in captures]
     values = np.concatenate([f.ravel() for f in fields]) if fields else np.zeros(0)
     values = values[np.isfinite(values)]
-    return friendly(max(float(np.percentile(values, percentile)) if values.size else 0.0, SMALLEST_SCALE))
+    return friendly(max(float(np.percentile(values, 99)) if values.size else 0.0, SMALLEST_SCALE))
 
 
 def near_zero(capture: Capture) -> bool:
@@ -99,13 +97,12 @@ def offset_magnitude(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 0.6,
-    width: int = 960,
 ) -> Canvas:
     """How far the taps are moved, whatever the direction: viridis from zero to scale_cells."""
     sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     colours = sequential(magnitude(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width, capture)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
     legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", legend.stage_line(capture, letterbox))
     bar = sequential(np.linspace(0, 1, 256), 1)
     legend.colour_bar(canvas, bar, _ticks(scale, pixels_per_cell(capture.stage.stride, letterbox)))
@@ -119,13 +116,12 @@ def offset_flow(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 0.7,
-    width: int = 960,
 ) -> Canvas:
     """Direction and length at once by the colours of a wheel, which stands on the legend."""
     sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     colours = wheel(mean_offset(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width, capture)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
     subtitle = legend.stage_line(capture, letterbox)
     legend.title(canvas, f"Offset direction, {_what(tap, capture, 'mean offset')}", subtitle)
     _wheel_row(canvas, scale, pixels_per_cell(capture.stage.stride, letterbox))
@@ -162,7 +158,6 @@ def offset_arrows(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 1.0,
-    width: int = 960,
 ) -> Canvas:
     """Arrows from cell centres to where the samples move, in the picture's own pixels times a printed factor.
 
@@ -183,7 +178,7 @@ def offset_arrows(
     # Real pixels of the picture: the letterbox scales the two axes a hair differently.
     shift = field[::-1].reshape(2, -1).T * stage.stride / letterbox.scale_xy * factor
 
-    canvas = Canvas(muted(image), width)
+    canvas = Canvas(muted(image))
     colours = sequential(np.hypot(*field).ravel(), scale) / 255
     canvas.axes.quiver(
         *(*start.T, *shift.T),

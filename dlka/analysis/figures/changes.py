@@ -13,9 +13,9 @@ import numpy as np
 
 from dlka.analysis import adapt, adapt_shown, four_ways, what_if, what_if_words
 from dlka.analysis.analysis import Analysis
+from dlka.analysis.boxes import SIDES
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import (
-    SIDES,
     Arrays,
     Drawing,
     Figure,
