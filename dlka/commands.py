@@ -83,7 +83,7 @@ def fetch(args: argparse.Namespace) -> int:
 
 
 def draw_scenes(args: argparse.Namespace) -> int:
-    from dlka.drawn.data_set import write_data_set
+    from dlka.drawn.scenes import write_data_set
 
     val = max(1, args.count // 5) if args.val is None else args.val
     write_data_set(Path(args.out), args.count, args.seed, val)

@@ -9,8 +9,16 @@ from render_builders import block_captures, capture, picture, stage
 from dlka import palette
 from dlka.inference.kernel_shape import spread
 from dlka.inference.letterbox import Letterbox
-from dlka.render.box_cells import BoxCells, close_view, draw_box_samples, draw_cells
-from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
+from dlka.render.box_cells import (
+    BoxCells,
+    Evidence,
+    close_view,
+    draw_box_samples,
+    draw_cells,
+    evidence_overlay,
+    lively_edges,
+    share_inside,
+)
 from dlka.render.box_samples import box_samples, cell_spreads, inside, shares_inside
 from dlka.render.density import composed_density, density_overlay, splat
 from dlka.render.geometry import cell_squares, composed_points
@@ -114,7 +122,7 @@ def test_the_winning_cell_is_filled_where_it_lies():
         BoxCells("D-LKA: car 0.90", palette.DLKA, "-", box, winner, merged),
         BoxCells("baseline: not found", palette.DLKA, "-", box, winner, merged[:0]),
     ]
-    paper = draw_cells(np.full((64, 96, 3), 128, np.uint8), panels, "The cells", width=960)
+    paper = draw_cells(np.full((64, 96, 3), 128, np.uint8), panels, "The cells")
     pixels, view, side = paper.to_array().astype(float), close_view([box, winner, *merged]), (960 - 6) // 2
 
     def at(x, y, panel=0):
@@ -132,9 +140,9 @@ def test_samples_are_drawn_against_the_box_and_shares_are_told():
     captures = block_captures(PLAIN, spread=0.5)
     box = np.array([20, 16, 60, 48], np.float32)
     row = [(n, box_samples(c, CELL, box, PLAIN)) for n, c in (("5x5", captures[:1]), ("composed", captures))]
-    paper = draw_box_samples(picture(64, 96), [row], box, palette.DLKA, "-", "Reads", width=960)
+    paper = draw_box_samples(picture(64, 96), [row], box, palette.DLKA, "-", "Reads")
     assert "reads inside the box\nreads outside" in paper.legend_text
-    alone = draw_box_samples(picture(64, 96), [row[:1]], box + 1000, palette.DLKA, "-", "Reads", width=960)
+    alone = draw_box_samples(picture(64, 96), [row[:1]], box + 1000, palette.DLKA, "-", "Reads")
     assert alone.to_array().shape[1] == 960
 
 
@@ -148,10 +156,10 @@ def test_the_same_value_has_the_same_colour_on_a_shared_scale():
     view = close_view([np.array([0, 0, 96, 64.0])], np.zeros((64, 96, 3), np.uint8))
     assert tuple(view) == (-0.5, -0.5, 95.5, 63.5)
     image = np.full((64, 96, 3), 128, np.uint8)
-    drawn = [evidence_overlay(image, evidence(v), PLAIN, 4.0, "logits", view, 960) for v in (weak, strong)]
-    one, other = (d.to_array()[440, 680] for d in drawn)  # the middle of cell (5, 8)
+    drawn = [evidence_overlay(image, evidence(v), PLAIN, 4.0, "logits", view) for v in (weak, strong)]
+    one, other = (d.to_array()[330, 510] for d in drawn)  # the middle of cell (5, 8)
     np.testing.assert_array_equal(one, other)
-    dark = drawn[0].to_array()[440, 600]
+    dark = drawn[0].to_array()[330, 450]
     assert np.abs(one.astype(int) - dark).max() > 30
     assert "0 | 1 | 4 logits" in drawn[0].legend_text
     assert "0% of it is inside the box." in drawn[0].legend_text

@@ -12,8 +12,7 @@ from render_builders import NAMES, detections, pairing, picture
 
 from dlka import palette
 from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
-from dlka.render.boxes import ink_on
-from dlka.render.labels import leader, place_labels
+from dlka.render.boxes import ink_on, leader, place_labels
 from dlka.render.panels import window
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND
 
@@ -167,9 +166,6 @@ def test_gallery_takes_small_ones_that_one_model_found():
     assert [c.caption for c in crops] == ["person 0.30 only D-LKA", "person 0.50 only D-LKA", "car 0.40 only baseline"]
     assert [c.colour for c in crops] == [palette.DLKA, palette.DLKA, palette.BASELINE]
     assert [c.caption for c in disagreements(PAIRS, NAMES, limit=1)] == ["person 0.30 only D-LKA"]
-    assert disagreements(PAIRS, NAMES, sizes=("L",)) == []
-    with pytest.raises(ValueError, match="sizes out of S, M, L, got XL"):
-        disagreements(PAIRS, NAMES, sizes=("XL",))
 
 
 def test_crops_are_square_and_on_the_picture():

@@ -16,8 +16,8 @@ from render_builders import picture
 
 from dlka import palette
 from dlka.render import Canvas, View, legend
+from dlka.render.boxes import leader, overlap, place_labels
 from dlka.render.canvas import Paper
-from dlka.render.labels import leader, overlap, place_labels
 from dlka.render.marks import SAMPLE, draw_marks
 from dlka.render.picture import muted, resample, whole
 

@@ -19,13 +19,12 @@ from dlka.render import (
     offset_arrows,
     offset_flow,
     offset_magnitude,
-    outside_share,
     reduce_gate,
     sample_density,
 )
-from dlka.render.density import splat
-from dlka.render.fields import friendly
+from dlka.render.density import outside_share, splat
 from dlka.render.maps import colour_table, diverging, sequential, wheel
+from dlka.render.offsets import friendly
 from dlka.render.receptive import influence_radius
 
 LETTERBOX = Letterbox.fit((224, 320), 320)  # unscaled, no padding: 28 x 40 cells at stride 8

@@ -10,17 +10,9 @@ from render_builders import block_captures, capture, picture, stage
 
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
-from dlka.render import (
-    cell_at,
-    composed_grid_points,
-    composed_points,
-    draw_samples,
-    draw_samples_grid,
-    grid_points,
-    mark_point,
-    sample_points,
-)
+from dlka.render import cell_at, draw_samples, draw_samples_grid, grid_points, mark_point, sample_points
 from dlka.render.canvas import Canvas
+from dlka.render.geometry import composed_grid_points, composed_points
 from dlka.render.reads import Reads, reads_at
 
 LETTERBOX = Letterbox.fit((333, 517), 320)

@@ -19,7 +19,7 @@ from dlka.csv_text import csv_text
 from dlka.errors import DlkaError
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
-from dlka.render.score_curve import score_chart
+from dlka.render.recall import score_chart
 
 STEPS = 16
 LEAST = 4.0  # px: the last size

@@ -164,7 +164,8 @@ def analyse(path: str | Path, settings: Settings) -> Analysis:
     PredictionFailed, each one sentence.
     """
     source = source_at(path)
-    question = Question(PictureFile(lasting_file(source) or str(path), source.sha256), source, settings)
+    file = examples()[source.example] if source.example else path  # an example's own lasts as long as the process
+    question = Question(PictureFile(str(file), source.sha256), source, settings)
     key = _key(source, settings)
     seen = STORE.get(("analysis", key), lambda: _made(key, question))
     QUESTIONS.put(key, question)
@@ -331,8 +332,3 @@ def source_of(path: str | Path) -> Source:
 def _labels() -> dict[str, str]:
     """SHA-256 of every example's file -> its label."""
     return {sha256(path): label for label, path in examples().items()}
-
-
-def lasting_file(source: Source) -> str | None:
-    """The file of an example, which is there as long as the process lives; None for any other picture."""
-    return str(examples()[source.example]) if source.example else None

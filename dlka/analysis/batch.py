@@ -69,11 +69,10 @@ def run_batch(
     an output that is not finite, and ValueError for settings out of range.
     """
     (first, card), (second, _) = load_predictor(model, device), load_predictor(baseline, device)
-    predictors = first, second
-    if predictors[0].names != predictors[1].names:
+    if first.names != second.names:
         raise DlkaError(f"{model} and {baseline} know different classes: expected two models of the same ones.")
     # A first run on nothing refuses settings out of range, and later timings leave out what happens only once.
-    for name, predictor, strength in zip((model, baseline), predictors, (settings.strength, 1.0)):
+    for name, predictor, strength in zip((model, baseline), (first, second), (settings.strength, 1.0)):
         try:
             blank = np.zeros((64, 64, 3), np.uint8)
             _predict(predictor, blank, _size(card, blank, settings), settings, strength)
@@ -84,59 +83,40 @@ def run_batch(
         "machine": provenance.machine(),
         "versions": provenance.versions(),
     }
-    return _outcomes(images, predictors, (model, baseline), Path(out), settings, card, made_by)
 
+    def compare(path: Path, folder: Path) -> dict[str, Any]:
+        image = read_image(path)
+        size = _size(card, image, settings)
+        dlka = _predict(first, image, size, settings, settings.strength)
+        other = _predict(second, image, size, settings, 1.0)
+        pairing = match_detections(dlka.detections, other.detections)
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = {}
+        for name, drawing in gallery(image, (model, baseline), dlka, other, pairing, first.names):
+            (folder / f"{name}.png").write_bytes(drawing.to_png())
+            pictures[f"{name}.png"] = drawing.legend_text
+        counts = summary(pairing.pairs)
+        report = {
+            "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
+            **made_by,
+            "settings": asdict(replace(settings, size=size)),
+            "device": dlka.device,
+            "milliseconds": {"dlka": dlka.milliseconds, "baseline": other.milliseconds},
+            "summary": counts,
+            "objects": rows(pairing, first.names),
+            "stages": [stats.as_dict() for stats in all_stage_stats(dlka.captures, dlka.letterbox)],
+            "pictures": pictures,  # file name -> what its legend says
+        }
+        (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        return counts
 
-def _outcomes(
-    images: Sequence[str | os.PathLike[str]],
-    predictors: tuple[Predictor, Predictor],
-    models: tuple[str, str],
-    out: Path,
-    settings: Settings,
-    card: Card,
-    made_by: dict[str, Any],
-) -> Iterator[Outcome]:
-    for image, folder in zip(images, folders(images)):
+    def outcome(image: str, folder: Path) -> Outcome:
         try:
-            counts = _compare_one(Path(image), out / folder, predictors, models, settings, card, made_by)
-            yield Outcome(str(image), out / folder, counts)
+            return Outcome(image, folder, compare(Path(image), folder))
         except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
-            yield Outcome(str(image), problem=str(error) if of_the_machine(error) else message(error))
+            return Outcome(image, problem=str(error) if of_the_machine(error) else message(error))
 
-
-def _compare_one(
-    path: Path,
-    folder: Path,
-    predictors: tuple[Predictor, Predictor],
-    models: tuple[str, str],
-    settings: Settings,
-    card: Card,
-    made_by: dict[str, Any],
-) -> dict[str, Any]:
-    image = read_image(path)
-    size = _size(card, image, settings)
-    dlka = _predict(predictors[0], image, size, settings, settings.strength)
-    baseline = _predict(predictors[1], image, size, settings, 1.0)
-    pairing, names = match_detections(dlka.detections, baseline.detections), predictors[0].names
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = {}
-    for name, drawing in gallery(image, models, dlka, baseline, pairing, names):
-        (folder / f"{name}.png").write_bytes(drawing.to_png())
-        pictures[f"{name}.png"] = drawing.legend_text
-    counts = summary(pairing.pairs)
-    report = {
-        "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
-        **made_by,
-        "settings": asdict(replace(settings, size=size)),
-        "device": dlka.device,
-        "milliseconds": {"dlka": dlka.milliseconds, "baseline": baseline.milliseconds},
-        "summary": counts,
-        "objects": rows(pairing, names),
-        "stages": [stats.as_dict() for stats in all_stage_stats(dlka.captures, dlka.letterbox)],
-        "pictures": pictures,  # file name -> what its legend says
-    }
-    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-    return counts
+    return (outcome(str(image), Path(out) / folder) for image, folder in zip(images, folders(images)))
 
 
 def _size(card: Card, image: np.ndarray, settings: Settings) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlka.analysis.analysis import COMPOSED, Analysis, get_analysis, place_label
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.cache import kept
 from dlka.errors import DlkaError
 from dlka.inference.box_gradients import BoxGradients
@@ -171,13 +171,5 @@ def _missed(analysis: Analysis, side: str, other: Trace) -> Trace:
 
 def fields(analysis: Analysis, level: int | None = None) -> dict[str, list[Capture]]:
     """Label -> the one stage, or for a composed field the two stages of a block; of one pyramid level or of all."""
-    found: dict[str, list[Capture]] = {}
-    before: Capture | None = None
-    for label, capture in zip(analysis.stage_labels, analysis.dlka.captures):
-        stage = capture.stage
-        if level is None or stage.level == f"P{level}":
-            found[label] = [capture]
-            if before is not None and before.stage.block == stage.block:
-                found[f"{place_label(label, capture)} {COMPOSED}"] = [before, capture]
-        before = capture
-    return found
+    of = "" if level is None else f"P{level}"
+    return {label: found for label, found in analysis.views.items() if found[0].stage.level.startswith(of)}

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from dlka.inference.letterbox import Letterbox
-from dlka.ops.sampling import sampling_locations, split_offset, tap_grid
+from dlka.ops.sampling import split_offset
+from dlka.render.density import outside_share
+from dlka.render.geometry import pixels_per_cell, regular_locations, sampled_size, zero_reads
 from dlka.types import Capture, stage_labels
 
 MOVED = 0.1  # cells; offsets below hardly change a bilinear read
@@ -56,11 +58,8 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     dy, dx = split_offset(capture.offset)
     length = np.hypot(dy, dx)
     mean, p95, maximum = float(length.mean()), float(np.percentile(length, 95)), float(length.max())
-    per_cell = stage.stride / float(letterbox.scale_xy.mean())
-    size = (letterbox.padded[0] // stage.stride, letterbox.padded[1] // stage.stride)
-    geometry = (stage.kernel, stage.step, stage.padding, stage.dilation)
-    outside = _outside(sampling_locations(capture.offset, *geometry), size)
-    regular = _outside(tap_grid(capture.offset.shape[-2:], *geometry), size)
+    per_cell = pixels_per_cell(stage.stride, letterbox)
+    regular = regular_locations(capture).transpose(0, 2, 3, 1)
     return StageStats(
         name=stage.name,
         label=stage.label,
@@ -74,8 +73,8 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
         maximum_px=maximum * per_cell,
         moved=float((length > MOVED).mean()),
         varies=float(capture.offset.std(axis=(1, 2)).mean()),
-        outside=outside,
-        regular_outside=regular,
+        outside=outside_share(capture, letterbox),
+        regular_outside=float(zero_reads(regular, sampled_size(capture, letterbox)).mean()),
     )
 
 
@@ -83,9 +82,3 @@ def all_stage_stats(captures: Sequence[Capture], letterbox: Letterbox) -> list[S
     """stage_stats of every stage, in the order the stages ran; labels are distinct."""
     labels = stage_labels([capture.stage for capture in captures])
     return [replace(stage_stats(capture, letterbox), label=label) for capture, label in zip(captures, labels)]
-
-
-def _outside(locations: np.ndarray, size: tuple[int, int]) -> float:
-    """Share of locations [K, 2, H, W] (y, x) at or beyond -1 and the map's size, where reads are zero."""
-    y, x = locations[:, 0], locations[:, 1]
-    return float(((y <= -1) | (x <= -1) | (y >= size[0]) | (x >= size[1])).mean())

@@ -150,7 +150,8 @@ def bench_memory(uploads: int = 14) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
 
         def row(when: str, milliseconds: float | None = None) -> None:
-            now = {"resident": megabytes(process), "disk": _on_disk(folder)}
+            disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+            now = {"resident": megabytes(process), "disk": disk / 1e6}
             rows.append({"when": when, **now, "milliseconds": milliseconds})
 
         row("started")
@@ -173,10 +174,6 @@ def large_pictures(count: int) -> Iterator[bytes]:
     """JPEG files of so many large pictures, each of one grey."""
     for i in range(count):
         yield cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 40 + 10 * i % 200, np.uint8))[1].tobytes()
-
-
-def _on_disk(folder: str) -> float:
-    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
 
 
 def memory_text(result: dict[str, Any]) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from dlka.drawn.letter_file import TWINS, LetterCard, save_letter
-from dlka.drawn.letter_net import READERS, LetterNet
+from dlka.drawn.letter_net import BATCH, OFFSET_RATE, PICTURES, RATE, READERS, STEPS, LetterNet, train_letter
 from dlka.drawn.letter_net import STRIDE as CELL
-from dlka.drawn.letter_train import BATCH, OFFSET_RATE, PICTURES, RATE, STEPS, train_letter
 from dlka.drawn.letters import QUARTERS, SIDE, SIZES, STRETCH, TURN, Letters, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError

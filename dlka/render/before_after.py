@@ -13,7 +13,7 @@ from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.box_samples import inside
 from dlka.render.boxes import corners
-from dlka.render.canvas import Paper
+from dlka.render.canvas import WIDTH, Paper
 from dlka.render.geometry import check_picture
 from dlka.render.picture import View, muted
 from dlka.render.reads import Point, Reads, reads_at
@@ -48,17 +48,17 @@ def share_on(points: np.ndarray, box: np.ndarray) -> float:
     return float(inside(points, box[None]).mean())
 
 
-def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
+def draw_before_after(before: Side, after: Side) -> Paper:
     """Two close-ups beside each other with one window size, each around its own cell."""
     sides = (before, after)
     for side in sides:
         check_picture(side.image, side.letterbox)
     reads = [reads_at([side.capture], side.point, side.letterbox) for side in sides]
-    gap = max(2, width // 160)
-    room = (width - gap) // 2
+    gap = max(2, WIDTH // 160)
+    room = (WIDTH - gap) // 2
     # The wider side decides for both, so that lengths can be compared by eye.
     half = max(one.reach for one in reads)
-    paper = Paper(width, room)
+    paper = Paper(WIDTH, room)
     for i, (name, side, one) in enumerate(zip(("before", "after"), sides, reads)):
         x, y = one.centre
         view = View(x - half, y - half, x + half, y + half)
@@ -69,10 +69,7 @@ def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
             for colour, line in ((palette.PAPER, 2.2), (palette.INK, 1.0)):
                 axes.add_collection(LineCollection(path, colors=colour, linewidths=line * paper.line, zorder=2))
         draw_reads(axes, one, 0.75 * paper.line, room / (2 * half))
-        plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * paper.font}
-        place = (0.35 * paper.font / room, 1 - 0.35 * paper.font / room)
-        label = axes.text(*place, name, fontsize=0.9 * paper.font, color=palette.INK, weight="bold", zorder=8)
-        label.set(transform=axes.transAxes, va="top", bbox=plate)
+        paper.caption(axes, name, 0.9, "bold")
     legend.title(
         paper,
         f"Where {before.capture.stage.label} reads at the chosen place, before and after",
@@ -82,8 +79,7 @@ def draw_before_after(before: Side, after: Side, width: int = 960) -> Paper:
     if before.box is not None:
         legend.key(paper, [legend.Entry("box of the object, and where it must be after", colour=palette.INK)])
     legend.note(paper, f"Both windows are {legend.number(2 * half)} px of the picture wide.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)
 
 
 def numbers(before: Side, after: Side | None) -> list[tuple[str, tuple[float | None, float | None]]]:

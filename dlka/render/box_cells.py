@@ -1,4 +1,4 @@
-"""A box with the cells that gave it, for one model or for two beside each other, and the samples behind it."""
+"""A box with the cells that gave it and the samples behind them, and a map of what its class depends on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 
 from dlka import palette
+from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.box_samples import BoxSamples, inside
 from dlka.render.boxes import corners
-from dlka.render.canvas import Paper
+from dlka.render.canvas import WIDTH, Canvas, Paper
+from dlka.render.geometry import to_picture
+from dlka.render.maps import check_scale, map_canvas, sequential
 from dlka.render.marks import CELL, ZERO_READ, Mark, draw_marks
 from dlka.render.picture import View, muted, whole
 
 INSIDE, OUTSIDE = Mark(palette.DLKA), Mark(palette.DLKA, hollow=True)  # samples, against a box
 GRID = Mark(palette.REGULAR, shape="s")
+LIVELY = 0.8  # share of a map's sum that a close-up shows at least
 CLOSE = 0.25  # free room around what a close-up shows, in its sides
 
 
@@ -57,12 +61,12 @@ def outline(axes: Axes, box: np.ndarray, colour: str, line: float, style: str = 
         axes.add_collection(LineCollection(corners(box[None]), colors=ink, linewidths=width, linestyles=dash, zorder=5))
 
 
-def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str, width: int = 960) -> Paper:
+def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str) -> Paper:
     """Panels side by side in one window: box, winning cell (filled) and cells merged into it (outlines)."""
-    gap = max(2, width // 160)
-    side = (width - gap * (len(panels) - 1)) // len(panels)
+    gap = max(2, WIDTH // 160)
+    side = (WIDTH - gap * (len(panels) - 1)) // len(panels)
     view = close_view([b for p in panels for b in (p.box, p.winner, *p.merged)])
-    paper = Paper(width, side)
+    paper = Paper(WIDTH, side)
     image = muted(image)
     for i, panel in enumerate(panels):
         axes = paper.panel(image, view, i * (side + gap), 0, side, side)
@@ -87,8 +91,7 @@ def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str, width:
         ],
     )
     legend.note(paper, "Squares are cells of the maps that the boxes come from. The panels show the same window.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)
 
 
 def draw_box_samples(
@@ -98,15 +101,14 @@ def draw_box_samples(
     colour: str,
     line: str,
     title: str,
-    width: int = 960,
 ) -> Paper:
     """Where one cell reads, against a box: a row per block, a panel per stage and for both composed; one window a row.
 
     Samples inside the box are discs, those outside rings.
     """
-    columns, gap = max(len(row) for row in rows), max(2, width // 160)
-    side = (width - gap * (columns - 1)) // columns
-    paper = Paper(width, len(rows) * (side + gap) - gap)
+    columns, gap = max(len(row) for row in rows), max(2, WIDTH // 160)
+    side = (WIDTH - gap * (columns - 1)) // columns
+    paper = Paper(WIDTH, len(rows) * (side + gap) - gap)
     image, zeros = muted(image), False
     for i, row in enumerate(rows):
         half = max(samples.reads.reach for _, samples in row)
@@ -134,8 +136,7 @@ def draw_box_samples(
         "Shares are those of all reads that are inside the box. Composed: every path of the second stage through the "
         "first. The panels of a row show one window.",
     )
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)
 
 
 def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, scale: float) -> None:
@@ -158,3 +159,56 @@ def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, s
     ):
         draw_marks(axes, reads.samples[chosen], mark, size, 0.7 * line)
     draw_marks(axes, reads.centre[None], CELL, 2.2 * max(size, 4 * line), 1.1 * line)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A map about one box. values [H, W] >= 0 on cells of `stride` letterboxed pixels; box [4] x1 y1 x2 y2 in original
+    pixels, with its outline's colour and style; centre: (x, y) of the cell that is asked about, in original pixels."""
+
+    values: np.ndarray
+    stride: int
+    box: np.ndarray
+    colour: str
+    line: str
+    centre: tuple[float, float]
+    title: str
+    subtitle: str
+
+
+def evidence_overlay(
+    image: np.ndarray, of: Evidence, letterbox: Letterbox, largest: float, unit: str, view: View
+) -> Canvas:
+    """The map in colours by the square root of its part of `largest`, the end of the scale in `unit`, which has to be
+    the same for all maps that are compared."""
+    largest = check_scale(largest, unit)
+    colours = sequential(np.sqrt(of.values / largest), 1.0)
+    canvas = map_canvas(image, colours, of.stride, letterbox, 0.75, view=view, width=720)
+    outline(canvas.axes, of.box, of.colour, canvas.line, of.line)
+    draw_marks(canvas.axes, np.array([of.centre]), CELL, 1.2 * canvas.font, canvas.line)
+    legend.title(canvas, of.title, of.subtitle)
+    ends = ["0", legend.number(largest / 4), f"{legend.number(largest)} {unit}"]
+    legend.colour_bar(canvas, sequential(np.linspace(0, 1, 255), 1.0), [ends])
+    part = share_inside(of.values, of.stride, letterbox, of.box)
+    nothing = "All zero: nothing here speaks for this class."
+    legend.note(canvas, nothing if part is None else f"{part:.0%} of it is inside the box.")
+    return legend.finish(canvas)
+
+
+def share_inside(values: np.ndarray, stride: float, letterbox: Letterbox, box: np.ndarray) -> float | None:
+    """Part 0..1 of the sum of values [H, W] >= 0 in cells whose centres are inside a box [4]; None where all are 0."""
+    centres = to_picture(np.moveaxis(np.indices(values.shape), 0, -1), stride, letterbox)
+    total = float(values.sum(dtype=np.float64))
+    return float(values[inside(centres, box[None])].sum(dtype=np.float64)) / total if total > 0 else None
+
+
+def lively_edges(values: np.ndarray, stride: float, letterbox: Letterbox, share: float = LIVELY) -> np.ndarray | None:
+    """[4] the box around the cells with the largest values that make up this share of the sum; None where all are 0."""
+    flat = np.sort(values.ravel())[::-1].cumsum(dtype=np.float64)
+    if flat[-1] <= 0:
+        return None
+    least = np.sort(values.ravel())[::-1][np.searchsorted(flat, share * flat[-1])]
+    rows, columns = np.nonzero(values >= least)
+    low = np.array([columns.min(), rows.min()]) * stride
+    high = (np.array([columns.max(), rows.max()]) + 1) * stride
+    return letterbox.boxes_back(np.concatenate([low, high]).astype(np.float64)[None])[0]

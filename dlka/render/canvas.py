@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -21,8 +23,8 @@ from matplotlib.figure import Figure
 from dlka import palette
 from dlka.errors import DlkaError
 from dlka.render.picture import Raster, View, check_image, resample, whole
-from dlka.render.plain_axes import PlainAxes
 
+WIDTH = 960  # pixels of a sheet
 PHONE = 360  # at this width on a screen the type is as large as the palette says
 TALL = 1.15  # a picture's height at most, in widths of the paper
 NARROW = 0.6  # a tall picture may narrow the paper to this part of the asked width, not further: the legend needs room
@@ -65,6 +67,44 @@ def pdf(figure: Figure, title: str, caption: str = "") -> bytes:
     told = {"Title": title, "Subject": caption, "CreationDate": None}
     FigureCanvasPdf(figure).print_pdf(out, metadata=told)
     return out.getvalue()
+
+
+class _NoTicks:
+    """An axis whose ticks are never asked for: matplotlib makes them when they are first looked at."""
+
+    def set_clip_path(self, path: Any, transform: Any = None) -> None:
+        pass
+
+    def get_ticks_position(self) -> Any:
+        """matplotlib before 3.10 looks at a tick here, when it places a title."""
+        return "default"
+
+    def set_tick_params(self, which: str = "major", reset: bool = False, **kwargs: Any) -> None:
+        pass
+
+
+class _X(_NoTicks, XAxis):
+    pass
+
+
+class _Y(_NoTicks, YAxis):
+    pass
+
+
+class PlainAxes(Axes):
+    """Axes that only carry coordinates: ordinary ones make ticks and frames, at every drawing, that nobody sees.
+
+    What is overridden is what matplotlib's own projections override: which axis objects and spines there are.
+    """
+
+    def _init_axis(self) -> None:
+        self.xaxis, self.yaxis = _X(self, clear=False), _Y(self, clear=False)
+
+    def _gen_axes_spines(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {}
+
+    def grid(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
 
 class Paper:
@@ -121,13 +161,13 @@ class Paper:
         self._layout()
         return axes
 
-    def caption(self, axes: Axes, text: str) -> None:
-        """A few words on a plate in a panel's upper left corner."""
+    def caption(self, axes: Axes, text: str, size: float = 0.8, weight: str = "normal") -> None:
+        """A few words on a plate in a panel's upper left corner; size: in text heights of the legend."""
         width, height = next(size for panel, (_, _, *size) in self.panels if panel is axes)
         plate = {"facecolor": palette.PAPER, "edgecolor": "none", "alpha": 0.9, "pad": 0.2 * self.font}
         place = (0.35 * self.font / width, 1 - 0.35 * self.font / height)
-        label = axes.text(*place, text, fontsize=0.8 * self.font, color=palette.INK, zorder=8, parse_math=False)
-        label.set(transform=axes.transAxes, va="top", bbox=plate)
+        label = axes.text(*place, text, fontsize=size * self.font, color=palette.INK, zorder=8, parse_math=False)
+        label.set(transform=axes.transAxes, va="top", bbox=plate, weight=weight)
 
     @property
     def legend_text(self) -> str:
@@ -170,7 +210,7 @@ class Canvas(Paper):
     view narrows the sheet, and if that is not enough stands in its middle.
     """
 
-    def __init__(self, image: np.ndarray, width: int = 960, view: View | None = None) -> None:
+    def __init__(self, image: np.ndarray, width: int = WIDTH, view: View | None = None) -> None:
         check_image(image)
         self.image_size = (image.shape[0], image.shape[1])
         self.view = view or whole(image)

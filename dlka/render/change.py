@@ -1,4 +1,4 @@
-"""What changes between two looks at one picture: boxes that come and go, and scores that move."""
+"""What changes between two looks at one picture, and what one model keeps, finds and loses on a changed picture."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from dlka.render import legend
 from dlka.render.boxes import Names, Outline, close, corners, draw_outlines, size_counts
 from dlka.render.canvas import Canvas
 from dlka.render.marks import Mark, draw_marks
-from dlka.types import BOTH, CLASS_CHANGED, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Pair, Pairing
+from dlka.types import BOTH, CLASS_CHANGED, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pair, Pairing
 
 TOLD = 0.05  # least change of a score that is written beside a box that stayed
 NEEDS_DEFORMATION = Mark(palette.ONLY_DEFORMED, shape="*")
+KEPT_LINE, NEW_LINE, LOST_LINE = "-", "--", ":"  # of a changed picture
 
 
 class Sides(NamedTuple):
@@ -48,14 +49,13 @@ def draw_change(
     title: str,
     sides: Sides = LEARNED_CHANGED,
     lost: Collection[int] | None = None,
-    width: int = 960,
 ) -> Canvas:
     """Boxes that come or go in strong lines; those that stay thin and grey, with the change of a score that moved.
 
     pairing: after against before; lost: index into `before` of the boxes to mark as found only with deformation, None
     where the picture is not about that.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     outlines = [_outline(pairing, pair, names, sides) for pair in pairing.pairs]
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
@@ -79,13 +79,12 @@ def draw_sliced(
     sides: Sides,
     slices: np.ndarray,
     fired: np.ndarray,
-    width: int = 960,
 ) -> Canvas:
     """The same for a look in slices: their grid is drawn, and every box after says which slice it comes from.
 
     slices [M, 4], x1 y1 x2 y2 in pixels of the picture; fired [N], for every box after its slice's index.
     """
-    canvas = Canvas(image, width)
+    canvas = Canvas(image)
     _draw_grid(canvas, slices)
     outlines = []
     for pair in pairing.pairs:
@@ -137,3 +136,53 @@ def _draw_grid(canvas: Canvas, slices: Sequence[np.ndarray] | np.ndarray) -> Non
         )
         text.set(ha="center", va="center", weight="bold", zorder=1.6)
         text.set_path_effects([withStroke(linewidth=canvas.line, foreground=palette.RIM, alpha=0.75)])
+
+
+def draw_followed(
+    image: np.ndarray,
+    found: Detections,
+    names: Names,
+    colour: str,
+    title: str,
+    *,
+    new: Collection[int] = (),
+    lost: Sequence[tuple[np.ndarray, int]] = (),
+    chosen: np.ndarray | None = None,
+) -> Canvas:
+    """Boxes of `found` in the model's colour, dashed for those whose index is in `new`; lost objects dotted.
+
+    lost: box [4] at pixel edges, where it must be, and class id; chosen: box of the object that is followed, whose
+    corners are marked.
+    """
+    canvas = Canvas(image, 720)
+    outlines = [
+        Outline(box, f"{names[int(c)]} {score:.2f}", colour, NEW_LINE if i in new else KEPT_LINE)
+        for i, (box, c, score) in enumerate(zip(found.boxes, found.classes, found.scores))
+    ]
+    outlines += [Outline(box, f"{names[c]} lost", palette.MUTED, LOST_LINE) for box, c in lost]
+    missing = draw_outlines(canvas, outlines)
+    legend.title(canvas, title)
+    entries = [
+        legend.Entry(f"found again {len(found) - len(new)}", colour=colour, line=KEPT_LINE),
+        legend.Entry(f"new {len(new)}", colour=colour, line=NEW_LINE),
+        legend.Entry(f"lost {len(lost)}: where it must be", colour=palette.MUTED, line=LOST_LINE),
+    ]
+    if chosen is not None:
+        _mark_corners(canvas, chosen)
+        entries.append(legend.Entry("corners: the object to follow", colour=palette.INK))
+    legend.key(canvas, entries)
+    if missing:
+        legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
+    return legend.finish(canvas)
+
+
+def _mark_corners(canvas: Canvas, box: np.ndarray) -> None:
+    """Four angles a little outside the box."""
+    room = 4 * canvas.line / canvas.scale
+    x1, y1, x2, y2 = box - 0.5 + (-room, -room, room, room)
+    arm_x, arm_y = (max(0.25 * (high - low), 2 * room) for low, high in ((x1, x2), (y1, y2)))
+    for x, step_x in ((x1, arm_x), (x2, -arm_x)):
+        for y, step_y in ((y1, arm_y), (y2, -arm_y)):
+            angle = np.array([(x + step_x, y), (x, y), (x, y + step_y)])
+            canvas.axes.plot(*angle.T, color=palette.PAPER, linewidth=2.6 * canvas.line, zorder=4)
+            canvas.axes.plot(*angle.T, color=palette.INK, linewidth=1.3 * canvas.line, zorder=4)

@@ -81,7 +81,6 @@ def density_overlay(
     letterbox: Letterbox,
     scale: float = 1.0,
     opacity: float = 0.55,
-    width: int = 960,
     through: Capture | None = None,
 ) -> Canvas:
     """log2 of sample density over the regular grid's, from -scale (sparser) over 0 to +scale (denser), in doublings.
@@ -92,7 +91,7 @@ def density_overlay(
     densities = composed_density(through, capture, letterbox) if through else sample_density(capture, letterbox)
     ratio = log_ratio(*densities)
     colours = diverging(ratio, scale, palette.DENSITY_MAP)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity)
     taps = capture.stage.taps
     subtitle = legend.stage_line(capture, letterbox)
     what = f"all {taps} taps"
@@ -106,5 +105,4 @@ def density_overlay(
     if not through:
         share = 100 * outside_share(capture, letterbox)
         legend.note(canvas, f"{legend.number(share)} % of the samples lie outside the map and read zero.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

@@ -54,7 +54,6 @@ def gate_overlay(
     scale: float,
     channel: int | None = None,
     opacity: float = 0.65,
-    width: int = 960,
 ) -> Canvas:
     """The reduced gate in diverging colours from -scale over neutral zero to +scale, in the gate's own units."""
     scale = check_scale(scale, "the gate's own units")
@@ -65,7 +64,7 @@ def gate_overlay(
         )
     reduced = reduce_gate(gate.values, reduction, channel)
     colours = diverging(reduced, scale, palette.GATE_MAP)
-    canvas = map_canvas(image, colours, gate.stride, letterbox, opacity, width)
+    canvas = map_canvas(image, colours, gate.stride, letterbox, opacity)
     channels, height, across = gate.values.shape
     what = f"channel {channel}" if reduction == "channel" else f"{NAMES[reduction]} over {channels} channels"
     cell = legend.number(pixels_per_cell(gate.stride, letterbox))
@@ -76,5 +75,4 @@ def gate_overlay(
     legend.note(
         canvas, f"The gate multiplies its input. Here it runs from {legend.number(low)} to {legend.number(high)}."
     )
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

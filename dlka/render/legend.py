@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -21,6 +21,7 @@ from dlka.types import Capture, Stage
 
 QUIET = 0.88  # text height of what is said in passing, in those of the legend
 ROW = 1.45  # line height in text heights
+Sheet = TypeVar("Sheet", bound=Paper)
 
 
 class Entry(NamedTuple):
@@ -121,9 +122,10 @@ def note(paper: Paper, text: str, warn: bool = False) -> None:
     _paragraph(paper, text, palette.INK if warn else palette.MUTED, paper.font * (1 if warn else QUIET))
 
 
-def finish(paper: Paper) -> None:
-    """Free room below the last row."""
+def finish(paper: Sheet) -> Sheet:
+    """Free room below the last row. Returns the paper."""
     paper.grow(0.5 * paper.font)
+    return paper
 
 
 def colour_bar(paper: Paper, colours: np.ndarray, ticks: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from dlka import palette
 from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
-from dlka.render.canvas import Canvas
+from dlka.render.canvas import WIDTH, Canvas
 from dlka.render.geometry import cell_positions, cells_under, check_picture
 from dlka.render.picture import View, grey
 from dlka.types import Capture
@@ -22,10 +22,10 @@ def check_scale(scale: float, unit: str) -> float:
     return float(scale)
 
 
-def sequential(values: np.ndarray, scale: float, name: str = palette.MAGNITUDE_MAP) -> np.ndarray:
+def sequential(values: np.ndarray, scale: float) -> np.ndarray:
     """values [...] from 0 (first colour) to scale (last colour, and beyond) -> [..., 3] uint8; NaN as zero."""
     # Bins of equal width; the tables have 256 colours.
-    table = colour_table(name)
+    table = colour_table(palette.MAGNITUDE_MAP)
     share = np.clip(np.nan_to_num(values, nan=0.0) / scale, 0, 1)
     return table[np.minimum((share * 256).astype(int), 255)]
 
@@ -62,9 +62,9 @@ def map_canvas(
     stride: float,
     letterbox: Letterbox,
     opacity: float,
-    width: int,
     capture: Capture | None = None,
     view: View | None = None,
+    width: int = WIDTH,
 ) -> Canvas:
     """The grey picture under a map of colours [H, W, 3] uint8, each cell over its own square of letterboxed pixels.
 

@@ -5,19 +5,68 @@ Every scale is in feature-map cells and chosen outside, so that pictures side by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from dlka import palette
+from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
+from dlka.ops.sampling import split_offset
 from dlka.render import legend
 from dlka.render.canvas import Canvas
-from dlka.render.fields import friendly, magnitude, mean_offset, near_zero
 from dlka.render.geometry import cell_centres, check_picture, pixels_per_cell, sampled_size
 from dlka.render.maps import check_scale, map_canvas, sequential, wheel
 from dlka.render.picture import muted
 from dlka.types import Capture
 
 ARROWS = 34  # at most about this many along the longer side
+NEAR_ZERO = 0.05  # cells; offsets below it everywhere are noise, and the legend says so
+SMALLEST_SCALE = 0.25  # cells; an automatic scale never goes below, so that noise stays pale
+STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # friendly numbers for the ends of scales
+
+
+def _taps(capture: Capture, tap: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """dy, dx [T, H, W]: all taps, or only one."""
+    if tap is not None and not 0 <= tap < capture.stage.taps:
+        raise DlkaError(f"{capture.stage.label}: expected a tap in 0..{capture.stage.taps - 1}, got {tap}")
+    dy, dx = split_offset(capture.offset)
+    return (dy, dx) if tap is None else (dy[tap : tap + 1], dx[tap : tap + 1])
+
+
+def mean_offset(capture: Capture, tap: int | None = None) -> np.ndarray:
+    """[2, H, W] (dy, dx) in cells: the mean over all taps, or the offset of one tap (row-major index)."""
+    dy, dx = _taps(capture, tap)
+    return np.stack([dy.mean(axis=0), dx.mean(axis=0)])
+
+
+def magnitude(capture: Capture, tap: int | None = None) -> np.ndarray:
+    """[H, W] in cells: the mean over taps of each tap's offset length, or the length of one tap's offset."""
+    dy, dx = _taps(capture, tap)
+    return np.hypot(dy, dx).mean(axis=0)
+
+
+def friendly(value: float) -> float:
+    """The next number up that reads well on a legend: 1, 1.2, 1.5, 2, 2.5, ... times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(s for s in STEPS if s * power >= value * (1 - 1e-9)) * power)
+
+
+def field_scale(captures: Iterable[Capture], tap: int | None = None, of_magnitude: bool = False) -> float:
+    """One colour and arrow scale in cells for several captures together.
+
+    The 99th percentile over all their cells of what is drawn: the length of the mean offset (arrows, wheel colours), or
+    with of_magnitude the mean length. Rounded up to a friendly number; never below SMALLEST_SCALE.
+    """
+    fields = [magnitude(c, tap) if of_magnitude else np.hypot(*mean_offset(c, tap)) for c in captures]
+    values = np.concatenate([f.ravel() for f in fields]) if fields else np.zeros(0)
+    values = values[np.isfinite(values)]
+    return friendly(max(float(np.percentile(values, 99)) if values.size else 0.0, SMALLEST_SCALE))
+
+
+def near_zero(capture: Capture) -> bool:
+    """Whether no tap of any cell is moved by as much as NEAR_ZERO cells."""
+    return not (np.abs(capture.offset) >= NEAR_ZERO).any()
 
 
 def _what(tap: int | None, capture: Capture, mean: str) -> str:
@@ -32,8 +81,7 @@ def _close(canvas: Canvas, capture: Capture) -> Canvas:
         legend.note(canvas, "Some offsets are not finite: this model cannot be trusted.", warn=True)
     elif near_zero(capture):
         legend.note(canvas, "Offsets are near zero: untrained or switched off.", warn=True)
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
 def _ticks(scale: float, per_cell: float) -> list[list[str]]:
@@ -49,15 +97,13 @@ def offset_magnitude(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 0.6,
-    width: int = 960,
 ) -> Canvas:
     """How far the taps are moved, whatever the direction: viridis from zero to scale_cells."""
     sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     colours = sequential(magnitude(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width, capture)
-    subtitle = legend.stage_line(capture, letterbox)
-    legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", subtitle)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
+    legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", legend.stage_line(capture, letterbox))
     bar = sequential(np.linspace(0, 1, 256), 1)
     legend.colour_bar(canvas, bar, _ticks(scale, pixels_per_cell(capture.stage.stride, letterbox)))
     return _close(canvas, capture)
@@ -70,13 +116,12 @@ def offset_flow(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 0.7,
-    width: int = 960,
 ) -> Canvas:
     """Direction and length at once by the colours of a wheel, which stands on the legend."""
     sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     colours = wheel(mean_offset(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, width, capture)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
     subtitle = legend.stage_line(capture, letterbox)
     legend.title(canvas, f"Offset direction, {_what(tap, capture, 'mean offset')}", subtitle)
     _wheel_row(canvas, scale, pixels_per_cell(capture.stage.stride, letterbox))
@@ -113,7 +158,6 @@ def offset_arrows(
     scale_cells: float,
     tap: int | None = None,
     opacity: float = 1.0,
-    width: int = 960,
 ) -> Canvas:
     """Arrows from cell centres to where the samples move, in the picture's own pixels times a printed factor.
 
@@ -134,7 +178,7 @@ def offset_arrows(
     # Real pixels of the picture: the letterbox scales the two axes a hair differently.
     shift = field[::-1].reshape(2, -1).T * stage.stride / letterbox.scale_xy * factor
 
-    canvas = Canvas(muted(image), width)
+    canvas = Canvas(muted(image))
     colours = sequential(np.hypot(*field).ravel(), scale) / 255
     canvas.axes.quiver(
         *(*start.T, *shift.T),

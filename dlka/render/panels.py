@@ -15,7 +15,7 @@ from dlka.render import legend
 from dlka.render.boxes import Names, corners, pair_outline
 from dlka.render.canvas import Paper
 from dlka.render.picture import View
-from dlka.types import KIND_NAMES, ONLY_FIRST, ONLY_SECOND, SIZES, Pairing
+from dlka.types import KIND_NAMES, ONLY_FIRST, ONLY_SECOND, Pairing
 
 ROUND = 2.6  # side of a crop in longer sides of its box
 CAPTION = 0.085  # text height of a caption in sides of its tile
@@ -52,12 +52,9 @@ class Crop(NamedTuple):
     truth: np.ndarray = np.zeros((0, 4))
 
 
-def disagreements(pairing: Pairing, names: Names, sizes: Sequence[str] = ("S",), limit: int = 24) -> list[Crop]:
-    """The objects of these size bins that only one model found, smallest first; pairing: D-LKA against the baseline."""
-    unknown = set(sizes) - set(SIZES)
-    if unknown:
-        raise ValueError(f"expected sizes out of {', '.join(SIZES)}, got {', '.join(sorted(unknown))}")
-    pairs = [p for p in pairing.pairs if p.kind in (ONLY_FIRST, ONLY_SECOND) and p.size in sizes]
+def disagreements(pairing: Pairing, names: Names, limit: int = 24) -> list[Crop]:
+    """The small objects that only one model found, smallest first; pairing: D-LKA against the baseline."""
+    pairs = [p for p in pairing.pairs if p.kind in (ONLY_FIRST, ONLY_SECOND) and p.size == "S"]
     outlines = [(p, pair_outline(pairing, p, names)) for p in pairs[:limit]]
     return [Crop(o.box, f"{o.label} {KIND_NAMES[p.kind]}", o.colour, o.line) for p, o in outlines]
 
@@ -121,5 +118,4 @@ def contact_sheet(image: np.ndarray, crops: Sequence[Crop], columns: int = 4, wi
         )
     else:
         legend.note(paper, "None here: every object of these sizes was found by both models, or by neither.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)

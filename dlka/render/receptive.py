@@ -37,13 +37,11 @@ def receptive_field_overlay(
     patch: float,
     letterbox: Letterbox,
     reads: Reads,
-    opacity: float = 0.75,
-    width: int = 960,
 ) -> Canvas:
     """The field in sequential colours, the square root of its share of the largest value, under the composed reads."""
     largest = float(field.max())
     shares = np.sqrt(field / largest) if largest > 0 else np.zeros_like(field)
-    canvas = map_canvas(image, sequential(shares, 1.0), patch, letterbox, opacity, width)
+    canvas = map_canvas(image, sequential(shares, 1.0), patch, letterbox, 0.75)
     small = 1.8 * canvas.line
     draw_marks(canvas.axes, reads.samples[~reads.zero], SAMPLE._replace(alpha=0.5), small, 0.4 * canvas.line)
     draw_marks(canvas.axes, reads.centre[None], CELL, 1.2 * canvas.font, canvas.line)
@@ -66,5 +64,4 @@ def receptive_field_overlay(
     )
     if largest == 0:
         legend.note(canvas, "No pixel changes this cell.", warn=True)
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)

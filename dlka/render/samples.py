@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
-from dlka.render.canvas import Canvas, Paper
+from dlka.render.canvas import WIDTH, Canvas, Paper
 from dlka.render.geometry import check_picture
 from dlka.render.marks import CELL, REGULAR, SAMPLE, ZERO_READ, draw_marks
 from dlka.render.picture import View, muted
@@ -90,7 +90,6 @@ def draw_samples(
     letterbox: Letterbox,
     point: Point,
     zoom: bool = True,
-    width: int = 960,
 ) -> Canvas:
     """Where the cell nearest to a point (x, y, original pixels) reads: every tap, joined to its undeformed place.
 
@@ -103,7 +102,7 @@ def draw_samples(
     if zoom:
         (x, y), half = reads.centre, reads.reach
         view = View(x - half / WINDOW, y - half, x + half / WINDOW, y + half)
-    canvas = Canvas(muted(image), width, view)
+    canvas = Canvas(muted(image), view=view)
     draw_reads(canvas.axes, reads, canvas.line, canvas.scale)
     row, column = reads.cell
     where = f"cell (row {row}, column {column})"
@@ -122,13 +121,10 @@ def draw_samples(
         moved = np.hypot(*(reads.samples - reads.regular).T)
         mean, most = (legend.cells_and_pixels(v / reads.per_cell, reads.per_cell) for v in (moved.mean(), moved.max()))
         legend.note(canvas, f"Taps are moved by {mean} on average, by {most} at most.")
-    legend.finish(canvas)
-    return canvas
+    return legend.finish(canvas)
 
 
-def draw_samples_grid(
-    image: np.ndarray, captures: Sequence[Capture], letterbox: Letterbox, point: Point, width: int = 960
-) -> Paper:
+def draw_samples_grid(image: np.ndarray, captures: Sequence[Capture], letterbox: Letterbox, point: Point) -> Paper:
     """All deform stages of a model at one point: a row per block, a panel per stage, then the composed field.
 
     The panels of a row share one window, so that they can be compared.
@@ -144,10 +140,10 @@ def draw_samples_grid(
         [reads_at([c], point, letterbox) for c in row] + ([reads_at(row, point, letterbox)] if len(row) == 2 else [])
         for row in blocks.values()
     ]
-    columns, gap = max(len(row) for row in rows), max(2, width // 160)
-    side = (width - gap * (columns - 1)) // columns
+    columns, gap = max(len(row) for row in rows), max(2, WIDTH // 160)
+    side = (WIDTH - gap * (columns - 1)) // columns
     image = muted(image)
-    paper = Paper(width, len(rows) * (side + gap) - gap)
+    paper = Paper(WIDTH, len(rows) * (side + gap) - gap)
     levels = [row[0].stage.level for row in rows]
     sizes: list[str] = []
     for i, row in enumerate(rows):
@@ -168,5 +164,4 @@ def draw_samples_grid(
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")
     if any(row[-1].composed for row in rows):
         legend.note(paper, "Composed: every path of the second stage through the first, the block's true reach.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)

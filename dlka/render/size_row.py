@@ -15,6 +15,7 @@ from dlka.render.picture import View, muted
 from dlka.render.reads import Point
 from dlka.render.samples import draw_reads, sample_key
 
+WIDTH = 1600  # pixels of the sheet
 SMALL = 0.65  # of the usual type: a row of pictures is looked at on a screen wider than a phone
 
 
@@ -50,13 +51,13 @@ class AtSize:
         return max(0.5 * self.size, grid, min(moved, max(self.image.shape) / 2)) + reads.per_cell
 
 
-def draw_size_row(title: str, subtitle: str, sizes: Sequence[AtSize], width: int = 1600) -> Paper:
+def draw_size_row(title: str, subtitle: str, sizes: Sequence[AtSize]) -> Paper:
     """The pictures beside each other, each cropped around the object's middle, all in one measure, so that a length on
     one is the same on the others; below each the size, the zoom and the score. Raises ValueError for no sizes."""
     half = max(one.half for one in sizes)
-    gap = max(2, width // 160)
-    side = (width - gap * (len(sizes) - 1)) // len(sizes)
-    paper = Paper(width, side)
+    gap = max(2, WIDTH // 160)
+    side = (WIDTH - gap * (len(sizes) - 1)) // len(sizes)
+    paper = Paper(WIDTH, side)
     paper.font *= SMALL
     texts = [(f"{one.size:g} px", f"zoom {one.zoom:.2f}", _found(one.score)) for one in sizes]
     # Rows for the texts below the pictures, before the legend takes those that follow.
@@ -80,8 +81,7 @@ def draw_size_row(title: str, subtitle: str, sizes: Sequence[AtSize], width: int
         legend.note(paper, f"Beyond the crops, and counted in the zoom: {beyond} of the samples.", warn=True)
     if any(one.score is None for one in sizes):
         legend.note(paper, "Not found: no box of its class overlaps it by half; the cell at its middle is shown.")
-    legend.finish(paper)
-    return paper
+    return legend.finish(paper)
 
 
 def _found(score: float | None) -> str:

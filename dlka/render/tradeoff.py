@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlka import palette
+from dlka.render.boxes import overlap
 from dlka.render.canvas import PHONE
 from dlka.render.chart import key, panel, sheet, variant_key, variant_style, write
 from dlka.render.legend import text_width
@@ -113,9 +114,6 @@ def _sides(x: float, y: float, width: float) -> list[tuple[float, float, float, 
 
 def _covered(box: tuple[float, ...], others: Sequence[tuple[float, ...]], across: float, down: float) -> float:
     """Square points of others under a box; what lies outside the axes counts double."""
-
-    def common(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-        return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-
-    outside = (box[2] - box[0]) * (box[3] - box[1]) - common(box, (0, 0, across, down))
-    return sum(common(box, other) for other in others) + 2 * outside
+    own = np.array(box)
+    inside = overlap(own, np.array([(0, 0, across, down)]))[0]
+    return float(overlap(own, np.array(others)).sum() + 2 * ((own[2] - own[0]) * (own[3] - own[1]) - inside))

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from dlka import render
-from dlka.analysis import box_evidence, box_figures, condensation
+from dlka.analysis import box_figures, condensation
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace
 from dlka.analysis.report import table
@@ -60,9 +60,9 @@ def _notes(analysis: Analysis, own: Trace, other: Trace) -> str:
 
 def evidence_part(analysis: Analysis, traces: Sequence[Trace]) -> str:
     """LayerCAM and the gradient on the picture, of both models."""
-    drawn, rows = box_evidence.evidence(analysis, traces)
+    drawn, rows = box_figures.evidence(analysis, traces)
     figures = "".join(_figure(canvas, "box-evidence.jpg") for canvas in drawn)
-    return f'<div class="box-pair">{figures}</div>{table(box_evidence.EVIDENCE_COLUMNS, rows)}'
+    return f'<div class="box-pair">{figures}</div>{table(box_figures.EVIDENCE_COLUMNS, rows)}'
 
 
 def tables_part(analysis: Analysis) -> str:

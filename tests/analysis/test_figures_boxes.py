@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dlka.analysis import analysis as analysis_module
-from dlka.analysis import box_evidence, boxes, condensation, recipes
+from dlka.analysis import box_figures, boxes, condensation, recipes
 from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import KINDS, figure, one_box
@@ -138,8 +138,8 @@ def test_arrays_are_the_numbers_of_the_tab(analysis, drawn):
 def test_one_scale_for_both_models_whichever_depends_more(analysis):
     larger = set()
     for name in [name for _, name in boxes.listed(analysis) if name.startswith("dlka")]:
-        for kind in box_evidence.KINDS:
-            maps = box_evidence.maps(analysis, boxes.find(analysis, name), kind)
+        for kind in box_figures.KINDS:
+            maps = box_figures.maps(analysis, boxes.find(analysis, name), kind)
             ends = [float(values.max()) for values in maps.values]
             assert maps.largest == max(ends)
             larger.add(int(np.argmax(ends)))

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from dlka.cli import main
-from dlka.drawn.data_set import write_data_set
-from dlka.drawn.scenes import draw_scene
+from dlka.drawn.scenes import draw_scene, write_data_set
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
 from dlka.train.dataset import read_labels, read_val

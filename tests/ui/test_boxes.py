@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlka.analysis import analysis as analysis_module
-from dlka.analysis import box_evidence, box_figures, boxes, condensation
+from dlka.analysis import box_figures, boxes, condensation
 from dlka.analysis.analysis import Settings, analyse_pixels, get_analysis
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import match_detections
@@ -113,7 +113,7 @@ def test_what_a_model_missed_is_traced_to_its_best_cell(analysis):
     assert other.score == pytest.approx(found.scores[pair.first], abs=1e-5)
     html = box_page.cells_part(alone, (own, other))
     assert "The D-LKA model has no box of this object." in html
-    drawn, rows = box_evidence.evidence(alone, (own, other))
+    drawn, rows = box_figures.evidence(alone, (own, other))
     assert [c.legend[0].split(":")[0] for c in drawn] == ["D-LKA", "Baseline"] * 2
     bars = [next(line for line in c.legend if line.endswith("logits")) for c in drawn]
     assert bars[0] == bars[1], "one scale for both models"

@@ -13,9 +13,9 @@ import numpy as np
 
 from dlka.analysis import adapt, adapt_shown, four_ways, what_if, what_if_words
 from dlka.analysis.analysis import Analysis
+from dlka.analysis.boxes import SIDES
 from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import (
-    SIDES,
     Arrays,
     Drawing,
     Figure,
@@ -33,7 +33,6 @@ from dlka.inference import interventions
 from dlka.inference.kernel_shape import spread
 from dlka.render import before_after, reads_at
 from dlka.render.legend import number as rounded
-from dlka.render.reads import Reads
 from dlka.types import KINDS, Pairing
 
 STAGES = ", "  # between the labels of several stages
@@ -203,7 +202,8 @@ class ChangedSamples(Figure):
         if seen.target is not None:
             where = f"object {self.number}, {seen.target.name} of {seen.target.side:.0f} px"
         reads = [reads_at([side.capture], side.point, side.letterbox) for side in adapt_shown.sides(seen, self.stage)]
-        moved, wide = ([f"{rounded(of(read))} px" for read in reads] for of in (before_after.moved, _spread))
+        moved = [f"{rounded(before_after.moved(read))} px" for read in reads]
+        wide = [f"{rounded(spread(read.samples))} px" for read in reads]
         how = adapt_shown.told_change(seen.change)
         return (
             f"Where {self.stage} reads at {where}, {subject(analysis)}, before and after the picture is changed "
@@ -239,10 +239,6 @@ def _followed(
 ) -> adapt.Followed:
     change = Change(**{field.name: getattr(figure, field.name) for field in fields(Change)})
     return adapt.follow(analysis, change, None if figure.number is None else figure.number - 1, point)
-
-
-def _spread(reads: Reads) -> float:
-    return spread(reads.samples)
 
 
 def _point(number: int | None, x: float | None, y: float | None) -> tuple[float, float]:

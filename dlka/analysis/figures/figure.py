@@ -13,7 +13,6 @@ from dlka.analysis.analysis import Analysis
 from dlka.errors import DlkaError
 from dlka.types import Detections, Pairing
 
-SIDES = ("dlka", "baseline")
 Arrays = dict[str, np.ndarray]
 
 
@@ -88,11 +87,6 @@ def one_of(what: str, value: str, known: Iterable[str]) -> None:
     if value not in names:
         expected = " or ".join(names) if len(names) == 2 else f"one of {', '.join(names)}"
         raise DlkaError(f"{what}: expected {expected}; got {value!r:.60}.")
-
-
-def detections_of(analysis: Analysis, side: str) -> Detections:
-    """What one of the two models found."""
-    return (analysis.dlka if side == "dlka" else analysis.baseline).detections
 
 
 def found_arrays(detections: Detections, before: str = "") -> Arrays:

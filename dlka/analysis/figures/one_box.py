@@ -11,12 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlka.analysis import box_evidence, box_figures, condensation
+from dlka.analysis import box_figures, condensation
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, prediction
 from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
-from dlka.render.box_evidence import share_inside
+from dlka.render.box_cells import share_inside
 from dlka.render.box_samples import BoxSamples as SeenSamples
 from dlka.render.box_samples import inside, shares_inside
 from dlka.render.density import composed_density, log_ratio, sample_density
@@ -73,7 +73,7 @@ class BoxEvidence(Figure):
     name: ClassVar[str] = "box evidence"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        return box_evidence.picture(analysis, self._maps(analysis)[0], self.side)
+        return box_figures.picture(analysis, self._maps(analysis)[0], self.side)
 
     def caption(self, analysis: Analysis) -> str:
         maps, i = self._maps(analysis)
@@ -86,7 +86,7 @@ class BoxEvidence(Figure):
         return (
             f"{what}, class {analysis.names[trace.number]} at {where}, {_both(analysis)}: logit {maps.logits[i]:+.2f}; "
             f"{share} of it is inside the box; the scale of both models ends at {number(maps.largest)} "
-            f"{box_evidence.UNIT}."
+            f"{box_figures.UNIT}."
         )
 
     def arrays(self, analysis: Analysis) -> Arrays:
@@ -102,11 +102,11 @@ class BoxEvidence(Figure):
             "cell": np.array(trace.cell),
         }
 
-    def _maps(self, analysis: Analysis) -> tuple[box_evidence.Maps, int]:
+    def _maps(self, analysis: Analysis) -> tuple[box_figures.Maps, int]:
         """The maps of both models, and the place of the one of this side."""
         one_of("Side", self.side, SIDES)
-        one_of("Evidence", self.of, box_evidence.KINDS)
-        return box_evidence.maps(analysis, find(analysis, self.box), self.of), list(SIDES).index(self.side)
+        one_of("Evidence", self.of, box_figures.KINDS)
+        return box_figures.maps(analysis, find(analysis, self.box), self.of), list(SIDES).index(self.side)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import numpy as np
 
 from dlka import render
 from dlka.analysis.analysis import Analysis, place_label, receptive_field
+from dlka.analysis.boxes import SIDES, prediction
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.figure import (
-    SIDES,
     Arrays,
     Drawing,
     Figure,
-    detections_of,
     found_arrays,
     model_and_picture,
     one_of,
@@ -44,13 +43,13 @@ class Boxes(Figure):
         return pictures.boxes(analysis, self.side)
 
     def caption(self, analysis: Analysis) -> str:
-        sizes = [size_of(float(area)) for area in detections_of(analysis, self.side).areas]
+        sizes = [size_of(float(area)) for area in prediction(analysis, self.side).detections.areas]
         counts = ", ".join(f"{size} {sizes.count(size)}" for size in SIZES)
         least = f"{len(sizes)} of confidence {analysis.settings.confidence:g} or more"
         return f"Boxes of the {model_and_picture(analysis, self.side)}: {least} ({counts})."
 
     def arrays(self, analysis: Analysis) -> Arrays:
-        return found_arrays(detections_of(analysis, self.side))
+        return found_arrays(prediction(analysis, self.side).detections)
 
 
 @dataclass(frozen=True)
