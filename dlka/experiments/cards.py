@@ -27,7 +27,7 @@ NAME = "cards.md"
 def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapping[str, str]) -> Path:
     """Write cards.md for the ids of `shipped` (id -> run) from a folder of stored runs; returns its path.
 
-    Raises RunRefused for no runs and for damaged ones, DlkaError for runs that were not measured alike.
+    Raises DlkaError for no runs, for damaged ones and for runs that were not measured alike.
     """
     text = cards_text(collect(load_all(runs), plan), plan, shipped, cards())
     out.mkdir(parents=True, exist_ok=True)

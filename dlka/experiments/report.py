@@ -27,8 +27,8 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path
     """Make the report of a folder of stored runs: report.md, and each chart that there are runs for as PNG and SVG.
 
     Times come from latency.json beside the folder of runs, the result of `bench model --json`; without it the report
-    has none. Returns what was written. Raises RunRefused for no runs and for damaged ones, DlkaError for runs that
-    were not measured alike.
+    has none. Returns what was written. Raises DlkaError for no runs, for damaged ones and for runs that were
+    not measured alike.
     """
     collection, times = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
     drawn = charts(collection, times)

@@ -25,10 +25,6 @@ _TYPES: dict[str, type] = {
 }
 
 
-class RunRefused(DlkaError):
-    """A stored run that cannot be read; one sentence with what to do."""
-
-
 @dataclass(frozen=True)
 class StoredRun:
     """A trained model, measured on the validation part of one data set.
@@ -76,25 +72,25 @@ class StoredRun:
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
             if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
-                raise RunRefused(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+                raise DlkaError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
         if self.run != f"{self.data}/{self.model}-s{self.seed}":
-            raise RunRefused(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
+            raise DlkaError(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
         for name, metrics in {"metrics": self.metrics, **self.interventions}.items():
             if (
                 not isinstance(metrics, dict)
                 or set(metrics) != set(METRICS)
                 or not all(map(_is_share, metrics.values()))
             ):
-                raise RunRefused(f"{name}: expected {', '.join(METRICS)} in 0..1 or None, got {metrics!r:.200}")
+                raise DlkaError(f"{name}: expected {', '.join(METRICS)} in 0..1 or None, got {metrics!r:.200}")
         if set(self.interventions) != set(self.intervention_replicates):
-            raise RunRefused("interventions: expected metrics and replicates of the same ones")
+            raise DlkaError("interventions: expected metrics and replicates of the same ones")
         count = self.replicates.shape[0] if self.replicates.ndim else 0
         for name, values in {"replicates": self.replicates, **self.intervention_replicates}.items():
             if values.shape != (count, len(MEASURES)) or values.dtype != np.float32:
-                raise RunRefused(f"{name}: expected [{count}, {len(MEASURES)}] float32, got {_described(values)}")
+                raise DlkaError(f"{name}: expected [{count}, {len(MEASURES)}] float32, got {_described(values)}")
         for name, values, dtype in (("object_side", self.object_side, np.float32), ("found", self.found, np.bool_)):
             if values.shape != (self.objects,) or values.dtype != dtype:
-                raise RunRefused(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
+                raise DlkaError(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -133,43 +129,43 @@ def _is_share(value: object) -> bool:
 
 
 def load(path: Path) -> StoredRun:
-    """The run of a JSON file and the NPZ beside it. Raises RunRefused where one is missing, damaged or incomplete."""
+    """The run of a JSON file and the NPZ beside it. Raises DlkaError where one is missing, damaged or incomplete."""
     again = "measure it again, or remove both files"
     if not path.is_file():
-        raise RunRefused(f"{path}: there is no such stored run.")
+        raise DlkaError(f"{path}: there is no such stored run.")
     data = path.read_bytes()
     try:
         text = json.loads(data)
     except (ValueError, RecursionError):
-        raise RunRefused(f"{path} is not JSON in UTF-8; {again}.") from None
+        raise DlkaError(f"{path} is not JSON in UTF-8; {again}.") from None
     known = {f.name for f in fields(StoredRun)} - set(ARRAYS)
     if not isinstance(text, dict) or set(text) != known:
         wrong = sorted(known ^ set(text)) if isinstance(text, dict) else sorted(known)
-        raise RunRefused(f"{path}: expected exactly the keys of a stored run, differs in {', '.join(wrong)}; {again}.")
+        raise DlkaError(f"{path}: expected exactly the keys of a stored run, differs in {', '.join(wrong)}; {again}.")
     beside = path.with_suffix(".npz")
     arrays: dict[str, np.ndarray] = {}
     try:
         with np.load(beside, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise RunRefused(f"{beside}: expected the arrays of {path.name} beside it, got no file; {again}.") from None
+        raise DlkaError(f"{beside}: expected the arrays of {path.name} beside it, got no file; {again}.") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise RunRefused(f"{beside} is not a whole NPZ archive of plain arrays; {again}.") from None
+        raise DlkaError(f"{beside} is not a whole NPZ archive of plain arrays; {again}.") from None
     prefix = "intervention_replicates/"
     others = {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
     if set(arrays) != set(ARRAYS[:3]):
-        raise RunRefused(f"{beside}: expected {', '.join(ARRAYS[:3])}, got {', '.join(arrays) or 'nothing'}; {again}.")
+        raise DlkaError(f"{beside}: expected {', '.join(ARRAYS[:3])}, got {', '.join(arrays) or 'nothing'}; {again}.")
     try:
         return StoredRun(**{**text, **arrays, "intervention_replicates": others})
-    except RunRefused as error:
-        raise RunRefused(f"{path} and {beside.name} do not make a stored run ({error}); {again}.") from None
+    except DlkaError as error:
+        raise DlkaError(f"{path} and {beside.name} do not make a stored run ({error}); {again}.") from None
 
 
 def load_all(folder: Path) -> list[StoredRun]:
-    """All runs of a folder, by file name. Raises RunRefused, also where there is none."""
+    """All runs of a folder, by file name. Raises DlkaError, also where there is none."""
     paths = sorted(folder.glob("*.json"))
     if not paths:
-        raise RunRefused(f"{folder}: expected stored runs (JSON with NPZ), got none.")
+        raise DlkaError(f"{folder}: expected stored runs (JSON with NPZ), got none.")
     return [load(path) for path in paths]
 
 

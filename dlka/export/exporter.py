@@ -90,8 +90,8 @@ def export_model(
     are multiples of 32. out: by default the model's name with the format's suffix in the working folder.
     internals: offsets of every deform stage and gates of every block as further outputs. sizes: of the check.
 
-    The file appears whole, after the check, or not at all. Raises WeightsRefused, and DlkaError for formats that
-    cannot carry the model, for a place that cannot be written to, missing packages and files that do not agree.
+    The file appears whole, after the check, or not at all. Raises DlkaError for formats that cannot carry
+    the model, for a place that cannot be written to, missing packages and files that do not agree.
     """
     path = find(model)
     loaded, card = load_model(path)

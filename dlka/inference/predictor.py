@@ -257,7 +257,7 @@ class Predictor:
 def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
     """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
 
-    Raises WeightsRefused with one sentence.
+    Raises DlkaError with one sentence.
     """
     net, card = load_model(find(model))
     return Predictor(net, torch.device(device) if device else None), card

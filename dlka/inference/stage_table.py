@@ -15,7 +15,7 @@ from dlka.ops.sampling import output_size
 def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
     """One row a stage, in the order they run, for a square input of `size` pixels; empty for stock YOLOv8.
 
-    map: (height x width) in cells; parameters: of the stage with its offset convolution. Raises WeightsRefused, and
+    map: (height x width) in cells; parameters: of the stage with its offset convolution. Raises DlkaError, and
     ValueError for a size that is no multiple of 32 from 32 to 4096.
     """
     net, _ = load_model(find(model))

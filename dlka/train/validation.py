@@ -59,7 +59,7 @@ class Validation:
         return len(self.labelled)
 
     def look(self, number: int, intervention: Intervention = AS_LEARNED) -> Prediction:
-        """What the model sees in one picture, down to the least confidence. Raises ImageRefused."""
+        """What the model sees in one picture, down to the least confidence. Raises DlkaError."""
         keep = None if len(self.category) == len(self.predictor.names) else sorted(self.category)
         image = self._read(self.labelled[number].picture)
         return self.predictor.predict(image, size=self.size, classes=keep, intervention=intervention, **LOOK)

@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import interval
-from dlka.experiments.stored import METRICS, RunRefused, StoredRun, load, load_all
+from dlka.experiments.stored import METRICS, StoredRun, load, load_all
 
 
 def a_run(seed: int = 1, count: int = 1000, objects: int = 40) -> StoredRun:
@@ -74,7 +75,7 @@ def test_rounding_shows_in_no_report(tmp_path):
 
 
 def test_all_runs_of_a_folder(tmp_path):
-    with pytest.raises(RunRefused, match="expected stored runs"):
+    with pytest.raises(DlkaError, match="expected stored runs"):
         load_all(tmp_path)
     for seed in (2, 0, 1):
         a_run(seed, count=3).save(tmp_path)
@@ -127,7 +128,7 @@ def rewritten(path, change):
 def test_damaged_files_are_refused(tmp_path, damage, message):
     path = a_run(count=20).save(tmp_path)
     damage(path)
-    with pytest.raises(RunRefused, match=message):
+    with pytest.raises(DlkaError, match=message):
         load(path)
 
 
@@ -136,9 +137,9 @@ def test_a_truncated_or_changed_archive_is_refused(tmp_path):
     archive = path.with_suffix(".npz")
     whole = archive.read_bytes()
     archive.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunRefused, match="not a whole NPZ"):
+    with pytest.raises(DlkaError, match="not a whole NPZ"):
         load(path)
     middle = len(whole) // 3
     archive.write_bytes(whole[:middle] + bytes(b ^ 0xFF for b in whole[middle : middle + 9]) + whole[middle + 9 :])
-    with pytest.raises(RunRefused, match="not a whole NPZ"):
+    with pytest.raises(DlkaError, match="not a whole NPZ"):
         load(path)
