@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import secrets
+from typing import Any
 
 LOG = logging.getLogger("dlka")
 LONGEST = 80  # characters of a value in a sentence
@@ -50,6 +51,13 @@ def short(value: object) -> str:
     except (ValueError, RecursionError):  # an int of more than 4300 digits; a list in a list in a list ...
         text = f"a value of type {type(value).__name__} that is too long to show"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def first_problem(error: Any, name: str) -> str:
+    """Of a ValidationError of pydantic the first value that is wrong: where in `name`, what was expected, what came."""
+    first = error.errors(include_url=False)[0]
+    where, reason = ".".join([name, *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
+    return f"{where:.100}: {reason}" + (f", got {first['input']!r:.40}" if first["loc"] else "")
 
 
 def last_line(said: str) -> str:

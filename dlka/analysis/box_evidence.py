@@ -12,7 +12,7 @@ from dlka import render
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.box_figures import COLOURS, LINES
 from dlka.analysis.boxes import SIDES, Trace, gradients, prediction
-from dlka.inference.receptive_field import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.render import box_cells, legend
 from dlka.render.box_evidence import Evidence, evidence_overlay, lively_edges, share_inside
 from dlka.render.geometry import cell_squares, pixels_per_cell

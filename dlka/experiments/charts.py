@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from dlka.experiments.bootstrap import COMPARED
-from dlka.experiments.collect import Collection, trained_alike
-from dlka.experiments.deltas import Delta, Model, difference
+from dlka.experiments.deltas import Collection, Delta, Model, difference, trained_alike
 from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family, rigid_twin, split
 from dlka.experiments.sentences import best_of

@@ -1,4 +1,4 @@
-"""Differences between models with their intervals: a paired bootstrap over pictures, seeds averaged.
+"""Stored runs as models, and their differences with intervals: a paired bootstrap over pictures, seeds averaged.
 
 Every run of a data set was measured on the same resamples of the same pictures (see bootstrap.py). The replicates of
 a model are averaged over its seeds, resample by resample, and subtracted from those of the other model. The interval of
@@ -8,12 +8,14 @@ beside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import MEASURES, interval
+from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.stored import StoredRun
 
 
@@ -109,3 +111,59 @@ def _delta(value: float, spread: np.ndarray, seeds: Sequence[float | None]) -> D
     if np.isnan(low):
         return None
     return Delta(100 * value, 100 * low, 100 * high, tuple(100 * seed for seed in seeds if seed is not None))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """models: experiment -> model word -> its runs, in the plan's order; missing: ids that the plan has and nobody
+    stored."""
+
+    models: Mapping[str, Mapping[str, Model]]
+    missing: Sequence[str]
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        """All runs, one after the other."""
+        return [run for models in self.models.values() for model in models.values() for run in model.runs]
+
+    def find(self, run_id: str) -> StoredRun | None:
+        """The stored run of an id, or None."""
+        return next((run for run in self.runs if run.run == run_id), None)
+
+
+def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
+    """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""
+    planned = steps(plan)
+    rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
+    by_model: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in runs:
+        by_model.setdefault((run.data, run.model), []).append(run)
+    models: dict[str, dict[str, Model]] = {}
+    for data, word in sorted(by_model, key=lambda key: (rank.get(key, len(rank)), key)):
+        found = tuple(sorted(by_model[data, word], key=lambda run: run.seed))
+        models.setdefault(data, {})[word] = Model(data, word, found)
+    for of_data in models.values():
+        _check([run for model in of_data.values() for run in model.runs])
+    there = {run.run for found in by_model.values() for run in found}
+    return Collection(models, [step.id for step in planned if step.id not in there])
+
+
+def trained_alike(models: Mapping[str, Model]) -> dict[str, Model]:
+    """Without the stock weights and starts, which are no competitors."""
+    return {word: model for word, model in models.items() if word not in (STOCK, START)}
+
+
+def _check(runs: Sequence[StoredRun]) -> None:
+    first = runs[0]
+    for run in runs:
+        for what in ("pictures", "objects", "settings"):
+            if getattr(run, what) != getattr(first, what):
+                raise DlkaError(
+                    f"{run.run} was measured with {what} {getattr(run, what)} and {first.run} with "
+                    f"{getattr(first, what)}: they cannot be compared; measure one of them again."
+                )
+        if run.replicates.shape != first.replicates.shape:
+            raise DlkaError(
+                f"{run.run} has {len(run.replicates)} resamples and {first.run} {len(first.replicates)}: they are not "
+                "the same ones; measure one of them again."
+            )

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlka.experiments.charts import charts
-from dlka.experiments.collect import Collection, collect, trained_alike
-from dlka.experiments.deltas import Model
+from dlka.experiments.deltas import Collection, Model, collect, trained_alike
 from dlka.experiments.latency import Latency, load_latency
 from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.sentences import findings

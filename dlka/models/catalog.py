@@ -126,7 +126,7 @@ def suited_size(card: Card) -> int:
     size = card.metrics.get("size")
     if type(size) is int and 32 <= size <= 8192:  # a card is a stranger's file
         return _whole(size)
-    return measured_size(card.input_size, recipe_of(card).get("start") == SCRATCH)
+    return measured_size(card.input_size, recipe_of(card.recipe).get("start") == SCRATCH)
 
 
 def input_size(card: Card, height: int, width: int) -> int:

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, first_problem
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 
@@ -197,10 +197,10 @@ def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
     return model.eval().requires_grad_(False), card
 
 
-def recipe_of(card: Card) -> dict[str, Any]:
-    """The settings that a model was trained with, by name; empty where its recipe is a sentence, or anything else."""
+def recipe_of(text: str) -> dict[str, Any]:
+    """The settings that a card's recipe holds, by name; empty where it is a sentence, or anything else."""
     try:
-        recipe = json.loads(card.recipe)
+        recipe = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
@@ -230,11 +230,7 @@ def card_of(metadata: Mapping[str, str] | None) -> Card:
     try:
         return _CARD.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        raise DlkaError(f"its card is not JSON ({first['msg']:.100})")
-    where = ".".join(map(str, ("card", *first["loc"])))
-    raise DlkaError(f"{where:.100}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r:.40}")
+        raise DlkaError(first_problem(error, "card")) from None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dlka.analysis.labels import same_names, told_left_out
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor
-from dlka.train.dataset import Labelled, read_val
+from dlka.train.dataset_yaml import Labelled, read_val
 from dlka.types import Detections
 
 LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}

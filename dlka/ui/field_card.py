@@ -6,7 +6,7 @@ import html
 
 from dlka import render
 from dlka.analysis.analysis import get_analysis, place_label, receptive_field
-from dlka.inference.receptive_field import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.ui import files
 
 

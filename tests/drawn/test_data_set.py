@@ -15,8 +15,7 @@ from dlka.drawn.data_set import write_data_set
 from dlka.drawn.scenes import draw_scene
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.train.dataset import read_labels, read_val
-from dlka.train.dataset_yaml import read_dataset
+from dlka.train.dataset_yaml import read_dataset, read_labels, read_val
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -11,8 +11,7 @@ import pytest
 from stored_builders import some_runs, stored
 
 from dlka.errors import DlkaError
-from dlka.experiments.collect import collect
-from dlka.experiments.deltas import difference, intervened
+from dlka.experiments.deltas import collect, difference, intervened
 from dlka.experiments.latency import load_latency
 from dlka.experiments.plan import Experiment
 from dlka.experiments.report import write_report

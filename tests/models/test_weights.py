@@ -433,7 +433,7 @@ class TestCards:
     )
     def test_cards_that_are_none(self, text, good, tmp_path):
         path = rewritten(good, tmp_path / "w.safetensors", metadata={"format": FORMAT, "card": text})
-        refused(path, "its card is not JSON|card: Input should be an object|card[.][a-z]+: Field required")
+        refused(path, "card: Invalid JSON|card: Input should be an object|card[.][a-z]+: Field required")
 
     def test_a_card_that_is_too_long_is_not_read(self, good, tmp_path):
         text = json.dumps({"data": "x" * (weights.MAX_JSON + 1)})

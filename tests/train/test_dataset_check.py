@@ -8,10 +8,9 @@ import pytest
 from ultralytics.data.utils import img2label_paths
 
 from dlka.errors import DlkaError
-from dlka.train.dataset import read_val
 from dlka.train.dataset_check import check_dataset
 from dlka.train.dataset_pictures import label_file, pictures_of
-from dlka.train.dataset_yaml import read_dataset
+from dlka.train.dataset_yaml import read_dataset, read_val
 
 
 @pytest.fixture

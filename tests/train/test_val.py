@@ -20,7 +20,7 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.catalog import find
 from dlka.models.weights import load_model, save_weights
-from dlka.train.dataset import read_labels, read_val
+from dlka.train.dataset_yaml import read_labels, read_val
 from dlka.train.val import OffsetTotals, average_precision, run_val
 from dlka.train.validation import Validation, coco_rows
 from dlka.types import Capture, Stage
