@@ -120,7 +120,8 @@ def train(args: argparse.Namespace) -> int:
     else:
         out = Path(args.out or "")
         if not args.out:
-            out = _unused(Path("runs") / f"{job.data_title(given['data'])}-{given['placement']}.safetensors")
+            title = job.read_dataset(Path(given["data"])).title
+            out = _unused(Path("runs") / f"{title}-{given['placement']}.safetensors")
         run = Path(args.run or f"runs/{out.stem}")
         if job.unfinished(run):
             raise DlkaError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")

@@ -47,6 +47,14 @@ class BlockValues:
     output: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
+def block_of(model: nn.Module, name: str) -> DeformableLKAAttention:
+    """The D-LKA block at a module path. Raises DlkaError where there is none."""
+    blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
+    if name not in blocks:
+        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r:.60}")
+    return blocks[name]
+
+
 @contextmanager
 def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     """Keep what the block at this module path computes in a forward pass on one picture.
@@ -54,10 +62,7 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     The values are those of the last pass in the context, with whatever an intervention did to the offsets. No hook is
     left behind. Raises ValueError where there is no D-LKA block of this name.
     """
-    blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
-    if name not in blocks:
-        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r:.60}")
-    block = blocks[name]
+    block = block_of(model, name)
     unit = block.spatial_gating_unit
     stages = {f"{name}.{n}": m for n, m in block.named_modules() if isinstance(m, DeformConv)}
     values = BlockValues(

@@ -20,7 +20,7 @@ from dlka.models.build import plain_of
 from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures, pictures_of
+from dlka.train.dataset_pictures import find_pictures
 from dlka.train.dataset_yaml import read_dataset
 from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
@@ -120,7 +120,7 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
         )
         boxes = pseudo_label(predictor, list(pool.pictures), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
         print(f"The teacher labelled {len(pool.pictures)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
-        pictures = pictures + pictures_of([labelled / "images"])
+        pictures = [*pictures, *find_pictures([labelled / "images"]).pictures]
     folder = RunFolder(run)
     folder.begin(recipe, out, data.names, pictures, checked.val.pictures if checked.val else [])
     _run_trainer(folder, recipe, where)
@@ -200,7 +200,7 @@ def _report(run: Path, device: str | None) -> None:
 
 
 def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
-    data = f"labels of {data_title(recipe.data)}"
+    data = f"labels of {read_dataset(Path(recipe.data)).title}"
     if recipe.unlabelled:
         data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
     chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
@@ -217,11 +217,6 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
         seed=recipe.seed,
         versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
     )
-
-
-def data_title(data: str) -> str:
-    """What people call a data set: the name of its yaml, or of its folder. Raises DlkaError."""
-    return read_dataset(Path(data)).title
 
 
 def pseudo_label(teacher: Predictor, pictures: Sequence[Path], out: Path, confidence: float, size: int) -> int:

@@ -23,8 +23,7 @@ from dlka.models.build import build_model, model_config
 from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
-from dlka.train.loss import OffsetFields
-from dlka.train.optimizer import OFFSETS, build_optimizer
+from dlka.train.loss import OFFSETS, OffsetFields, build_optimizer
 from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.start import frozen_layers
 from dlka.train.training import fit
