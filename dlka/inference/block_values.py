@@ -68,7 +68,7 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     values = BlockValues(
         gate_weights=_weights(unit.conv1),
         output_weights=_weights(block.proj_2),
-        kernels={n: _array(m.deform_conv.weight.flatten(1)) for n, m in stages.items()},
+        kernels={n: as_array(m.deform_conv.weight.flatten(1)) for n, m in stages.items()},
     )
 
     def keep(**parts: Any) -> Any:
@@ -76,7 +76,7 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
 
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
             for what, (store, key) in parts.items():
-                array = _array((inputs[0] if what == "read" else output)[0])
+                array = as_array((inputs[0] if what == "read" else output)[0])
                 if isinstance(store, dict):
                     store[key] = array
                 else:
@@ -204,10 +204,11 @@ def _corners(sampled: np.ndarray, place: np.ndarray) -> list[tuple[int, int, flo
 
 
 def _weights(convolution: nn.Conv2d) -> Weights:
-    weight = _array(convolution.weight.flatten(1))
-    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else _array(convolution.bias)
+    weight = as_array(convolution.weight.flatten(1))
+    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else as_array(convolution.bias)
     return Weights(weight, bias)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of its values as float32."""
     return tensor.detach().float().cpu().numpy().copy()

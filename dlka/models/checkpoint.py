@@ -24,7 +24,7 @@ import yaml
 from safetensors.torch import load_file
 
 import dlka
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, check_new_file
 from dlka.models.build import DLKAModel, build_model, model_config
 from dlka.models.checkpoint_child import MAX_BYTES, RESULT, TENSORS
 from dlka.models.model_yaml import parse_model_yaml
@@ -135,12 +135,7 @@ def convert(source: str | Path, out: str | Path, *, data: str | None = None, lic
     stored; and where `out` exists, does not end in .safetensors or has no folder to be in.
     """
     source, out = Path(source), Path(out)
-    if out.suffix != ".safetensors":
-        raise DlkaError(f"{out}: expected a name that ends in .safetensors.")
-    if out.exists():
-        raise DlkaError(f"{out} exists already; give another name or remove it first.")
-    if not out.parent.is_dir():
-        raise DlkaError(f"{out.parent}: there is no such folder to write to.")
+    check_new_file(out, ".safetensors")
     model, card = identify(read_checkpoint(source), source.name)
     card = replace(
         card,
