@@ -52,7 +52,7 @@ class StoredRun:
     intervention_replicates   name -> [R, 5], of the same resamples
     """
 
-    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     run: str
     data: str
