@@ -33,7 +33,7 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def stages(args: argparse.Namespace) -> int:
-    from dlka.inference.stage_table import stage_rows
+    from dlka.inference.predictor import stage_rows
     from dlka.models.catalog import find, suited_size
     from dlka.models.weights import load_card
 
@@ -120,7 +120,8 @@ def train(args: argparse.Namespace) -> int:
     else:
         out = Path(args.out or "")
         if not args.out:
-            out = _unused(Path("runs") / f"{job.data_title(given['data'])}-{given['placement']}.safetensors")
+            title = job.read_dataset(Path(given["data"])).title
+            out = _unused(Path("runs") / f"{title}-{given['placement']}.safetensors")
         run = Path(args.run or f"runs/{out.stem}")
         if job.unfinished(run):
             raise DlkaError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
@@ -169,9 +170,8 @@ def val(args: argparse.Namespace) -> int:
 def uses(args: argparse.Namespace) -> int:
     if args.write and args.limit:
         raise DlkaError("--write: expected without --limit, as a card has the figures of all validation pictures.")
+    from dlka.experiments.uses import following_rows, offset_rows, write_uses
     from dlka.experiments.uses import uses as measure
-    from dlka.experiments.uses import write_uses
-    from dlka.experiments.uses_text import following_rows, offset_rows
 
     print(f"Measuring {args.model} ...", file=sys.stderr, flush=True)
     figures = measure(args.model, args.data, args.size, args.limit)
@@ -220,7 +220,7 @@ def _ship(args: argparse.Namespace) -> int:
     others = ("rerun", "data", "only", "stock", "out")
     if given := [f"--{name}" for name in others if getattr(args, name)]:
         raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
-    from dlka.experiments.collect import collect
+    from dlka.experiments.deltas import collect
     from dlka.experiments.plan import PLAN, SHIPPED
     from dlka.experiments.report import RUNS
     from dlka.experiments.ship import ship

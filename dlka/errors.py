@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import secrets
+from pathlib import Path
+from typing import Any
 
 LOG = logging.getLogger("dlka")
 LONGEST = 80  # characters of a value in a sentence
@@ -50,6 +52,23 @@ def short(value: object) -> str:
     except (ValueError, RecursionError):  # an int of more than 4300 digits; a list in a list in a list ...
         text = f"a value of type {type(value).__name__} that is too long to show"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def first_problem(error: Any, name: str) -> str:
+    """Of a ValidationError of pydantic the first value that is wrong: where in `name`, what was expected, what came."""
+    first = error.errors(include_url=False)[0]
+    where, reason = ".".join([name, *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
+    return f"{where:.100}: {reason}" + (f", got {first['input']!r:.40}" if first["loc"] else "")
+
+
+def check_new_file(file: Path, suffix: str) -> None:
+    """Raises DlkaError where it has another suffix, exists already or has no folder to be in."""
+    if file.suffix != suffix:
+        raise DlkaError(f"{file}: expected a name that ends in {suffix}.")
+    if file.exists():
+        raise DlkaError(f"{file} exists already; give another name or remove it first.")
+    if not file.parent.is_dir():
+        raise DlkaError(f"{file.parent}: there is no such folder to write to.")
 
 
 def last_line(said: str) -> str:

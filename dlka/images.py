@@ -62,10 +62,6 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class ImageRefused(DlkaError):
-    """The picture cannot be used; the message is one sentence for the person who sent it."""
-
-
 def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     """Decode a picture, given as the bytes of a file or as a path.
 
@@ -76,7 +72,7 @@ def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     unsigned integers up to 16 bits; signed and 32-bit integers that fit 0..65535 are taken as 16-bit values; all other
     integers and floats have no natural black and white and are stretched from their least to their greatest value.
 
-    Raises ImageRefused, and nothing else, for whatever cannot be used: no or no regular file, over MAX_BYTES, a format
+    Raises DlkaError, and nothing else, for whatever cannot be used: no or no regular file, over MAX_BYTES, a format
     not in FORMATS, sides under MIN_SIDE or over MAX_SIDE, over MAX_PIXELS (all told from the header, before pixels are
     decoded), values that are not finite, damaged or truncated files.
     """
@@ -90,12 +86,12 @@ def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _read_ycbcr_by_libtiff(image)
         return rgb_of(image)
-    except ImageRefused:
+    except DlkaError:
         raise
     except MemoryError as error:
-        raise ImageRefused("There is not enough free memory to decode the picture: send a smaller one.") from error
+        raise DlkaError("There is not enough free memory to decode the picture: send a smaller one.") from error
     except Exception as error:  # decoders raise almost anything on damaged files
-        raise ImageRefused(
+        raise DlkaError(
             f"The file starts like a {name} picture but is damaged, incomplete or of a rare kind: save it again."
         ) from error
 
@@ -122,22 +118,20 @@ def _read(source: bytes | str | os.PathLike[str]) -> bytes:
             mode = os.stat(source).st_mode
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             reason = getattr(error, "strerror", None) or "not a usable path"
-            raise ImageRefused(f"The picture file {shown} cannot be opened: {reason}.") from error
+            raise DlkaError(f"The picture file {shown} cannot be opened: {reason}.") from error
         if not stat.S_ISREG(mode):  # before opening: a named pipe would wait for its writer
-            raise ImageRefused(f"Expected a picture file, got a folder or device: {shown}.")
+            raise DlkaError(f"Expected a picture file, got a folder or device: {shown}.")
         try:
             with open(source, "rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise ImageRefused(f"The picture file {shown} cannot be opened: {error.strerror}.") from error
+            raise DlkaError(f"The picture file {shown} cannot be opened: {error.strerror}.") from error
     else:
-        raise ImageRefused(f"Expected the bytes of a picture file or a path to one, got {type(source).__name__}.")
+        raise DlkaError(f"Expected the bytes of a picture file or a path to one, got {type(source).__name__}.")
     if len(data) > MAX_BYTES:
-        raise ImageRefused(
-            f"The file is larger than {MAX_BYTES / 2**20:g} MB: send a smaller or more compressed picture."
-        )
+        raise DlkaError(f"The file is larger than {MAX_BYTES / 2**20:g} MB: send a smaller or more compressed picture.")
     if not data:
-        raise ImageRefused("The file is empty: expected a picture.")
+        raise DlkaError("The file is empty: expected a picture.")
     return data
 
 
@@ -145,16 +139,16 @@ def _format_of(data: bytes) -> str:
     for name, (start, _) in _READERS.items():
         if start.match(data):
             return name
-    raise ImageRefused(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
+    raise DlkaError(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
 
 
 def _check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
-        raise ImageRefused(f"The picture is {width} x {height} pixels: each side must have at least {MIN_SIDE}.")
+        raise DlkaError(f"The picture is {width} x {height} pixels: each side must have at least {MIN_SIDE}.")
     if max(width, height) > MAX_SIDE:
-        raise ImageRefused(f"The picture is {width} x {height} pixels: each side may have at most {MAX_SIDE}.")
+        raise DlkaError(f"The picture is {width} x {height} pixels: each side may have at most {MAX_SIDE}.")
     if width * height > MAX_PIXELS:
-        raise ImageRefused(
+        raise DlkaError(
             f"The picture is {width} x {height}, {width * height / 1e6:.1f} million pixels: "
             f"at most {MAX_PIXELS / 1e6:g} million are read, so make it smaller."
         )
@@ -187,9 +181,7 @@ def _grey(image: Image.Image) -> np.ndarray:
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ImageRefused(
-            "The picture has values that are not finite (NaN or infinite): replace them and save it again."
-        )
+        raise DlkaError("The picture has values that are not finite (NaN or infinite): replace them and save it again.")
     clear = values == image.info["transparency"] if "transparency" in image.info else None  # one value of a 16-bit PNG
     if image.mode.startswith("I;16"):
         black, white = 0.0, 2.0 ** tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1
@@ -225,4 +217,4 @@ def _check_scans(data: bytes) -> None:
         position = marker.end() + (0 if alone else max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big")))
         scans += marker.group() == b"\xff\xda"
     if scans > MAX_SCANS:
-        raise ImageRefused(f"The JPEG picture has more than {MAX_SCANS} passes: save it again as an ordinary JPEG.")
+        raise DlkaError(f"The JPEG picture has more than {MAX_SCANS} passes: save it again as an ordinary JPEG.")

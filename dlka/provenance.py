@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from dlka.errors import DlkaError, short
 from dlka.models.catalog import find
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import load_card
 from dlka.versions import versions
 
-__all__ = ["machine", "versions", "weights"]
+__all__ = ["arithmetic", "machine", "use_threads", "versions", "weights"]
+MOST = 512  # threads that any machine's torch has taken for a sum
 
 
 def weights(model: str) -> dict[str, Any]:
@@ -44,3 +46,16 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def arithmetic() -> dict[str, Any]:
+    """What decides on the last bits of a result: threads that share a sum on the CPU, instructions ("AVX512")."""
+    return {"threads": torch.get_num_threads(), "instructions": torch.backends.cpu.get_cpu_capability()}
+
+
+def use_threads(count: int) -> None:
+    """Split sums among so many threads from now on, but not more than this process has cores. Raises DlkaError."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
+        raise DlkaError(f"threads: expected a whole number from 1 to {MOST}, got {short(count)}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(min(count, cores))

@@ -21,22 +21,18 @@ MAX_SCALAR = 1000  # characters of a value without quotes, which yaml may take f
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast; PyYAML may lack it
 
 
-class YamlRefused(DlkaError):
-    """A yaml that is not read; one sentence with the file's name, and the line where there is one."""
-
-
 def plain_yaml(text: str, name: str) -> object:
     """What a yaml text holds: dicts, lists, texts, numbers, dates, True, False and None. `name` stands in the messages.
 
-    Raises YamlRefused for broken yaml, anchors, aliases, tags, a key given twice, deep nesting and what is too large.
+    Raises DlkaError for broken yaml, anchors, aliases, tags, a key given twice, deep nesting and what is too large.
     """
     if len(text) > MAX_BYTES:
-        raise YamlRefused(f"{name} is larger than {MAX_BYTES // 1024} KB: expected a smaller yaml.")
+        raise DlkaError(f"{name} is larger than {MAX_BYTES // 1024} KB: expected a smaller yaml.")
     try:
         _check_events(text)
         return _of_yaml(lambda: yaml.load(text, Loader=_Loader))
-    except YamlRefused as error:
-        raise YamlRefused(f"{name}: {error}") from None
+    except DlkaError as error:
+        raise DlkaError(f"{name}: {error}") from None
 
 
 def _of_yaml(step: Callable[[], Any]) -> Any:
@@ -47,7 +43,7 @@ def _of_yaml(step: Callable[[], Any]) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise YamlRefused(f"it is not valid yaml{where}: {reason:.200}.") from None
+        raise DlkaError(f"it is not valid yaml{where}: {reason:.200}.") from None
 
 
 def _check_events(text: str) -> None:
@@ -61,19 +57,19 @@ def _check_events(text: str) -> None:
             continue
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise YamlRefused(f"line {line} has an anchor or alias, which is not read here.")
+            raise DlkaError(f"line {line} has an anchor or alias, which is not read here.")
         if event.tag:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise YamlRefused(f"line {line} has the tag {tag:.60}, which is not read here.")
+            raise DlkaError(f"line {line} has the tag {tag:.60}, which is not read here.")
         scalar = event.value if isinstance(event, yaml.ScalarEvent) else None
         if scalar is not None and not event.style and len(scalar) > MAX_SCALAR:
-            raise YamlRefused(f"line {line} has a value of over {MAX_SCALAR} characters.")
+            raise DlkaError(f"line {line} has a value of over {MAX_SCALAR} characters.")
         if open_ and open_[-1].repeats_a_key(scalar):
-            raise YamlRefused(f"line {line}: {scalar!r:.60} is given twice; keep one of them.")
+            raise DlkaError(f"line {line}: {scalar!r:.60} is given twice; keep one of them.")
         if scalar is None:
             open_.append(_Collection(isinstance(event, yaml.MappingStartEvent)))
         if len(open_) > MAX_DEPTH or count > MAX_EVENTS:
-            raise YamlRefused("it is nested too deep or has too many values.")
+            raise DlkaError("it is nested too deep or has too many values.")
 
 
 class _Collection:

@@ -61,7 +61,7 @@ class Seen:
     @property
     def captures(self) -> list[Capture]:
         """The offset fields [2K, H, W] in cells, with kernel, dilation, padding, step and stride of their layers."""
-        return [self._capture(call, self._size(call.sampled)) for call in self.calls.calls]
+        return [self._capture(call, self.calls.size or call.sampled) for call in self.calls.calls]
 
     @property
     def masks(self) -> list[np.ndarray | None]:
@@ -72,7 +72,7 @@ class Seen:
         """Numbers of every layer: name, group, stride, lengths of its offsets in cells, share outside, mean mask."""
         rows = []
         for number, (call, capture) in enumerate(zip(self.calls.calls, self.captures)):
-            size = self._size(call.sampled)
+            size = self.calls.size or call.sampled
             stats = stage_stats(capture, self._letterbox(call, capture, size, size))
             row = {"layer": number, "name": call.name, "group": call.group, "kernel": call.kernel}
             row |= {"stride": self._strides(call, size)}
@@ -99,7 +99,7 @@ class Seen:
             raise DlkaError(f"layer: expected one of the {ran} that ran inside the context, from 0, got {layer}")
         call = self.calls.calls[layer]
         original = image.shape[0], image.shape[1]
-        size = self._size(original)
+        size = self.calls.size or original
         strides = self._strides(call, size)
         if strides[0] != strides[1]:
             raise DlkaError(
@@ -119,9 +119,6 @@ class Seen:
             raise DlkaError(f"kind: expected one of {', '.join(OVERLAYS)} or density, got {kind!r:.60}")
         scale = render.field_scale([capture], of_magnitude=kind == "magnitude")
         return OVERLAYS[kind](image, capture, letterbox, scale)
-
-    def _size(self, otherwise: tuple[int, int]) -> tuple[int, int]:
-        return self.calls.size or otherwise
 
     @staticmethod
     def _strides(call: DeformCall, size: tuple[int, int]) -> tuple[int, int]:

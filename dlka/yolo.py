@@ -25,7 +25,7 @@ from dlka.models.checkpoint import card_of_model, difference, read_checkpoint, r
 from dlka.models.model_yaml import yaml_path
 from dlka.models.placements import PLACEMENTS
 from dlka.models.transfer import Ledger, transfer
-from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
+from dlka.models.weights import Card, load_model, save_weights
 from dlka.train.trainer import DLKATrainer, DLKAValidator, Start
 
 CHECKPOINTS = (".pt", ".pth")
@@ -256,7 +256,7 @@ def _file(path: str | Path, what: str) -> Path:
     """The file of that path, or of a shipped model of that name."""
     if Path(path).is_file():
         return Path(path)
-    with suppress(WeightsRefused):
+    with suppress(DlkaError):
         if (shipped := find(str(path))).is_file():
             return shipped  # one that is no model, too: whoever opens it is told what it is
     raise FileNotFoundError(f"{path}: expected {what}; there is no such file, and nothing is downloaded")

@@ -152,9 +152,9 @@ def _fail(error):
     ids=lambda e: type(e).__name__,
 )
 def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkeypatch, capsys, error):
-    from dlka.inference import stage_table
+    from dlka.inference import predictor
 
-    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(error))
+    monkeypatch.setattr(predictor, "stage_rows", lambda *_: _fail(error))
     assert main(["stages"]) == 70
     said = capsys.readouterr().err
     assert "Traceback" in said
@@ -163,9 +163,9 @@ def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkey
 
 
 def test_a_refusal_is_one_sentence(monkeypatch, capsys):
-    from dlka.inference import stage_table
+    from dlka.inference import predictor
 
-    monkeypatch.setattr(stage_table, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
+    monkeypatch.setattr(predictor, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
     assert main(["stages"]) == 2
     assert capsys.readouterr().err == "dlka: size: expected 32, got 31\n"
 

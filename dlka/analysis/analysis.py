@@ -145,7 +145,7 @@ QUESTIONS = Kept(MEMORY)  # by the keys of their analyses
 
 
 def pixels(file: PictureFile) -> np.ndarray:
-    """The picture of a file, RGB [H, W, 3] uint8. Raises ImageRefused, or DlkaError for one that is gone or changed."""
+    """The picture of a file, RGB [H, W, 3] uint8. Raises DlkaError, also where it is gone or changed."""
     return PICTURES.get(file, lambda: _read(file))
 
 
@@ -160,8 +160,8 @@ def _read(file: PictureFile) -> np.ndarray:
 def analyse(path: str | Path, settings: Settings) -> Analysis:
     """Run both models on a picture's file, or take the kept result of the same question.
 
-    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, ImageRefused, WeightsRefused or
-    PredictionFailed, each one sentence.
+    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, one
+    sentence.
     """
     source = source_at(path)
     file = examples()[source.example] if source.example else path  # an example's own lasts as long as the process

@@ -65,8 +65,8 @@ def run_batch(
     """Compare `model` with `baseline` on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
 
     Pictures of the same stem get folders STEM, STEM-2, ...; what an earlier run left there is overwritten. Raises,
-    before the first picture, WeightsRefused for unknown models, DlkaError for models of different classes or with
-    an output that is not finite, and ValueError for settings out of range.
+    before the first picture, DlkaError for unknown models and for models of different classes or with an output
+    that is not finite, and ValueError for settings out of range.
     """
     (first, card), (second, _) = load_predictor(model, device), load_predictor(baseline, device)
     if first.names != second.names:

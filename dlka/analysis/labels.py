@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dlka.errors import DlkaError
-from dlka.safe_yaml import YamlRefused, plain_yaml
+from dlka.safe_yaml import plain_yaml
 
 MAX_BYTES = 20 * 2**20  # of a label file
 
@@ -88,7 +88,7 @@ def yaml_mapping(text: str, file: str) -> dict[Any, Any]:
     """A yaml's mapping, empty where it holds something else. Raises TruthRefused."""
     try:
         content = plain_yaml(text, file)
-    except YamlRefused as error:
+    except DlkaError as error:
         raise TruthRefused(str(error)) from None
     return content if isinstance(content, dict) else {}
 

@@ -92,7 +92,7 @@ def pictures(card: Card) -> str:
 
 def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
-    recipe = recipe_of(card)
+    recipe = recipe_of(card.recipe)
     given = [recipe.get(key) for key in ("data", "unlabelled")]
     sets = [shorten(name, 60) for name in given if name and isinstance(name, str)]
     return sets or [shorten(card.data, 60) or "unnamed data"]

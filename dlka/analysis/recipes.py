@@ -26,9 +26,9 @@ from dlka.analysis.examples import examples
 from dlka.analysis.figures.figure import Drawn, Figure
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
-from dlka.inference.arithmetic import arithmetic
 from dlka.models.catalog import find
 from dlka.models.checkpoint import sha256
+from dlka.provenance import arithmetic
 from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"

@@ -21,8 +21,8 @@ from dlka.analysis.recipes import (
     versions,
     weights,
 )
-from dlka.inference.arithmetic import arithmetic, use_threads
 from dlka.models.catalog import available
+from dlka.provenance import arithmetic, use_threads
 
 
 @dataclass(frozen=True)

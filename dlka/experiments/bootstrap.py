@@ -12,13 +12,146 @@ by side.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dlka.analysis.judging import AREAS
-from dlka.experiments.curves import ClassCurves
+from dlka.analysis.judging import AREAS, IOUS, match
+
+MOST = 100  # detections a picture and class that count, as COCO has it
+RECALLS = np.linspace(0.0, 1.0, 101)
+BLOCK = 4_000_000  # numbers that are worked on at once
+
+
+class ClassCurves:
+    """Detections of one class in all pictures, best score first, matched for every size range and overlap.
+
+    truth, found: COCO rows of this class; multiplicities [R, P]: how often picture p counts in resample r.
+    """
+
+    def __init__(
+        self, truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], multiplicities: np.ndarray
+    ) -> None:
+        self._drawn = np.ascontiguousarray(multiplicities.T, np.int32)  # [P, R]
+        objects, detections = _by_picture(truth), _by_picture(found)
+        shape = (len(AREAS), len(IOUS), 0)
+        scores, pictures = [np.zeros(0)], [np.zeros(0, np.int64)]
+        hit, counted = [np.zeros(shape, bool)], [np.zeros(shape, bool)]
+        self._objects = np.zeros((len(AREAS), multiplicities.shape[1]), np.int64)
+        for picture in sorted({*objects, *detections}):
+            there = _table(objects.get(picture, []))
+            rows = detections.get(picture, [])
+            score = np.array([row["score"] for row in rows], np.float64)
+            # COCO cuts first and matches then: detections after the best MOST take no object from these.
+            best = np.argsort(-score, kind="stable")[:MOST]
+            boxes = _table(rows)[best]
+            # [A, G]: an object outside of a size range is no miss in it, and no false alarm is what finds it.
+            ignored = _outside(there[:, 4])
+            self._objects[:, picture] = (~ignored).sum(axis=1)
+            pairs = match(boxes[:, :4], there[:, :4], IOUS, ignored)
+            matched = pairs >= 0
+            # Index -1, a detection without an object, takes the column that is added at the end; it means nothing.
+            vain = np.take_along_axis(np.pad(ignored, ((0, 0), (0, 1)))[:, None], pairs, -1) & matched
+            scores.append(score[best])
+            pictures.append(np.full(len(best), picture))
+            hit.append(matched)
+            # Nor does a detection without an object count where it is itself outside of the range.
+            counted.append(~vain & (matched | ~_outside(boxes[:, 4])[:, None]))
+        # One list over all pictures: what a resample changes is how often each place of it counts, not the order.
+        score, place = np.concatenate(scores), np.concatenate(pictures)
+        order = np.argsort(-score, kind="stable")
+        order, self._copy = _with_copies(order, score, place, self._drawn.max(axis=1, initial=0))
+        self._picture = place[order]
+        self._hit, self._counted = np.concatenate(hit, -1)[..., order], np.concatenate(counted, -1)[..., order]
+
+    def average_precision(self, area: str) -> tuple[np.ndarray, np.ndarray]:
+        """AP at each of IOUS [T, R] float64, and where there are objects to find [R] bool (AP is 0 elsewhere)."""
+        a = list(AREAS).index(area)
+        objects = self._objects[a] @ self._drawn  # [R]
+        ap = np.zeros((len(IOUS), len(objects)))
+        if not objects.any():
+            return ap, objects > 0
+        # Overlaps for which the same detections count share the sums over them.
+        groups, of_iou = np.unique(self._counted[a], axis=0, return_inverse=True)
+        for number, counted in enumerate(groups):
+            columns = np.flatnonzero(counted)
+            ious = np.flatnonzero(of_iou.reshape(-1) == number)
+            # Weights are [columns, resamples]: as many resamples at once as keep them in memory.
+            step = max(1, BLOCK // max(1, len(columns)))
+            for first in range(0, len(objects), step):
+                block = slice(first, first + step)
+                weights = self._weights(columns, block)
+                total = weights.cumsum(axis=0, dtype=np.int32)
+                for t in ious:
+                    hits = np.flatnonzero(self._hit[a, t, columns])
+                    ap[t, block] = _area(weights[hits], total[hits], objects[block])
+        return ap, objects > 0
+
+    def _weights(self, columns: np.ndarray, block: slice) -> np.ndarray:
+        """How often each of these detections counts: [columns, resamples of the block] int32."""
+        weights = self._drawn[:, block][self._picture[columns]]
+        # Laid out copy by copy, a detection is there once in copy c if its picture was drawn more than c times.
+        copies = np.flatnonzero(self._copy[columns] >= 0)
+        weights[copies] = weights[copies] > self._copy[columns][copies, None]
+        return weights
+
+
+def _area(weights: np.ndarray, total: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Average precision [R] from the hits in order of score, H of them.
+
+    weights [H, R]: how often each counts; total [H, R]: detections up to it, itself included; objects [R]: to be found.
+
+    COCO takes, at each point of recall, the best precision from there on. Between two hits precision only falls, so
+    hits alone decide; a point of recall belongs to the first hit that reaches it.
+    """
+    good = weights.cumsum(axis=0, dtype=np.int32)
+    precision = np.divide(good, total, out=np.zeros(good.shape), where=total > 0)
+    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    # [H, R]: points of recall up to each hit; those that it adds get the best precision from it on.
+    reached = np.searchsorted(RECALLS, good / np.maximum(objects, 1), side="right")
+    return (best * np.diff(reached, axis=0, prepend=0)).sum(axis=0) / len(RECALLS)
+
+
+def _with_copies(
+    order: np.ndarray, score: np.ndarray, picture: np.ndarray, most: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The order [N'] of the detections, and for each place the number of its picture's copy or -1 for all copies.
+
+    In copies of a picture that stand side by side, detections of equal score come as a, b, a, b and not a, a, b, b:
+    such ones are laid out one by one, up to `most` copies of their picture [P].
+    """
+    score, picture = score[order], picture[order]
+    # [N]: one number for the detections of one picture that have one score.
+    group = np.cumsum(np.diff(score, prepend=np.nan).astype(bool) | np.diff(picture, prepend=-1).astype(bool))
+    tied = np.bincount(group, minlength=1)[group] > 1
+    repeats = np.where(tied, np.maximum(most[picture], 1), 1)
+    place = np.repeat(np.arange(len(order)), repeats)
+    copy = np.arange(len(place)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    # Within such a group copy after copy, within a copy in the order that was there.
+    laid = np.lexsort((place, copy, group[place]))
+    place, copy = place[laid], copy[laid]
+    return order[place], np.where(tied[place], copy, -1)
+
+
+def _by_picture(rows: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    pictures = defaultdict(list)
+    for row in rows:
+        pictures[row["image_id"]].append(row)
+    return pictures
+
+
+def _table(rows: list[dict[str, Any]]) -> np.ndarray:
+    """[N, 5] float64: x, y, width, height, area."""
+    return np.array([(*row["bbox"], row["area"]) for row in rows], np.float64).reshape(-1, 5)
+
+
+def _outside(areas: np.ndarray) -> np.ndarray:
+    """Whether each area [N] is outside each size range: [A, N] bool."""
+    low, high = np.array(list(AREAS.values())).T[..., None]
+    return (areas < low) | (areas > high)
+
 
 MEASURES = ("AP", "AP50", "AP_S", "AP_M", "AP_L")
 COMPARED = ("AP", "AP_S")  # the measures that models are compared by

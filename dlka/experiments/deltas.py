@@ -1,4 +1,4 @@
-"""Differences between models with their intervals: a paired bootstrap over pictures, seeds averaged.
+"""Stored runs as models, and their differences with intervals: a paired bootstrap over pictures, seeds averaged.
 
 Every run of a data set was measured on the same resamples of the same pictures (see bootstrap.py). The replicates of
 a model are averaged over its seeds, resample by resample, and subtracted from those of the other model. The interval of
@@ -8,12 +8,14 @@ beside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import MEASURES, interval
+from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.stored import StoredRun
 
 
@@ -109,3 +111,118 @@ def _delta(value: float, spread: np.ndarray, seeds: Sequence[float | None]) -> D
     if np.isnan(low):
         return None
     return Delta(100 * value, 100 * low, 100 * high, tuple(100 * seed for seed in seeds if seed is not None))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """models: experiment -> model word -> its runs, in the plan's order; missing: ids that the plan has and nobody
+    stored."""
+
+    models: Mapping[str, Mapping[str, Model]]
+    missing: Sequence[str]
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        """All runs, one after the other."""
+        return [run for models in self.models.values() for model in models.values() for run in model.runs]
+
+    def find(self, run_id: str) -> StoredRun | None:
+        """The stored run of an id, or None."""
+        return next((run for run in self.runs if run.run == run_id), None)
+
+
+def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection:
+    """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""
+    planned = steps(plan)
+    rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
+    by_model: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in runs:
+        by_model.setdefault((run.data, run.model), []).append(run)
+    models: dict[str, dict[str, Model]] = {}
+    for data, word in sorted(by_model, key=lambda key: (rank.get(key, len(rank)), key)):
+        found = tuple(sorted(by_model[data, word], key=lambda run: run.seed))
+        models.setdefault(data, {})[word] = Model(data, word, found)
+    for of_data in models.values():
+        _check([run for model in of_data.values() for run in model.runs])
+    there = {run.run for found in by_model.values() for run in found}
+    return Collection(models, [step.id for step in planned if step.id not in there])
+
+
+def trained_alike(models: Mapping[str, Model]) -> dict[str, Model]:
+    """Without the stock weights and starts, which are no competitors."""
+    return {word: model for word, model in models.items() if word not in (STOCK, START)}
+
+
+def _check(runs: Sequence[StoredRun]) -> None:
+    first = runs[0]
+    for run in runs:
+        for what in ("pictures", "objects", "settings"):
+            if getattr(run, what) != getattr(first, what):
+                raise DlkaError(
+                    f"{run.run} was measured with {what} {getattr(run, what)} and {first.run} with "
+                    f"{getattr(first, what)}: they cannot be compared; measure one of them again."
+                )
+        if run.replicates.shape != first.replicates.shape:
+            raise DlkaError(
+                f"{run.run} has {len(run.replicates)} resamples and {first.run} {len(first.replicates)}: they are not "
+                "the same ones; measure one of them again."
+            )
+
+
+BINS = 8  # at most
+LEAST = 60  # objects a bin, at least: with fewer a band is wider than what could be read off
+Z = 1.96  # half width of a 95 % interval in standard deviations
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Shares 0..1, [bins] each; low and high end the 95 % interval."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def size_bins(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bins of about equally many objects: bin of each object [objects] int64, geometric mean side of each bin [bins].
+
+    side [objects]: square root of box area in px, positive. BINS bins, fewer where they would hold under LEAST objects;
+    objects of one size share a bin.
+    """
+    count = max(1, min(BINS, len(side) // LEAST))
+    # Sizes that do occur, or a bin between two of them could be empty.
+    edges = np.unique(np.quantile(side, np.arange(1, count) / count, method="higher"))
+    edges = edges[edges > side.min()]
+    number = np.searchsorted(edges, side, side="right")
+    logs = np.bincount(number, np.log(side)) / np.bincount(number)
+    return number, np.exp(logs)
+
+
+def recall(model: Model, number: np.ndarray) -> Recall:
+    """Share of the objects of each bin that a model found, mean over its seeds; number [objects]: bin of each object.
+
+    The interval is Wilson's over objects (E. B. Wilson, Probable Inference, 1927): seeds make a mean steadier, but no
+    objects more. Objects of one picture are easy or hard together, so that it is rather too narrow than too wide.
+    """
+    found = np.mean([run.found for run in model.runs], axis=0)  # [objects], share of the seeds
+    objects = np.bincount(number)
+    share = np.bincount(number, found) / objects
+    shrink = 1 + Z**2 / objects
+    middle = (share + Z**2 / (2 * objects)) / shrink
+    half = Z / shrink * np.sqrt(share * (1 - share) / objects + Z**2 / (4 * objects**2))
+    return Recall(share, middle - half, middle + half)
+
+
+def recall_gain(model: Model, to: Model, number: np.ndarray) -> Recall:
+    """How much more of the objects of each bin a model found than another, both as the mean over their seeds.
+
+    Object by object, as most are found by both or by neither: the interval is 1.96 standard errors of the mean of the
+    differences, none for a bin of a single object. Objects are taken as independent, as in `recall`.
+    """
+    found = [np.mean([run.found for run in m.runs], axis=0) for m in (model, to)]
+    gain = found[0] - found[1]  # [objects], -1..1
+    objects = np.bincount(number)
+    mean = np.bincount(number, gain) / objects
+    variance = np.bincount(number, (gain - mean[number]) ** 2) / np.maximum(objects - 1, 1)
+    half = Z * np.sqrt(variance / objects)
+    return Recall(mean, mean - half, mean + half)

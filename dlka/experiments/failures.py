@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from dlka.experiments.deltas import Model, difference, intervened, single
+from dlka.experiments.deltas import Model, difference, intervened, recall, single, size_bins
 from dlka.experiments.plan import CONTROL, STOCK
 from dlka.experiments.sentences import NO_OFFSETS
-from dlka.experiments.sizes import recall, size_bins
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import listed, with_interval
 from dlka.types import SIZES, size_of

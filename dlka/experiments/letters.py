@@ -16,8 +16,7 @@ from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import interval, resamples
 from dlka.experiments.following import DIGITS, rank_correlation
-from dlka.experiments.uses import points
-from dlka.experiments.uses_text import rho
+from dlka.experiments.uses import points, rho
 from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.versions import versions
 

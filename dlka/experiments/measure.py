@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import numpy as np
 
 from dlka import provenance
 from dlka.analysis.judging import IOU, match
+from dlka.analysis.stages import MOVED
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.experiments.plan import word_of
 from dlka.experiments.stored import StoredRun
-from dlka.experiments.variation import OffsetVariation
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
@@ -25,6 +26,7 @@ from dlka.models.cost import TOTAL
 from dlka.models.weights import Card
 from dlka.train.val import OffsetTotals, average_precision, class_precision
 from dlka.train.validation import LOOK, Validation
+from dlka.types import Capture
 
 SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
 COST_SIZE = (640, 640)  # px, the input that multiply-adds are counted for
@@ -191,3 +193,84 @@ def _changes(model: Any) -> dict[str, Change]:
     """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
     gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
     return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}
+
+
+class OffsetVariation:
+    """Whether a stage's offsets vary with the picture: sums over pictures, split into place and what is shown there.
+
+    A stage may have learned offsets that are the same whatever it sees, another kernel shape for each place on the map
+    (a border is seen through padding alone). Such a stage deforms, but adapts to nothing.
+
+    For the split, pictures must have their cells at the same places: it is made over those of the most frequent
+    letterboxed shape.
+    """
+
+    def __init__(self) -> None:
+        self._pictures: dict[str, int] = {}
+        self._within: dict[str, float] = {}
+        self._sums: dict[str, dict[tuple[int, ...], _Sums]] = {}  # stage name -> shape of its field -> sums
+
+    def add(self, captures: Sequence[Capture]) -> None:
+        """Take in what all stages did on one picture."""
+        for capture in captures:
+            name, offset = capture.stage.name, capture.offset
+            self._pictures[name] = self._pictures.get(name, 0) + 1
+            self._within[name] = self._within.get(name, 0.0) + float(offset.std(axis=(1, 2), dtype=np.float64).mean())
+            shapes = self._sums.setdefault(name, {})
+            shapes.setdefault(offset.shape, _Sums.zeros(offset.shape)).add(offset)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Stage name -> what its offsets vary by, in cells; one offset is a tap's dy or dx at a cell.
+
+        within_cells   standard deviation over the cells of a picture, mean over offsets and pictures
+        between_cells  standard deviation over pictures of the offset at one cell, root mean square over all
+        content        share of the variance over cells and pictures that is between pictures, in 0..1; the rest is
+                       between the means of the cells, the same for every picture
+        varies         whether between_cells is more than 0.1, below which a bilinear read hardly changes
+        pictures       how many the split is made over; with fewer than two it is None
+        """
+        rows = {}
+        for name, shapes in self._sums.items():
+            sums = max(shapes.values(), key=lambda each: each.count)
+            content, place = sums.split()
+            rows[name] = {
+                "within_cells": self._within[name] / self._pictures[name],
+                "between_cells": None if content is None else content**0.5,
+                "content": None if content is None else content / ((content + place) or 1.0),
+                "varies": None if content is None else content**0.5 > MOVED,
+                "pictures": sums.count,
+            }
+        return rows
+
+
+@dataclass
+class _Sums:
+    """Of the offsets [2K, H, W] of `count` pictures: their sum [2K, H, W] and the sum of all squares [2K]."""
+
+    count: int
+    total: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def zeros(cls, shape: tuple[int, ...]) -> _Sums:
+        return cls(0, np.zeros(shape), np.zeros(shape[0]))
+
+    def add(self, offset: np.ndarray) -> None:
+        self.count += 1
+        self.total += offset
+        self.squares += np.square(offset, dtype=np.float64).sum(axis=(1, 2))
+
+    def split(self) -> tuple[float | None, float]:
+        """Variance between pictures (None for one picture) and between the places' means; mean over the 2K offsets.
+
+        Analysis of variance with the cells as groups. The means of so few pictures vary by chance, too, by the variance
+        between pictures over their number: that is taken off again.
+        """
+        if self.count < 2:
+            return None, 0.0
+        cells = self.total[0].size
+        mean = self.total / self.count
+        rest = self.squares - self.count * np.square(mean).sum(axis=(1, 2))
+        content = float(rest.clip(0).mean()) / (cells * (self.count - 1))
+        place = float(mean.var(axis=(1, 2), ddof=min(1, cells - 1)).mean()) - content / self.count
+        return content, max(0.0, place)

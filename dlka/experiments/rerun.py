@@ -13,7 +13,7 @@ from dlka.errors import DlkaError
 from dlka.experiments.defaults import DefaultTraining, fit_by_default
 from dlka.experiments.measure import measure
 from dlka.experiments.plan import STOCK, Experiment, Step, choose, steps
-from dlka.experiments.stored import RunRefused, load
+from dlka.experiments.stored import load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
 from dlka.models.placements import SCRATCH
@@ -45,7 +45,7 @@ class Places:
         """Whether the step's run is stored already, whole."""
         try:
             return load(self.runs / f"{step.stem}.json").run == step.id
-        except RunRefused:  # none, or one whose writing was cut short
+        except DlkaError:  # none, or one whose writing was cut short
             return False
 
 
@@ -120,7 +120,7 @@ def _check(work: list[Step], places: Places) -> None:
             raise DlkaError(f"{places.data / pool}: expected a folder with pictures, got none.")
     new = [step.recipe for step in work if not places.weights(step).is_file()]
     needed = any(recipe is None or STOCK in (recipe.start, recipe.teacher) for recipe in new)
-    if needed and not find(places.stock).is_file():  # raises WeightsRefused for an id that is none
+    if needed and not find(places.stock).is_file():  # raises DlkaError for an id that is none
         raise DlkaError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
 
 

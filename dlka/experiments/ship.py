@@ -11,8 +11,7 @@ import numpy as np
 
 from dlka.errors import DlkaError
 from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
-from dlka.experiments.collect import Collection
-from dlka.experiments.deltas import Model, difference, single
+from dlka.experiments.deltas import Collection, Model, difference, single
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import per_cent

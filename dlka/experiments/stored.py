@@ -7,26 +7,28 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, first_problem
 from dlka.experiments.bootstrap import MEASURES
+from dlka.models.weights import recipe_of
 
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 ARRAYS = ("replicates", "object_side", "found", "intervention_replicates")
 KEPT_BITS = 16  # of the 23 of a float32's fraction: replicates then round to 1e-5, and compress
-_TYPES: dict[str, type] = {
-    **dict.fromkeys(("run", "data", "model", "placement", "offsets"), str),
-    **dict.fromkeys(("seed", "pictures", "objects", "parameters", "multiply_adds"), int),
-    **dict.fromkeys(("card", "versions", "machine", "settings", "metrics", "classes", "interventions"), dict),
-    "stage_offsets": list,
-}
+_PREFIX = "intervention_replicates/"  # of their names in the NPZ
 
 
-class RunRefused(DlkaError):
-    """A stored run that cannot be read; one sentence with what to do."""
+def _whole(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    if set(metrics) != set(METRICS):
+        raise ValueError(f"expected {', '.join(METRICS)}")
+    return metrics
+
+
+_Metrics = Annotated[dict[str, Annotated[float, Field(ge=0, le=1)] | None], AfterValidator(_whole)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class StoredRun:
     intervention_replicates   name -> [R, 5], of the same resamples
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
     run: str
     data: str
     model: str
@@ -64,46 +68,35 @@ class StoredRun:
     objects: int
     parameters: int
     multiply_adds: int
-    metrics: dict[str, float | None]
+    metrics: _Metrics
     classes: dict[str, dict[str, Any]]
     stage_offsets: list[dict[str, Any]]
     replicates: np.ndarray
     object_side: np.ndarray
     found: np.ndarray
-    interventions: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    interventions: dict[str, _Metrics] = field(default_factory=dict)
     intervention_replicates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in _TYPES.items():
-            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
-                raise RunRefused(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
         if self.run != f"{self.data}/{self.model}-s{self.seed}":
-            raise RunRefused(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
-        for name, metrics in {"metrics": self.metrics, **self.interventions}.items():
-            if (
-                not isinstance(metrics, dict)
-                or set(metrics) != set(METRICS)
-                or not all(map(_is_share, metrics.values()))
-            ):
-                raise RunRefused(f"{name}: expected {', '.join(METRICS)} in 0..1 or None, got {metrics!r:.200}")
+            raise DlkaError(f"run: expected {self.data}/{self.model}-s{self.seed}, got {self.run!r}")
         if set(self.interventions) != set(self.intervention_replicates):
-            raise RunRefused("interventions: expected metrics and replicates of the same ones")
-        count = self.replicates.shape[0] if self.replicates.ndim else 0
-        for name, values in {"replicates": self.replicates, **self.intervention_replicates}.items():
-            if values.shape != (count, len(MEASURES)) or values.dtype != np.float32:
-                raise RunRefused(f"{name}: expected [{count}, {len(MEASURES)}] float32, got {_described(values)}")
-        for name, values, dtype in (("object_side", self.object_side, np.float32), ("found", self.found, np.bool_)):
-            if values.shape != (self.objects,) or values.dtype != dtype:
-                raise RunRefused(f"{name}: expected [{self.objects}] {dtype.__name__}, got {_described(values)}")
+            raise DlkaError("interventions: expected metrics and replicates of the same ones")
+        drawn, objects = (*self.replicates.shape[:1], len(MEASURES)), (self.objects,)
+        for name, values, shape, dtype in (
+            ("replicates", self.replicates, drawn, np.float32),
+            *((name, values, drawn, np.float32) for name, values in self.intervention_replicates.items()),
+            ("object_side", self.object_side, objects, np.float32),
+            ("found", self.found, objects, np.bool_),
+        ):
+            if values.shape != shape or values.dtype != dtype:
+                got = f"{list(values.shape)} {values.dtype}"
+                raise DlkaError(f"{name}: expected {list(shape)} {dtype.__name__}, got {got}")
 
     @property
     def recipe(self) -> dict[str, Any]:
         """The recipe in the card; empty for weights that this project did not train."""
-        try:
-            recipe = json.loads(self.card.get("recipe", ""))
-        except ValueError:
-            return {}
-        return recipe if isinstance(recipe, dict) else {}
+        return recipe_of(self.card.get("recipe", ""))
 
     @property
     def data_set(self) -> str:
@@ -119,7 +112,7 @@ class StoredRun:
         path = folder / f"{self.run.replace('/', '-')}.json"
         arrays = {"replicates": _rounded(self.replicates), "object_side": self.object_side, "found": self.found}
         for name, values in self.intervention_replicates.items():
-            arrays[f"intervention_replicates/{name}"] = _rounded(values)
+            arrays[f"{_PREFIX}{name}"] = _rounded(values)
         with path.with_suffix(".npz").open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # one may be called allow_pickle, mypy thinks
         text = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
@@ -127,49 +120,33 @@ class StoredRun:
         return path
 
 
-def _is_share(value: object) -> bool:
-    """Whether a metric is a number in 0..1, or None for one that is not defined."""
-    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
+_TEXT, _RUN = TypeAdapter(dict[str, Any]), TypeAdapter(StoredRun)
 
 
 def load(path: Path) -> StoredRun:
-    """The run of a JSON file and the NPZ beside it. Raises RunRefused where one is missing, damaged or incomplete."""
-    again = "measure it again, or remove both files"
-    if not path.is_file():
-        raise RunRefused(f"{path}: there is no such stored run.")
-    data = path.read_bytes()
+    """The run of a JSON file and the NPZ beside it. Raises DlkaError where one is missing, damaged or incomplete."""
+    beside, again = path.with_suffix(".npz"), "measure it again, or remove both files"
+    for file in (path, beside):
+        if not file.is_file():
+            raise DlkaError(f"{file}: there is no such file of a stored run; {again}.")
     try:
-        text = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RunRefused(f"{path} is not JSON in UTF-8; {again}.") from None
-    known = {f.name for f in fields(StoredRun)} - set(ARRAYS)
-    if not isinstance(text, dict) or set(text) != known:
-        wrong = sorted(known ^ set(text)) if isinstance(text, dict) else sorted(known)
-        raise RunRefused(f"{path}: expected exactly the keys of a stored run, differs in {', '.join(wrong)}; {again}.")
-    beside = path.with_suffix(".npz")
-    arrays: dict[str, np.ndarray] = {}
-    try:
+        text = _TEXT.validate_json(path.read_bytes())
         with np.load(beside, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise RunRefused(f"{beside}: expected the arrays of {path.name} beside it, got no file; {again}.") from None
+        others = {name.removeprefix(_PREFIX): arrays.pop(name) for name in list(arrays) if name.startswith(_PREFIX)}
+        return _RUN.validate_python({**text, **arrays, "intervention_replicates": others})
+    except ValidationError as error:
+        why = first_problem(error, "run")
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise RunRefused(f"{beside} is not a whole NPZ archive of plain arrays; {again}.") from None
-    prefix = "intervention_replicates/"
-    others = {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
-    if set(arrays) != set(ARRAYS[:3]):
-        raise RunRefused(f"{beside}: expected {', '.join(ARRAYS[:3])}, got {', '.join(arrays) or 'nothing'}; {again}.")
-    try:
-        return StoredRun(**{**text, **arrays, "intervention_replicates": others})
-    except RunRefused as error:
-        raise RunRefused(f"{path} and {beside.name} do not make a stored run ({error}); {again}.") from None
+        why = f"{beside.name} is not a whole NPZ archive of plain arrays"
+    raise DlkaError(f"{path} and {beside.name} do not make a stored run ({why}); {again}.")
 
 
 def load_all(folder: Path) -> list[StoredRun]:
-    """All runs of a folder, by file name. Raises RunRefused, also where there is none."""
+    """All runs of a folder, by file name. Raises DlkaError, also where there is none."""
     paths = sorted(folder.glob("*.json"))
     if not paths:
-        raise RunRefused(f"{folder}: expected stored runs (JSON with NPZ), got none.")
+        raise DlkaError(f"{folder}: expected stored runs (JSON with NPZ), got none.")
     return [load(path) for path in paths]
 
 
@@ -179,7 +156,3 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     nearest = ((bits + np.uint32(1 << (lost - 1))) >> np.uint32(lost)) << np.uint32(lost)
     return np.where(np.isfinite(values), nearest.view(np.float32), np.float32(np.nan))
-
-
-def _described(values: np.ndarray) -> str:
-    return f"{list(values.shape)} {values.dtype}"

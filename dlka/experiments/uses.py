@@ -2,11 +2,12 @@
 
 The verdict, `unused`, `small` or `in use`, is made of two falls of AP: of the offsets turned off, and of the
 offsets of another picture in their place. Off alone would not do: a network may need its taps moved, but always alike,
-which is another fixed kernel. See `verdict`.
+which is another fixed kernel. See `verdict`. Tables have AP and shares in per cent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import MEASURES, RESAMPLES, interval, replicates, resamples
+from dlka.experiments.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, replicates, resamples
 from dlka.experiments.following import DIGITS, Following
 from dlka.experiments.measure import ON_OFFSETS, looks
-from dlka.experiments.words import NONE, signed
+from dlka.experiments.words import NONE, figure, markdown, per_cent, signed
 from dlka.inference.interventions import GIVEN, Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages
@@ -167,3 +168,67 @@ def _to_own(
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
+
+
+def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for the model's own offsets, then one for each change with the differences to them and their intervals."""
+    rows = []
+    for name, values in figures["offsets"].items():
+        row: dict[str, Any] = {"offsets": name, **{m: per_cent(values[m]) for m in SHOWN}}
+        for measure in SHOWN:
+            key = f"{measure}_minus_own"
+            row[f"{measure} - own"] = "" if name == OWN else points(values[key], values[f"{key}_95"])
+        rows.append(row)
+    return rows
+
+
+def following_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """How samples follow objects: a row a stage."""
+    return [
+        {
+            "stage": row["label"],
+            "objects": row["objects"],
+            "rho, spread and size": rho(row, "size_rho"),
+            "rho, aspects": rho(row, "aspect_rho"),
+            "spread/grid, small": figure(row["spread_small"], 3),
+            "large": figure(row["spread_large"], 3),
+            "for box": row["in_box_objects"],
+            "in box %": per_cent(row["in_box"]),
+            "- grid": points(row["in_box_minus_grid"], row["in_box_minus_grid_95"]),
+            "- chance": points(row["in_box_minus_chance"], row["in_box_minus_chance_95"]),
+            "module": row["stage"],
+        }
+        for row in figures["stages"]
+    ]
+
+
+def changes_table(uses: Mapping[str, Any]) -> str:
+    """AP with a model's own offsets and with others in their place, for its card; uses: as a weights file has it."""
+    rows = []
+    for name in (OWN, OFF, SHUFFLED, ANOTHER):
+        values = uses["offsets"][name]
+        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in COMPARED]
+        rows.append([name, *(text for m, delta in zip(COMPARED, deltas) for text in (per_cent(values[m]), delta))])
+    return markdown(["offsets", *(title for m in COMPARED for title in (m, f"{m} - own"))], rows)
+
+
+def following_table(uses: Mapping[str, Any]) -> str:
+    """How samples follow objects, for a card."""
+    rows = [
+        [row["label"], rho(row, "size_rho"), figure(row["spread_small"], 2), figure(row["spread_large"], 2)]
+        for row in uses["stages"]
+    ]
+    return markdown(["stage", "rho, spread and size", "spread/grid, smaller half", "larger half"], rows)
+
+
+def rho(row: dict[str, Any], name: str) -> str:
+    """A rank correlation with its interval: "+0.73 [+0.63, +0.79]"."""
+    value, ends = row[name], row[f"{name}_95"]
+    if value is None or ends is None:
+        return NONE if value is None else f"{value:+.2f}"
+    return f"{value:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
+
+
+def _bold(value: float | None, ends: list[float] | None) -> str:
+    """A difference for a table: bold where the interval does not include zero."""
+    return f"**{points(value, ends)}**" if ends and ends[0] * ends[1] > 0 else points(value, ends)

@@ -16,6 +16,7 @@ from ultralytics.utils import ASSETS
 
 from dlka.errors import DlkaError, last_line
 from dlka.images import read_image
+from dlka.inference.box_origin import corners
 from dlka.inference.letterbox import Letterbox
 from dlka.models.blocks import suppress
 
@@ -116,7 +117,8 @@ def compare(case: Case, expected: Sequence[np.ndarray], got: Sequence[np.ndarray
             raise DlkaError(f"The file finds other boxes than PyTorch {where}; not kept.")
         boxes += len(kept[0])
         best = np.argsort(one[4:].max(0))[-BEST:]
-        for a, b in (kept, (_corners(one[:4, best]), _corners(other[:4, best]))):
+        raw = [corners(torch.from_numpy(output[:4, best].T).double()).numpy() for output in (one, other)]
+        for a, b in (kept, raw):
             moves.append(case.letterbox.boxes_back(a[:, :4]) - case.letterbox.boxes_back(b[:, :4]))
         changes.append(one[4:] - other[4:])
     further = [(a - b) / max(1, np.abs(a).max()) for a, b in zip(expected[1:], got[1:])]
@@ -140,9 +142,3 @@ def _after_nms(output: np.ndarray) -> np.ndarray:
 def _largest(differences: Sequence[np.ndarray]) -> float:
     """The largest absolute value; NaN where there is one."""
     return float(np.max([np.abs(difference).max(initial=0) for difference in differences]))
-
-
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    """boxes [4, n] as centre and size -> [n, 4] as corners."""
-    centre, size = boxes[:2].astype(np.float64).T, boxes[2:].astype(np.float64).T
-    return np.concatenate([centre - size / 2, centre + size / 2], axis=1)

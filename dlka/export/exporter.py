@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from ultralytics.engine.exporter import export_formats
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, check_new_file
 from dlka.export.check import Agreement, cases, compare, run
 from dlka.export.network import INPUT, LEAST, MOST, OUTPUT, ExportNet, internal_outputs, metadata, write
 from dlka.layers import DeformConv
@@ -90,8 +90,8 @@ def export_model(
     are multiples of 32. out: by default the model's name with the format's suffix in the working folder.
     internals: offsets of every deform stage and gates of every block as further outputs. sizes: of the check.
 
-    The file appears whole, after the check, or not at all. Raises WeightsRefused, and DlkaError for formats that
-    cannot carry the model, for a place that cannot be written to, missing packages and files that do not agree.
+    The file appears whole, after the check, or not at all. Raises DlkaError for formats that cannot carry
+    the model, for a place that cannot be written to, missing packages and files that do not agree.
     """
     path = find(model)
     loaded, card = load_model(path)
@@ -110,7 +110,8 @@ def export_loaded(
     """`export_model` for a model in memory, which it takes over; name: what the model is called in the file."""
     deformable = any(isinstance(module, DeformConv) for module in loaded.modules())
     kind = check_format(format_name, name, deformable)
-    file = _place(out, f"{name}{kind.suffix}")
+    file = Path(out or f"{name}{kind.suffix}")
+    check_new_file(file, kind.suffix)
     check_packages((*kind.packages, *(["numba"] if deformable else [])), format_name)  # numba: the operator's own
     if format_name == "onnx" and deformable:
         check_runtime()
@@ -173,18 +174,6 @@ def check_runtime() -> None:
             f"format onnx: ONNX Runtime {installed} cannot run DeformConv, so the file could not be checked; expected "
             f"{RUNTIME[0]}.{RUNTIME[1]} or newer, which needs Python 3.11 or newer."
         )
-
-
-def _place(out: str | Path | None, default: str) -> Path:
-    """The file to write; DlkaError where it has another suffix, exists already or has no folder to be in."""
-    file, suffix = Path(out or default), Path(default).suffix
-    if file.suffix != suffix:
-        raise DlkaError(f"{file}: expected a name that ends in {suffix}.")
-    if file.exists():
-        raise DlkaError(f"{file} exists already; give another name (--out) or remove it first.")
-    if not file.parent.is_dir():
-        raise DlkaError(f"{file.parent}: there is no such folder to write to.")
-    return file
 
 
 def _workplace(file: Path) -> TemporaryDirectory[str]:

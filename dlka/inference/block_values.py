@@ -47,6 +47,14 @@ class BlockValues:
     output: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
+def block_of(model: nn.Module, name: str) -> DeformableLKAAttention:
+    """The D-LKA block at a module path. Raises DlkaError where there is none."""
+    blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
+    if name not in blocks:
+        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r:.60}")
+    return blocks[name]
+
+
 @contextmanager
 def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     """Keep what the block at this module path computes in a forward pass on one picture.
@@ -54,16 +62,13 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
     The values are those of the last pass in the context, with whatever an intervention did to the offsets. No hook is
     left behind. Raises ValueError where there is no D-LKA block of this name.
     """
-    blocks = {n: m for n, m in model.named_modules() if isinstance(m, DeformableLKAAttention)}
-    if name not in blocks:
-        raise DlkaError(f"block: expected one of {', '.join(blocks) or 'none in this model'}, got {name!r:.60}")
-    block = blocks[name]
+    block = block_of(model, name)
     unit = block.spatial_gating_unit
     stages = {f"{name}.{n}": m for n, m in block.named_modules() if isinstance(m, DeformConv)}
     values = BlockValues(
         gate_weights=_weights(unit.conv1),
         output_weights=_weights(block.proj_2),
-        kernels={n: _array(m.deform_conv.weight.flatten(1)) for n, m in stages.items()},
+        kernels={n: as_array(m.deform_conv.weight.flatten(1)) for n, m in stages.items()},
     )
 
     def keep(**parts: Any) -> Any:
@@ -71,7 +76,7 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
 
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
             for what, (store, key) in parts.items():
-                array = _array((inputs[0] if what == "read" else output)[0])
+                array = as_array((inputs[0] if what == "read" else output)[0])
                 if isinstance(store, dict):
                     store[key] = array
                 else:
@@ -199,10 +204,11 @@ def _corners(sampled: np.ndarray, place: np.ndarray) -> list[tuple[int, int, flo
 
 
 def _weights(convolution: nn.Conv2d) -> Weights:
-    weight = _array(convolution.weight.flatten(1))
-    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else _array(convolution.bias)
+    weight = as_array(convolution.weight.flatten(1))
+    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else as_array(convolution.bias)
     return Weights(weight, bias)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of its values as float32."""
     return tensor.detach().float().cpu().numpy().copy()

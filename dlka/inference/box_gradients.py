@@ -1,4 +1,4 @@
-"""Why a detector gives one box its class: LayerCAM before the head, and the gradient on the picture."""
+"""By gradients: why a detector gives one box its class, and what really influences one cell of a D-LKA block."""
 
 from __future__ import annotations
 
@@ -8,10 +8,57 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dlka.errors import DlkaError
-from dlka.inference.receptive_field import Reached, patch_sums
+from dlka.inference.block_values import block_of
 from dlka.models.build import DLKAModel
+
+BLOCK = 4  # letterboxed pixels: gradients of single pixels are noise to the eye
+
+
+class Reached(Exception):
+    """The part of a model that is asked about has done its work; what follows is not needed, and decoding boxes keeps
+    anchors without gradients."""
+
+
+def effective_receptive_field(model: nn.Module, x: torch.Tensor, block: str, cell: tuple[int, int]) -> np.ndarray:
+    """How strongly each patch of the input changes one D-LKA block's output at one cell.
+
+    x [1, 3, H, W]; block: module path; cell: (row, column) of the block's map. Returns [H / BLOCK, W / BLOCK] float32:
+    the absolute gradient of the output's sum over channels, summed over the colours and the pixels of each patch (Luo
+    et al., arXiv:1701.04128, there as a mean over pictures). Raises ValueError for a block or a cell that is not there.
+    """
+    outputs: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        outputs.append(output)
+        raise Reached
+
+    handle = block_of(model, block).register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            picture = x.detach().clone().requires_grad_(True)
+            with suppress(Reached):
+                model(picture)
+            _check_cell(cell, outputs[0])
+            (gradient,) = torch.autograd.grad(outputs[0][0, :, cell[0], cell[1]].sum(), picture)
+    finally:
+        handle.remove()
+    return patch_sums(gradient[0])
+
+
+def _check_cell(cell: tuple[int, int], values: torch.Tensor) -> None:
+    height, width = values.shape[-2:]
+    if not (0 <= cell[0] < height and 0 <= cell[1] < width):
+        raise DlkaError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+
+
+def patch_sums(gradient: torch.Tensor) -> np.ndarray:
+    """[3, H, W] -> [H / BLOCK, W / BLOCK]: absolute values, summed over colours and the pixels of each patch."""
+    strength = gradient.abs().sum(0).cpu().numpy()
+    rows, columns = strength.shape[0] // BLOCK, strength.shape[1] // BLOCK
+    return strength.reshape(rows, BLOCK, columns, BLOCK).sum((1, 3))
 
 
 @dataclass(frozen=True)
@@ -48,7 +95,7 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
 
     def keep(module: Any, inputs: tuple[Any, ...]) -> None:
         maps.extend(inputs[0])
-        raise Reached  # the class branch alone is needed, and decoding boxes keeps anchors without gradients
+        raise Reached
 
     handle = head.register_forward_pre_hook(keep)
     try:
@@ -57,9 +104,7 @@ def box_gradients(model: DLKAModel, x: torch.Tensor, level: int, cell: tuple[int
             with suppress(Reached):
                 model(picture)
             entering = maps[level]
-            height, width = entering.shape[-2:]
-            if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-                raise DlkaError(f"cell: expected (row, column) on a map of {height} x {width}, got {cell}")
+            _check_cell(cell, entering)
             # [1, classes, H, W]: after its map a cell's logit depends on this one branch of the head alone.
             logits = head.cv3[level](entering)
             if not 0 <= number < logits.shape[1]:

@@ -15,17 +15,17 @@ import torch
 
 from dlka.errors import DlkaError
 from dlka.inference.block_values import BlockValues, watch_block
-from dlka.inference.box_gradients import BoxGradients, box_gradients
+from dlka.inference.box_gradients import BoxGradients, box_gradients, effective_receptive_field
 from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox, side_multiple
-from dlka.inference.probe import probe, tap_weights
-from dlka.inference.receptive_field import effective_receptive_field
+from dlka.inference.probe import probe, stages, tap_weights
 from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
 from dlka.models.weights import Card, load_model
+from dlka.ops.sampling import output_size
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
@@ -257,7 +257,36 @@ class Predictor:
 def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
     """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
 
-    Raises WeightsRefused with one sentence.
+    Raises DlkaError with one sentence.
     """
     net, card = load_model(find(model))
     return Predictor(net, torch.device(device) if device else None), card
+
+
+def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
+    """One row a stage, in the order they run, for a square input of `size` pixels; empty for stock YOLOv8.
+
+    map: (height x width) in cells; parameters: of the stage with its offset convolution. Raises DlkaError, and
+    ValueError for a size that is no multiple of 32 from 32 to 4096.
+    """
+    net, _ = load_model(find(model))
+    multiple = side_multiple(int(stride) for stride in net.stride)
+    if size % multiple or not 32 <= size <= 4096:
+        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
+    rows = []
+    for stage in stages(net):
+        side = size // stage.stride
+        height, width = output_size((side, side), stage.kernel, stage.step, stage.padding, stage.dilation)
+        rows.append(
+            {
+                "name": stage.name,
+                "level": stage.level,
+                "kernel": f"{stage.kernel[0]}x{stage.kernel[1]}",
+                "dilation": stage.dilation[0],
+                "stride": stage.stride,
+                "map": f"{height}x{width}",
+                "channels": stage.channels,
+                "parameters": sum(p.numel() for p in net.get_submodule(stage.name).parameters()),
+            }
+        )
+    return rows

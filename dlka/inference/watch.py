@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlka.errors import DlkaError
+from dlka.inference.block_values import as_array
 from dlka.layers import DeformConv
 from dlka.ops.geometry import Geometry, pair
 from dlka.ops.library import fused
@@ -175,7 +176,7 @@ class _Watcher:
         if not 0 <= self.picture < len(offset):
             raise DlkaError(f"picture: expected 0 to {len(offset) - 1} for this batch, got {self.picture}")
         taps = geometry.kernel[0] * geometry.kernel[1]
-        fields, masks = _array(offset[self.picture]), None if mask is None else _array(mask[self.picture])
+        fields, masks = as_array(offset[self.picture]), None if mask is None else as_array(mask[self.picture])
         groups = len(fields) // (2 * taps)
         name = self.names[module] or type(module).__name__
         self.running.times[name] += 1
@@ -215,7 +216,3 @@ class _Operators(TorchDispatchMode):
             kernel = weight.shape[2], weight.shape[3]
             self.see(x, offset, None, Geometry(kernel, tuple(stride), tuple(padding), tuple(dilation)))
         return func(*args, **(kwargs or {}))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy().copy()

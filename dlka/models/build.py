@@ -22,13 +22,7 @@ from dlka.models.blocks import (
     outputs,
     skeleton,
 )
-from dlka.models.model_yaml import (
-    MAX_CLASSES,
-    ModelYamlError,
-    check_model,
-    load_model_yaml,
-    scale_in_name,
-)
+from dlka.models.model_yaml import MAX_CLASSES, check_model, load_model_yaml, scale_in_name
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.models.yaml_lint import diagnose
 
@@ -79,7 +73,7 @@ class DLKAModel(DetectionModel):
     Detect1x1.
 
     cfg: a dict as model_config() or read_config() give it, or a file name. Everything else is DetectionModel's.
-    Raises ModelYamlError, one sentence with the first row to mend, for rows that do not fit together.
+    Raises DlkaError, one sentence with the first row to mend, for rows that do not fit together.
     """
 
     model: Any  # nn.Sequential of the layers; DetectionModel sets it
@@ -129,11 +123,11 @@ def _is_the_projects_own(config: dict[str, Any]) -> bool:
 
 
 def _checked_scale(config: dict[str, Any], channels: int) -> str | None:
-    """The scale at which this model is built; ModelYamlError, in the lint's words, for one that does not build."""
+    """The scale at which this model is built; DlkaError, in the lint's words, for one that does not build."""
     check_model(config)
     report = diagnose(config, channels=channels)
     if not report.ok:
-        raise ModelYamlError(f"{report.problems[0]}; python -m dlka doctor FILE shows every row and how to mend it.")
+        raise DlkaError(f"{report.problems[0]}; python -m dlka doctor FILE shows every row and how to mend it.")
     if report.scale and not config.get("scale"):
         LOGGER.warning(f"no model scale passed. Assuming scale='{report.scale}'.")  # in Ultralytics' words
     return report.scale

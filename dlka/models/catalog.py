@@ -20,7 +20,7 @@ from dlka.drawn.shapes import SHAPES
 from dlka.errors import DlkaError, last_line
 from dlka.models.checkpoint import convert
 from dlka.models.placements import PLAIN, SCRATCH
-from dlka.models.weights import Card, OtherFile, WeightsRefused, load_card, recipe_of
+from dlka.models.weights import Card, OtherFile, load_card, recipe_of
 
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 PATTERN = "[!.]*.safetensors"
@@ -54,7 +54,7 @@ def available() -> dict[str, Path]:
 
 
 def find(model: str) -> Path:
-    """The weights file of a model id, or of a path that ends in .safetensors. Raises WeightsRefused."""
+    """The weights file of a model id, or of a path that ends in .safetensors. Raises DlkaError."""
     files = _files()
     if model in files:
         return files[model]  # one that is no model, too: whoever opens it is told what it is
@@ -63,7 +63,7 @@ def find(model: str) -> Path:
     hint = f"; get it with: python -m dlka fetch {OFFICIAL}" if model == OFFICIAL else ""
     lost = "".join(f"; {sentence.rstrip('.')}" for sentence in left_out().values())
     offered = [name for name in cards() if name not in GUESTS]
-    raise WeightsRefused(
+    raise DlkaError(
         f"model: expected {choices(offered)} or the path of a .safetensors file, got {model!r}{hint}{lost}."
     )
 
@@ -126,7 +126,7 @@ def suited_size(card: Card) -> int:
     size = card.metrics.get("size")
     if type(size) is int and 32 <= size <= 8192:  # a card is a stranger's file
         return _whole(size)
-    return measured_size(card.input_size, recipe_of(card).get("start") == SCRATCH)
+    return measured_size(card.input_size, recipe_of(card.recipe).get("start") == SCRATCH)
 
 
 def input_size(card: Card, height: int, width: int) -> int:
@@ -171,8 +171,8 @@ def _whole(side: int) -> int:
 def fetch(name: str, folder: Path | None = None) -> Path:
     """Get official weights, convert them, and return the file: NAME.safetensors in the project's weights folder.
 
-    Raises DlkaError for any name but OFFICIAL, for a file that is there already and where the download fails;
-    CheckpointRefused where what came is not the model.
+    Raises DlkaError for any name but OFFICIAL, for a file that is there already, where the download fails, and where
+    what came is not the model.
     """
     if name != OFFICIAL:
         raise DlkaError(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
@@ -238,6 +238,6 @@ def _read(path: Path, changed: int) -> Card | str | None:
         return load_card(path)
     except OtherFile:
         return None
-    except WeightsRefused as refusal:
+    except DlkaError as refusal:
         _LOG.warning("left out of the models: %s", refusal)
         return str(refusal)

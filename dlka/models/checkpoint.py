@@ -24,14 +24,14 @@ import yaml
 from safetensors.torch import load_file
 
 import dlka
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, check_new_file
 from dlka.models.build import DLKAModel, build_model, model_config
-from dlka.models.checkpoint_child import MAX_BYTES, RESULT, TENSORS, CheckpointRefused
+from dlka.models.checkpoint_child import MAX_BYTES, RESULT, TENSORS
 from dlka.models.model_yaml import parse_model_yaml
 from dlka.models.placements import PLACEMENTS, SCALES
 from dlka.models.weights import Card, save_weights
 
-__all__ = ["Checkpoint", "CheckpointRefused", "convert", "identify", "read_checkpoint", "restore", "sha256"]
+__all__ = ["Checkpoint", "convert", "identify", "read_checkpoint", "restore", "sha256"]
 
 SECONDS = 120.0  # wall clock; the processor time is limited in the child
 # -I keeps the environment and the working folder out of the child's imports; the parent's search path replaces them.
@@ -64,18 +64,18 @@ class Checkpoint:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a ``.pt`` file of at most 1 GB: an Ultralytics checkpoint (its averaged weights first) or a state dict.
 
-    Raises CheckpointRefused, one sentence, for everything else: other files, damaged or hostile ones. Values are not
+    Raises DlkaError, one sentence, for everything else: other files, damaged or hostile ones. Values are not
     judged: tensors may hold NaN.
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointRefused(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
+        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
     if path.stat().st_size > MAX_BYTES:
-        raise CheckpointRefused(f"{path.name} is larger than {MAX_BYTES >> 30} GB, too large for a checkpoint.")
+        raise DlkaError(f"{path.name} is larger than {MAX_BYTES >> 30} GB, too large for a checkpoint.")
     with TemporaryDirectory(prefix="dlka-convert-") as folder:
         result = _run_child(path, Path(folder))
         if "refused" in result:
-            raise CheckpointRefused(f"{path.name} is refused: {result['refused']}.")
+            raise DlkaError(f"{path.name} is refused: {result['refused']}.")
         tensors = {name: tensor.clone() for name, tensor in load_file(Path(folder) / TENSORS).items()}
     names = result["names"]
     return Checkpoint(
@@ -90,8 +90,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
     """The model (float32, in evaluation mode) that a checkpoint of any yaml holds.
 
-    It is built from the yaml in the checkpoint, which is checked as a file's is. Raises ModelYamlError for a yaml that
-    is not built here, and CheckpointRefused, which begins with `name`, for tensors that are not exactly the model's.
+    It is built from the yaml in the checkpoint, which is checked as a file's is. Raises DlkaError for a yaml that is
+    not built here, and for tensors that are not exactly the model's.
     """
     config, given = _parts(checkpoint, name)
     config = parse_model_yaml(yaml.safe_dump(config, sort_keys=False), f"the yaml in {name}")
@@ -107,23 +107,23 @@ def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
         head.no = classes + 4 * head.reg_max
     problem = _fill(model, checkpoint, given, name)
     if problem:
-        raise CheckpointRefused(f"{name} does not fit the yaml that it holds: {problem}.")
+        raise DlkaError(f"{name} does not fit the yaml that it holds: {problem}.")
     return model
 
 
 def identify(checkpoint: Checkpoint, name: str) -> tuple[DLKAModel, Card]:
     """The model (float32, in evaluation mode) of a known placement that a checkpoint holds, and its card.
 
-    Raises CheckpointRefused, which begins with `name`, for rows that are no placement's, for tensors that are not
+    Raises DlkaError, which begins with `name`, for rows that are no placement's, for tensors that are not
     exactly the model's and for values that are not finite.
     """
     if checkpoint.yaml is not None and known_placement(checkpoint.yaml) is None:
-        raise CheckpointRefused(f"{name} is none of {_KNOWN}: the rows of its yaml are another model's.")
+        raise DlkaError(f"{name} is none of {_KNOWN}: the rows of its yaml are another model's.")
     model = restore(checkpoint, name)
     card = card_of_model(model, checkpoint.train_args)
     problem = difference(model, card)
     if problem:
-        raise CheckpointRefused(f"{name} is none of {_KNOWN}: {problem}.")
+        raise DlkaError(f"{name} is none of {_KNOWN}: {problem}.")
     return model, card
 
 
@@ -135,12 +135,7 @@ def convert(source: str | Path, out: str | Path, *, data: str | None = None, lic
     stored; and where `out` exists, does not end in .safetensors or has no folder to be in.
     """
     source, out = Path(source), Path(out)
-    if out.suffix != ".safetensors":
-        raise CheckpointRefused(f"{out}: expected a name that ends in .safetensors.")
-    if out.exists():
-        raise CheckpointRefused(f"{out} exists already; give another name or remove it first.")
-    if not out.parent.is_dir():
-        raise CheckpointRefused(f"{out.parent}: there is no such folder to write to.")
+    check_new_file(out, ".safetensors")
     model, card = identify(read_checkpoint(source), source.name)
     card = replace(
         card,
@@ -151,7 +146,7 @@ def convert(source: str | Path, out: str | Path, *, data: str | None = None, lic
     try:
         save_weights(out, model.state_dict(), card, exact=True)
     except DlkaError as error:
-        raise CheckpointRefused(f"{source.name}: {error}.") from None
+        raise DlkaError(f"{source.name}: {error}.") from None
     return card
 
 
@@ -238,17 +233,17 @@ def _class_width(tensors: Mapping[str, torch.Tensor], head: int) -> int:
 def _parts(checkpoint: Checkpoint, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """The yaml, and the tensors that are not counters, of a checkpoint that can become a model."""
     if checkpoint.yaml is None or not checkpoint.names:
-        raise CheckpointRefused(
+        raise DlkaError(
             f"{name} holds tensors without the yaml and class names of their model: expected a checkpoint "
             "as Ultralytics' trainer saves it."
         )
     if "model.0.conv.bias" in checkpoint.tensors and "model.0.bn.weight" not in checkpoint.tensors:
-        raise CheckpointRefused(
+        raise DlkaError(
             f"{name} is fused: model.fuse() put its batch norms into its convolutions, which cannot be undone; give "
             "the checkpoint from before, such as the trainer's best.pt."
         )
     if sorted(checkpoint.names) != list(range(len(checkpoint.names))):
-        raise CheckpointRefused(f"{name}: its classes are not numbered 0, 1, 2, ...")
+        raise DlkaError(f"{name}: its classes are not numbered 0, 1, 2, ...")
     return checkpoint.yaml, {key: value for key, value in checkpoint.tensors.items() if value.is_floating_point()}
 
 
@@ -260,7 +255,7 @@ def _fill(model: DLKAModel, checkpoint: Checkpoint, given: Mapping[str, torch.Te
         return problem
     for key, target in wanted.items():
         if not bool(given[key].isfinite().all()):
-            raise CheckpointRefused(f"{name}: {key} has values that are not finite; the checkpoint is damaged.")
+            raise DlkaError(f"{name}: {key} has values that are not finite; the checkpoint is damaged.")
         target.copy_(given[key])
     model.names = dict(checkpoint.names or {})
     model.eval().requires_grad_(False)

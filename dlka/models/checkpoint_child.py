@@ -58,10 +58,6 @@ _DTYPES = (
 _DROPPED = object()  # a value that is not plain data
 
 
-class CheckpointRefused(DlkaError):
-    """A checkpoint that is not read; the message is one sentence for the person who has the file."""
-
-
 class Stub:
     """Stands for an object of any class that a checkpoint may name: keeps the state it was saved with, does nothing."""
 
@@ -83,7 +79,7 @@ def main(source: str, folder: str) -> None:
     try:
         tensors, result = read(Path(source))
         save_file(tensors, Path(folder) / TENSORS)
-    except CheckpointRefused as refusal:
+    except DlkaError as refusal:
         result = {"refused": str(refusal)}
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
@@ -110,7 +106,7 @@ def limit_resources() -> None:
 
 
 def read(source: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What `contents` gives of a checkpoint, each tensor with memory of its own. Raises CheckpointRefused.
+    """What `contents` gives of a checkpoint, each tensor with memory of its own. Raises DlkaError.
 
     Time and memory are for the caller to limit.
     """
@@ -126,16 +122,16 @@ def read(source: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             file.seek(0)
             reader = torch._C.PyTorchFileReader(file)
             records = {hashlib.sha256(reader.get_record(name)).digest() for name in reader.get_all_records()}
-        except CheckpointRefused:
+        except DlkaError:
             raise
         except _BAD_PICKLE as error:
             if _is_memory(error):
                 raise
             reason = type(error).__name__
-            raise CheckpointRefused(f"it is damaged or not made by torch.save ({reason})") from None
+            raise DlkaError(f"it is damaged or not made by torch.save ({reason})") from None
     tensors, settings = contents(saved)
     if len(json.dumps(settings)) > MAX_JSON:
-        raise CheckpointRefused("its settings are larger than 1 MB")
+        raise DlkaError("its settings are larger than 1 MB")
     _check_origin(tensors.values(), records)
     return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, settings
 
@@ -150,25 +146,25 @@ def _check_archive(source: Path) -> None:
     with source.open("rb") as file:
         start = file.read(len(_OLD_START))
     if start == _OLD_START:
-        raise CheckpointRefused("it has the format from before torch 1.6; where you trust it, save it again")
+        raise DlkaError("it has the format from before torch 1.6; where you trust it, save it again")
     if not start.startswith(b"PK\x03\x04"):
-        raise CheckpointRefused("it is not a PyTorch checkpoint: expected the zip archive that torch.save writes")
+        raise DlkaError("it is not a PyTorch checkpoint: expected the zip archive that torch.save writes")
     try:
         with zipfile.ZipFile(source) as archive:
             sizes = [(entry.filename, entry.file_size) for entry in archive.infolist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
-        raise CheckpointRefused("its zip archive is damaged or cut off; copy the file again") from None
+        raise DlkaError("its zip archive is damaged or cut off; copy the file again") from None
     if any(name.endswith("/constants.pkl") for name, _ in sizes):
-        raise CheckpointRefused("it is a TorchScript archive; convert the checkpoint that it was exported from")
+        raise DlkaError("it is a TorchScript archive; convert the checkpoint that it was exported from")
     if sum(size for _, size in sizes) > source.stat().st_size:
-        raise CheckpointRefused("entries of its archive are compressed or overlap, which torch.save never writes")
+        raise DlkaError("entries of its archive are compressed or overlap, which torch.save never writes")
 
 
 def _check_named(names: Iterable[str]) -> None:
     """Refuse a pickle that names a class or function of anybody's own."""
     for name in sorted(names):
         if not STUBS.fullmatch(name):
-            raise CheckpointRefused(
+            raise DlkaError(
                 f"it names {ascii(name)[1:-1]:.80}, no class of Ultralytics' YOLOv8 or of dlka; where you trust it, "
                 "load it with the code that defines it and copy its state_dict() into a model of dlka.YOLO"
             )
@@ -186,7 +182,7 @@ def _check_origin(tensors: Iterable[torch.Tensor], records: Set[bytes]) -> None:
             seen.add(storage.data_ptr())
             values = torch.empty(0, dtype=torch.uint8).set_(storage)
             if hashlib.sha256(values.numpy().data).digest() not in records:
-                raise CheckpointRefused("one of its tensors has values that do not stand in the file")
+                raise DlkaError("one of its tensors has values that do not stand in the file")
 
 
 def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -194,7 +190,7 @@ def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
     Read are Ultralytics' checkpoints ({"ema", "model", ...}; ``ema``, the averaged weights, goes before ``model``), a
     module alone, a state dict, and {"state_dict": ...}. Tensors still share the memory that they were saved in. Raises
-    CheckpointRefused for anything else.
+    DlkaError for anything else.
     """
     top = _dict(saved)
     wrapped = (top.get(key) for key in ("ema", "model", "state_dict"))
@@ -202,12 +198,12 @@ def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors: dict[str, torch.Tensor] = {}
     for name, value in _module_tensors(model) if isinstance(model, Stub) else _dict(model).items():
         if len(tensors) >= MAX_TENSORS or not _is_name(name):
-            raise CheckpointRefused(f"it has more than {MAX_TENSORS} tensors or one without a proper name")
+            raise DlkaError(f"it has more than {MAX_TENSORS} tensors or one without a proper name")
         tensors[name] = _plain_tensor(name, value)
     if not tensors:
-        raise CheckpointRefused("it holds no weights, neither a model nor a state dict of tensors")
+        raise DlkaError("it holds no weights, neither a model nor a state dict of tensors")
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > MAX_BYTES:
-        raise CheckpointRefused(f"its tensors take more than {MAX_BYTES >> 30} GB")
+        raise DlkaError(f"its tensors take more than {MAX_BYTES >> 30} GB")
     attributes, plain = _attributes(model), _Plain()
     yaml, train_args, epoch = attributes.get("yaml"), top.get("train_args"), top.get("epoch")
     return tensors, {
@@ -226,13 +222,13 @@ def _is_name(name: Any) -> bool:
 def _plain_tensor(name: str, value: Any) -> torch.Tensor:
     """The tensor without what a pickle can hang on it; strided, on the CPU, no larger than its storage."""
     if type(value) not in (torch.Tensor, torch.nn.Parameter):
-        raise CheckpointRefused(f"{name:.80} is not stored as a plain tensor")
+        raise DlkaError(f"{name:.80} is not stored as a plain tensor")
     tensor = value.data  # attributes that a pickle gave the object, named like methods, stay behind
     plain = tensor.device.type == "cpu" and tensor.layout is torch.strided and tensor.dtype in _DTYPES
     if not plain or tensor.is_nested:
-        raise CheckpointRefused(f"{name:.80} is not stored as a plain tensor")
+        raise DlkaError(f"{name:.80} is not stored as a plain tensor")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():  # expanded: it could be endless
-        raise CheckpointRefused(f"{name:.80}, a tensor of shape {list(tensor.shape)}, does not fit into its storage")
+        raise DlkaError(f"{name:.80}, a tensor of shape {list(tensor.shape)}, does not fit into its storage")
     return tensor
 
 
@@ -256,7 +252,7 @@ def _module_tensors(root: Stub) -> Iterator[tuple[str, Any]]:
         attributes = _attributes(module)
         parts = [attributes.get(key) for key in ("_parameters", "_buffers", "_modules")]
         if not all(isinstance(part, dict) and all(isinstance(name, str) for name in _dict(part)) for part in parts):
-            raise CheckpointRefused(f"{prefix or 'the saved object':.80} is not a module of torch")
+            raise DlkaError(f"{prefix or 'the saved object':.80} is not a module of torch")
         if len(prefix) > MAX_NAME:
             break
         parameters, buffers, children = map(_dict, parts)
@@ -266,7 +262,7 @@ def _module_tensors(root: Stub) -> Iterator[tuple[str, Any]]:
             if tensor is not None:
                 yield prefix + name, tensor
         waiting += [(child, f"{prefix}{name}.") for name, child in reversed(children.items()) if child is not None]
-    raise CheckpointRefused("its modules are nested without end")
+    raise DlkaError("its modules are nested without end")
 
 
 def _names(value: Any) -> dict[int, str] | None:
@@ -291,7 +287,7 @@ class _Plain:
     def __call__(self, value: Any, depth: int = 0) -> Any:
         self.left -= 1
         if self.left < 0 or depth > 10:
-            raise CheckpointRefused("its settings are nested without end")
+            raise DlkaError("its settings are nested without end")
         if isinstance(value, dict):
             items = [(_text(str(k)), self(v, depth + 1)) for k, v in _dict(value).items() if type(k) in (str, int)]
             return {key: item for key, item in items if item is not _DROPPED}

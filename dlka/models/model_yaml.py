@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 import yaml
 
 from dlka.errors import DlkaError
-from dlka.safe_yaml import MAX_BYTES, YamlRefused, plain_yaml
+from dlka.safe_yaml import MAX_BYTES, plain_yaml
 
 MAX_ROWS = 200
 MAX_REPEATS = 100
@@ -76,10 +76,6 @@ _ACTIVATION = re.compile(
 Row = list[Any]  # [from, repeats, module, args] as in the yaml
 
 
-class ModelYamlError(DlkaError):
-    """A model yaml that is not read; the message is one sentence for the person who wrote the file."""
-
-
 def refusal(name: str) -> str | None:
     """Why a row may not name this module, as a clause without a full stop; None for a layer that it may name."""
     if name in LAYERS:
@@ -123,7 +119,7 @@ def scale_of(model: dict[str, Any], scale: str | None) -> tuple[str | None, floa
         return None, model.get("depth_multiple", 1.0)
     scale = scale or model.get("scale") or next(iter(scales))
     if scale not in scales:  # the one asked for: check_model has seen to the model's own
-        raise ModelYamlError(f"scale {scale!r:.20} is not one of this yaml's scales: {', '.join(scales)}.")
+        raise DlkaError(f"scale {scale!r:.20} is not one of this yaml's scales: {', '.join(scales)}.")
     return scale, scales[scale][0]
 
 
@@ -140,12 +136,12 @@ def load_model_yaml(path: str | Path) -> dict[str, Any]:
     """The model of a yaml file as a dict with at least ``nc``, ``backbone``, ``head``, checked by `parse_model_yaml`.
 
     ``scale`` is what the file's name says, "" where it says nothing: Ultralytics never reads it from the file.
-    Raises ModelYamlError, one sentence, for a file that is missing, too large, not UTF-8 or not a model yaml.
+    Raises DlkaError, one sentence, for a file that is missing, too large, not UTF-8 or not a model yaml.
     """
     model = parse_model_yaml(read_text(yaml_path(path)), Path(path).name)
     scale = scale_in_name(path) or ""
     if scale and model.get("scales") and scale not in model["scales"]:
-        raise ModelYamlError(
+        raise DlkaError(
             f"{Path(path).name}: its name asks for scale {scale!r}, which is not one of this yaml's scales: "
             f"{', '.join(model['scales']):.200}."
         )
@@ -163,7 +159,7 @@ def yaml_path(name: str | Path) -> Path:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a yaml file of at most MAX_BYTES, line ends kept as they are; raises ModelYamlError."""
+    """The text of a yaml file of at most MAX_BYTES, line ends kept as they are; raises DlkaError."""
     path = Path(path)
     data = None
     try:
@@ -172,49 +168,46 @@ def read_text(path: str | Path) -> str:
                 data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
-        raise ModelYamlError(f"{path.name!s:.100} cannot be read: {reason}.") from None
+        raise DlkaError(f"{path.name!s:.100} cannot be read: {reason}.") from None
     if data is None:
-        raise ModelYamlError(f"{path} cannot be read: it is no file but a folder, a pipe or a device.")
+        raise DlkaError(f"{path} cannot be read: it is no file but a folder, a pipe or a device.")
     if len(data) > MAX_BYTES:
-        raise ModelYamlError(f"{path.name} is larger than {MAX_BYTES // 1024} KB, too large for a model yaml.")
+        raise DlkaError(f"{path.name} is larger than {MAX_BYTES // 1024} KB, too large for a model yaml.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ModelYamlError(f"{path.name} is not a text file in UTF-8.") from None
+        raise DlkaError(f"{path.name} is not a text file in UTF-8.") from None
 
 
 def parse_model_yaml(text: str, name: str = "the model yaml") -> dict[str, Any]:
     """The model in a yaml text as plain dicts, lists and values; ``name`` stands in the messages.
 
-    Refused with ModelYamlError: anchors and aliases, tags, deep nesting, keys given twice, and all that `check_model`
+    Refused with DlkaError: anchors and aliases, tags, deep nesting, keys given twice, and all that `check_model`
     refuses.
     """
-    try:
-        model: Any = plain_yaml(text, name)
-    except YamlRefused as error:
-        raise ModelYamlError(str(error)) from None
+    model: Any = plain_yaml(text, name)
     try:
         check_model(model)
-    except ModelYamlError as error:
-        raise ModelYamlError(f"{name}: {error}") from None
+    except DlkaError as error:
+        raise DlkaError(f"{name}: {error}") from None
     return model
 
 
 def check_model(model: object) -> None:
-    """Raise ModelYamlError unless this is a model of plain values within the limits.
+    """Raise DlkaError unless this is a model of plain values within the limits.
 
     Rows are [from, repeats, module, args]: repeats 1..100, numbers up to 65536, at most 200 rows, nc 1..10000.
     """
     if not isinstance(model, dict) or not all(isinstance(key, str) for key in model):
-        raise ModelYamlError("expected a mapping with nc, backbone and head.")
+        raise DlkaError("expected a mapping with nc, backbone and head.")
     _check_settings(model)
     _check_gains(model)
     for part in ("backbone", "head"):
         if not isinstance(model.get(part), list) or not model[part]:
-            raise ModelYamlError(f"{part} must be a list of rows [from, repeats, module, args].")
+            raise DlkaError(f"{part} must be a list of rows [from, repeats, module, args].")
     rows = model["backbone"] + model["head"]
     if len(rows) > MAX_ROWS:
-        raise ModelYamlError(f"it has {len(rows)} rows, at most {MAX_ROWS} are read.")
+        raise DlkaError(f"it has {len(rows)} rows, at most {MAX_ROWS} are read.")
     for index, row in enumerate(rows):
         _check_row(index, row)
 
@@ -253,13 +246,13 @@ def _check_settings(model: dict[str, Any]) -> None:
     for key, most, default in (("nc", MAX_CLASSES, None), ("reg_max", MAX_BINS, 16), ("channels", MAX_CHANNELS, 3)):
         value: Any = model.get(key, default)
         if not is_int(value) or not 1 <= value <= most:
-            raise ModelYamlError(f"{key} must be a whole number from 1 to {most}, got {value!r:.40}.")
+            raise DlkaError(f"{key} must be a whole number from 1 to {most}, got {value!r:.40}.")
     for key in ("end2end", "inplace"):
         if not isinstance(model.get(key, True), bool):
-            raise ModelYamlError(f"{key} must be True or False, got {model[key]!r:.40}.")
+            raise DlkaError(f"{key} must be True or False, got {model[key]!r:.40}.")
     act = model.get("activation")
     if act is not None and not (isinstance(act, str) and _ACTIVATION.fullmatch(act)):
-        raise ModelYamlError(
+        raise DlkaError(
             f"activation is Python code to Ultralytics, and only layers like torch.nn.ReLU() are read, got {act!r:.80}."
         )
 
@@ -268,37 +261,37 @@ def _check_gains(model: dict[str, Any]) -> None:
     """Scales are [depth, width, max_channels]; a file without them may have depth_multiple and width_multiple."""
     for key in ("depth_multiple", "width_multiple"):
         if key in model and not (is_number(model[key]) and 0 < model[key] <= MAX_GAIN):
-            raise ModelYamlError(f"{key} must be a number from 0 to {MAX_GAIN:g}, got {model[key]!r:.40}.")
+            raise DlkaError(f"{key} must be a number from 0 to {MAX_GAIN:g}, got {model[key]!r:.40}.")
     scales = model.get("scales")
     if scales is not None and (
         not isinstance(scales, dict) or not scales or not all(isinstance(key, str) for key in scales)
     ):
-        raise ModelYamlError("scales must be a mapping like 'n: [0.33, 0.25, 1024]'.")
+        raise DlkaError("scales must be a mapping like 'n: [0.33, 0.25, 1024]'.")
     for name, gains in (scales or {}).items():
         good = isinstance(gains, list) and len(gains) == 3 and all(is_number(gain) for gain in gains)
         if not good or not all(0 < gain <= MAX_GAIN for gain in gains[:2]) or not 1 <= gains[2] <= MAX_CHANNELS:
-            raise ModelYamlError(f"scale {name!r:.20} must be [depth, width, max_channels] like [0.33, 0.25, 1024].")
+            raise DlkaError(f"scale {name!r:.20} must be [depth, width, max_channels] like [0.33, 0.25, 1024].")
     scale = model.get("scale")  # a word, and one of the scales where there are any; "" and none at all mean the first
     if scale is not None and (not isinstance(scale, str) or (scale and scales and scale not in scales)):
         known = f" one of this yaml's scales: {', '.join(scales)}" if scales else " a word"
-        raise ModelYamlError(f"scale {scale!r:.40} is not{known:.200}.")
+        raise DlkaError(f"scale {scale!r:.40} is not{known:.200}.")
 
 
 def _check_row(index: int, row: object) -> None:
     if not isinstance(row, list) or len(row) != 4:
-        raise ModelYamlError(f"row {index} must be [from, repeats, module, args], got {row!r:.80}.")
+        raise DlkaError(f"row {index} must be [from, repeats, module, args], got {row!r:.80}.")
     source, repeats, module, args = row
     sources = source if isinstance(source, list) else [source]
     if not 1 <= len(sources) <= 20 or not all(is_int(s) and -MAX_ROWS <= s <= MAX_ROWS for s in sources):
-        raise ModelYamlError(f"row {index}: 'from' must be a row number or a list of them, got {source!r:.80}.")
+        raise DlkaError(f"row {index}: 'from' must be a row number or a list of them, got {source!r:.80}.")
     if not is_int(repeats) or not 1 <= repeats <= MAX_REPEATS:
-        raise ModelYamlError(f"row {index}: repeats must be from 1 to {MAX_REPEATS}, got {repeats!r:.40}.")
+        raise DlkaError(f"row {index}: repeats must be from 1 to {MAX_REPEATS}, got {repeats!r:.40}.")
     if not isinstance(module, str) or not _MODULE.fullmatch(module):
-        raise ModelYamlError(f"row {index}: expected the name of a module, got {module!r:.80}.")
+        raise DlkaError(f"row {index}: expected the name of a module, got {module!r:.80}.")
     if refusal(module):
         return  # the lint names it; what its arguments would mean is no matter
     if not are_arguments(args):
-        raise ModelYamlError(
+        raise DlkaError(
             f"row {index}: args must be a list of numbers up to {MAX_CHANNELS}, True, False, None, nc or a way to"
             f" enlarge maps, got {args!r:.80}."
         )

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, first_problem
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 
@@ -46,16 +46,8 @@ NEEDS = {  # verdict -> the same of a model, in a sentence
 }
 
 
-class WeightsRefused(DlkaError):
-    """A weights file that is not loaded; the message is one sentence: what was expected, what came, what to do."""
-
-
-class OtherFile(WeightsRefused):
+class OtherFile(DlkaError):
     """A file that the project ships beside models, and that is none."""
-
-
-class CardError(DlkaError):
-    """A card that does not describe a model; one sentence without a full stop and without the file's name."""
 
 
 def _one_of(words: Collection[str]) -> AfterValidator:
@@ -157,7 +149,7 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card
 def with_card(source: str | Path, target: str | Path, card: Card) -> None:
     """Write the tensors of a weights file, bit by bit, under another card; source and target may be the same file.
 
-    The target appears whole or not at all. Raises WeightsRefused, and ValueError for a card that could not be read
+    The target appears whole or not at all. Raises DlkaError, and ValueError for a card that could not be read
     back.
     """
     metadata = metadata_of(card)
@@ -167,7 +159,7 @@ def with_card(source: str | Path, target: str | Path, card: Card) -> None:
 
 
 def same_tensors(first: str | Path, second: str | Path) -> bool:
-    """Whether two weights files hold the same tensors, whatever their cards say. Raises WeightsRefused."""
+    """Whether two weights files hold the same tensors, whatever their cards say. Raises DlkaError."""
     with _opened(first) as (a, _), _opened(second) as (b, _):
         if set(a.keys()) != set(b.keys()):
             return False
@@ -176,7 +168,7 @@ def same_tensors(first: str | Path, second: str | Path) -> bool:
 
 
 def load_card(path: str | Path) -> Card:
-    """What a weights file says about itself, without reading its tensors. Raises WeightsRefused."""
+    """What a weights file says about itself, without reading its tensors. Raises DlkaError."""
     with _opened(path) as (_, card):
         return card
 
@@ -184,7 +176,7 @@ def load_card(path: str | Path) -> Card:
 def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
     """The model of a weights file, in evaluation mode on the CPU as float32, and its card.
 
-    Strict: names, shapes, dtypes, finite values and size are all checked. Raises WeightsRefused with one sentence.
+    Strict: names, shapes, dtypes, finite values and size are all checked. Raises DlkaError with one sentence.
     """
     name = Path(path).name
     with _opened(path) as (file, card):
@@ -194,7 +186,7 @@ def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
         scales = {f"{k}.scale" for k, v in wanted.items() if _is_wide(v)} & keys
         missing, extra = sorted(set(wanted) - keys), sorted(keys - set(wanted) - scales)
         if missing or extra:
-            raise WeightsRefused(
+            raise DlkaError(
                 f"{name}: expected exactly the tensors of {card.placement} {card.scale}; {len(missing)} are missing "
                 f"({', '.join(missing[:2]) or 'none':.160}) and {len(extra)} do not belong "
                 f"({', '.join(extra[:2]) or 'none':.160})."
@@ -205,69 +197,67 @@ def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
     return model.eval().requires_grad_(False), card
 
 
-def recipe_of(card: Card) -> dict[str, Any]:
-    """The settings that a model was trained with, by name; empty where its recipe is a sentence, or anything else."""
+def recipe_of(text: str) -> dict[str, Any]:
+    """The settings that a card's recipe holds, by name; empty where it is a sentence, or anything else."""
     try:
-        recipe = json.loads(card.recipe)
+        recipe = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
 
 
 def metadata_of(card: Card) -> dict[str, str]:
-    """The card as safetensors metadata. Raises CardError for one that would not be read back the same."""
+    """The card as safetensors metadata. Raises DlkaError for one that would not be read back the same."""
     values = asdict(card)
     if card.uses is None:
         del values["uses"]  # then the file is one that versions without this field can read
     try:
         metadata = {"format": FORMAT, "card": json.dumps(values, allow_nan=False)}
     except (TypeError, ValueError) as error:
-        raise CardError(f"its card cannot be written as JSON ({error!s:.100})") from None
+        raise DlkaError(f"its card cannot be written as JSON ({error!s:.100})") from None
     if card_of(metadata) != card:
-        raise CardError("its card holds values that JSON does not give back the same")
+        raise DlkaError("its card holds values that JSON does not give back the same")
     return metadata
 
 
 def card_of(metadata: Mapping[str, str] | None) -> Card:
-    """The card in a file's metadata. Raises CardError."""
+    """The card in a file's metadata. Raises DlkaError."""
     if not metadata or metadata.get("format") != FORMAT:
-        raise CardError(f"expected a weights file of this project (format {FORMAT}), got one without its card")
+        raise DlkaError(f"expected a weights file of this project (format {FORMAT}), got one without its card")
     text = metadata.get("card", "")
     if len(text) > MAX_JSON:
-        raise CardError(f"expected a card of at most {MAX_JSON} characters, got {len(text)}")
+        raise DlkaError(f"expected a card of at most {MAX_JSON} characters, got {len(text)}")
     try:
         return _CARD.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        raise CardError(f"its card is not JSON ({first['msg']:.100})")
-    where = ".".join(map(str, ("card", *first["loc"])))
-    raise CardError(f"{where:.100}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r:.40}")
+        raise DlkaError(first_problem(error, "card")) from None
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[Any, Card]]:
-    """The open file and its card; whatever is wrong with the file, there or inside the context, is WeightsRefused."""
+    """The open file and its card; whatever is wrong with the file, there or inside the context, is DlkaError."""
     path = Path(path)
     if path.suffix.lower() in (".pt", ".pth"):
-        raise WeightsRefused(
+        raise DlkaError(
             f"{path.name} is a pickled checkpoint, which could run code when opened; "
             f"convert it first: python -m dlka convert {path.name} {path.stem}.safetensors"
         )
     if not path.is_file():
-        raise WeightsRefused(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
+        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
     if path.stat().st_size > MAX_BYTES:
-        raise WeightsRefused(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
+        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             if metadata and (kind := metadata.get("format")) in NO_MODELS:
                 raise OtherFile(f"{path.name}: expected the weights of a detector, got {NO_MODELS[kind]}.")
-            yield file, card_of(metadata)
-    except CardError as error:
-        raise WeightsRefused(f"{path.name}: {error}.") from None
+            try:
+                card = card_of(metadata)
+            except DlkaError as error:
+                raise DlkaError(f"{path.name}: {error}.") from None
+            yield file, card
     except (SafetensorError, OSError) as error:
-        raise WeightsRefused(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
+        raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -310,7 +300,7 @@ def _restored(file: Any, key: str, scaled: bool, shape: torch.Size, name: str) -
         return _read(file, key, shape, ("F16", "F32"), name)
     scale = _read(file, f"{key}.scale", shape[:1], ("F32",), name)
     if not bool((scale > 0).all()):
-        raise WeightsRefused(f"{name}: {key}.scale should be positive; the file is damaged.")
+        raise DlkaError(f"{name}: {key}.scale should be positive; the file is damaged.")
     value = _read(file, key, shape, ("I8",), name) * scale.view(-1, 1, 1, 1)
     return _finite(value, key, name)
 
@@ -318,13 +308,13 @@ def _restored(file: Any, key: str, scaled: bool, shape: torch.Size, name: str) -
 def _read(file: Any, key: str, shape: torch.Size, dtypes: tuple[str, ...], name: str) -> torch.Tensor:
     view = file.get_slice(key)
     if list(view.get_shape()) != list(shape):
-        raise WeightsRefused(f"{name}: {key} should be {list(shape)}, is {view.get_shape()!s:.60}.")
+        raise DlkaError(f"{name}: {key} should be {list(shape)}, is {view.get_shape()!s:.60}.")
     if view.get_dtype() not in dtypes:
-        raise WeightsRefused(f"{name}: {key} should be {' or '.join(dtypes)}, is {view.get_dtype()}.")
+        raise DlkaError(f"{name}: {key} should be {' or '.join(dtypes)}, is {view.get_dtype()}.")
     return _finite(file.get_tensor(key).float(), key, name)
 
 
 def _finite(value: torch.Tensor, key: str, name: str) -> torch.Tensor:
     if not bool(value.isfinite().all()):
-        raise WeightsRefused(f"{name}: {key} has values that are not finite; the file is damaged.")
+        raise DlkaError(f"{name}: {key} has values that are not finite; the file is damaged.")
     return value

@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
+from dlka.errors import DlkaError
 from dlka.models.dry_build import RowMaps, TooLarge, dry_build
 from dlka.models.model_yaml import (
     ATTENTION,
     DETECTORS,
     KEYS,
     ONE_INPUT,
-    ModelYamlError,
     Row,
     are_arguments,
     closest_name,
@@ -75,7 +75,7 @@ def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3)
     """Check a model as `load_model_yaml` returns it, at a scale (by default its own, or the first).
 
     channels: those of the picture. A model whose report is ok builds; the builder refuses any other by its report.
-    Raises ModelYamlError if the model has scales and the one asked for is not among them.
+    Raises DlkaError if the model has scales and the one asked for is not among them.
     """
     asked = scale or model.get("scale")
     scale, depth = scale_of(model, scale)
@@ -125,7 +125,7 @@ def report_text(report: Report) -> str:
 def fix(text: str, scale: str | None = None) -> str:
     """The yaml text with the wrong values of the wrong rows replaced, so that `diagnose` finds it ok for the scale.
 
-    Comments and layout stay as they are, and a text that is ok comes back unchanged. Raises ModelYamlError for what is
+    Comments and layout stay as they are, and a text that is ok comes back unchanged. Raises DlkaError for what is
     no model yaml, and for a problem that has not one right answer.
     """
     report = diagnose(parse_model_yaml(text), scale)
@@ -134,7 +134,7 @@ def fix(text: str, scale: str | None = None) -> str:
         text = _replaced(text, report)
         unfixed = diagnose(parse_model_yaml(text), scale).problems
     if unfixed:
-        raise ModelYamlError(f"{unfixed[0]}, and no mended row can be offered; change it by hand.")
+        raise DlkaError(f"{unfixed[0]}, and no mended row can be offered; change it by hand.")
     return text
 
 

@@ -18,8 +18,7 @@ from torch import nn
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.transfer import transfer
-from dlka.train.loss import OffsetFields
-from dlka.train.optimizer import build_optimizer
+from dlka.train.loss import OffsetFields, build_optimizer
 from dlka.train.recipe import Recipe
 from dlka.train.trainer import Start
 

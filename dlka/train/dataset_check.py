@@ -13,9 +13,8 @@ from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from dlka.analysis.labels import count, some, told_left_out
 from dlka.errors import DlkaError
 from dlka.images import MAX_BYTES, MAX_PIXELS
-from dlka.train.dataset import read_labels
 from dlka.train.dataset_pictures import Found, find_pictures, label_file
-from dlka.train.dataset_yaml import DataSet
+from dlka.train.dataset_yaml import DataSet, read_labels
 from dlka.types import SMALL_AREA
 
 # What a file starts with -> the class that reads its header. Image.open is replaced by Ultralytics, which would install

@@ -42,11 +42,6 @@ class Found:
         return told
 
 
-def pictures_of(sources: Iterable[Path]) -> list[Path]:
-    """The picture files of `find_pictures`."""
-    return list(find_pictures(sources).pictures)
-
-
 def find_pictures(sources: Iterable[Path]) -> Found:
     """The picture files of folders (with all below them) and of .txt lists, each source sorted, each picture once.
 

@@ -40,9 +40,6 @@ def _as_float32(value: Any) -> Any:
     return type(value)(map(_as_float32, value)) if isinstance(value, list | tuple) else value
 
 
-# On what a model is trained: one word for Ultralytics, which may name several GPUs, and one for everything else.
-
-
 def training_device(asked: str | None, batch: int) -> str:
     """cpu, mps, cuda, or numbers of CUDA GPUs with commas; without a word the best one there is.
 

@@ -54,9 +54,6 @@ def _short(value: object) -> object:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
-# The folder of a run: everything that a trainer is built from, on any GPU and after a kill, and what it logs.
-
-
 @dataclass(frozen=True)
 class _Told:
     """What recipe.json says."""

@@ -21,27 +21,14 @@ def _flag(text: str, default: Any = MISSING, **limits: Any) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does. data: a yaml in Ultralytics' format, or a folder with data.yaml in it; start: weights to begin
-    from, of stock YOLOv8 layers: a model id or a file; or "none", from scratch: everything is new, learns at lr, and
-    no layer is frozen, whatever `frozen` says.
+    """What a run does: every field is told by the help of its flag, and this besides.
 
-    teacher: weights of a stock model with the data's classes, whose soft targets are learned beside the labels, or
-    None; unlabelled: folder of pictures that the teacher labels, or None.
-
-    lr: learning rate (AdamW) of what is new and of the blocks around it; copied_lr of the rest, which came from the
-    stock weights; offset_lr of the offset convolutions: each sums over hundreds of inputs, so that a step of 1e-3 in
-    every weight moves taps by whole cells at once. offset_warmup: epochs after which the offset convolutions learn at
-    their full rate: for the first half of them not at all, then ever faster (see `warmed_up`).
-    offset_mean: weight of the penalty on offsets that are alike everywhere (see RecipeLoss).
-    fit_epochs: passes over the pictures, before the epochs, in which blocks that replace stock ones learn to do what
-    those did (see block_fit.py), and fit_lr the learning rate of that; offsets learn at offset_lr there, too.
-    frozen: how many layers from the input, of those that stock YOLOv8 has, too, stay as they are, batch norms included;
-    all before the head where a placement has fewer.
-    pseudo_size and pseudo_confidence: how the teacher labels pictures that have no labels.
-    size: the longer side of a picture in pixels when it is read; crop: of which a square of so many pixels goes into
-    the model, somewhere else each time, or None for all of it.
-    mosaic: share of the training pictures that are put together from four, 0..1.
-    bfloat16: convolutions in mixed precision; offsets, coordinates and losses stay float32.
+    start: with "none" everything is new, learns at lr, and no layer is frozen, whatever `frozen` says; teacher: it has
+    the data's classes. lr: (AdamW) also that of the blocks around what is new; offset_lr: each offset convolution sums
+    over hundreds of inputs, so that a step of 1e-3 in every weight moves taps by whole cells at once; offset_warmup:
+    see `warmed_up`; offset_mean: see RecipeLoss; fit_epochs: see block_fit.py, offsets learn at offset_lr there, too.
+    frozen: batch norms included; all before the head where a placement has fewer. crop: a square somewhere else each
+    time. bfloat16: offsets, coordinates and losses stay float32.
     patience: 0 trains all epochs without a look at the validation part, and the averaged weights of the last step are
     kept. Otherwise every epoch is measured there, the best one's weights are kept, and training stops after so many
     epochs without a better one: the figures on that part are then a little too good, as it chose.

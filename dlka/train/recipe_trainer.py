@@ -19,9 +19,8 @@ from dlka.models.placements import SCRATCH
 from dlka.train.block_fit import fit_blocks
 from dlka.train.device import use_bfloat16
 from dlka.train.folder import History, RunFolder
-from dlka.train.loss import RecipeLoss
+from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
 from dlka.train.offsets import OffsetWatch, told
-from dlka.train.optimizer import OFFSETS, build_optimizer
 from dlka.train.recipe import warmed_up
 from dlka.train.start import read_start, read_teacher
 from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +14,17 @@ import torch
 
 import dlka
 from dlka.errors import DlkaError
+from dlka.images import read_image
 from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
 from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures, pictures_of
+from dlka.train.dataset_pictures import find_pictures
 from dlka.train.dataset_yaml import read_dataset
 from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
-from dlka.train.pseudo_labels import pseudo_label
 from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
@@ -63,7 +65,7 @@ def resume(run: Path, device: str | None = None, measure: bool = True) -> Path:
     """Go on with a run that was killed, from its last whole epoch, to where `train` would have ended, or `fit` without
     `measure`; returns the weights file.
 
-    On one CPU it ends in the same weights, bit by bit (see train_state.py for GPUs). Raises DlkaError for a folder that
+    On one CPU it ends in the same weights, bit by bit (see state.py for GPUs). Raises DlkaError for a folder that
     holds no run, or one that is finished.
     """
     folder = RunFolder(run)
@@ -118,7 +120,7 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
         )
         boxes = pseudo_label(predictor, list(pool.pictures), labelled, recipe.pseudo_confidence, recipe.pseudo_size)
         print(f"The teacher labelled {len(pool.pictures)} pictures, {boxes} boxes of it new: {labelled}.", flush=True)
-        pictures = pictures + pictures_of([labelled / "images"])
+        pictures = [*pictures, *find_pictures([labelled / "images"]).pictures]
     folder = RunFolder(run)
     folder.begin(recipe, out, data.names, pictures, checked.val.pictures if checked.val else [])
     _run_trainer(folder, recipe, where)
@@ -198,7 +200,7 @@ def _report(run: Path, device: str | None) -> None:
 
 
 def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
-    data = f"labels of {data_title(recipe.data)}"
+    data = f"labels of {read_dataset(Path(recipe.data)).title}"
     if recipe.unlabelled:
         data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
     chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
@@ -217,6 +219,30 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
     )
 
 
-def data_title(data: str) -> str:
-    """What people call a data set: the name of its yaml, or of its folder. Raises DlkaError."""
-    return read_dataset(Path(data)).title
+def pseudo_label(teacher: Predictor, pictures: Sequence[Path], out: Path, confidence: float, size: int) -> int:
+    """Write out/images (links) and out/labels (YOLO text) for pictures; returns how many boxes are new.
+
+    The teacher looks at `size` pixels, larger than the student trains at: what it finds there and the student would
+    miss is what there is to learn. Boxes below `confidence` are left out. Pictures that have labels there are not
+    looked at again.
+    """
+    boxes = 0
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    (out / "labels").mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        link, label = out / "images" / picture.name, out / "labels" / f"{picture.stem}.txt"
+        if label.exists():
+            continue
+        image = read_image(picture)
+        found = teacher.predict(image, confidence=confidence, size=size).detections
+        height, width = image.shape[:2]
+        lines = []
+        for (x1, y1, x2, y2), number in zip(found.boxes / [width, height, width, height], found.classes):
+            lines.append(f"{number} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
+        if not link.exists():
+            link.symlink_to(picture.resolve())
+        unfinished = label.with_suffix(".partial")
+        unfinished.write_text("\n".join(lines))
+        os.replace(unfinished, label)  # whole or not at all: a kill may come at any time
+        boxes += len(lines)
+    return boxes

@@ -14,7 +14,7 @@ from dlka.analysis.labels import same_names, told_left_out
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor
-from dlka.train.dataset import Labelled, read_val
+from dlka.train.dataset_yaml import Labelled, read_val
 from dlka.types import Detections
 
 LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
@@ -59,7 +59,7 @@ class Validation:
         return len(self.labelled)
 
     def look(self, number: int, intervention: Intervention = AS_LEARNED) -> Prediction:
-        """What the model sees in one picture, down to the least confidence. Raises ImageRefused."""
+        """What the model sees in one picture, down to the least confidence. Raises DlkaError."""
         keep = None if len(self.category) == len(self.predictor.names) else sorted(self.category)
         image = self._read(self.labelled[number].picture)
         return self.predictor.predict(image, size=self.size, classes=keep, intervention=intervention, **LOOK)

@@ -22,7 +22,7 @@ from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.models.build import build_model
 from dlka.models.catalog import find
-from dlka.models.weights import Card, WeightsRefused, load_model, save_weights
+from dlka.models.weights import Card, load_model, save_weights
 from dlka.types import ONLY_FIRST, ONLY_SECOND, Detections, Pair, Pairing
 
 SMALL = Settings(size=160, confidence=0.05)
@@ -165,7 +165,7 @@ def test_stock_models_draw_boxes_only(tmp_path, bus):
         ("neck", {"size": 10**9}, ValueError, "size: expected a multiple of 32"),
         ("neck", {"confidence": 2}, ValueError, "confidence and iou: expected 0 to 1"),
         ("neck", {"strength": float("nan")}, DlkaError, "neck: The model's output is not finite"),
-        ("nothing", {}, WeightsRefused, "expected one of .*, got 'nothing'"),
+        ("nothing", {}, DlkaError, "expected one of .*, got 'nothing'"),
     ],
 )
 def test_a_run_that_cannot_start(tmp_path, model, changes, error, message):

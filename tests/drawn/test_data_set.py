@@ -14,8 +14,7 @@ from dlka.cli import main
 from dlka.drawn.scenes import draw_scene, write_data_set
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.train.dataset import read_labels, read_val
-from dlka.train.dataset_yaml import read_dataset
+from dlka.train.dataset_yaml import read_dataset, read_labels, read_val
 
 
 def contents(folder: Path) -> dict[str, str]:

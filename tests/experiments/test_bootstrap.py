@@ -96,7 +96,7 @@ def test_many_resamples_are_worked_on_in_blocks(monkeypatch):
     truth, found = synthetic(15, 3)
     drawn = resamples(15, 50)
     whole = replicates(truth, found, drawn)
-    monkeypatch.setattr("dlka.experiments.curves.BLOCK", 300)
+    monkeypatch.setattr("dlka.experiments.bootstrap.BLOCK", 300)
     np.testing.assert_array_equal(replicates(truth, found, drawn), whole)
 
 

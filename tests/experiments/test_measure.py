@@ -22,7 +22,7 @@ from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.train.dataset import read_val
+from dlka.train.dataset_yaml import read_val
 from dlka.train.val import average_precision, run_val
 from dlka.train.validation import LOOK, Validation
 

@@ -11,14 +11,11 @@ import pytest
 from stored_builders import some_runs, stored
 
 from dlka.errors import DlkaError
-from dlka.experiments.collect import collect
-from dlka.experiments.deltas import difference, intervened
+from dlka.experiments.deltas import LEAST, collect, difference, intervened, recall, recall_gain, size_bins
 from dlka.experiments.latency import load_latency
 from dlka.experiments.plan import Experiment
 from dlka.experiments.report import write_report
 from dlka.experiments.sentences import against, findings
-from dlka.experiments.sizes import LEAST, recall, recall_gain, size_bins
-from dlka.experiments.stored import RunRefused
 from dlka.experiments.tables import causes_table, differences_table, figures_table, offsets_table
 
 PLAN = (
@@ -228,6 +225,6 @@ def test_a_report_of_few_runs_says_what_is_missing(tmp_path):
 
 
 def test_no_runs_are_one_sentence(tmp_path):
-    with pytest.raises(RunRefused, match="expected stored runs"):
+    with pytest.raises(DlkaError, match="expected stored runs"):
         write_report(tmp_path / "none", tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from stored_builders import stored
 
 from dlka.analysis.model_words import measured
 from dlka.cli import main
-from dlka.experiments.collect import collect
+from dlka.experiments.deltas import collect
 from dlka.experiments.plan import PLAN, SHIPPED, steps
 from dlka.experiments.ship import metrics_of, ship
 from dlka.models.build import build_model

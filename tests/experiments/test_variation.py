@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlka.experiments.variation import OffsetVariation
+from dlka.experiments.measure import OffsetVariation
 from dlka.types import Capture, Stage
 
 STAGE = Stage("m.conv0", "m", "P3", 8, (3, 3), (1, 1), (1, 1), 4)

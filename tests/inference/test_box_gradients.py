@@ -10,10 +10,9 @@ from torch import nn
 
 from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.inference.box_gradients import box_gradients
+from dlka.inference.box_gradients import BLOCK, box_gradients
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
-from dlka.inference.receptive_field import BLOCK
 
 LEVEL, CELL, NUMBER = 0, (3, 4), 1
 

@@ -14,11 +14,12 @@ from ultralytics import YOLO as StockYOLO
 from ultralytics.nn import tasks
 from ultralytics.nn.modules import C2f, Conv, Detect, DWConv
 
+from dlka.errors import DlkaError
 from dlka.layers import DeformableLKAAttention, DeformConv, RigidConv
 from dlka.models.blocks import BottleneckDLKA, C2f_DLKA, DetectDLKA
 from dlka.models.build import DLKAModel, build_model, model_config, placement_of, read_config
 from dlka.models.cost import parameters
-from dlka.models.model_yaml import ATTENTION, ModelYamlError, load_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, load_model_yaml, read_text
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 
@@ -256,7 +257,7 @@ class TestUltralyticsIsLeftAlone:
         for placement in PLACEMENTS:
             build_model(placement)
             assert Detect.legacy is legacy
-        with pytest.raises(ModelYamlError):
+        with pytest.raises(DlkaError):
             DLKAModel(ONE, verbose=False)
         after = vars(tasks)
         assert set(after) == set(before)
@@ -314,7 +315,7 @@ class TestTheArticlesYamls:
         assert parameters(model) == STOCK_PARAMETERS["l"] + 3 * sum(block_parameters(c, "dense") for c in P3_P4_P5["l"])
 
     def test_the_first_is_refused_with_its_first_wrong_row(self):
-        with pytest.raises(ModelYamlError, match=r"^row 1: Conv \[128\] has kernel 1 and stride 1.*dlka doctor"):
+        with pytest.raises(DlkaError, match=r"^row 1: Conv \[128\] has kernel 1 and stride 1.*dlka doctor"):
             DLKAModel(ONE, verbose=False)
 
     def test_the_first_builds_once_its_rows_are_mended(self, tmp_path):
@@ -332,7 +333,7 @@ class TestTheArticlesYamls:
         row = "deformable_LKA_Attention, []]  # 16"
         wrong = edited(tmp_path, TWO, (row, row.replace("[]", args)))
         with pytest.raises(
-            ModelYamlError,
+            DlkaError,
             match=rf"^row 16: deformable_LKA_Attention {re.escape(args)} gets 64 channels at this scale; ",
         ):
             DLKAModel(wrong, verbose=False)
@@ -359,13 +360,13 @@ def test_a_block_with_another_expansion_has_those_hidden_channels(tmp_path):
     ],
 )
 def test_settings_that_would_be_ignored_are_refused(change, says):
-    with pytest.raises(ModelYamlError, match=says):
+    with pytest.raises(DlkaError, match=says):
         DLKAModel({**model_config("head"), **change}, verbose=False)
 
 
 def test_an_unknown_module_is_refused_in_one_sentence(tmp_path):
     path = edited(tmp_path, TWO, ("C2f, [512]", "C2f_DLAK, [512]"))
-    with pytest.raises(ModelYamlError, match=r"^row 12: C2f_DLAK \[512\]: C2f_DLAK is not registered: "):
+    with pytest.raises(DlkaError, match=r"^row 12: C2f_DLAK \[512\]: C2f_DLAK is not registered: "):
         DLKAModel(path, verbose=False)
 
 
@@ -387,5 +388,5 @@ def test_names_of_the_projects_yamls(tmp_path, monkeypatch):
     assert read_config("yolov8s-dlka-head.yaml") == model_config("head", "s")
     edited(tmp_path, TWO, ("nc: 80", "nc: 5"), name="yolov8s-dlka-head.yaml")
     assert read_config("yolov8s-dlka-head.yaml")["nc"] == 5  # a file that exists stands for itself
-    with pytest.raises(ModelYamlError, match="cannot be read"):
+    with pytest.raises(DlkaError, match="cannot be read"):
         read_config("nothing.yaml")

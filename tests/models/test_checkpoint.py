@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dlka.errors import DlkaError
 from dlka.models.build import build_model
-from dlka.models.checkpoint import CheckpointRefused, convert, identify, read_checkpoint, sha256
+from dlka.models.checkpoint import convert, identify, read_checkpoint, sha256
 from dlka.models.weights import load_model
 
 NAMES = {0: "ant", 1: "bee", 2: "cat"}
@@ -128,7 +129,7 @@ def tensors(checkpoint, **changes):
     ],
 )
 def test_what_is_not_known_is_refused(known, change, message):
-    with pytest.raises(CheckpointRefused, match=message) as caught:
+    with pytest.raises(DlkaError, match=message) as caught:
         identify(change(known), "strange.pt")
     text = str(caught.value)
     assert text.startswith("strange.pt")
@@ -147,13 +148,13 @@ def test_sources_may_be_written_from_either_end(known):
 )
 def test_places_that_are_refused(tmp_path, out, message):
     (tmp_path / "there.safetensors").write_bytes(b"mine")
-    with pytest.raises(CheckpointRefused, match=message):
+    with pytest.raises(DlkaError, match=message):
         convert(tmp_path / "a.pt", tmp_path / out)
     assert (tmp_path / "there.safetensors").read_bytes() == b"mine"
 
 
 def test_a_refused_checkpoint_leaves_no_file(tmp_path):
     torch.save({"state_dict": {"w": torch.zeros(2)}}, tmp_path / "a.pt")
-    with pytest.raises(CheckpointRefused, match=r"a\.pt holds tensors without the yaml"):
+    with pytest.raises(DlkaError, match=r"a\.pt holds tensors without the yaml"):
         convert(tmp_path / "a.pt", tmp_path / "b.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]

@@ -26,9 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ultralytics.utils import IterableSimpleNamespace
 
+from dlka.errors import DlkaError
 from dlka.models import checkpoint as reading
 from dlka.models.build import build_model
-from dlka.models.checkpoint import CheckpointRefused, read_checkpoint
+from dlka.models.checkpoint import read_checkpoint
 from dlka.models.checkpoint_child import MEMORY, STUBS, Stub, read
 
 CASES = Path(__file__).parents[1] / "cases" / "checkpoints"
@@ -101,7 +102,7 @@ def text_of(error: pytest.ExceptionInfo) -> str:
 
 def refusal(path: Path) -> str:
     """What the person who has the file is told."""
-    with pytest.raises(CheckpointRefused) as caught:
+    with pytest.raises(DlkaError) as caught:
         read_checkpoint(path)
     message = text_of(caught)
     assert message.startswith(path.name)
@@ -111,7 +112,7 @@ def refusal(path: Path) -> str:
 
 def reason(path: Path) -> str:
     """Why the reader refuses it, asked in this process."""
-    with pytest.raises(CheckpointRefused) as caught:
+    with pytest.raises(DlkaError) as caught:
         read(path)
     return text_of(caught)
 
@@ -534,7 +535,7 @@ def test_a_damaged_checkpoint_is_refused_or_read_and_nothing_else(tmp_path_facto
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
         content[place] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(content))
-    with contextlib.suppress(CheckpointRefused):
+    with contextlib.suppress(DlkaError):
         assert read(path)[0]
 
 
@@ -553,7 +554,7 @@ def test_an_accepted_view_lies_inside_its_storage(tmp_path_factory, offset, shap
     )
     try:
         read(path)
-    except CheckpointRefused:
+    except DlkaError:
         assert not inside
     else:
         assert inside

@@ -9,8 +9,9 @@ import pytest
 from ultralytics.nn import tasks
 from verdicts import CASES, verdicts
 
+from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, model_config, read_config
-from dlka.models.model_yaml import ATTENTION, ModelYamlError, closest_name, load_model_yaml, parse_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, closest_name, load_model_yaml, parse_model_yaml, read_text
 from dlka.models.placements import PLACEMENTS
 from dlka.models.yaml_lint import diagnose, fix, report_text
 
@@ -71,7 +72,7 @@ def test_a_head_is_never_mended_away():
     text = read_text(CASES / "p2p3p4.yaml")
     assert fix(text) == text
     wrong = text.replace("[[-1, 15], 1, Concat", "[[-1, 16], 1, Concat")
-    with pytest.raises(ModelYamlError, match=r"^row \d+: Concat of rows \[-1, 16\] joins maps with strides .* by hand"):
+    with pytest.raises(DlkaError, match=r"^row \d+: Concat of rows \[-1, 16\] joins maps with strides .* by hand"):
         fix(wrong)
 
 
@@ -166,7 +167,7 @@ class TestNames:
 class TestScale:
     @pytest.mark.parametrize("scale", [{"a": 1}, ["n"], 5, True, False, 0.5, "q", "nn", "N"])
     def test_one_that_is_none_is_refused_in_a_sentence(self, scale):
-        with pytest.raises(ModelYamlError, match=r"^scale .* is not one of this yaml's scales: n, s, m, l, x\.$"):
+        with pytest.raises(DlkaError, match=r"^scale .* is not one of this yaml's scales: n, s, m, l, x\.$"):
             DLKAModel({**model_config("neck"), "scale": scale}, verbose=False)
 
     @pytest.mark.parametrize("scale", [None, ""])
@@ -190,9 +191,7 @@ class TestScale:
         (tmp_path / "yolov8-mine.yaml").write_text(read_text(CASES / "p2p3p4.yaml"))
         assert diagnose(read_config(tmp_path / "yolov8s-mine.yaml")).scale == "s"
         assert DLKAModel(tmp_path / "yolov8s-mine.yaml", verbose=False).yaml["scale"] == "s"
-        with pytest.raises(
-            ModelYamlError, match=r"^yolov8x-mine\.yaml: its name asks for scale 'x', .* scales: n, s, m"
-        ):
+        with pytest.raises(DlkaError, match=r"^yolov8x-mine\.yaml: its name asks for scale 'x', .* scales: n, s, m"):
             read_config(tmp_path / "yolov8x-mine.yaml")
 
 
@@ -289,7 +288,7 @@ def test_attention_that_the_head_passes_by_is_noted():
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, kind):
     os.mkfifo(tmp_path / "pipe.yaml")
     path = {"pipe": tmp_path / "pipe.yaml", "folder": tmp_path, "device": "/dev/zero", "zero byte": "a\0.yaml"}[kind]
-    with pytest.raises(ModelYamlError, match="cannot be read"):
+    with pytest.raises(DlkaError, match="cannot be read"):
         read_text(path)
 
 

@@ -15,9 +15,10 @@ from ultralytics.nn import tasks
 from ultralytics.nn.modules import Conv, Detect
 from verdicts import CASES, verdicts, with_row
 
+from dlka.errors import DlkaError
 from dlka.models.blocks import C2f_DLKA
 from dlka.models.build import DLKAModel, model_config
-from dlka.models.model_yaml import ATTENTION, LAYERS, ModelYamlError, parse_model_yaml, read_text, refusal
+from dlka.models.model_yaml import ATTENTION, LAYERS, parse_model_yaml, read_text, refusal
 from dlka.models.yaml_lint import diagnose
 
 OURS = {"C2f_DLKA", ATTENTION, "DetectDLKA", "Detect1x1"}
@@ -39,7 +40,7 @@ class TestNoCode:
             text=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "ULTRALYTICS_SAFE_LOAD": "0"},
         )
-        assert "ModelYamlError: row 1: torch_safe_load" in run.stderr
+        assert "DlkaError: row 1: torch_safe_load" in run.stderr
         assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.pt", "m.yaml"]
 
     @pytest.mark.slow
@@ -71,13 +72,13 @@ class TestNoCode:
 
     def test_a_dict_is_checked_like_a_file(self):
         for wrong in ({"activation": "print('x')"}, {"scale": ["n"]}, {"nc": 10**400}, {"backbone": [[-1, 1, "Conv"]]}):
-            with pytest.raises(ModelYamlError):
+            with pytest.raises(DlkaError):
                 DLKAModel({**model_config("neck"), **wrong}, verbose=False)
 
     @pytest.mark.parametrize("word", ["d", "ast", "layers", "args", "self", "weights.pt", "os.system", "1+2j"])
     def test_an_argument_is_not_looked_up_as_a_name(self, word):
         text = read_text(CASES / "p2p3p4.yaml").replace("Conv, [64, 3, 2]", f"Conv, [64, 3, {word}]")
-        with pytest.raises(ModelYamlError, match="row 0: args must be"):
+        with pytest.raises(DlkaError, match="row 0: args must be"):
             parse_model_yaml(text)
 
     def test_a_misspelt_row_does_not_carry_such_an_argument_in(self):
@@ -111,7 +112,7 @@ class TestActivation:
         ],
     )
     def test_what_is_more_than_that_is_refused(self, act):
-        with pytest.raises(ModelYamlError, match=r"^activation is Python code"):
+        with pytest.raises(DlkaError, match=r"^activation is Python code"):
             DLKAModel({**model_config("neck"), "activation": act}, verbose=False)
 
     def test_a_model_that_does_not_build_leaves_no_setting_behind(self):

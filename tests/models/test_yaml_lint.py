@@ -12,16 +12,9 @@ import ultralytics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, model_config
-from dlka.models.model_yaml import (
-    LAYERS,
-    ModelYamlError,
-    are_arguments,
-    load_model_yaml,
-    parse_model_yaml,
-    read_text,
-    scale_in_name,
-)
+from dlka.models.model_yaml import LAYERS, are_arguments, load_model_yaml, parse_model_yaml, read_text, scale_in_name
 from dlka.models.yaml_lint import diagnose, fix, report_text
 
 HERE = Path(__file__).parent
@@ -90,7 +83,7 @@ def test_an_unknown_word_for_offsets_is_told_and_not_mended():
     text = read_text(TWO) + "\noffsets: seperable\n"
     sentence = "offsets: expected one of dense, separable, none, features, got 'seperable'"
     assert found(text) == {None: (sentence, None)}
-    with pytest.raises(ModelYamlError, match=f"^{sentence}, and no mended row can be offered"):
+    with pytest.raises(DlkaError, match=f"^{sentence}, and no mended row can be offered"):
         fix(text)
 
 
@@ -173,7 +166,7 @@ def test_one_mistake_is_reported_once_where_it_is(changes, row, says, mended):
     assert says in sentence
     if mended is None:
         assert offered is None
-        with pytest.raises(ModelYamlError, match=f"row {row}"):
+        with pytest.raises(DlkaError, match=f"row {row}"):
             fix(text)
     else:
         assert all(want in (None, got) for want, got in zip(mended, offered))
@@ -274,7 +267,7 @@ HEAD = "nc: 80\nhead:\n  - [[0], 1, Detect, [nc]]\nbackbone:\n"
     ],
 )  # fmt: skip
 def test_a_yaml_that_is_code_or_a_bomb_or_no_model_is_refused_in_one_sentence(text, says):
-    with pytest.raises(ModelYamlError) as refusal:
+    with pytest.raises(DlkaError) as refusal:
         parse_model_yaml(text, "model.yaml")
     message = str(refusal.value)
     assert says in message
@@ -284,14 +277,14 @@ def test_a_yaml_that_is_code_or_a_bomb_or_no_model_is_refused_in_one_sentence(te
 
 
 def test_files_that_are_missing_too_large_or_no_text_are_refused(tmp_path):
-    with pytest.raises(ModelYamlError, match="cannot be read"):
+    with pytest.raises(DlkaError, match="cannot be read"):
         load_model_yaml(tmp_path / "none.yaml")
     file = tmp_path / "large.yaml"
     file.write_bytes(b"#" * (256 * 1024 + 1))
-    with pytest.raises(ModelYamlError, match="larger than 256 KB"):
+    with pytest.raises(DlkaError, match="larger than 256 KB"):
         load_model_yaml(file)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ModelYamlError, match="UTF-8"):
+    with pytest.raises(DlkaError, match="UTF-8"):
         load_model_yaml(file)
 
 
@@ -300,7 +293,7 @@ def test_scales_come_from_the_name_by_ultralytics_rule_and_unknown_ones_are_refu
 
     for name in ("yolov8s-dlka.yaml", "yolov8-dlka.yaml", "a/yolo11x.yaml", "mine.yaml", "yolov8m-p2.yaml"):
         assert (scale_in_name(name) or "") == guess_model_scale(name)
-    with pytest.raises(ModelYamlError, match="not one of this yaml's scales: n, s, m, l, x"):
+    with pytest.raises(DlkaError, match="not one of this yaml's scales: n, s, m, l, x"):
         diagnose(load_model_yaml(TWO), "q")
 
 
@@ -321,7 +314,7 @@ def check_that_they_agree(model: dict) -> bool:
         built = DLKAModel(model, verbose=False)
         assert built.stride.tolist() == [report.maps[i].stride for i in built.model[-1].f]
         return True
-    with pytest.raises(ModelYamlError) as refusal:
+    with pytest.raises(DlkaError) as refusal:
         DLKAModel(model, verbose=False)
     assert report.problems[0].sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -360,7 +353,7 @@ def test_they_agree_on_rows_changed_at_random(seed):
         if all(are_arguments(row[3]) for row in model["backbone"] + model["head"]):
             seen.append(check_that_they_agree(model))
         else:
-            with pytest.raises(ModelYamlError, match=r"^row \d+"):
+            with pytest.raises(DlkaError, match=r"^row \d+"):
                 DLKAModel(model, verbose=False)
     assert seen
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, model_config, read_config
-from dlka.models.model_yaml import ModelYamlError
 from dlka.models.yaml_lint import diagnose
 
 CASES = Path(__file__).parents[1] / "cases" / "yaml"
@@ -18,7 +18,7 @@ def verdicts(model: dict | Path) -> tuple[str, str]:
         try:
             judge()
             said.append("")
-        except ModelYamlError as error:
+        except DlkaError as error:
             said.append(str(error))
     return said[0], said[1]
 
@@ -27,7 +27,7 @@ def _diagnose(model: dict | Path) -> None:
     report = diagnose(model if isinstance(model, dict) else read_config(model))
     if not report.ok:
         problem = report.problems[0]
-        raise ModelYamlError(("" if problem.row is None else f"row {problem.row}: ") + problem.sentence)
+        raise DlkaError(("" if problem.row is None else f"row {problem.row}: ") + problem.sentence)
 
 
 def with_row(index: int, row: list, placement: str = "control") -> dict:

@@ -8,10 +8,9 @@ import pytest
 from ultralytics.data.utils import img2label_paths
 
 from dlka.errors import DlkaError
-from dlka.train.dataset import read_val
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import label_file, pictures_of
-from dlka.train.dataset_yaml import read_dataset
+from dlka.train.dataset_pictures import find_pictures, label_file
+from dlka.train.dataset_yaml import read_dataset, read_val
 
 
 @pytest.fixture
@@ -56,15 +55,15 @@ def test_what_a_yaml_names(data, text, train, val):
     (data / "list.txt").write_text("\ufeff./images/train/b.png\n\n")
     found = read_dataset(write(data, text.replace("{root}", str(data)), "my.yaml"))
     assert found.title == "my"
-    assert names_of(pictures_of(found.train)) == (train or ["val/a.png", "val/b.png", *TRAIN])
-    assert names_of(pictures_of(found.val)) == val
+    assert names_of(find_pictures(found.train).pictures) == (train or ["val/a.png", "val/b.png", *TRAIN])
+    assert names_of(find_pictures(found.val).pictures) == val
 
 
 def test_paths_are_relative_to_the_yaml_wherever_one_stands(data, monkeypatch):
     monkeypatch.chdir(data.parent)
     (data.parent / "yamls").mkdir()
     file = write(data.parent / "yamls", "path: ../set\nnames: [dot, line]\ntrain: images/train\nval: images/val")
-    assert names_of(pictures_of(read_dataset(file).train)) == TRAIN
+    assert names_of(find_pictures(read_dataset(file).train).pictures) == TRAIN
     assert [item.picture.name for item in read_val(file).labelled] == ["a.png", "b.png"]
     assert read_val(file, limit=1).labelled[0].boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
     assert read_dataset(data).title == "set", "data.yaml is everybody's name"

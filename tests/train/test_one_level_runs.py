@@ -17,15 +17,13 @@ from dlka.experiments.measure import measure, name_of
 from dlka.experiments.plan import rigid_twin, split
 from dlka.export.exporter import export_model
 from dlka.images import read_image
-from dlka.inference.predictor import load_predictor
-from dlka.inference.stage_table import stage_rows
+from dlka.inference.predictor import load_predictor, stage_rows
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import build_model, model_config
 from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
-from dlka.train.loss import OffsetFields
-from dlka.train.optimizer import OFFSETS, build_optimizer
+from dlka.train.loss import OFFSETS, OffsetFields, build_optimizer
 from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.start import frozen_layers
 from dlka.train.training import fit

@@ -20,10 +20,9 @@ from dlka.models.catalog import find
 from dlka.models.weights import Card, load_model, save_weights
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 from dlka.train.loss import RecipeLoss
-from dlka.train.pseudo_labels import pseudo_label
 from dlka.train.recipe import Recipe
 from dlka.train.start import read_start
-from dlka.train.training import fit, train
+from dlka.train.training import fit, pseudo_label, train
 
 
 def rows(file):

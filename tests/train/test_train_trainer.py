@@ -18,9 +18,9 @@ from ultralytics.utils.dist import generate_ddp_file
 from dlka.layers import DeformConv
 from dlka.models.build import build_model
 from dlka.models.transfer import transfer
-from dlka.train.dataset_pictures import pictures_of
+from dlka.train.dataset_pictures import find_pictures
 from dlka.train.folder import RunFolder
-from dlka.train.optimizer import OFFSETS, build_optimizer
+from dlka.train.loss import OFFSETS, build_optimizer
 from dlka.train.recipe import Recipe, warmed_up
 from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import read_start
@@ -44,7 +44,7 @@ def trainer_of(squares, tmp_path):
     def build(**settings):
         recipe = Recipe(**{"placement": "neck", "data": str(squares), "size": 64, "batch": 4, **settings})
         folder = RunFolder(tmp_path / "run")
-        pictures = pictures_of([squares / "images/train"])
+        pictures = find_pictures([squares / "images/train"]).pictures
         folder.begin(recipe, tmp_path / "o.safetensors", {0: "square", 1: "person"}, pictures, [])
         overrides = {"task": "detect", "mode": "train", "model": "yolov8n-dlka-neck.yaml", "imgsz": recipe.size}
         given = {"data": str(folder.file("data.yaml")), "project": str(folder.path), "name": "ultralytics"}

@@ -17,7 +17,7 @@ from dlka.inference.predictor import Predictor
 from dlka.models.build import build_model
 from dlka.models.weights import load_model
 from dlka.offset_nets import OffsetConv2d
-from dlka.train.dataset_pictures import pictures_of
+from dlka.train.dataset_pictures import find_pictures
 from dlka.train.offsets import OffsetWatch, health_of, told, warnings
 from dlka.train.recipe import Recipe
 from dlka.train.training import fit
@@ -70,7 +70,7 @@ def test_looking_at_the_validation_part_does_not_change_what_is_learned(recipe, 
 
 @pytest.fixture
 def watch(squares):
-    return OffsetWatch.over([str(p) for p in pictures_of([squares / "images/train"])], 64)
+    return OffsetWatch.over([str(p) for p in find_pictures([squares / "images/train"]).pictures], 64)
 
 
 def test_the_pictures_are_spread_over_the_data():

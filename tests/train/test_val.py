@@ -19,8 +19,8 @@ from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.catalog import find
-from dlka.models.weights import WeightsRefused, load_model, save_weights
-from dlka.train.dataset import read_labels, read_val
+from dlka.models.weights import load_model, save_weights
+from dlka.train.dataset_yaml import read_labels, read_val
 from dlka.train.val import OffsetTotals, average_precision, run_val
 from dlka.train.validation import Validation, coco_rows
 from dlka.types import Capture, Stage
@@ -148,7 +148,7 @@ def test_refusals(tmp_path, own_findings):
     strange = data_set(tmp_path / "strange", ["dragon", "unicorn"], {"a": (blank, [])})
     with pytest.raises(DlkaError, match="for control: its classes are dragon, unicorn; the models know person"):
         run_val("control", strange, SIZE)
-    with pytest.raises(WeightsRefused, match="got 'nothing'"):
+    with pytest.raises(DlkaError, match="got 'nothing'"):
         run_val("nothing", own_findings, SIZE)
     with pytest.raises(ValueError, match="size: expected a multiple of 32"):
         run_val("control", own_findings, 33)

@@ -23,7 +23,7 @@ from dlka.analysis.figures.figure import (
     subject,
 )
 from dlka.errors import DlkaError
-from dlka.inference.receptive_field import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.render.legend import cells_and_pixels, number
 from dlka.render.reads import Reads as ReadsAt
 from dlka.types import KIND_NAMES, SIZES, Capture, size_of
