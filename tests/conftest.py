@@ -107,10 +107,16 @@ def page(browser, server):
 def street(browser, server):
     """The same at a photograph, which a model with a pyramid looks at."""
     with window(browser, server) as page:
-        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
+        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control&tab=Compare")
         page.get_by_text(re.compile(r"head \d+ ms")).wait_for(timeout=COLD)
         page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Compare'")
         yield page
+
+
+@pytest.fixture
+def new_window(browser, server):
+    """Opens fresh windows: `with new_window() as page`, without a page in it yet."""
+    return lambda: window(browser, server)
 
 
 @contextmanager

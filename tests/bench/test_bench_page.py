@@ -26,10 +26,10 @@ def test_a_visitor_changes_controls_of_the_running_page(server, monkeypatch):
     once = analyse_once
     monkeypatch.setattr(analysis_module, "analyse_once", lambda *asked: analyses.append(once(*asked)) or analyses[-1])
     person.show_picture(next(pictures(1)))
-    person.values["Input size, px"] = 288  # which no other test of this process asks for
+    person.values["Input size, px"] = 512  # which no other test of this process asks for
     assert person.change("Compare", "click") > 0
     (analysis,) = analyses
-    assert (analysis.settings.size, analysis.image.shape[:2]) == (288, (1080, 810))
+    assert (analysis.settings.size, analysis.image.shape[:2]) == (512, (1080, 810))
     person.values["Overlay"] = "Flow colours"
     assert person.change("Overlay", "input") > 0
     assert analyses == [analysis], "an overlay asks no model"

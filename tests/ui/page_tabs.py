@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+COLD = 120_000  # ms for a page that a browser has not loaded yet, and for a model that has not run yet
 # The row of tabs is laid out once more after every change: what finds no room in it goes into a menu.
 LAID_OUT = (
     "() => { const row = document.querySelector('[role=tablist]'); return row && row.scrollWidth <= row.clientWidth }"

@@ -70,7 +70,7 @@ def test_no_box_is_a_state_on_a_phone(browser, server):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.goto(f"{server}?example=Bus+stop")
+    page.goto(f"{server}?example=Bus+stop&tab=Compare")
     page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
     open_tab(page, "Boxes")
     page.locator("#box-tables table").first.wait_for()

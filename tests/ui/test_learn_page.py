@@ -95,7 +95,7 @@ def test_a_letter_is_read_at_five_sizes_three_ways(learn):
         reads = wanted["ways"][way][letter]
         captions = learn.locator(".letter-row figcaption")
         for caption, read in zip(captions.all(), reads, strict=True):
-            expect(caption).to_contain_text(f"{read['name']} {round(100 * read['share'])} %")
+            expect(caption).to_contain_text(f"{read['name']} {int(100 * read['share'] + 0.5)} %")
             expect(caption).to_contain_text(f"{read['zoom']:.2f}× the grid")
         last = np.array(reads[-1]["samples"])
         learn.wait_for_function(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COLD, window
+from page_tabs import COLD
 from playwright.sync_api import expect
 
 from dlka.models import catalog
@@ -27,7 +27,7 @@ def send(page, file):
     page.locator("input[type=file][accept*=safetensors]").set_input_files(str(file))
 
 
-def test_own_models_look_in_this_window_alone(browser, server, page, mine, shared):
+def test_own_models_look_in_this_window_alone(new_window, server, page, mine, shared):
     send(page, mine)
     expect(page.get_by_label("D-LKA model")).to_have_value(
         re.compile(r"^dragons-[0-9a-f]{8} \(2 classes"), timeout=COLD
@@ -44,7 +44,7 @@ def test_own_models_look_in_this_window_alone(browser, server, page, mine, share
     page.get_by_label("D-LKA model").click()
     expect(page.get_by_role("option", name=re.compile("^dragons-"))).to_have_count(2)
 
-    with window(browser, server) as other:
+    with new_window() as other:
         other.goto(server)
         other.get_by_label("D-LKA model").click()
         other.get_by_role("option", name=re.compile("^neck ")).wait_for()

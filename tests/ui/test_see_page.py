@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import COLD, window
+from page_tabs import COLD
 from playwright.sync_api import expect
 from test_probe_page import DRAWN, first_look, settle
 
@@ -23,9 +23,9 @@ AMOUNT = "() => document.querySelector('.probe-picture')?.drawn?.amount"
 
 
 @pytest.fixture
-def see(browser, server):
+def see(new_window, server):
     """The page as a visitor finds it who does not want motion."""
-    with window(browser, server) as page:
+    with new_window() as page:
         page.goto(server)
         page.wait_for_function(AMOUNT, timeout=COLD)
         settle(page)
