@@ -13,8 +13,10 @@ from pathlib import Path
 os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("YOLO_AUTOINSTALL", "0")
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:  # two processes share the cores
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of two processes, gw0 or gw1, which share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Ports of its own: a page that loses a port to another between gradio's check and its start never starts.
+    os.environ["GRADIO_SERVER_PORT"] = str(7860 + 200 * int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
 
 import pytest
 
