@@ -488,11 +488,11 @@ def test_bench_model_flags_are_its_arguments(monkeypatch):
 def test_serve_starts_the_page(monkeypatch):
     calls = []
     app = types.ModuleType("dlka.ui.app")
-    app.serve = lambda host, port: calls.append((host, port))
+    app.serve = lambda host, port, models: calls.append((host, port, models))
     monkeypatch.setitem(sys.modules, "dlka.ui.app", app)
     assert main(["serve"]) == 0
     assert main(["serve", "--host", "0.0.0.0", "--port", "80"]) == 0
-    assert calls == [("127.0.0.1", 7860), ("0.0.0.0", 80)]
+    assert calls == [("127.0.0.1", 7860, (None, None)), ("0.0.0.0", 80, (None, None))]
 
 
 def test_a_model_that_gives_no_numbers_is_one_sentence(monkeypatch, capsys):

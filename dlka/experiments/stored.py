@@ -130,15 +130,16 @@ def load(path: Path) -> StoredRun:
         if not file.is_file():
             raise DlkaError(f"{file}: there is no such file of a stored run; {again}.")
     try:
-        text = _TEXT.validate_json(path.read_bytes())
         with np.load(beside, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        others = {name.removeprefix(_PREFIX): arrays.pop(name) for name in list(arrays) if name.startswith(_PREFIX)}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise DlkaError(f"{beside} is not a whole NPZ archive of plain arrays; {again}.") from None
+    others = {name.removeprefix(_PREFIX): arrays.pop(name) for name in list(arrays) if name.startswith(_PREFIX)}
+    try:
+        text = _TEXT.validate_json(path.read_bytes())
         return _RUN.validate_python({**text, **arrays, "intervention_replicates": others})
     except ValidationError as error:
         why = first_problem(error, "run")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        why = f"{beside.name} is not a whole NPZ archive of plain arrays"
     raise DlkaError(f"{path} and {beside.name} do not make a stored run ({why}); {again}.")
 
 

@@ -19,7 +19,7 @@ from dlka.layers import RigidConv
 from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
 from dlka.ui import page_learn
-from dlka.ui.learn import answers, drawing, example, kernels, pieces, words
+from dlka.ui.learn import answers, drawing, example, kernels, pieces, play_words, words
 from dlka.ui.learn.reading import SHEET, read_bilinear
 from dlka.ui.learn.worksheet import worksheet
 
@@ -121,8 +121,8 @@ def test_what_the_words_say_of_the_shipped_model_is_so():
     """Its name, its channels, and what the project's measurements say: words that nothing computes."""
     predictor, _ = load_predictor(DEFAULT)
     capture = predictor.predict(np.zeros((64, 64, 3), np.uint8), size=64).captures[0]
-    assert f"<code>{DEFAULT}</code>" in words.PLAY["help"]
-    assert f"{capture.stage.channels} channels of features" in words.PLAY["help"]
+    assert f"<code>{DEFAULT}</code>" in play_words.PLAY["help"]
+    assert f"{capture.stage.channels} channels of features" in play_words.PLAY["help"]
     readme = (Path(pieces.FOLDER).parents[2] / "README.md").read_text(encoding="utf-8")
     assert "a gain of 0.8 AP, which is often claimed" in " ".join(words.LEVELS["text"].split())
     assert "a gain of 0.8 AP, which is often claimed" in " ".join(readme.split())
@@ -186,7 +186,7 @@ def test_every_word_is_used_and_none_is_missing():
     own = Path(pieces.FOLDER)
     sources = "".join(p.read_text() for p in (*own.glob("*.js"), *own.glob("*.html"), *own.glob("w*sheet.py")))
     sources += Path(page_learn.__file__).read_text() + (own / "pieces.py").read_text()
-    pages = {**words.STEPS, "play": words.PLAY, "page": words.PAGE, "sheet": words.SHEET}
+    pages = {**words.STEPS, "play": play_words.PLAY, "page": words.PAGE, "sheet": words.SHEET}
     for name, known in pages.items():
         for word, sentence in known.items():
             computed = word == "answer" or word.removeprefix("figure_") in words.STEPS

@@ -8,8 +8,9 @@ from string import Template
 from typing import Any
 
 from dlka.ui.learn.letters import five_sizes
+from dlka.ui.learn.play_words import PLAY
 from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT
-from dlka.ui.learn.words import PAGE, PLAY, STEPS
+from dlka.ui.learn.words import PAGE, STEPS
 
 FOLDER = Path(__file__).parent
 READ_ONLY = ("title", "text", "caption", "question", "answer")  # words that no script needs; least of all the answer
