@@ -228,6 +228,9 @@ function tell(found) {
 // The sentence on the chosen object and the largest one, and the dots of all, for the stage that is on the picture.
 function tellObjects() {
   const { stage } = state.views[state.chosen], { data, object } = state;
+  const asked = [data, stage, object, window.innerWidth, document.body.classList.contains("dark")];
+  if (state.told?.every((value, i) => value === asked[i])) return; // not at every frame under the pointer
+  state.told = asked;
   if (state.zooms?.stage !== stage || state.zooms.data !== data) {
     const dots = data.objects.filter((o) => o.dlka).map((o) => ({ object: o, size: o.size, zoom: zoomAt(data.letterbox, stage, state.offsets, o) }));
     state.zooms = { stage, data, dots: dots.filter((dot) => dot.zoom !== null) };
