@@ -28,9 +28,9 @@ def seen() -> dict[str, Any]:
     """The words of every tab at two addresses, of wrong addresses, of the other pages, and the files they hand out."""
     found: dict[str, Any] = {}
     with _window() as page:
-        for name, address, who in (("scene", SCENE, "scenes"), ("street", STREET, "head")):
+        for name, address in (("scene", SCENE), ("street", STREET)):
             page.goto(f"{served().address}/?{address}&tab=See&stage=P3+composed&cell=12,15")
-            page.get_by_text(re.compile(rf"{who} \d+ ms")).first.wait_for(state="attached")
+            page.get_by_text("cell (row, column) 12, 15").wait_for()
             _still(page)
             found[f"{name}, models"] = page.locator("#models").inner_text().splitlines()
             for tab in TABS:
