@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import gradio as gr
 import pytest
 
 from dlka.cli import main
 from dlka.models import catalog
-from dlka.ui import app
+from dlka.ui import app, guard
 
 
 @pytest.fixture
@@ -49,3 +50,13 @@ def test_what_cannot_be_opened_is_one_sentence(opened, flags, says, capsys):
     assert says in said
     assert said.count("\n") == 1
     assert opened == []
+
+
+@pytest.mark.slow
+def test_a_page_whose_first_answer_is_late_starts_all_the_same(monkeypatch):
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)  # what gradio finds where that takes over 3 s
+    with guard.Page() as page:
+        gr.Markdown("Here.")
+    app.launch(page, block=False)
+    assert page.is_running
+    page.close()
