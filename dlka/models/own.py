@@ -63,10 +63,6 @@ def bring(path: str | Path) -> list[str]:
     path = Path(path)
     model = f"{path.stem[:LONGEST]}-{secrets.token_hex(4)}"
     file = _weights(path, model)
-    try:
-        load_model(file)  # whole: a card alone says nothing of the tensors behind it
-    except DlkaError as error:
-        raise DlkaError(str(error).replace(file.name, path.name)) from None
     GUESTS[model] = file
     new = [model]
     if _alone(model, cards()[model]):
@@ -87,11 +83,18 @@ def _weights(path: Path, model: str) -> Path:
     if path.suffix.lower() not in KINDS:
         raise DlkaError(f"{path.name}: {WHAT}.")
     out = Path(temporary.write(b"", f"{model}.safetensors", kept=True))
-    if path.suffix.lower() == KINDS[0]:
-        out.write_bytes(path.read_bytes())
-    else:
-        out.unlink()  # convert writes no file that is there
-        convert(path, out)
+    try:
+        if path.suffix.lower() == KINDS[0]:
+            out.write_bytes(path.read_bytes())
+        else:
+            out.unlink()  # convert writes no file that is there
+            convert(path, out)
+        load_model(out)  # whole: a card alone says nothing of the tensors behind it
+    except Exception as error:
+        temporary.remove(out)  # what is kept would never make room
+        if isinstance(error, DlkaError):
+            raise DlkaError(str(error).replace(out.name, path.name)) from None
+        raise
     return out
 
 

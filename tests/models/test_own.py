@@ -129,7 +129,9 @@ def test_what_a_visitor_sends_must_be_a_model(mine):
     (mine / "broken.pt").write_bytes(b"broken")
     lied = mine / "lied.safetensors"
     save_weights(lied, build_model("head", "n", 2).state_dict(), load_card(catalog.WEIGHTS / "head.safetensors"))
+    kept = set(temporary.lasting)
     for name in ("words.txt", "broken.safetensors", "broken.pt", "lied.safetensors"):
         with pytest.raises(DlkaError, match=f"^{name}"):
             own.bring(mine / name)
     assert catalog.GUESTS == {}
+    assert temporary.lasting == kept, "what is refused takes no room for ever"
