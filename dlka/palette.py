@@ -25,6 +25,7 @@ KIND_LINES = {"both": "-", "class_changed": "-.", "only_first": "-", "only_secon
 
 MAGNITUDE_MAP = "viridis"  # offset magnitude: zero is dark
 GATE_MAP = "RdBu_r"  # signed gate, centred on zero
+ONE_SIGN_MAP = "magma"  # a gate whose values have one sign: the least is dark
 WEIGHT_MAP = "plasma"  # how much a tap counts: nothing is dark
 DENSITY_MAP = "PuOr_r"  # log ratio of sample density to the regular grid, centred on zero
 

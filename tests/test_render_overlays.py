@@ -12,6 +12,7 @@ from dlka.render import (
     cell_centres,
     density_overlay,
     field_scale,
+    gate_colours,
     gate_overlay,
     gate_scale,
     magnitude,
@@ -216,7 +217,7 @@ def test_reductions_are_named():
     with pytest.raises(ValueError, match=r"channel in 0\.\.4, got 5"):
         reduce_gate(values, "channel", 5)
     with pytest.raises(ValueError, match=r"expected a gate \[C, 28, 40\], got \[5, 40, 28\]"):
-        gate_overlay(IMAGE, gate(values.transpose(0, 2, 1)), LETTERBOX, "mean", 1.0)
+        gate_overlay(IMAGE, gate(values.transpose(0, 2, 1)), LETTERBOX, "mean", (0.0, 1.0))
     with pytest.raises(ValueError, match="mean, mean abs, max abs or channel"):
         reduce_gate(values, "sum")
 
@@ -225,17 +226,18 @@ def test_gate_zero_is_neutral_and_signs_differ():
     values = np.zeros((2, 28, 40))
     values[:, 10, :] = 0.5
     values[:, 20, :] = -0.5
-    canvas = gate_overlay(IMAGE, gate(values), LETTERBOX, "mean", 1.0, opacity=1)
+    canvas = gate_overlay(IMAGE, gate(values), LETTERBOX, "mean", (-0.5, 1.0), opacity=1)
     zero, plus, minus = (colour_over(canvas, 100, 8 * row + 4).astype(int) for row in (2, 10, 20))
     assert zero.max() - zero.min() <= 2  # no hue
     assert zero.min() > 240
     assert plus[0] - plus[2] > 40  # red
     assert minus[2] - minus[0] > 40  # blue
     assert "mean over 2 channels" in canvas.legend_text
-    assert "-1 | 0 | +1" in canvas.legend_text
+    assert "-0.50 | 0.25 | 1.00" in canvas.legend_text
+    assert "White is zero" in canvas.legend_text
     assert "1 cell = 8 px" in canvas.legend_text
     assert "from -0.5 to 0.5" in canvas.legend_text
-    single = gate_overlay(IMAGE, gate(values), LETTERBOX, "channel", 1.0, channel=1)
+    single = gate_overlay(IMAGE, gate(values), LETTERBOX, "channel", (-1.0, 1.0), channel=1)
     assert "channel 1" in single.legend_text
 
 
@@ -252,19 +254,28 @@ def test_the_circle_holds_nine_tenths_of_the_influence():
     assert influence_radius(field, 4, identity, np.array([1.5, 1.5])) == pytest.approx(80)
 
 
+def test_gate_of_one_sign_uses_all_colours():
+    scale, between = (0.37, 1.17), np.linspace(0.37, 1.17, 3)
+    dark, middle, bright = gate_colours(between, scale).astype(int).sum(axis=-1)
+    assert dark < 30 < 250 < middle < 600 < bright
+    np.testing.assert_array_equal(gate_colours(np.array([0.1, 9.0]), scale), gate_colours(between[[0, 2]], scale))
+    values = np.full((1, 28, 40), 0.5)
+    assert "White" not in gate_overlay(IMAGE, gate(values), LETTERBOX, "mean", scale).legend_text
+
+
 def test_gate_scale_is_shared():
     low, high = gate(np.full((3, 28, 40), 0.2)), gate(np.full((3, 28, 40), -1.4))
-    assert gate_scale([low]) == pytest.approx(0.2)
-    assert gate_scale([low, high]) == pytest.approx(1.4)
-    assert gate_scale([gate(np.zeros((3, 28, 40)))]) == 1.0
+    assert gate_scale([low]) == pytest.approx((-0.3, 0.7))
+    assert gate_scale([low, high]) == pytest.approx((-1.4, 0.2))
+    assert gate_scale([gate(np.full((3, 28, 40), np.nan))]) == (0.0, 1.0)
 
 
-def test_gate_scale_leaves_the_largest_hundredth_out():
-    ramp = np.arange(-1119, 1, dtype=float).reshape(1, 28, 40)  # absolute values 0 to 1119
-    assert gate_scale([gate(ramp)]) == pytest.approx(0.99 * 1119)
-    assert gate_scale([gate(ramp)], percentile=50) == pytest.approx(0.5 * 1119)
+def test_gate_scale_leaves_a_hundredth_out_at_each_end():
+    ramp = np.arange(1120, dtype=float).reshape(1, 28, 40)
+    assert gate_scale([gate(ramp)]) == pytest.approx((0.01 * 1119, 0.99 * 1119))
+    assert gate_scale([gate(ramp)], percentile=75) == pytest.approx((0.25 * 1119, 0.75 * 1119))
     halves = gate(ramp[:, :14]), gate(ramp[:, 14:])
-    assert gate_scale(halves) == pytest.approx(0.99 * 1119), "one percentile of all gates together"
+    assert gate_scale(halves) == pytest.approx((0.01 * 1119, 0.99 * 1119)), "one percentile of all gates together"
 
 
 def test_splat_conserves_and_places():

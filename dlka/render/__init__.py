@@ -7,7 +7,7 @@ from dlka.render.boxes import draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Paper, jpeg, png
 from dlka.render.change import Sides, draw_change, draw_followed, draw_sliced
 from dlka.render.density import density_overlay, sample_density
-from dlka.render.gates import REDUCTIONS, gate_overlay, gate_scale, reduce_gate
+from dlka.render.gates import REDUCTIONS, gate_colours, gate_overlay, gate_scale, reduce_gate
 from dlka.render.geometry import cell_at, cell_centres, grid_points, pixels_per_cell, sample_points, sampled_size
 from dlka.render.maps import colour_table
 from dlka.render.offsets import field_scale, magnitude, mean_offset, offset_arrows, offset_flow, offset_magnitude

@@ -1,4 +1,4 @@
-"""The attention gate of a D-LKA block over its picture: signed, so always in colours centred on zero."""
+"""The attention gate of a D-LKA block over its picture: signed and without bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.canvas import Canvas
 from dlka.render.geometry import map_size, pixels_per_cell
-from dlka.render.maps import check_scale, diverging, map_canvas
+from dlka.render.maps import check_scale, diverging, map_canvas, sequential
 from dlka.types import Gate
 
 # Name -> [C, H, W] to [H, W]. "channel" takes one channel as it is.
@@ -37,13 +37,31 @@ def reduce_gate(values: np.ndarray, reduction: str = "mean", channel: int | None
 
 def gate_scale(
     gates: Iterable[Gate], reduction: str = "mean", channel: int | None = None, percentile: float = 99
-) -> float:
-    """One colour scale for several gates together: a percentile of the absolute reduced values, 1 if all are zero."""
-    values = [np.abs(reduce_gate(g.values, reduction, channel)).ravel() for g in gates]
+) -> tuple[float, float]:
+    """(low, high): one colour scale for several gates together, which covers the reduced values that are there.
+
+    All but the least and the largest hundredth of them, with the percentile as it is; (0, 1) where there are none, and a
+    range around it where all are the same.
+    """
+    values = [reduce_gate(g.values, reduction, channel).ravel() for g in gates]
     pool = np.concatenate(values) if values else np.zeros(0)
     pool = pool[np.isfinite(pool)]
-    top = float(np.percentile(pool, percentile)) if pool.size else 0.0
-    return top if top > 0 else 1.0
+    if not pool.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(pool, (100 - percentile, percentile)))
+    return (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)
+
+
+def gate_colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Reduced gate values [...] -> [..., 3] uint8. scale: (low, high); values beyond take the colours of its ends.
+
+    With both signs on the scale colours are centred on zero; with one sign they go from end to end, so that what varies
+    is seen.
+    """
+    low, high = scale
+    if low < 0 < high:
+        return diverging(values, max(-low, high), palette.GATE_MAP)
+    return sequential(np.nan_to_num(values, nan=low) - low, high - low, palette.ONE_SIGN_MAP)
 
 
 def gate_overlay(
@@ -51,28 +69,27 @@ def gate_overlay(
     gate: Gate,
     letterbox: Letterbox,
     reduction: str,
-    scale: float,
+    scale: tuple[float, float],
     channel: int | None = None,
     opacity: float = 0.65,
 ) -> Canvas:
-    """The reduced gate in diverging colours from -scale over neutral zero to +scale, in the gate's own units."""
-    scale = check_scale(scale, "the gate's own units")
+    """The reduced gate in the colours of gate_colours. scale: (low, high), in the gate's own units."""
+    low, high = scale
+    check_scale(high - low, "the gate's own units")
     expected = map_size(gate.stride, letterbox)
     if gate.values.shape[1:] != expected:
         raise ValueError(
             f"{gate.block}: expected a gate [C, {expected[0]}, {expected[1]}], got {list(gate.values.shape)}"
         )
     reduced = reduce_gate(gate.values, reduction, channel)
-    colours = diverging(reduced, scale, palette.GATE_MAP)
-    canvas = map_canvas(image, colours, gate.stride, letterbox, opacity)
+    canvas = map_canvas(image, gate_colours(reduced, scale), gate.stride, letterbox, opacity)
     channels, height, across = gate.values.shape
     what = f"channel {channel}" if reduction == "channel" else f"{NAMES[reduction]} over {channels} channels"
     cell = legend.number(pixels_per_cell(gate.stride, letterbox))
     legend.title(canvas, f"Attention gate, {what}", f"{gate.level} · map {across}x{height} · 1 cell = {cell} px")
-    ends = [f"-{legend.number(scale)}", "0", f"+{legend.number(scale)}"]
-    legend.colour_bar(canvas, diverging(np.linspace(-1, 1, 255), 1, palette.GATE_MAP), [ends])
-    low, high = reduced.min(), reduced.max()
-    legend.note(
-        canvas, f"The gate multiplies its input. Here it runs from {legend.number(low)} to {legend.number(high)}."
-    )
+    ticks = [f"{value:.2f}" for value in (low, (low + high) / 2, high)]
+    legend.colour_bar(canvas, gate_colours(np.linspace(low, high, 255), scale), [ticks])
+    least, most = legend.number(reduced.min()), legend.number(reduced.max())
+    centred = " White is zero: nothing passes." if low < 0 < high else ""
+    legend.note(canvas, f"The gate multiplies its input. Here it runs from {least} to {most}.{centred}")
     return legend.finish(canvas)

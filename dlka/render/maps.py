@@ -22,10 +22,10 @@ def check_scale(scale: float, unit: str) -> float:
     return float(scale)
 
 
-def sequential(values: np.ndarray, scale: float) -> np.ndarray:
+def sequential(values: np.ndarray, scale: float, name: str = palette.MAGNITUDE_MAP) -> np.ndarray:
     """values [...] from 0 (first colour) to scale (last colour, and beyond) -> [..., 3] uint8; NaN as zero."""
     # Bins of equal width; the tables have 256 colours.
-    table = colour_table(palette.MAGNITUDE_MAP)
+    table = colour_table(name)
     share = np.clip(np.nan_to_num(values, nan=0.0) / scale, 0, 1)
     return table[np.minimum((share * 256).astype(int), 255)]
 
