@@ -99,7 +99,7 @@ def page(browser, server):
     anything."""
     with window(browser, server) as page:
         page.goto(server)
-        page.locator(".probe-picture").wait_for(timeout=COLD)
+        page.locator(".see-picture").wait_for(timeout=COLD)
         page.get_by_role("tab", name="Compare").click()
         page.wait_for_selector("#swipe img")
         yield page

@@ -191,15 +191,20 @@ BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be
 
 
 def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | None:
-    """Which pair to look at first: the smallest object that stands clear of the picture's edges by BORDER; where none
-    does, the smallest of all; None without any. image_size: (height, width), pixels."""
+    """Which pair to look at first: the smallest object that stands clear of the picture's edges by BORDER.
+
+    One that the models call by different names comes after all others, one at the edge after these; None without any.
+    image_size: (height, width), pixels.
+    """
     high, wide = image_size
-    for number, pair in enumerate(pairing.pairs):  # they come smallest first
-        found, index = pairing.shown(pair)
+
+    def last(number: int) -> tuple[bool, bool]:
+        found, index = pairing.shown(pairing.pairs[number])
         left, top, right, bottom = found.boxes[index].tolist()
-        if min(left, top, wide - right, high - bottom) >= BORDER * min(high, wide):
-            return number
-    return 0 if pairing.pairs else None
+        at_edge = min(left, top, wide - right, high - bottom) < BORDER * min(high, wide)
+        return at_edge, pairing.pairs[number].kind == CLASS_CHANGED
+
+    return min(range(len(pairing.pairs)), key=last, default=None)  # pairs come smallest first
 
 
 def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[float, float]:

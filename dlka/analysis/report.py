@@ -14,7 +14,6 @@ from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import rows, summary
 from dlka.inference.predictor import load_predictor
-from dlka.ops.sampling import split_offset
 from dlka.types import (
     BOTH,
     CLASS_CHANGED,
@@ -30,8 +29,7 @@ from dlka.types import (
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
 CARD = ("placement", "offsets", "scale", "data", "licence", "seed", "versions", "metrics")  # told in a report
-TAP_COLUMNS = ["tap (row, column)", "regular x, y px", "reads x, y px", "dy, dx cells", "outside", "weight"]
-GATE_COLUMNS = ["block", "map", "shown", "least", "mean", "most", "cells below 0"]
+GATE_COLUMNS = ["gate of block", "map", "least", "mean", "most", "cells below 0"]
 TILE = 32  # pixels; the models' largest stride
 STAGE_COLUMNS = ["stage", "map", "mean px", "95 % px", "max px", "mean cells", "moved", "varies", "outside"]
 
@@ -80,15 +78,6 @@ def found(pairs: Sequence[Pair]) -> str:
     )
 
 
-def timings(analysis: Analysis) -> str:
-    """What each model took, its input and device."""
-    height, width = analysis.dlka.letterbox.padded
-    parts = [f"input {width} x {height} on {analysis.dlka.device}"]
-    for name, prediction in ((analysis.settings.baseline, analysis.baseline), (analysis.settings.dlka, analysis.dlka)):
-        parts.append(f"{name} {sum(prediction.milliseconds.values()):.0f} ms")
-    return f'<p class="quiet">{html.escape("  ·  ".join(parts))}</p>'
-
-
 def object_rows(analysis: Analysis) -> list[list[Any]]:
     """One row per object, smallest first, under OBJECT_COLUMNS."""
     table = []
@@ -119,53 +108,19 @@ def stage_rows(analysis: Analysis) -> list[list[Any]]:
     ]
 
 
-def about_stage(analysis: Analysis, label: str) -> str:
-    """One line on a stage: kernel, dilation, stride, map, channels, and how far it moves its taps here."""
-    stage, stats = analysis.capture(label).stage, analysis.stats[analysis.stage_labels.index(label)]
-    return (
-        f"**{label}**: kernel {stage.kernel[0]}x{stage.kernel[1]}, dilation {stage.dilation[0]}, {stage.taps} taps, "
-        f"map {stats.cells[1]} x {stats.cells[0]} cells of {stage.stride} input px, {stage.channels} channels. "
-        f"Offsets here: mean {stats.mean:.2f} cells ({stats.mean_px:.1f} px), 95 % under {stats.p95:.2f} cells."
-    )
-
-
-def tap_rows(analysis: Analysis, label: str, point: tuple[float, float]) -> list[list[Any]]:
-    """One row per tap of the cell of a stage at a point (x, y, pixels of the picture), under TAP_COLUMNS."""
-    capture = analysis.capture(label)
-    reads = render.reads_at([capture], point, analysis.dlka.letterbox)
-    dy, dx = split_offset(capture.offset[:, reads.cell[0], reads.cell[1], None])
-    shares = analysis.tap_weights[capture.stage.name] / max(
-        float(analysis.tap_weights[capture.stage.name].max()), 1e-12
-    )
-    return [
-        [
-            f"{tap + 1} ({tap // capture.stage.kernel[1] + 1}, {tap % capture.stage.kernel[1] + 1})",
-            f"{reads.regular[tap, 0]:.1f}, {reads.regular[tap, 1]:.1f}",
-            f"{reads.samples[tap, 0]:.1f}, {reads.samples[tap, 1]:.1f}",
-            f"{float(dy[tap, 0]):+.3f}, {float(dx[tap, 0]):+.3f}",
-            "outside, reads zero" if reads.zero[tap] else "",
-            f"{shares[tap]:.2f}",
-        ]
-        for tap in range(capture.stage.taps)
-    ]
-
-
-def gate_rows(analysis: Analysis, reduction: str, channel: int) -> list[list[Any]]:
-    """One row per D-LKA block under GATE_COLUMNS, of the attention map that is shown."""
+def gate_rows(analysis: Analysis) -> list[list[Any]]:
+    """One row per D-LKA block under GATE_COLUMNS, of the mean over channels."""
     table = []
     for label in analysis.gate_labels:
-        values = analysis.gate(label).values
-        number = min(channel, len(values) - 1) if reduction == "channel" else None
-        reduced = render.reduce_gate(values, reduction, number)
+        reduced = render.reduce_gate(analysis.gate(label).values, "mean")
         low, mean, high = (f"{float(v):.3f}" for v in (reduced.min(), reduced.mean(), reduced.max()))
-        of = f"channel {number}" if number is not None else f"{reduction} of {len(values)} channels"
         size = f"{reduced.shape[1]} x {reduced.shape[0]}"
-        table.append([label, size, of, low, mean, high, f"{float((reduced < 0).mean()):.0%}"])
+        table.append([label, size, low, mean, high, f"{float((reduced < 0).mean()):.0%}"])
     return table
 
 
 def cost_rows(analysis: Analysis) -> list[list[Any]]:
-    """Parameters, multiply-adds at this input by part, and milliseconds of both models, under COST_COLUMNS."""
+    """Parameters of both models and multiply-adds at this input by part, under COST_COLUMNS."""
     sides = [(analysis.dlka, analysis.settings.dlka), (analysis.baseline, analysis.settings.baseline)]
     predictors = [load_predictor(model)[0] for _, model in sides]
     counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
@@ -173,9 +128,6 @@ def cost_rows(analysis: Analysis) -> list[list[Any]]:
     table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
     table.extend(
         [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
-    )
-    table.extend(
-        [f"ms, {part}", *(f"{side.milliseconds[part]:.1f}" for side, _ in sides)] for part in analysis.dlka.milliseconds
     )
     return table
 

@@ -20,7 +20,6 @@ from dlka.printing import table
 
 # What is measured -> a control of a tab, and the values that it is moved to.
 CONTROLS: dict[str, tuple[str, list[Any]]] = {
-    "overlay": ("Overlay", ["Flow colours", "Magnitude"]),
     "what if": ("what-if-strength", [0.5, -1, 2, 1.5]),
     "adapt": ("adapt-shrink", [0.9, 0.7, 0.5]),
 }
@@ -29,7 +28,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 MOVES = 240
 # One move of the pointer a frame, along a curve over the whole picture; every frame draws all panels anew.
 MOVE = """async moves => {
-  const canvas = document.querySelector(".probe-picture"), box = canvas.getBoundingClientRect(), gaps = [];
+  const canvas = document.querySelector(".see-picture"), box = canvas.getBoundingClientRect(), gaps = [];
   let before = await new Promise(requestAnimationFrame);
   for (let i = 0; i < moves; i++) {
     const turn = 2 * Math.PI * i / moves, [x, y] = [0.5 + 0.45 * Math.sin(3 * turn), 0.5 + 0.45 * Math.cos(2 * turn)];
@@ -44,12 +43,12 @@ MOVE = """async moves => {
 
 
 def bench_page(compares: int = 20) -> dict[str, Any]:
-    """Start the page, compare so many different pictures with it, change overlays, start it once more in parts.
+    """Start the page, compare so many different pictures with it, move controls, start it once more in parts.
 
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
     comparison as in page_parts, "compare" and each of CONTROLS (the spread of a control's changes, from the request to
-    the finished answer), "memory" (MB after the start and after the comparisons), "frames" (see `probe_frames`),
-    "compares".
+    the finished answer), "memory" (MB after the start and after the comparisons), "payload" (MB of a comparison that the
+    browser gets, compressed), "frames" (see `frames_under_pointer`), "compares".
 
     Raises DlkaError for fewer than one comparison and where the page does not start, and what `Visitor.change` raises.
     """
@@ -68,7 +67,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
                 visitor.values[control] = values[i % len(values)]
                 times[name].append(visitor.change(control, "input"))
         memory["after the comparisons"] = megabytes(process)
-        frames = probe_frames(url)
+        frames = frames_under_pointer(url)
     parts = subprocess.run(
         [sys.executable, "-m", "dlka.bench.page_parts", str(time.time())], capture_output=True, text=True, check=False
     )
@@ -84,7 +83,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     }
 
 
-def probe_frames(url: str) -> dict[str, float] | str:
+def frames_under_pointer(url: str) -> dict[str, float] | str:
     """What `frames` measures on a running page, in a browser of its own; or why it was not measured."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None or find_spec("playwright") is None:
@@ -103,7 +102,7 @@ def probe_frames(url: str) -> dict[str, float] | str:
 def frames(page: Any) -> dict[str, float]:
     """Frames a second, and of 20 frames the milliseconds of the slowest, on an open page of playwright's."""
     page.get_by_role("tab", name="See").click(timeout=120_000)
-    page.wait_for_function("() => { const c = document.querySelector('.probe-picture'); return c && c.drawn }")
+    page.wait_for_function("() => { const c = document.querySelector('.see-picture'); return c && c.drawn }")
     gaps = sorted(page.evaluate(MOVE, MOVES))
     return {"a second": 1000 * len(gaps) / sum(gaps), "slowest of 20, ms": gaps[int(0.95 * len(gaps))]}
 
@@ -120,6 +119,7 @@ def page_text(result: dict[str, Any]) -> str:
     said = frames if isinstance(frames, str) else ", ".join(f"{k} {v:.0f}" for k, v in frames.items())
     return (
         f"{table(phases)}\n\n{table(parts)}\n\n{table(asked)}\n\n"
-        f"Frames of the probe under a moving pointer: {said}.\n"
+        f"Frames under a moving pointer: {said}.\n"
+        f"A comparison in the browser: {result['payload']:.2f} MB, compressed.\n"
         f"Resident: {memory}. {result['compares']} comparisons of different pictures at 640 px."
     )

@@ -12,8 +12,10 @@ import json
 import sys
 import time
 import urllib.request
+import zlib
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 ROUNDS = 7
@@ -63,7 +65,7 @@ def measure(begun: float) -> dict[str, Any]:
     urllib.request.urlopen(str(page.local_url)).read()
     lap("first answer")
     try:
-        return {"phases": phases, "parts": _parts(first)}
+        return {"phases": phases, "parts": _parts(first), "payload": _payload(first)}
     finally:
         page.close()
 
@@ -72,8 +74,7 @@ def _parts(first: Any) -> dict[str, float]:
     from dlka.analysis import boxes
     from dlka.analysis.analysis import Settings, analyse_pixels
     from dlka.analysis.figures import pictures
-    from dlka.render import jpeg
-    from dlka.ui import box_page, tab_attention, tab_compare, tab_numbers, tab_offsets
+    from dlka.ui import box_page, tab_numbers, tab_see
 
     least: dict[str, float] = {}
 
@@ -86,22 +87,25 @@ def _parts(first: Any) -> dict[str, float]:
     for i in range(ROUNDS):
         settings = Settings(strength=1 - 0.01 * (i + 1))  # never asked before
         analysis = timed("both models", analyse_pixels, first.image, settings)
-        point, stage, block = pictures.default_point(analysis), analysis.stage_labels[0], analysis.gate_labels[0]
-        overlay = (stage, pictures.OVERLAYS[0], tab_offsets.OPACITY, pictures.SCALES[1])
-        gate = (block, pictures.REDUCTIONS[0], 0, tab_attention.OPACITY)
-        timed("drawing Compare", tab_compare.values, analysis, pictures.VIEWS[0])
-        timed("drawing Offsets", tab_offsets.values, analysis, point, *overlay)
-        timed("drawing Attention", tab_attention.values, analysis, *gate)
+        timed("drawing See", tab_see.values, analysis, pictures.default_point(analysis))
         timed("drawing Numbers", tab_numbers.values, analysis)
         if listed := boxes.listed(analysis):
             traces = timed("a box: where it comes from", boxes.find, analysis, listed[0][1])
             timed("a box: cells and samples drawn", box_page.cells_part, analysis, traces)
             timed("a box: gradients of both models", box_page.evidence_part, analysis, traces)
-        drawn = [*pictures.both_boxes(analysis), pictures.sample_panels(analysis, point).to_array()]
-        drawn.append(pictures.marked_overlay(analysis, point, stage, overlay[1], 0, *overlay[2:]).to_array())
-        drawn.append(pictures.gate_overlay(analysis, *gate).to_array())
-        timed("of drawing: JPEG of five pictures", list, map(jpeg, drawn))
     return least
+
+
+def _payload(first: Any) -> float:
+    """MB, compressed, of all that the browser gets to draw a comparison by itself: values, offsets, gates, picture."""
+    from dlka.analysis.figures import pictures
+    from dlka.ui import tab_see
+
+    value = tab_see.values(first, pictures.default_point(first))["canvas"]
+    files = [
+        Path(json.loads(value)[name].split("file=")[1]).read_bytes() for name in ("offsets", "gate_values", "picture")
+    ]
+    return sum(len(zlib.compress(part)) for part in (value.encode(), *files)) / 1e6
 
 
 def _resident() -> float:

@@ -40,8 +40,8 @@ def gate_scale(
 ) -> tuple[float, float]:
     """(low, high): one colour scale for several gates together, which covers the reduced values that are there.
 
-    All but the least and the largest hundredth of them, with the percentile as it is; (0, 1) where there are none, and a
-    range around it where all are the same.
+    All but the least and the largest hundredth of them, with the percentile as it is; (0, 1) where there are none, and
+    a range around it where all are the same.
     """
     values = [reduce_gate(g.values, reduction, channel).ravel() for g in gates]
     pool = np.concatenate(values) if values else np.zeros(0)

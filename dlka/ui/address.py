@@ -34,6 +34,8 @@ class _Unreadable(DlkaError):
 
 FOLDER = Path(__file__).with_name("link")
 LONGEST = 4000  # characters
+# Tabs of links that were made before these became one.
+FORMER = {**dict.fromkeys(("Probe", "Compare", "Offsets", "Attention"), "See"), "Boxes": "Objects"}
 NAMES = {"dlka": "model"}  # settings whose name in the address is another one
 KEYS = ("example", *(NAMES.get(f.name, f.name) for f in fields(Settings)), "tab", "stage", "cell")
 Cell = tuple[int, int]
@@ -125,36 +127,35 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     return Asked(
         example=example,
         settings=settings,
-        tab=take("tab", _one_of(tabs), None),
+        tab=take("tab", lambda text: _one_of(tabs)(FORMER.get(text, text)), None),
         stage=given.get("stage"),
         cell=take("cell", _cell, None),
         wrong=tuple(wrong),
     )
 
 
-def place(analysis: Analysis, asked: Asked) -> tuple[Asked, str | None, tuple[float, float] | None]:
+def place(analysis: Analysis, asked: Asked) -> tuple[Asked, tuple[float, float] | None]:
     """What a finished analysis makes of the stage and the cell that were asked for.
 
-    Returns the same with only what there is, the deform stage (the last one of a composed view), and the centre of
-    the cell as (x, y) in pixels of the picture; None where nothing fitting was asked for.
+    Returns the same with only what there is, and the centre of the cell as (x, y) in pixels of the picture; None where
+    nothing fitting was asked for.
     """
     wrong = list(asked.wrong)
     if asked.stage is None:
         unnamed = (*wrong, "a cell without its stage") if asked.cell else tuple(wrong)
-        return replace(asked, cell=None, wrong=unnamed), None, None
+        return replace(asked, cell=None, wrong=unnamed), None
     if asked.stage not in analysis.views:
         wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
-        return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None, None
+        return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None
     capture = analysis.views[asked.stage][-1]
-    stage = next(label for label, known in zip(analysis.stage_labels, analysis.dlka.captures) if known is capture)
     if asked.cell is None:
-        return asked, stage, None
+        return asked, None
     rows, columns = capture.offset.shape[1:]
     if not (asked.cell[0] < rows and asked.cell[1] < columns):
         wrong.append(f"cell {asked.cell[0]},{asked.cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
-        return replace(asked, cell=None, wrong=tuple(wrong)), stage, None
+        return replace(asked, cell=None, wrong=tuple(wrong)), None
     x, y = render.cell_centres(capture, analysis.dlka.letterbox)[asked.cell]
-    return asked, stage, (float(x), float(y))
+    return asked, (float(x), float(y))
 
 
 def complaint(asked: Asked) -> str:

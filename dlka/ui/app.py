@@ -32,12 +32,9 @@ from dlka.ui import (
     page_many,
     states,
     tab_adapt,
-    tab_attention,
-    tab_boxes,
-    tab_compare,
     tab_numbers,
-    tab_offsets,
-    tab_probe,
+    tab_objects,
+    tab_see,
     tab_what_if,
     tools,
     words,
@@ -49,16 +46,7 @@ from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
 
-TABS: tuple[Tab, ...] = (
-    tab_probe,
-    tab_compare,
-    tab_what_if,
-    tab_boxes,
-    tab_adapt,
-    tab_offsets,
-    tab_attention,
-    tab_numbers,
-)
+TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
 NO_PROGRESS = gr.Progress()
@@ -110,7 +98,6 @@ def build_app(first: Analysis) -> gr.Blocks:
         for tab in row.children:
             tab.id = tab.label  # so that an address can open it
         shared = Shared(key, point, opened, link)
-        offsets = next(tab for module, tab in tabs if module is tab_offsets)
 
         picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
         drawn = [tab[n] for module, tab in tabs for n in module.OUTPUTS]
@@ -160,11 +147,9 @@ def build_app(first: Analysis) -> gr.Blocks:
             file, settings = examples()[wanted.example], wanted.settings
             progress(0.3, "Both models look")
             analysis = analyse(file, settings)
-            wanted, stage, where = address.place(analysis, wanted)
+            wanted, where = address.place(analysis, wanted)
             if wanted.wrong:
                 gr.Warning(html.escape(address.complaint(wanted), quote=False), duration=12)
-            if stage:
-                given = {**given, offsets["stage"]: stage}
             tab = wanted.tab or TABS[0].NAME
             place = address.encode_place(wanted.stage, wanted.cell)
             parts = "&".join((address.encode(analysis), place, urlencode({"tab": tab})))

@@ -1,4 +1,4 @@
-"""The parts of the tab "Boxes" as HTML: pictures with their words, and tables."""
+"""The parts of the tab "Objects" as HTML: pictures with their words, and tables."""
 
 from __future__ import annotations
 

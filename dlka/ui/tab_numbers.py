@@ -1,4 +1,4 @@
-"""The tab of numbers: offsets per stage, cost per model, and everything to take along."""
+"""The tab of numbers: objects, offsets per stage, gates, cost per model, and everything to take along."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
 INPUTS: tuple[str, ...] = ()
-OUTPUTS: tuple[str, ...] = ("badge", "stages", "cost", "files")
+TABLES = ("headline", "objects", "badge", "stages", "gates", "cost")
+OUTPUTS: tuple[str, ...] = (*TABLES, "files")
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
     shown = values(first)
     with gr.Tab(NAME):
-        tab: dict[str, Any] = {name: gr.HTML(shown[name]) for name in ("badge", "stages", "cost")}
+        tab: dict[str, Any] = {name: gr.HTML(shown[name]) for name in TABLES}
         tab["make"] = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
         tab["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
         gr.Markdown(words.NUMBERS, elem_classes="quiet")
@@ -29,8 +30,11 @@ def build(first: Analysis) -> dict[str, Any]:
 def values(analysis: Analysis) -> dict[str, Any]:
     """Updates of what OUTPUTS names; the files of an earlier analysis go away, new ones are made when asked for."""
     return {
+        "headline": report.headline(analysis),
+        "objects": report.table(report.OBJECT_COLUMNS, report.object_rows(analysis)),
         "badge": report.badge(analysis),
         "stages": report.table(report.STAGE_COLUMNS, report.stage_rows(analysis)),
+        "gates": report.table(report.GATE_COLUMNS, report.gate_rows(analysis)) if analysis.gate_labels else "",
         "cost": report.table(report.COST_COLUMNS, report.cost_rows(analysis)),
         "files": gr.update(value=None, visible=False),
     }

@@ -1,23 +1,20 @@
 """The page's longer texts, in one place. A line here is a line of the source only; a paragraph is a paragraph."""
 
 TITLE = """# Where does a deformable kernel look?
-Drop a picture. YOLOv8 with Deformable Large Kernel Attention (D-LKA) and a YOLOv8 without look at it side by side:
-what each finds, where every deformable kernel really sampled, and what changes when deformation is turned
-down, off or up."""
+Drop a picture. A YOLOv8 with deformable large kernels (D-LKA) and one without look at it: what each finds, where every
+kernel sampled, and what deformation changes."""
 
-COMPARE = """**How to read this.** Both models see the same pixels. An object counts as found by both where boxes of
-the same class overlap by half (IoU 0.5 or more). Small, medium and large follow COCO: under 32², under 96², and
-above, in pixels of the original picture. A model brings a fair comparison along: its **rigid twin**, the same
-network trained the same way without offsets, where one ships; else its **control**, stock YOLOv8 trained exactly as
-the D-LKA models of the same data were."""
-
-PROBE = """**How to read this.** Samples begin on the regular grid (rings) and move to where they were learned (dots),
-for the cell that found the chosen object. In the diagram every object is a dot: choose one, or move over the picture,
-and every panel shows what the cell under the pointer samples in one deform stage. A sample's colour is its **tap
-weight**: the mean of |weight| over channels, as a share of the stage's largest. **Composed** paths have no weight of
-their own. *How wide*: the root mean square distance of samples from their mean, against that of the grid. Click to hold
-a cell, click again to let go; press a panel to see its stage on the picture. Keys: arrows go from cell to cell, Enter
-holds, Escape lets go."""
+SEE = """**How to read this.** Both models see the same pixels; an object counts as found by both where boxes of one
+class overlap by half (IoU 0.5 or more), and as small under 32² pixels. Samples begin on the regular grid (rings) and
+move to where they were learned (dots), for the cell that found the chosen object. Choose a dot of the diagram, or move
+over the picture: every panel shows what the cell under the pointer samples in one deform stage, 5x5, then 7x7 with
+dilation 3 on what the 5x5 has deformed; **composed** shows all 25 x 49 paths. One cell of P3 is 8 input pixels, of P4
+16, of P5 32. A sample's colour is its **tap weight**: the mean of |weight| over channels, as a share of the stage's
+largest. *How wide*: the root mean square distance of samples from their mean, against that of the grid. **Attention**
+is the gate: what the large kernel makes of its surroundings multiplies the block's input, channel by channel; it is
+signed and has no bounds. **Density** counts samples against the grid. Click to hold a cell, click again to let go.
+Closer: the buttons, a double click, two fingers, or the wheel once you are closer; drag to move. Keys: arrows go from
+cell to cell, Enter holds, Escape lets go, + - 0 zoom."""
 
 WHAT_IF = """**How to read this.** *Learned* is the D-LKA model as it was trained; *changed* is the same model, same
 weights, same picture, with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**:
@@ -50,9 +47,9 @@ CURVE = """The picture is shrunk in 16 steps, until the object is 4 px large; th
 size both models look, and the best box of the object's class counts that overlaps its place by 0.3 or more, whatever
 its score: a box of 4 px that is off by one pixel both ways keeps no more than 0.4."""
 
-BOXES = """**From boxes to samples.** A detector keeps the best of many overlapping boxes; each comes from one **cell**
-of one pyramid level. Choose a box: which cells gave it, where D-LKA's stages sampled for the winning one, and what the
-box's class depends on in both models."""
+OBJECTS = """**From boxes to samples.** A detector keeps the best of many overlapping boxes; each comes from one
+**cell** of one pyramid level. Choose a box: which cells gave it, where D-LKA's stages sampled for the winning one, and
+what the box's class depends on in both models."""
 
 BOX_EVIDENCE = """**How to read this.** *LayerCAM* (Jiang et al., 2021): where the map that enters the detection head
 speaks for the class of this one box, the sum over channels of positive gradient times activation. The class branch of
@@ -68,24 +65,12 @@ have the same scale. If deformation drew samples onto objects, their share insid
 the first table says by how much it is, or is not. Boxes are those of both models. The second table has mean (5 % to
 95 %) over all cells of the picture."""
 
-OFFSETS = """**How to read this.** A D-LKA block has two deform stages: 5x5, then 7x7 with dilation 3. For every cell of
-its map, a stage predicts one offset (dy, dx) per tap and reads there instead of at the regular grid. One cell of
-P3 is 8 input pixels, of P4 16, of P5 32. The 7x7 stage samples a map that the 5x5 stage has deformed already:
-**composed** shows all 25 x 49 paths. **Click the picture** to choose a cell."""
-
-ATTENTION = """**How to read this.** The gate is what the large kernel makes of its surroundings; it multiplies the
-block's input, channel by channel. It is signed and has no bounds: red keeps the sign, blue turns it,
-white lets nothing through. The map shown is a reduction over channels, named in the legend; *channel* shows a
-single one."""
-
 NUMBERS = """**How to read this.** Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*:
 share of offsets above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means
 the same deformation everywhere. *Outside*: samples beyond the map, which read zero, beside the share that the
 regular grid has there anyway. How long offsets are does not say whether they are used. The word above does, from AP on
 labelled pictures (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the
 offsets off and with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
-
-NO_DISAGREEMENT = "No small object was found by one model alone."
 
 MANY = """# Many pictures
 Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with

@@ -45,14 +45,14 @@ def test_what_the_page_refuses_is_an_error(server):
 def test_frames_of_the_probe_are_counted_while_it_draws(page):
     measured = bench.frames(page)
     assert 0 < measured["a second"] <= 1000
-    drawn = page.evaluate("() => document.querySelector('.probe-picture').drawn.cell")
+    drawn = page.evaluate("() => document.querySelector('.see-picture').drawn.cell")
     page.evaluate(bench.MOVE, 7)
-    assert page.evaluate("() => document.querySelector('.probe-picture').drawn.cell") != drawn
+    assert page.evaluate("() => document.querySelector('.see-picture').drawn.cell") != drawn
 
 
 def test_without_a_browser_no_frames_are_counted(monkeypatch):
     monkeypatch.setattr(bench, "BROWSERS", ())
-    assert bench.probe_frames("").startswith("not measured")
+    assert bench.frames_under_pointer("").startswith("not measured")
 
 
 def test_pictures_are_different_and_of_one_size():
@@ -66,7 +66,7 @@ def test_bench_page_says_what_it_measured(server, monkeypatch):
     monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
     answer = subprocess.CompletedProcess([], 0, f"a library said something\n{json.dumps(parts)}\n", "")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
-    monkeypatch.setattr(bench, "probe_frames", lambda url: {})
+    monkeypatch.setattr(bench, "frames_under_pointer", lambda url: {})
     result = bench.bench_page(3)
     assert json.loads(json.dumps(result)) == result
     measured = {"compare", *bench.CONTROLS}
@@ -96,7 +96,7 @@ def test_a_start_in_parts_that_fails_is_an_error(monkeypatch):
     monkeypatch.setattr(bench, "pictures", lambda count: [])
     answer = subprocess.CompletedProcess([], 1, "", "Traceback\n  a line\nValueError: no weights\n")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
-    monkeypatch.setattr(bench, "probe_frames", lambda url: {})
+    monkeypatch.setattr(bench, "frames_under_pointer", lambda url: {})
     monkeypatch.setattr(bench, "Visitor", lambda url: None)
     with pytest.raises(DlkaError, match=r"^The page could not be started in parts: ValueError: no weights$"):
         bench.bench_page(1)

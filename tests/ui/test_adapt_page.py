@@ -153,7 +153,7 @@ def test_fits_a_phone(browser, server, scheme):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     open_tab(page, "Adapt")
     wait_for_change(page, "as it is")
     page.get_by_text("What became of every object").click()

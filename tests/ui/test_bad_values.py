@@ -15,7 +15,7 @@ from PIL import Image
 
 from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.images import read_image
-from dlka.ui import api, figure_row, tab_probe, tools
+from dlka.ui import api, figure_row, tab_see, tools
 from dlka.ui.guard import Page
 from dlka.ui.learn import answers
 from dlka.ui.toolkit import gr
@@ -132,8 +132,8 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
 @pytest.mark.parametrize(
     "function",
     [
-        tab_probe.add_up,
-        tab_probe.see_field,
+        tab_see.add_up,
+        tab_see.see_field,
         figure_row.take_figure,
         answers.tell_answer,
         answers.see_gate,

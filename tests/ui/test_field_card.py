@@ -14,7 +14,7 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.render import influence_radius, reads_at, receptive_field_overlay
-from dlka.ui.tab_probe import field_card, see_field
+from dlka.ui.tab_see import field_card, see_field
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,10 @@ from dlka.ui import (
     address,
     app,
     box_page,
-    probe_data,
+    see_data,
     tab_attention,
     tab_offsets,
-    tab_probe,
+    tab_see,
     tab_what_if,
 )
 from dlka.ui.toolkit import gr
@@ -127,10 +127,10 @@ def test_every_tab_shows_every_stage(analysis):
         assert shown["stage"]["value"] == label
         blocks = tab_attention.values(analysis, place, "mean", 0, 0.5)["block"]
         assert (blocks["choices"], blocks["value"]) == (PLACES, place)
-        assert "receptive-field" in tab_probe.field_card(analysis.key, label, "2", "3")
+        assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
         assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
-    sent = json.loads(probe_data.probe_value(analysis, point))["stages"]
+    sent = json.loads(see_data.see_value(analysis, point))["stages"]
     assert [stage["label"] for stage in sent] == LABELS
     assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]
     wanted = address.Asked("", analysis.settings, stage=f"{PLACES[-1]} composed", cell=(1, 2))
@@ -182,7 +182,7 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert tab_attention.values(analysis, None, "mean", 0, 0.5)["block"]["value"] == PLACES[0]
     assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
     assert four_ways.four_ways(analysis.key).found
-    assert json.loads(probe_data.probe_value(analysis, point))["stages"] == []
+    assert json.loads(see_data.see_value(analysis, point))["stages"] == []
 
 
 def test_many_pictures_from_the_command_line(tmp_path):

@@ -98,7 +98,7 @@ def test_every_question_is_asked_once(page):
     """gradio has several events for one choice or picture; each would run the models and draw every tab."""
     analyses = page.evaluate(
         """() => {
-        const probe = gradio_config.components.find(c => c.props.elem_id === 'probe').id;
+        const probe = gradio_config.components.find(c => c.props.elem_id === 'see').id;
         return gradio_config.dependencies.filter(d => d.outputs.includes(probe)).map(d => d.id) }"""
     )
     joined = []
@@ -205,9 +205,9 @@ def test_fits_a_phone(browser, server, scheme):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     for name, shown in (
-        ("See", ".probe-picture"),
+        ("See", ".see-picture"),
         ("Compare", "#swipe img"),
         ("What if", "#what-if-picture img"),
         ("Boxes", "#box-tables table"),

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from page_tabs import COLD
 from playwright.sync_api import expect
-from test_probe_page import DRAWN, first_look, settle
+from test_see_cells_page import DRAWN, first_look, settle
 
 from dlka import palette
 from dlka.inference.kernel_shape import axis_spreads
 from dlka.render.geometry import to_picture
 from dlka.render.reads import reads_at
 from dlka.types import BOTH, ONLY_FIRST, ONLY_SECOND
-from dlka.ui.probe_data import probe_value
+from dlka.ui.see_data import see_value
 
-AMOUNT = "() => document.querySelector('.probe-picture')?.drawn?.amount"
+AMOUNT = "() => document.querySelector('.see-picture')?.drawn?.amount"
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def see(new_window, server):
 
 
 def chosen(analysis):
-    return json.loads(probe_value(analysis, (0, 0)))["chosen"]
+    return json.loads(see_value(analysis, (0, 0)))["chosen"]
 
 
-def drawn(page, canvas=".probe-picture"):
+def drawn(page, canvas=".see-picture"):
     seen = page.locator(canvas).evaluate(DRAWN)
     return {**seen, **{name: np.array(seen[name]) for name in ("regular", "samples")}}
 
@@ -52,7 +52,7 @@ def test_samples_move_once_from_the_grid_to_where_they_were_learned(browser, ser
     page = context.new_page()
     page.add_init_script(
         """window.amounts = []; (function note() {
-        const d = document.querySelector('.probe-picture')?.drawn;
+        const d = document.querySelector('.see-picture')?.drawn;
         if (d && d.amount !== amounts.at(-1)?.amount) {
           const far = d.samples.map(([x, y], i) => Math.hypot(x - d.regular[i][0], y - d.regular[i][1]));
           amounts.push({ amount: d.amount, far: Math.max(...far) });
@@ -108,13 +108,13 @@ def test_a_dot_of_the_diagram_chooses_its_object(see):
     see.mouse.up()
     settle(see)
     assert drawn(see)["cell"] == found.cells[large].tolist()
-    expect(see.locator("#probe-told")).to_contain_text("pinned")
+    expect(see.locator("#see-told")).to_contain_text("pinned")
     wanted = f"P3 5x5 samples {zoom(analysis, point):.2f} times as wide as its grid on the "
     expect(see.locator(".see-fact")).to_have_text(re.compile("^" + re.escape(wanted) + "[^,]*$"))
 
 
 def test_the_slider_and_exaggeration_move_the_drawing_and_no_number(see):
-    told, before = see.locator("#probe-told").inner_text(), drawn(see)
+    told, before = see.locator("#see-told").inner_text(), drawn(see)
     moved = before["samples"] - before["regular"]
     see.get_by_label("Samples from the grid").fill("0.5")
     settle(see)
@@ -122,7 +122,7 @@ def test_the_slider_and_exaggeration_move_the_drawing_and_no_number(see):
     see.get_by_label("exaggerate").check()
     settle(see)
     assert drawn(see)["samples"] == pytest.approx(before["regular"] + 2 * moved)
-    assert see.locator("#probe-told").inner_text() == told
+    assert see.locator("#see-told").inner_text() == told
 
 
 def test_boxes_are_drawn_where_they_were_found(see):
@@ -135,7 +135,7 @@ def test_boxes_are_drawn_where_they_were_found(see):
     pair = analysis.pairing.pairs[-1]
     box, seen = analysis.dlka.detections.boxes[pair.first].astype(float), drawn(see)
     at = (box[0] - 0.5 - seen["left"]) * seen["scale"], ((box[1] + box[3]) / 2 - seen["top"]) * seen["scale"]
-    canvas = see.locator(".probe-picture").element_handle()
+    canvas = see.locator(".see-picture").element_handle()
     ratio = see.evaluate("() => devicePixelRatio")
 
     accent = np.array([int(palette.DLKA[i : i + 2], 16) for i in (1, 3, 5)])
@@ -153,7 +153,7 @@ def test_boxes_are_drawn_where_they_were_found(see):
 
 def test_objects_for_the_browser_are_those_of_the_pairing():
     analysis = first_look()
-    given = json.loads(probe_value(analysis, (0, 0)))["objects"]
+    given = json.loads(see_value(analysis, (0, 0)))["objects"]
     assert [each["kind"] for each in given] == [pair.kind for pair in analysis.pairing.pairs]
     for each, pair in zip(given, analysis.pairing.pairs):
         assert (each["dlka"] is None, each["baseline"] is None) == (pair.first is None, pair.second is None)

@@ -74,8 +74,8 @@ def test_a_link_shows_what_it_was_copied_from(opened):
     wanted = analysed("Two people", dlka="residual", strength=0.5)
     reads = Reads("P4 7x7 d3", 10, 20).caption(wanted)
     moved = float(reads.split("moved by ")[1].split(" cells")[0])
-    expect(page.locator("#probe-told")).to_contain_text("pinned")
-    said = page.locator("#probe-told").inner_text()
+    expect(page.locator("#see-told")).to_contain_text("pinned")
+    said = page.locator("#see-told").inner_text()
     assert float(said.split("moved by ")[1].split(" cells")[0]) == pytest.approx(moved, abs=0.006)
     open_tab(page, "Offsets")
     wait_for_alt(page, "#offset-picture", "P4 7x7 d3, cell (row 10, column 20): 49 taps moved")
@@ -84,12 +84,12 @@ def test_a_link_shows_what_it_was_copied_from(opened):
 
 def test_the_address_follows_what_is_explored(page):
     open_tab(page, "See")
-    picture = page.locator(".probe-picture")
-    page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
+    picture = page.locator(".see-picture")
+    page.wait_for_function("() => document.querySelector('.see-picture')?.drawn")
     page.get_by_role("button", name="P3 composed").click()
     picture.focus()
     picture.press("ArrowDown")
-    expect(page.locator("#probe-told")).to_contain_text("pinned")
+    expect(page.locator("#see-told")).to_contain_text("pinned")
     cell = picture.evaluate("c => c.drawn.cell.join()")
     wait_for_address(page, tab="See", stage="P3 composed", cell=cell, **OPENED, strength="1")
     picture.press("Escape")
@@ -206,11 +206,11 @@ def test_every_picture_has_a_text_with_its_numbers(street):
 
 def test_the_recipe_of_the_page_is_that_of_its_figure(page):
     open_tab(page, "See")
-    page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
-    page.locator(".probe-picture").focus()
+    page.wait_for_function("() => document.querySelector('.see-picture')?.drawn")
+    page.locator(".see-picture").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#probe-told")).to_contain_text("pinned")
-    row, column = page.locator(".probe-picture").evaluate("c => c.drawn.cell")
+    expect(page.locator("#see-told")).to_contain_text("pinned")
+    row, column = page.locator(".see-picture").evaluate("c => c.drawn.cell")
     with page.expect_download() as download:
         page.locator(".probe").get_by_role("button", name="Recipe").click()
     assert download.value.suggested_filename == "reads.recipe.json"

@@ -11,7 +11,7 @@ from dlka.analysis.analysis import Settings, analyse_pixels, block_values
 from dlka.analysis.examples import examples
 from dlka.analysis.tap_card import tap_card
 from dlka.images import read_image
-from dlka.ui.tab_probe import add_up
+from dlka.ui.tab_see import add_up
 
 
 @pytest.fixture(scope="module")

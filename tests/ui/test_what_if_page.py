@@ -65,7 +65,7 @@ def test_four_ways_on_a_phone(browser, server):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     open_tab(page, "What if")
     page.locator(PICTURE).wait_for()
     page.get_by_role("button", name="Tell large kernel").press("Enter")

@@ -16,7 +16,7 @@ from dlka.errors import DlkaError
 from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
-from dlka.ui.probe_data import probe_value
+from dlka.ui.see_data import see_value
 
 COLOURS = 51  # of the gate's scale
 CROWD = "Far crowd"  # how the label of the example with small copies begins
@@ -48,9 +48,9 @@ def first_point(seen: Analysis) -> tuple[float, float]:
 
 @lru_cache(maxsize=1)
 def field() -> str:
-    """The step on offsets: all offset fields of what the page opens with, as the probe gets them."""
+    """The step on offsets: all offset fields of what the page opens with, as See gets them."""
     seen = scene()
-    return probe_value(seen, first_point(seen), kept=True)
+    return see_value(seen, first_point(seen), kept=True)
 
 
 @lru_cache(maxsize=1)

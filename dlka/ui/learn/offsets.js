@@ -1,4 +1,4 @@
-// Step 3: the offsets of a real cell, multiplied. Positions and marks are the probe's.
+// Step 3: the offsets of a real cell, multiplied. Positions and marks are those of See.
 
 const scene = { data: null, stage: 0, point: null, frame: 0 };
 const main = part("offsets-picture"), close = part("offsets-close"), strength = part("offsets-strength");

@@ -18,7 +18,7 @@ SCRIPTS = {
     "letter": ("letter.js",),
     "taps": ("taps.js",),
     "stack": ("stack.js",),
-    "offsets": ("../probe/geometry.js", "../probe/draw.js", "offsets.js"),
+    "offsets": ("../see/geometry.js", "../see/draw.js", "offsets.js"),
     "corners": ("bilinear.js", "corners.js"),
     "gate": ("gate.js",),
     "levels": ("levels.js",),
@@ -26,7 +26,7 @@ SCRIPTS = {
 
 
 def read(name: str) -> str:
-    """A file of this folder, or of the probe's as "../probe/NAME"."""
+    """A file of this folder, or of See's as "../see/NAME"."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

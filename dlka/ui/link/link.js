@@ -1,4 +1,4 @@
-// The browser's address says what the page shows. The server and the probe send parts of a query string; they are merged
+// The browser's address says what the page shows. The server and the canvas send parts of a query string; they are merged
 // into the address, which is read once, when the page is loaded.
 // gr.HTML gives: element (this component), props (its value), trigger (an event for the server), watch.
 
@@ -40,7 +40,7 @@ part("link-copy").addEventListener("click", copy);
 document.addEventListener("dlka-address", (event) => merge(event.detail));
 watch("value", () => {
   merge(props.value);
-  write(); // before the probe reads it
+  write(); // before the canvas reads it
 });
 if (JSON.parse(props.keys).some((key) => opened.has(key))) {
   props.value = location.search;

@@ -1,4 +1,4 @@
-"""The tab "Boxes": from one box back to its cells and samples, and from all samples to where they condense."""
+"""The tab "Objects": from one box back to its cells and samples, and from all samples to where they condense."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlka.ui.figure_row import FigureRef
 from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
 from dlka.ui.toolkit import gr
 
-NAME = "Boxes"
+NAME = "Objects"
 INPUTS: tuple[str, ...] = ()
 OUTPUTS: tuple[str, ...] = (
     "box",
@@ -33,7 +33,7 @@ def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, empty: they are drawn when the tab is opened, as that makes both models look once more."""
     tab: dict[str, Any] = {}
     with gr.Tab(NAME):
-        gr.Markdown(words.BOXES, elem_classes="quiet")
+        gr.Markdown(words.OBJECTS, elem_classes="quiet")
         tab["box"] = gr.Dropdown([], label="Box", info="smallest first; or click one on the picture", filterable=False)
         with gr.Row():
             with gr.Column(min_width=300):

@@ -21,9 +21,9 @@ async function show(card, ask, more) {
 }
 
 function askCards() {
-  show("probe-card", server.add_up, () => ({ channel: part("probe-channel").value, tap: part("probe-tap").value }));
-  show("probe-seen", server.see_field, () => ({}));
+  show("see-card", server.add_up, () => ({ channel: part("see-channel").value, tap: part("see-tap").value }));
+  show("see-seen", server.see_field, () => ({}));
 }
 
-for (const name of ["probe-sum", "probe-field"]) part(name).addEventListener("toggle", askCards);
-for (const name of ["probe-channel", "probe-tap"]) part(name).addEventListener("change", askCards);
+for (const name of ["see-sum", "see-field"]) part(name).addEventListener("toggle", askCards);
+for (const name of ["see-channel", "see-tap"]) part(name).addEventListener("change", askCards);

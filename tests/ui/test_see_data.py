@@ -1,4 +1,4 @@
-"""What the browser gets to draw the probe from: offsets as whole numbers, geometry, weights of the taps."""
+"""What the browser gets to draw the canvas from: offsets as whole numbers, geometry, weights of the taps."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import load_predictor
-from dlka.inference.probe import stages, tap_weights
-from dlka.ui.probe_data import LARGEST, NOT_A_NUMBER, probe_value, quantised
+from dlka.inference.see import stages, tap_weights
+from dlka.ui.see_data import LARGEST, NOT_A_NUMBER, see_value, quantised
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_no_offset_and_what_is_no_number():
 
 
 def test_the_value_holds_every_stage_where_the_file_has_it(analysis):
-    value = json.loads(probe_value(analysis, (3.0, 4.5)))
+    value = json.loads(see_value(analysis, (3.0, 4.5)))
     offsets = np.frombuffer(file_of(value["offsets"]).read_bytes(), "<i2")
     assert len(value["stages"]) == len(analysis.dlka.captures) == 6
     assert value["point"] == [3.0, 4.5]
@@ -77,7 +77,7 @@ def test_the_value_holds_every_stage_where_the_file_has_it(analysis):
 
 def test_a_large_picture_is_sent_smaller_and_a_model_without_stages_has_none(analysis):
     wide = replace(analysis, picture=np.zeros((10, 4000, 3), np.uint8), dlka=replace(analysis.dlka, captures=()))
-    value = json.loads(probe_value(wide, (0.0, 0.0)))
+    value = json.loads(see_value(wide, (0.0, 0.0)))
     assert cv2.imread(str(file_of(value["picture"]))).shape == (4, LARGEST, 3)
     assert value["stages"] == []
     assert value["size"] == [10, 4000]

@@ -38,13 +38,16 @@ function drawBoxes(pen, view, objects, chosen, { DLKA, BASELINE }) {
 function drawName(pen, view, object, width, names) {
   const box = object.dlka ?? object.baseline, [left, top] = view.at([box[0] - 0.5, box[1] - 0.5]);
   const text = `${object.name}, ${Math.round(object.size)} px: ${names[object.kind]}`;
+  drawText(pen, text, left, top > 20 ? top - 20 : view.at([box[0], box[3] - 0.5])[1] + 3, width);
+}
+
+function drawText(pen, text, left, top, width = Infinity) {
   pen.font = "600 12px system-ui, sans-serif";
-  const wide = pen.measureText(text).width + 10;
-  const x = Math.max(0, Math.min(left, width - wide)), y = top > 20 ? top - 20 : view.at([box[0], box[3] - 0.5])[1] + 3;
+  const wide = pen.measureText(text).width + 10, x = Math.max(0, Math.min(left, width - wide));
   pen.fillStyle = "rgba(255, 255, 255, 0.92)";
-  pen.fillRect(x, y, wide, 17);
+  pen.fillRect(x, top, wide, 17);
   pen.fillStyle = "#1f2328";
-  pen.fillText(text, x + 5, y + 13);
+  pen.fillText(text, x + 5, top + 13);
 }
 
 // Kernel against object: one dot each, with size in px across on a log scale. Returns where the dots lie, in CSS pixels.
@@ -81,4 +84,39 @@ function drawScatter(canvas, dots, chosen, colours, ink) {
   const places = dots.map(at);
   dots.forEach((each, i) => dot(pen, ...places[i], each.object === chosen ? 6 : 4, colours[each.object.kind], each.object === chosen ? ink : RIM, each.object === chosen ? 2.5 : 0.8));
   return places;
+}
+
+// What both found and what only one of the two did, in a sentence.
+function counts(objects) {
+  const of = (kinds) => objects.filter(({ kind }) => kinds.includes(kind)), small = (found) => found.filter((o) => o.size < 32).length;
+  const [dlka, baseline] = [of(["only_first"]), of(["only_second"])];
+  if (!objects.length) return "Neither model found anything at this confidence. Lower it, or try a larger input size.";
+  const both = `Both models found ${of(["both", "class_changed"]).length}`;
+  return `${both}; only D-LKA ${dlka.length} (${small(dlka)} small), only the baseline ${baseline.length} (${small(baseline)} small).`;
+}
+
+// Close-ups of what only one model found, smallest first.
+const MOST_SHOWN = 24;
+function buildOnly() {
+  const { data } = state, found = data.objects.filter(({ kind }) => kind.startsWith("only"));
+  part("see-counts").textContent = counts(data.objects);
+  part("see-only").hidden = !found.length;
+  part("see-only-title").textContent = found.length > MOST_SHOWN ? `Only one model found, the ${MOST_SHOWN} smallest` : "Only one model found";
+  part("see-only-row").replaceChildren(
+    ...found.slice(0, MOST_SHOWN).map((object) => {
+      const button = document.createElement("button"), canvas = document.createElement("canvas");
+      const told = document.createElement("span"), box = object.dlka ?? object.baseline, side = 84;
+      const half = Math.max(1.2 * Math.max(box[2] - box[0], box[3] - box[1]), 24) / 2;
+      const [x, y] = [(box[0] + box[2]) / 2 - 0.5, (box[1] + box[3]) / 2 - 0.5], view = viewOf(canvas, x - half, y - half, side / 2 / half);
+      const pen = prepare(canvas, side, side);
+      drawPicture(pen, view, state.image, data.size, 0);
+      drawBoxes(pen, view, [object], null, data.accents);
+      told.textContent = `${object.name} ${Math.round(object.size)} px, ${box[4].toFixed(2)}`;
+      Object.assign(button, { type: "button", title: `${KINDS[object.kind]}: ${told.textContent}` });
+      button.style.borderColor = data.kind_colours[object.kind];
+      button.append(canvas, told);
+      button.addEventListener("click", () => hold(object));
+      return button;
+    })
+  );
 }

@@ -1,9 +1,17 @@
-// The picture: follows pointer, finger and arrow keys, moves samples from the grid to where they were learned, and draws
-// every canvas at most once a frame.
+// The picture: follows pointer, finger and keys, moves samples from the grid to where they were learned, and draws every
+// canvas at most once a frame.
 // gr.HTML gives: element (this component), props (its value), watch (called when the server sends another value).
 
 const part = (name) => element.querySelector(`.${name}`);
-const state = { data: null, offsets: null, image: null, point: null, pinned: false, chosen: 0, frame: 0, turn: 0, object: null, amount: 1, begun: null };
+const state = {
+  ...{ data: null, offsets: null, gates: null, image: null, point: null, pinned: false, chosen: 0, object: null },
+  ...{ frame: 0, turn: 0, amount: 1, begun: null, zoom: 1, corner: [-0.5, -0.5], room: 320, made: new Map() },
+  // What is computed once for a comparison.
+  kept(name, make) {
+    if (!this.made.has(name)) this.made.set(name, make());
+    return this.made.get(name);
+  },
+};
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const WAIT = 500, LASTS = 1200; // ms on the grid, and from there to the samples
 const KINDS = { both: "both", class_changed: "both, as different classes", only_first: "only D-LKA", only_second: "only baseline" };
@@ -19,8 +27,8 @@ function viewsOf(data) {
 
 async function load(data) {
   const turn = ++state.turn;
-  for (const name of ["probe-main", "probe-side", "probe-more"]) part(name).hidden = !data.stages.length;
-  part("probe-none").hidden = data.stages.length > 0;
+  for (const name of ["see-main", "see-side", "see-more"]) part(name).hidden = !data.stages.length;
+  part("see-none").hidden = data.stages.length > 0;
   if (!data.stages.length) return;
   const image = new Image();
   image.src = data.picture;
@@ -28,11 +36,14 @@ async function load(data) {
   const found = await Promise.all([asked, image.decode()]).catch(() => null);
   if (turn !== state.turn) return; // a newer comparison came in between
   if (!found) {
-    part("probe-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
+    part("see-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
     return;
   }
   const [offsets] = found;
   Object.assign(state, { data, image, offsets: new Int16Array(offsets), point: data.point, pinned: false, object: null });
+  Object.assign(state, { gates: null, zoom: 1, corner: [-0.5, -0.5], made: new Map() });
+  state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
+  state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
   state.views = viewsOf(data);
   state.chosen = Math.min(state.chosen, state.views.length - 1);
   if (data.chosen !== null) lookAt(data.objects[data.chosen]);
@@ -41,7 +52,9 @@ async function load(data) {
   for (const dot of element.querySelectorAll(".see-kind")) dot.style.background = data.kind_colours[dot.dataset.kind];
   part("see-dlka").style.borderTopColor = data.accents.DLKA;
   part("see-baseline").style.borderTopColor = data.accents.BASELINE;
-  part("probe-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
+  part("see-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
+  buildOnly();
+  chooseLayer();
   replay();
   askCards();
 }
@@ -71,7 +84,7 @@ function advance(now) {
 }
 
 // What offsets are multiplied by in the drawing.
-const gain = () => state.amount * (part("see-more").checked ? 4 : 1);
+const gain = () => state.amount * (part("see-exaggerate").checked ? 4 : 1);
 
 // The address names the view and the cell that were chosen last: also those that the page was opened with.
 function readAddress() {
@@ -92,8 +105,8 @@ function tellAddress() {
 
 function buildPanels() {
   const columns = Math.max(...state.views.map((view) => state.views.filter((v) => v.stage.block === view.stage.block).length));
-  part("probe-panels").style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-  part("probe-panels").replaceChildren(
+  part("see-panels").style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  part("see-panels").replaceChildren(
     ...state.views.map((view, i) => {
       const panel = document.createElement("button");
       panel.type = "button";
@@ -104,7 +117,7 @@ function buildPanels() {
       return panel;
     })
   );
-  part("probe-rows").replaceChildren(
+  part("see-rows").replaceChildren(
     ...state.views.map(() => {
       const row = document.createElement("tr");
       row.append(document.createElement("th"), ...Array.from({ length: 5 }, () => document.createElement("td")));
@@ -142,12 +155,13 @@ function draw(now) {
   part("see-amount").value = state.amount;
   drawMain(found[state.chosen]);
   drawPanel(part("see-close"), state.views[state.chosen], found[state.chosen], state.object, 0.62);
-  [...part("probe-panels").children].forEach((panel, i) => {
+  [...part("see-panels").children].forEach((panel, i) => {
     panel.setAttribute("aria-pressed", i === state.chosen);
     drawPanel(panel.querySelector("canvas"), state.views[i], found[i]);
   });
   tell(amount === 1 ? found : readsAt(1));
   tellObjects();
+  tellLayer(currentLayer());
 }
 
 // Reads as points on the screen; what is drawn stays on the canvas, for tests and for those who want the numbers.
@@ -168,17 +182,58 @@ function radiusOf(view, kind) {
 }
 
 function drawMain(found) {
-  const canvas = part("probe-picture"), [height, width] = state.data.size;
-  const room = canvas.parentElement.clientWidth;
-  const scale = Math.min(room / width, Math.max(320, 0.7 * window.innerHeight) / height);
-  const view = viewOf(canvas, -0.5, -0.5, scale), kind = state.views[state.chosen];
+  const canvas = part("see-picture"), [height, width] = state.data.size;
+  const scale = Math.min(part("see-main").clientWidth / width, state.room / height);
+  const view = currentView(canvas, scale), kind = state.views[state.chosen], layer = currentLayer();
   const pen = prepare(canvas, width * scale, height * scale);
-  drawPicture(pen, view, state.image, state.data.size, 0);
+  drawPicture(pen, view, layer?.cells ? greyPicture() : state.image, state.data.size, layer?.arrows ? 0.5 : 0);
+  if (layer) paintLayer(pen, view, layer, Number(part("see-opacity").value), state.data.size);
   drawBoxes(pen, view, shownObjects(), state.object, state.data.accents);
   if (!state.object) drawCross(pen, view, state.point, width * scale, height * scale);
   const points = onScreen(view, kind, found);
   drawReads(pen, points, radiusOf(view, kind), state.data);
   if (state.object) drawName(pen, view, state.object, width * scale, KINDS);
+  if (part("see-exaggerate").checked) drawText(pen, "Offsets drawn 4 times as long as they are", 6, height * scale - 22);
+}
+
+// Under the colours of a map the picture itself has none.
+function greyPicture() {
+  return state.kept("grey", () => {
+    const { width, height } = state.image, grey = Object.assign(document.createElement("canvas"), { width, height });
+    const pen = grey.getContext("2d");
+    pen.filter = "grayscale(1)";
+    pen.drawImage(state.image, 0, 0);
+    return grey;
+  });
+}
+
+const layerName = () => part("see-layers").querySelector(":checked").value;
+
+// The chosen layer of the view that is on the picture, or null where samples stand alone.
+function currentLayer() {
+  const name = layerName(), { make } = LAYERS[name];
+  if (!make) return null;
+  const view = state.views[state.chosen], taps = view.stage.kernel[0] * view.stage.kernel[1];
+  const options = {
+    ...{ tap: Math.min(Math.max(Number(part("see-tap-shown").value), 0), taps), scale: part("see-scale").value },
+    ...{ reduction: part("see-reduction").value, channel: Math.max(Number(part("see-channel-shown").value), 0) },
+  };
+  return state.kept(["layer", name, view.label, state.gates !== null, ...Object.values(options)].join(), () => make(view, options));
+}
+
+// Another layer, or another option of it: what belongs to it is seen, and gates are fetched when they are first asked for.
+async function chooseLayer() {
+  const { options } = LAYERS[layerName()], { data } = state;
+  for (const label of element.querySelectorAll("[data-option]")) label.hidden = !options.includes(label.dataset.option);
+  part("see-channel-shown").disabled = part("see-reduction").value !== "channel";
+  taken.refresh();
+  redraw();
+  if (layerName() !== "attention" || state.gates) return;
+  const got = await fetch(data.gate_values).then((answer) => (answer.ok ? answer.arrayBuffer() : null)).catch(() => null);
+  if (got && data === state.data) {
+    state.gates = new Int8Array(got);
+    redraw();
+  }
 }
 
 // Objects whose boxes are drawn; the chosen one last, on top.
@@ -216,13 +271,34 @@ function tell(found) {
     const figures = [mean, mean * stage.per_cell, Math.max(0, ...moved)];
     return [label, name, ...figures.map((value) => value.toFixed(2)), outside];
   });
-  [...part("probe-rows").children].forEach((row, i) => {
+  [...part("see-rows").children].forEach((row, i) => {
     [...row.children].forEach((cell, j) => (cell.textContent = rows[i][j]));
   });
+  tellTaps(found[state.chosen].reads, state.views[state.chosen]);
   const [label, cell, mean, pixels] = rows[state.chosen];
   const moved = state.views[state.chosen].inner ? mean : `taps moved by ${mean} cells (${pixels} px) on average`;
   const held = state.pinned ? "pinned" : "follows the pointer";
-  part("probe-told").textContent = `${label}, cell (row, column) ${cell}: ${moved}; ${held}.`;
+  part("see-told").textContent = `${label}, cell (row, column) ${cell}: ${moved}; ${held}.`;
+}
+
+// Every tap of the cell, in pixels of the picture and in cells, while its table is open.
+function tellTaps({ regular, samples, zero }, { stage, inner }) {
+  if (!part("see-taps").open) return;
+  const at = (flat, tap) => toPicture(state.data.letterbox, stage.stride, flat[2 * tap], flat[2 * tap + 1]).map((v) => v.toFixed(1));
+  const signed = (cells) => `${cells < 0 ? "" : "+"}${cells.toFixed(3)}`;
+  const row = (_, tap) => [
+    ...[`${tap + 1} (${Math.floor(tap / stage.kernel[1]) + 1}, ${(tap % stage.kernel[1]) + 1})`, at(regular, tap).join(", "), at(samples, tap).join(", ")],
+    ...[[0, 1].map((axis) => signed(samples[2 * tap + axis] - regular[2 * tap + axis])).join(", "), zero[tap] ? "yes" : ""],
+    stage.weights[tap].toFixed(2),
+  ];
+  const rows = inner ? [["Paths have no taps of their own: choose a single stage."]] : Array.from(zero, row);
+  part("see-taps").querySelector("tbody").replaceChildren(
+    ...rows.map((texts) => {
+      const line = document.createElement("tr");
+      line.append(...texts.map((textContent) => Object.assign(document.createElement("td"), { textContent })));
+      return line;
+    })
+  );
 }
 
 // The sentence on the chosen object and the largest one, and the dots of all, for the stage that is on the picture.
@@ -246,11 +322,6 @@ function tellObjects() {
   const own = dots.find((dot) => dot.object === (object ?? data.objects[data.chosen])) ?? dots[0], last = dots.at(-1);
   const facts = own ? [of(own, "as wide as its grid "), ...(last !== own ? [of(last, "")] : [])] : [];
   part("see-fact").textContent = facts.length ? `${stage.label} samples ${facts.join(", and ")}.` : "";
-}
-
-function pointOf(event) {
-  const box = part("probe-picture").getBoundingClientRect(), scale = box.width / state.data.size[1];
-  return [(event.clientX - box.left) / scale - 0.5, (event.clientY - box.top) / scale - 0.5];
 }
 
 function move(point, pinned) {
@@ -285,35 +356,89 @@ scatter.addEventListener("pointermove", (event) => {
 });
 scatter.addEventListener("click", (event) => {
   const object = dotAt(event);
-  if (!object) return;
+  if (object) hold(object);
+});
+
+// An object is chosen for good: until another cell is.
+function hold(object) {
   lookAt(object);
   state.pinned = true;
+  if (state.zoom > 1) panTo(state.zoom, [0, 1].map((axis) => object.point[axis] - state.data.size[1 - axis] / state.zoom / 2));
   replay();
   tellAddress();
   askCards();
-});
+}
+
 part("see-replay").addEventListener("click", replay);
 part("see-amount").addEventListener("input", () => {
   Object.assign(state, { amount: Number(part("see-amount").value), begun: null });
   redraw();
 });
-for (const name of ["see-more", "see-boxes"]) part(name).addEventListener("change", redraw);
+for (const name of ["see-exaggerate", "see-boxes"]) part(name).addEventListener("change", redraw);
+for (const name of ["see-layers", "see-options"]) part(name).addEventListener("input", chooseLayer);
+part("see-zoom-in").addEventListener("click", () => zoomBy(1.5, middle()));
+part("see-zoom-out").addEventListener("click", () => zoomBy(1 / 1.5, middle()));
+part("see-full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : part("see").requestFullscreen()));
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-const picture = part("probe-picture");
-picture.addEventListener("pointermove", (event) => {
-  if (!state.data || (state.pinned && event.pointerType === "mouse")) return;
-  move(pointOf(event), state.pinned); // a finger that is dragged moves a pinned cell, too
-});
+const picture = part("see-picture"), down = new Map(); // pointers that are down, by their number
+let drag = null; // { x, y, corner, moved } since the first of them came down
+const apart = ([a, b]) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+
 picture.addEventListener("pointerdown", (event) => {
-  if (state.data) move(pointOf(event), event.pointerType === "mouse" ? !state.pinned : true);
+  if (!state.data) return;
+  down.set(event.pointerId, event);
+  drag = { x: event.clientX, y: event.clientY, corner: state.corner, moved: down.size > 1 };
+  if (event.pointerType !== "mouse" && down.size === 1) move(pointOf(event), true);
 });
+picture.addEventListener("pointermove", (event) => {
+  if (!state.data) return;
+  if (down.size === 2 && down.has(event.pointerId)) {
+    const before = apart([...down.values()]);
+    down.set(event.pointerId, event);
+    const fingers = [...down.values()], points = fingers.map(pointOf);
+    zoomBy(apart(fingers) / before, [0, 1].map((axis) => (points[0][axis] + points[1][axis]) / 2));
+  } else if (down.has(event.pointerId) && event.pointerType === "mouse") {
+    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y], scale = (picture.clientWidth / state.data.size[1]) * state.zoom;
+    drag.moved ||= Math.hypot(dx, dy) > 4;
+    if (drag.moved && state.zoom > 1) panTo(state.zoom, [drag.corner[0] - dx / scale, drag.corner[1] - dy / scale]);
+  } else if (!(state.pinned && event.pointerType === "mouse")) move(pointOf(event), state.pinned); // a finger moves a pinned cell
+});
+picture.addEventListener("pointerup", (event) => {
+  if (state.data && event.pointerType === "mouse" && drag && !drag.moved) move(pointOf(event), !state.pinned);
+});
+for (const end of ["pointerup", "pointercancel", "pointerleave"]) picture.addEventListener(end, (event) => down.delete(event.pointerId));
+picture.addEventListener("dblclick", (event) => state.data && zoomBy(2, pointOf(event)));
+// A page is scrolled by the wheel: only a picture that somebody works in zooms by it.
+picture.addEventListener(
+  "wheel",
+  (event) => {
+    const inside = event.ctrlKey || state.zoom > 1 || document.fullscreenElement || document.activeElement === picture;
+    if (!state.data || !inside || (state.zoom === 1 && event.deltaY > 0 && !event.ctrlKey)) return;
+    event.preventDefault();
+    zoomBy(Math.exp(-event.deltaY / 400), pointOf(event));
+  },
+  { passive: false }
+);
 picture.addEventListener("keydown", (event) => {
   if (!state.data || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key in STEPS) step(...STEPS[event.key]);
   else if (event.key === "Escape") move(state.point, false);
   else if (event.key === "Enter" || event.key === " ") move(state.point, !state.pinned);
+  else if (event.key === "+" || event.key === "=") zoomBy(1.5, state.point);
+  else if (event.key === "-") zoomBy(1 / 1.5, state.point);
+  else if (event.key === "0") panTo(1, state.corner);
   else return;
   event.preventDefault();
 });
-new ResizeObserver(redraw).observe(element); // also when the tab is opened
+part("see-taps").addEventListener("toggle", redraw);
+// The picture is as high as the window leaves room for, with what moves the samples below it.
+function fit() {
+  const above = document.fullscreenElement ? 100 : part("see-frame").getBoundingClientRect().top + window.scrollY;
+  state.room = Math.max(320, window.innerHeight - above - 60);
+  redraw();
+}
+
+fit();
+new ResizeObserver(fit).observe(element); // also when the tab is opened
+addEventListener("resize", fit);

@@ -14,30 +14,33 @@ from dlka.inference.box_gradients import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
-from dlka.ui.probe_data import probe_value
+from dlka.ui.see_data import see_value
 from dlka.ui.tab import Shared
 from dlka.ui.toolkit import gr
 
-FOLDER = Path(__file__).with_name("probe")
+FOLDER = Path(__file__).with_name("see")
 NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
-OUTPUTS: tuple[str, ...] = ("probe",)
+OUTPUTS: tuple[str, ...] = ("canvas",)
 # One after the other, as one function.
-SCRIPTS = ("geometry.js", "draw.js", "objects.js", "explore.js", "cards.js", "take.js")
+SCRIPTS = (
+    *("geometry.js", "fields.js", "draw.js", "objects.js", "layers.js", "view.js"),
+    *("canvas.js", "cards.js", "take.js"),
+)
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
     with gr.Tab(NAME):
-        probe = gr.HTML(
-            probe_value(first, pictures.default_point(first), kept=True),
-            html_template=_read("probe.html").replace("<!-- take -->", figure_row.HTML),
+        canvas = gr.HTML(
+            see_value(first, pictures.default_point(first), kept=True),
+            html_template=_read("see.html").replace("<!-- take -->", figure_row.HTML),
             js_on_load="\n".join((figure_row.SHARED, *map(_read, SCRIPTS))),
             server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
-            elem_id="probe",
+            elem_id="see",
         )
-        gr.Markdown(words.PROBE, elem_classes="quiet", elem_id="probe-help")
-    return {"probe": probe}
+        gr.Markdown(words.SEE, elem_classes="quiet", elem_id="see-help")
+    return {"canvas": canvas}
 
 
 @answering
@@ -70,8 +73,8 @@ def field_card(key: str, label: str, row: str, column: str) -> str:
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:
-    """The probe's value after a new analysis; a cell around the point is looked at first."""
-    return {"probe": probe_value(analysis, point)}
+    """The canvas after a new analysis; a cell around the point is looked at first."""
+    return {"canvas": see_value(analysis, point)}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The probe in a real browser: what it draws is what Python computes, and pointer, keys and fingers move it."""
+"""The canvas of See in a real browser: what it draws is what Python computes, and pointer, keys and fingers move it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ DRAWN = """canvas => { const d = canvas.drawn;
 
 
 @pytest.fixture
-def probe(page):
+def see(page):
     open_tab(page, "See")
     ready(page)
     return page
 
 
 def ready(page):
-    page.wait_for_function("() => document.querySelector('.probe-picture')?.drawn")
+    page.wait_for_function("() => document.querySelector('.see-picture')?.drawn")
     settle(page)
 
 
@@ -43,12 +43,12 @@ def settle(page):
 
 
 def panels(page):
-    return [canvas.evaluate(DRAWN) for canvas in page.locator(".probe-panels canvas").element_handles()]
+    return [canvas.evaluate(DRAWN) for canvas in page.locator(".see-panels canvas").element_handles()]
 
 
 def point_to(page, x, y, shape):
     """Move the mouse to a share of the picture; returns the point in pixels of the original."""
-    canvas = page.locator(".probe-picture")
+    canvas = page.locator(".see-picture")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     # A mouse event's place is a whole number in the browser.
@@ -92,11 +92,11 @@ def first_look():
     return analyse_pixels(first_picture(), suited.settings_for(suited.opening()))
 
 
-def test_what_is_drawn_is_what_python_computes(probe):
+def test_what_is_drawn_is_what_python_computes(see):
     analysis = first_look()
     assert len(views(analysis)) == 3, "one block: two stages, and both composed"
     for place in PLACES:
-        check(probe, analysis, point_to(probe, *place, analysis.image.shape))
+        check(see, analysis, point_to(see, *place, analysis.image.shape))
 
 
 def test_the_same_on_three_levels(street):
@@ -108,35 +108,35 @@ def test_the_same_on_three_levels(street):
         check(street, analysis, point_to(street, *place, analysis.image.shape))
 
 
-def test_a_letterboxed_picture_with_stronger_offsets(probe):
+def test_a_letterboxed_picture_with_stronger_offsets(see):
     """An odd size, padded on two sides, read with twice the learned offsets."""
     small = cv2.resize(cv2.imread(str(examples()["Two people"])), (321, 203))
     data = cv2.imencode(".png", small)[1].tobytes()
-    before = probe.locator(".probe-picture").evaluate("c => c.width / c.height")
-    probe.get_by_label("Remove Image").click()
-    probe.locator("#picture input[type=file]").set_input_files(
+    before = see.locator(".see-picture").evaluate("c => c.width / c.height")
+    see.get_by_label("Remove Image").click()
+    see.locator("#picture input[type=file]").set_input_files(
         [{"name": "mine.png", "mimeType": "image/png", "buffer": data}]
     )
-    probe.wait_for_function(
-        "old => { const c = document.querySelector('.probe-picture'); return Math.abs(c.width / c.height - old) > .1 }",
+    see.wait_for_function(
+        "old => { const c = document.querySelector('.see-picture'); return Math.abs(c.width / c.height - old) > .1 }",
         arg=before,
     )
-    old = probe.evaluate("() => document.querySelector('#probe-told').textContent")
-    slider = probe.locator("#strength input[type=range]")
+    old = see.evaluate("() => document.querySelector('#see-told').textContent")
+    slider = see.locator("#strength input[type=range]")
     slider.focus()
     slider.press("End")
-    probe.wait_for_function("old => document.querySelector('#probe-told').textContent !== old", arg=old)
-    settle(probe)
+    see.wait_for_function("old => document.querySelector('#see-told').textContent !== old", arg=old)
+    settle(see)
     image = read_image(data)
     analysis = analyse_pixels(image, Settings(strength=2.0))
     assert analysis.dlka.letterbox.top > 0
     for place in PLACES:
-        check(probe, analysis, point_to(probe, *place, image.shape))
+        check(see, analysis, point_to(see, *place, image.shape))
 
 
-def test_no_request_is_made_while_the_pointer_moves(probe):
+def test_no_request_is_made_while_the_pointer_moves(see):
     """But for what a tab that is opened asks for, which may come later."""
-    opening = probe.evaluate(
+    opening = see.evaluate(
         """() => {
         const ids = gradio_config.components.filter(c => ['tabs', 'state'].includes(c.type)).map(c => c.id);
         return gradio_config.dependencies.filter(d => d.targets.some(([id]) => ids.includes(id))).map(d => d.id) }"""
@@ -149,17 +149,17 @@ def test_no_request_is_made_while_the_pointer_moves(probe):
         if "/queue/data" not in request.url:  # the stream of answers
             asked.append(request.url)
 
-    probe.on("request", note)
+    see.on("request", note)
     for x in np.linspace(0.1, 0.9, 9):
-        point_to(probe, x, 0.4, first_picture().shape)
+        point_to(see, x, 0.4, first_picture().shape)
     assert asked == [], asked
 
 
-def test_a_dot_has_the_colour_of_its_tap_weight(probe):
+def test_a_dot_has_the_colour_of_its_tap_weight(see):
     """The last tap is drawn last, so nothing covers it."""
-    point_to(probe, 0.5, 0.5, first_picture().shape)
+    point_to(see, 0.5, 0.5, first_picture().shape)
     found = (
-        probe.locator(".probe-panels canvas")
+        see.locator(".see-panels canvas")
         .nth(1)
         .evaluate(
             """c => { const d = c.drawn, r = c.width / c.getBoundingClientRect().width;
@@ -171,50 +171,50 @@ def test_a_dot_has_the_colour_of_its_tap_weight(probe):
     assert np.abs(np.array(found[1][:3]) - wanted).max() < 12
 
 
-def test_a_click_holds_the_cell_until_the_next(probe):
+def test_a_click_holds_the_cell_until_the_next(see):
     shape = first_picture().shape
-    point_to(probe, 0.4, 0.4, shape)
-    probe.mouse.down()
-    probe.mouse.up()
-    expect(probe.locator("#probe-told")).to_contain_text("pinned")
-    held = panels(probe)[0]["cell"]
-    point_to(probe, 0.8, 0.8, shape)
-    assert panels(probe)[0]["cell"] == held
-    expect(probe.locator("#probe-told")).to_contain_text("pinned")
-    probe.mouse.down()
-    probe.mouse.up()
-    expect(probe.locator("#probe-told")).to_contain_text("follows the pointer")
-    point_to(probe, 0.6, 0.8, shape)
-    assert panels(probe)[0]["cell"] != held
+    point_to(see, 0.4, 0.4, shape)
+    see.mouse.down()
+    see.mouse.up()
+    expect(see.locator("#see-told")).to_contain_text("pinned")
+    held = panels(see)[0]["cell"]
+    point_to(see, 0.8, 0.8, shape)
+    assert panels(see)[0]["cell"] == held
+    expect(see.locator("#see-told")).to_contain_text("pinned")
+    see.mouse.down()
+    see.mouse.up()
+    expect(see.locator("#see-told")).to_contain_text("follows the pointer")
+    point_to(see, 0.6, 0.8, shape)
+    assert panels(see)[0]["cell"] != held
 
 
-def test_arrow_keys_go_from_cell_to_cell_of_the_stage_on_the_picture(probe):
-    point_to(probe, 0.5, 0.5, first_picture().shape)
-    probe.get_by_role("button", name="P3 7x7 d3").click()
-    settle(probe)
-    picture = probe.locator(".probe-picture")
+def test_arrow_keys_go_from_cell_to_cell_of_the_stage_on_the_picture(see):
+    point_to(see, 0.5, 0.5, first_picture().shape)
+    see.get_by_role("button", name="P3 7x7 d3").click()
+    settle(see)
+    picture = see.locator(".see-picture")
     assert picture.evaluate("c => c.drawn.label") == "P3 7x7 d3"
     row, column = picture.evaluate("c => c.drawn.cell")
     picture.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowLeft"):
         picture.press(key)
-    settle(probe)
+    settle(see)
     assert picture.evaluate("c => c.drawn.cell") == [row + 2, column - 1]
-    told = probe.locator("#probe-told")
+    told = see.locator("#see-told")
     expect(told).to_contain_text(f"P3 7x7 d3, cell (row, column) {row + 2}, {column - 1}")
     expect(told).to_contain_text("pinned")
     for _ in range(60):
         picture.press("ArrowUp")
-    settle(probe)
+    settle(see)
     assert picture.evaluate("c => c.drawn.cell[0]") == 0
     picture.press("Escape")
     expect(told).to_contain_text("follows the pointer")
 
 
-def test_the_table_says_what_the_panels_draw(probe):
-    point = point_to(probe, 0.45, 0.55, first_picture().shape)
+def test_the_table_says_what_the_panels_draw(see):
+    point = point_to(see, 0.45, 0.55, first_picture().shape)
     analysis = first_look()
-    rows = [line.split("\t") for line in probe.locator(".probe-rows").inner_text().splitlines()]
+    rows = [line.split("\t") for line in see.locator(".see-rows").inner_text().splitlines()]
     assert len(rows) == 3
     for row, captures in zip(rows, views(analysis)):
         reads = reads_at(captures, point, analysis.dlka.letterbox)
@@ -231,14 +231,14 @@ def test_a_finger_chooses_a_cell(browser, server):
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     open_tab(page, "See")
     ready(page)
-    picture = page.locator(".probe-picture")
+    picture = page.locator(".see-picture")
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
     page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
-    expect(page.locator("#probe-told")).to_contain_text("pinned")
+    expect(page.locator("#see-told")).to_contain_text("pinned")
     point = 0.7 * first_picture().shape[1], 0.6 * first_picture().shape[0]
     analysis = first_look()
     row, column = reads_at([analysis.dlka.captures[0]], point, analysis.dlka.letterbox).cell
@@ -248,36 +248,36 @@ def test_a_finger_chooses_a_cell(browser, server):
     context.close()
 
 
-def test_the_card_adds_up_for_the_cell_that_is_held(probe):
-    probe.get_by_role("button", name="P3 7x7 d3").click()
-    probe.get_by_text("Arithmetic of one tap").click()
-    point_to(probe, 0.5, 0.5, first_picture().shape)
-    probe.mouse.down()
-    probe.mouse.up()
-    settle(probe)
-    row, column = probe.locator(".probe-picture").evaluate("c => c.drawn.cell")
-    card = probe.locator(".probe-card")
+def test_the_card_adds_up_for_the_cell_that_is_held(see):
+    see.get_by_role("button", name="P3 7x7 d3").click()
+    see.get_by_text("Arithmetic of one tap").click()
+    point_to(see, 0.5, 0.5, first_picture().shape)
+    see.mouse.down()
+    see.mouse.up()
+    settle(see)
+    row, column = see.locator(".see-picture").evaluate("c => c.drawn.cell")
+    card = see.locator(".see-card")
     card.get_by_text(f"cell ({row}, {column})").wait_for()
-    probe.get_by_label("Channel").fill("7")
-    probe.get_by_label("Channel").press("Enter")
+    see.get_by_label("Channel").fill("7")
+    see.get_by_label("Channel").press("Enter")
     card.get_by_text(f"cell ({row}, {column}), channel 7").wait_for()
-    probe.locator(".probe-picture").press("ArrowDown")
+    see.locator(".see-picture").press("ArrowDown")
     card.get_by_text(f"cell ({row + 1}, {column}), channel 7").wait_for()
-    probe.get_by_label("Tap").fill("99")
-    probe.get_by_label("Tap").press("Enter")
+    see.get_by_label("Tap").fill("99")
+    see.get_by_label("Tap").press("Enter")
     card.get_by_text("Tap: expected a whole number from 1 to 49; got '99'.").wait_for()
 
 
-def test_what_influences_the_cell_is_shown_when_asked_for(probe):
-    probe.get_by_text("What influences this cell").click()
-    picture = probe.locator(".probe-seen img")
+def test_what_influences_the_cell_is_shown_when_asked_for(see):
+    see.get_by_text("What influences this cell").click()
+    picture = see.locator(".see-seen img")
     picture.wait_for()
     first = picture.get_attribute("alt")
-    point_to(probe, 0.5, 0.5, first_picture().shape)
-    probe.mouse.down()
-    probe.mouse.up()
-    expect(probe.locator("#probe-told")).to_contain_text("pinned")
-    row, column = probe.locator(".probe-picture").evaluate("c => c.drawn.cell")
+    point_to(see, 0.5, 0.5, first_picture().shape)
+    see.mouse.down()
+    see.mouse.up()
+    expect(see.locator("#see-told")).to_contain_text("pinned")
+    row, column = see.locator(".see-picture").evaluate("c => c.drawn.cell")
     expect(picture).not_to_have_attribute("alt", first)
     expect(picture).to_have_attribute("alt", re.compile(re.escape(f"P3, cell ({row}, {column})")))
     assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") > 300
@@ -292,7 +292,7 @@ def test_a_late_visitor_still_gets_the_first_comparison(browser, server, monkeyp
     page = browser.new_page()
     page.set_default_timeout(60_000)
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     open_tab(page, "See")
     ready(page)
     page.close()
@@ -303,17 +303,17 @@ def test_files_that_do_not_come_are_told(browser, server):
     page.set_default_timeout(60_000)
     page.route("**/offsets.bin", lambda route: route.fulfill(status=404, body="gone"))
     page.goto(server)
-    page.wait_for_selector(".probe-picture")
+    page.wait_for_selector(".see-picture")
     open_tab(page, "See")
     page.get_by_text("The offsets did not arrive: press Compare, or reload the page.").wait_for()
-    assert not page.evaluate("() => !!document.querySelector('.probe-picture').drawn")
+    assert not page.evaluate("() => !!document.querySelector('.see-picture').drawn")
     page.close()
 
 
-def test_a_dragging_finger_asks_one_question_at_a_time(probe):
+def test_a_dragging_finger_asks_one_question_at_a_time(see):
     """Each question runs the network: what is asked while one is under way waits, and only the last of it is asked."""
-    probe.get_by_text("Arithmetic of one tap").click()
-    probe.locator(".probe-card table").first.wait_for()
+    see.get_by_text("Arithmetic of one tap").click()
+    see.locator(".see-card table").first.wait_for()
     asked, under_way, late = [], [], []
 
     def begin(route):
@@ -321,11 +321,11 @@ def test_a_dragging_finger_asks_one_question_at_a_time(probe):
         under_way.append(route)
         late.append(route) if not late else route.continue_()
 
-    probe.route("**/component_server**", begin)
-    probe.on("response", lambda response: "component_server" in response.url and under_way.pop())
-    row, column = probe.evaluate(
+    see.route("**/component_server**", begin)
+    see.on("response", lambda response: "component_server" in response.url and under_way.pop())
+    row, column = see.evaluate(
         """async () => {
-        const c = document.querySelector('.probe-picture'), b = c.getBoundingClientRect();
+        const c = document.querySelector('.see-picture'), b = c.getBoundingClientRect();
         for (let i = 0; i < 30; i++) {
           const at = {clientX: b.left + b.width * (0.2 + i / 60), clientY: b.top + b.height / 2, pointerType: 'touch'};
           c.dispatchEvent(new PointerEvent(i ? 'pointermove' : 'pointerdown', at));
@@ -334,5 +334,5 @@ def test_a_dragging_finger_asks_one_question_at_a_time(probe):
         return c.drawn.cell }"""
     )
     late[0].continue_()  # only now, when the finger has gone all its way
-    probe.locator(".probe-card").get_by_text(f"cell ({row}, {column})").wait_for()
+    see.locator(".see-card").get_by_text(f"cell ({row}, {column})").wait_for()
     assert asked == [0, 0], "none is asked while another is under way, and then the last one"

@@ -10,6 +10,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis, place_label
+from dlka.analysis.figures import pictures
 from dlka.analysis.pairing import interesting_object
 from dlka.render.geometry import to_picture
 from dlka.types import Capture
@@ -19,10 +20,16 @@ LEVELS = 32767  # of an offset's absolute value: the stage's longest component t
 NOT_A_NUMBER = -32768
 LARGEST = 1600  # px of the picture's longer side in the browser
 COLOURS = 32
+TABLES = {
+    "magnitude": palette.MAGNITUDE_MAP,
+    "gate": palette.GATE_MAP,
+    "one_sign": palette.ONE_SIGN_MAP,
+    "density": palette.DENSITY_MAP,
+}
 
 
-def probe_value(analysis: Analysis, point: tuple[float, float], kept: bool = False) -> str:
-    """JSON for the probe: addresses of the picture and of the offsets, and how both lie on each other.
+def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False) -> str:
+    """JSON for the canvas: addresses of the picture and of the offsets, and how both lie on each other.
 
     point: (x, y) to begin at, pixels of the original picture. sizes are [height, width] or [rows, columns]; kernel,
     step, padding and dilation are [vertical, horizontal], in cells. kept: as in `files.write`.
@@ -38,17 +45,24 @@ def probe_value(analysis: Analysis, point: tuple[float, float], kept: bool = Fal
         parts.append(levels)
         start += levels.size
     offsets = np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0, "<i2")
+    gates, gate_levels = _gates(analysis)
     return json.dumps(
         {
             "key": analysis.key,
             "picture": files.address(files.picture(_small(analysis.image), kept=kept)),
             "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin", kept)),
+            "gate_values": files.address(files.write(gate_levels, "gates.bin", kept)),
+            "gates": gates,
             "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,
             "objects": _objects(analysis),
             "chosen": interesting_object(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1])),
             "stages": stages,
+            "small": bool(pictures.crops_of(analysis)),
+            "tables": {name: _table(colours) for name, colours in TABLES.items()},
+            "wheel": palette.FLOW_WHEEL,
+            "wheel_zero": palette.FLOW_ZERO,
             "colours": _colours(),
             "path_colour": palette.DLKA,
             "kind_colours": palette.KIND_COLOURS,
@@ -86,6 +100,21 @@ def _geometry(label: str, capture: Capture, analysis: Analysis) -> dict[str, Any
         "sampled": render.sampled_size(capture, analysis.dlka.letterbox),
         "per_cell": render.pixels_per_cell(stage.stride, analysis.dlka.letterbox),
     }
+
+
+def _gates(analysis: Analysis) -> tuple[list[dict[str, Any]], bytes]:
+    """Every gate's place in a file of int8 levels, each [H, W, C], and the file. unit: what one level is; half of one,
+    the rounding error, is 1/254 of the gate's largest absolute value. What is no finite number counts as zero."""
+    found, parts, start = [], [], 0
+    for label, gate in zip(analysis.gate_labels, analysis.dlka.gates):
+        values = np.nan_to_num(gate.values, nan=0, posinf=0, neginf=0).transpose(1, 2, 0)
+        unit = float(np.abs(values).max(initial=0)) / 127 or 1.0
+        height, width, channels = values.shape
+        geometry = {"label": label, "block": gate.block, "stride": gate.stride, "size": (height, width)}
+        found.append({**geometry, "channels": channels, "start": start, "unit": unit})
+        parts.append(np.rint(values / unit).astype(np.int8).tobytes())
+        start += values.size
+    return found, b"".join(parts)
 
 
 def _objects(analysis: Analysis) -> list[dict[str, Any]]:
@@ -137,6 +166,11 @@ def _small(image: np.ndarray) -> np.ndarray:
         return image
     size = max(1, round(width * share)), max(1, round(height * share))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _table(name: str) -> str:
+    """The 256 colours of a map as hexadecimal digits, six each."""
+    return render.colour_table(name).tobytes().hex()
 
 
 def _colours() -> list[str]:
