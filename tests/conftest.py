@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,13 +94,10 @@ def no_window_stays(request):
 
 @pytest.fixture
 def page(browser, server):
-    """The page with its tab Compare open, in a fresh window of a laptop's size; it must not ask anybody else for
-    anything."""
+    """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
     with window(browser, server) as page:
         page.goto(server)
-        page.locator(".see-picture").wait_for(timeout=COLD)
-        page.get_by_role("tab", name="Compare").click()
-        page.wait_for_selector("#swipe img")
+        wait_for_stages(page, 3)
         yield page
 
 
@@ -109,9 +105,8 @@ def page(browser, server):
 def street(browser, server):
     """The same at a photograph, which a model with a pyramid looks at."""
     with window(browser, server) as page:
-        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control&tab=Compare")
-        page.get_by_text(re.compile(r"head \d+ ms")).wait_for(timeout=COLD)
-        page.wait_for_function("() => new URLSearchParams(location.search).get('tab') === 'Compare'")
+        page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
+        wait_for_stages(page, 9)
         yield page
 
 
@@ -119,6 +114,13 @@ def street(browser, server):
 def new_window(browser, server):
     """Opens fresh windows: `with new_window() as page`, without a page in it yet."""
     return lambda: window(browser, server)
+
+
+def wait_for_stages(page, number):
+    """Until See has drawn a comparison whose model has as many deform stages and composed views."""
+    ready = """number => document.querySelector('.see-picture')?.drawn
+        && document.querySelectorAll('.see-panels button').length === number"""
+    page.wait_for_function(ready, arg=number, timeout=COLD)
 
 
 @contextmanager

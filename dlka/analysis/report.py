@@ -120,11 +120,13 @@ def gate_rows(analysis: Analysis) -> list[list[Any]]:
 
 
 def cost_rows(analysis: Analysis) -> list[list[Any]]:
-    """Parameters of both models and multiply-adds at this input by part, under COST_COLUMNS."""
+    """Input and parameters of both models, and multiply-adds at this input by part, under COST_COLUMNS."""
     sides = [(analysis.dlka, analysis.settings.dlka), (analysis.baseline, analysis.settings.baseline)]
     predictors = [load_predictor(model)[0] for _, model in sides]
     counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
     table: list[list[Any]] = [["model", analysis.settings.dlka, analysis.settings.baseline]]
+    sizes = [f"{width} x {height}" for height, width in (side.letterbox.padded for side, _ in sides)]
+    table.append([f"input, px, on {analysis.dlka.device}", *sizes])
     table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
     table.extend(
         [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]

@@ -47,8 +47,8 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
 
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
     comparison as in page_parts, "compare" and each of CONTROLS (the spread of a control's changes, from the request to
-    the finished answer), "memory" (MB after the start and after the comparisons), "payload" (MB of a comparison that the
-    browser gets, compressed), "frames" (see `frames_under_pointer`), "compares".
+    the finished answer), "memory" (MB after the start and after the comparisons), "payload" (MB that the browser gets
+    for a comparison, compressed), "frames" (see `frames_under_pointer`), "compares".
 
     Raises DlkaError for fewer than one comparison and where the page does not start, and what `Visitor.change` raises.
     """

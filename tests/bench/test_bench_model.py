@@ -13,7 +13,7 @@ from torch import nn
 from dlka.bench import model as module
 from dlka.bench.model import PARTS, Entrant, Subject, bench_model, law, laws, lively, pictures, subjects
 from dlka.inference.predictor import Predictor, as_input
-from dlka.inference.see import probe
+from dlka.inference.probe import probe
 from dlka.layers import DeformConv, RigidConv
 from dlka.models.build import build_model
 from dlka.models.cost import multiply_adds, parameters

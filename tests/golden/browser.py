@@ -18,7 +18,7 @@ from tests.golden.page import served, value, without_served
 
 # No sandbox, as this may run as root.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-TABS = ("See", "Compare", "What if", "Boxes", "Adapt", "Offsets", "Attention", "Numbers")
+TABS = ("See", "What if", "Objects", "Adapt", "Numbers")
 SCENE = "example=Drawn+scene%3A+letters+and+curves&model=scenes&baseline=scenes-rigid&strength=1"
 STREET = "example=Bus+stop&model=head&baseline=control&size=320&confidence=0.4&strength=0.5"
 STILL = 3  # seconds for which nothing on a page has changed when it is read

@@ -26,3 +26,14 @@ def open_tab(page, name):
 def wait_until_it_fits(page, width=390):
     """Until nothing of the page reaches beyond a window of this width, in px."""
     page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
+
+
+def shown_key(page):
+    """Which comparison is drawn in See."""
+    return page.evaluate("() => document.querySelector('.see-picture').drawn.key")
+
+
+def wait_for_another(page, key):
+    """Until another comparison than this one is drawn in See; returns its key."""
+    page.wait_for_function("old => document.querySelector('.see-picture').drawn.key !== old", arg=key)
+    return shown_key(page)

@@ -14,7 +14,7 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.ui import address
 
-TABS = ("Compare", "See", "Offsets")
+TABS = ("See", "Objects")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,10 @@ def test_an_empty_address_is_the_page_as_it_opens():
     opens = suited.opening()
     assert (asked.settings, asked.example, asked.wrong) == (suited.settings_for(opens), opens, ())
     assert address.complaint(asked) == ""
+
+
+def test_a_link_of_before_opens_what_its_tab_became():
+    assert [address.decode(f"tab={tab}", TABS).tab for tab in ("Offsets", "Boxes", "See")] == ["See", "Objects", "See"]
 
 
 def test_an_example_brings_its_models_and_a_model_an_example():
@@ -63,9 +67,9 @@ def test_an_own_picture_is_not_in_the_address(analysis, tmp_path):
 
 def test_the_cell_of_an_address_is_the_cell_that_is_looked_at(analysis):
     asked = replace(address.decode("", TABS), stage="P4 composed", cell=(3, 4))
-    found, stage, point = address.place(analysis, asked)
-    assert (found.wrong, stage) == ((), "P4 7x7 d3")
-    assert render.cell_at(point, analysis.capture(stage), analysis.dlka.letterbox) == (3, 4)
+    found, point = address.place(analysis, asked)
+    assert found.wrong == ()
+    assert render.cell_at(point, analysis.capture("P4 7x7 d3"), analysis.dlka.letterbox) == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,6 @@ def test_what_is_wrong_is_told_and_the_default_stands(query, says):
     ],
 )
 def test_a_place_that_is_not_there_is_told(analysis, stage, cell, says, kept):
-    found, _, point = address.place(analysis, replace(address.decode("", TABS), stage=stage, cell=cell))
+    found, point = address.place(analysis, replace(address.decode("", TABS), stage=stage, cell=cell))
     assert says in address.complaint(found)
     assert (found.stage, found.cell, point) == (*kept, None)

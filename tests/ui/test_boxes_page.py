@@ -1,10 +1,11 @@
-"""The tab "Boxes" in a real browser."""
+"""The tab "Objects" in a real browser."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
+from conftest import wait_for_stages
 from page_tabs import open_tab, wait_until_it_fits
 from playwright.sync_api import expect
 
@@ -17,7 +18,7 @@ def tab(page):
 
 
 def opened(page):
-    open_tab(page, "Boxes")
+    open_tab(page, "Objects")
     expect(page.get_by_label("Box", exact=True)).to_have_value(BOX)
     for part, least in (("boxes-picture", 1), ("box-cells", 1), ("box-evidence", 4), ("box-map", 1), ("box-chart", 1)):
         page.locator(f"#{part} img").nth(least - 1).wait_for()
@@ -70,9 +71,9 @@ def test_no_box_is_a_state_on_a_phone(browser, server):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.goto(f"{server}?example=Bus+stop&tab=Compare")
-    page.get_by_text(re.compile(r"head \d+ ms")).wait_for()
-    open_tab(page, "Boxes")
+    page.goto(f"{server}?example=Bus+stop")
+    wait_for_stages(page, 9)
+    open_tab(page, "Objects")
     page.locator("#box-tables table").first.wait_for()
     wait_until_it_fits(page)
     page.get_by_text("Detection settings").click()

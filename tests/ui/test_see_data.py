@@ -17,8 +17,8 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import load_predictor
-from dlka.inference.see import stages, tap_weights
-from dlka.ui.see_data import LARGEST, NOT_A_NUMBER, see_value, quantised
+from dlka.inference.probe import stages, tap_weights
+from dlka.ui.see_data import LARGEST, NOT_A_NUMBER, quantised, see_value
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,10 @@ from playwright.sync_api import expect
 from dlka.analysis import suited
 from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.analysis.examples import examples
-from dlka.analysis.figures import figure, pictures
-from dlka.analysis.figures.views import Attention, Boxes, Difference, Reads, Samples
+from dlka.analysis.figures import figure
+from dlka.analysis.figures.views import Reads
 from dlka.analysis.recipes import sums
 from dlka.images import read_image
-from dlka.render import cell_at
 from dlka.ui.app import first_picture
 
 OPENED = {"example": suited.opening(), "model": "scenes", "baseline": "scenes-rigid"}
@@ -77,9 +76,14 @@ def test_a_link_shows_what_it_was_copied_from(opened):
     expect(page.locator("#see-told")).to_contain_text("pinned")
     said = page.locator("#see-told").inner_text()
     assert float(said.split("moved by ")[1].split(" cells")[0]) == pytest.approx(moved, abs=0.006)
-    open_tab(page, "Offsets")
-    wait_for_alt(page, "#offset-picture", "P4 7x7 d3, cell (row 10, column 20): 49 taps moved")
-    wait_for_address(page, tab="Offsets", stage="P4 7x7 d3", cell="10,20", baseline="control")
+    wait_for_address(page, tab="See", stage="P4 7x7 d3", cell="10,20", baseline="control")
+
+
+def test_a_link_to_a_tab_of_before_opens_what_it_became(opened):
+    page = opened("example=Two+people&tab=Offsets")
+    expect(page.get_by_role("tab", name="See", exact=True, selected=True)).to_be_visible()
+    wait_for_address(page, tab="See")
+    assert page.locator(".toast-body").count() == 0
 
 
 def test_the_address_follows_what_is_explored(page):
@@ -131,38 +135,35 @@ def test_an_address_that_does_not_fit_is_one_sentence(opened):
         assert part in text
     assert text.count("The page shows its own choice where the address names what is not here") == 1
     wait_for_address(page, **OPENED, strength="1", cell=None, tab="See")
-    open_tab(page, "Compare")
-    expect(page.locator("#swipe img")).to_have_count(2)
 
 
 def test_offsets_by_keyboard_alone(page):
-    """Tab to the tabs, the space bar for a stage, an arrow for a cell, Enter for the tables and for a figure."""
-    page.locator("#swipe img").first.wait_for()
-    press_until(page, "Tab", lambda: focused(page, "e => e.role === 'tab'"))
-    press_until(page, "Tab", lambda: focused(page, "e => e.textContent.trim() === 'Offsets'"))
-    page.keyboard.press("Enter")
-    page.locator("#offset-picture img").wait_for()
-    press_until(page, "Tab", lambda: focused(page, "e => e.type === 'radio' && e.value === 'P3 7x7 d3'"))
+    """Tab to the layers, an arrow for another one, keys for a cell and for zoom, Enter for a figure and the table."""
+    press_until(page, "Tab", lambda: focused(page, "e => e.name === 'see-layer'"))
+    page.keyboard.press("ArrowRight")
+    title = page.locator(".see-legend-title")
+    expect(title).to_have_text("P3 5x5: offset length, mean over 25 taps")
+    picture = page.locator(".see-picture")
+    press_until(page, "Tab", lambda: focused(page, "e => e.className === 'see-picture'"))
     assert focused(page, "e => getComputedStyle(e).outlineStyle === 'solid'"), "what has the focus is seen"
-    page.keyboard.press("Space")
-    wait_for_alt(page, "#offset-picture", "Magnitude of the offsets of P3 7x7 d3")
+    row, column = picture.evaluate("c => c.drawn.cell")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#see-told")).to_contain_text(f"cell (row, column) {row + 1}, {column}")
+    scale = picture.evaluate("c => c.drawn.scale")
+    page.keyboard.press("+")
+    page.wait_for_function("old => document.querySelector('.see-picture').drawn.scale > 1.4 * old", arg=scale)
+    page.keyboard.press("0")
+    page.wait_for_function("old => document.querySelector('.see-picture').drawn.scale === old", arg=scale)
+    press_until(page, "Tab", lambda: focused(page, "e => e.textContent === 'P3 7x7 d3'"))
+    page.keyboard.press("Enter")
+    expect(title).to_have_text("P3 7x7 d3: offset length, mean over 49 taps")
     press_until(page, "Tab", lambda: focused(page, "e => e.dataset.form === 'svg'"))
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     assert ElementTree.parse(download.value.path()).getroot().tag.endswith("svg")
-    row = page.get_by_label("Row of the cell")
-    press_until(page, "Tab", lambda: row.evaluate("e => e === document.activeElement"))
-    first = int(row.input_value())
-    page.keyboard.press("ArrowUp")
-    wait_for_alt(page, "#offset-picture", f"P3 7x7 d3, cell (row {first + 1}, column")
-    wait_for_alt(page, "#sample-panels", f"P3 7x7 d3, cell (row {first + 1}, column")
-    tables = page.get_by_role("button", name="The same as tables")
-    press_until(page, "Tab", lambda: tables.evaluate("e => e === document.activeElement"))
+    press_until(page, "Tab", lambda: focused(page, "e => e.textContent.startsWith('Every tap')"))
     page.keyboard.press("Enter")
-    numbers = page.locator("#offset-numbers")
-    expect(numbers).to_contain_text(f"P3 7x7 d3, cell (row {first + 1}, column")
-    expect(numbers.locator("table")).to_have_count(2)
-    expect(numbers.locator("table").last.locator("tbody tr")).to_have_count(49)
+    expect(page.locator(".see-taps tbody tr")).to_have_count(49)
 
 
 def focused(page, test):
@@ -176,32 +177,6 @@ def press_until(page, key, there):
             return
         page.keyboard.press(key)
     raise AssertionError(f"{key} does not lead there")
-
-
-def test_every_picture_has_a_text_with_its_numbers(street):
-    page, shown = street, analysed("Bus stop")
-    x, y = pictures.default_point(shown)
-    expect(page.locator("#swipe img").nth(0)).to_have_attribute("alt", Boxes("baseline").caption(shown))
-    expect(page.locator("#swipe img").nth(1)).to_have_attribute("alt", Boxes("dlka").caption(shown))
-    page.get_by_label("Difference").check()
-    wait_for_alt(page, "#flat", Difference().caption(shown))
-    page.get_by_label("Side by side").check()
-    wait_for_alt(page, "#flat", Boxes("baseline").caption(shown))
-    open_tab(page, "Offsets")
-    row, column = cell_at((x, y), shown.capture("P3 5x5"), shown.dlka.letterbox)
-    wait_for_alt(page, "#offset-picture", f"P3 5x5, cell (row {row}, column {column}): 25 taps moved by")
-    wait_for_alt(page, "#sample-panels", Samples(x, y).caption(shown))
-    open_tab(page, "Attention")
-    wait_for_alt(page, "#attention-picture", Attention("P3", "mean", 0, 0.65).caption(shown))
-    page.get_by_label("P5", exact=True).check()
-    wait_for_alt(page, "#attention-picture", Attention("P5", "mean", 0, 0.65).caption(shown))
-    page.get_by_role("button", name="The same as a table").click()
-    rows = page.locator("#attention-numbers tbody tr")
-    expect(rows).to_have_count(3)
-    values = shown.gate("P5").values.mean(axis=0)
-    assert [float(t) for t in rows.nth(2).locator("td").all_inner_texts()[3:6]] == pytest.approx(
-        [values.min(), values.mean(), values.max()], abs=0.001
-    )
 
 
 def test_the_recipe_of_the_page_is_that_of_its_figure(page):

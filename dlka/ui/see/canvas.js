@@ -172,7 +172,7 @@ function onScreen(view, kind, { cell, reads }) {
     );
   const weights = kind.inner ? null : kind.stage.weights;
   const points = { regular: pairs(reads.regular), samples: pairs(reads.samples), zero: reads.zero, weights };
-  view.canvas.drawn = { label: kind.label, cell, amount: gain(), ...points, left: view.left, top: view.top, scale: view.scale };
+  view.canvas.drawn = { key: state.data.key, label: kind.label, cell, amount: gain(), ...points, left: view.left, top: view.top, scale: view.scale };
   return points;
 }
 
@@ -188,6 +188,7 @@ function drawMain(found) {
   const pen = prepare(canvas, width * scale, height * scale);
   drawPicture(pen, view, layer?.cells ? greyPicture() : state.image, state.data.size, layer?.arrows ? 0.5 : 0);
   if (layer) paintLayer(pen, view, layer, Number(part("see-opacity").value), state.data.size);
+  canvas.layer = layer; // for tests, as `drawn`
   drawBoxes(pen, view, shownObjects(), state.object, state.data.accents);
   if (!state.object) drawCross(pen, view, state.point, width * scale, height * scale);
   const points = onScreen(view, kind, found);
