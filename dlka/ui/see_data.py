@@ -144,7 +144,7 @@ def _objects(analysis: Analysis) -> list[dict[str, Any]]:
             {
                 "kind": pair.kind,
                 "name": analysis.names[int(shown.classes[index])],
-                "size": round(float(pair.area) ** 0.5, 1),
+                "size": round(float(pair.area) ** 0.5, 2),
                 "dlka": boxes[0],
                 "baseline": boxes[1],
                 "point": point.round(2).tolist(),

@@ -95,7 +95,7 @@ def test_the_address_follows_what_is_explored(page):
     picture.press("ArrowDown")
     expect(page.locator("#see-told")).to_contain_text("pinned")
     cell = picture.evaluate("c => c.drawn.cell.join()")
-    wait_for_address(page, tab="See", stage="P3 composed", cell=cell, **OPENED, strength="1")
+    wait_for_address(page, stage="P3 composed", cell=cell, **OPENED, strength="1")
     picture.press("Escape")
     wait_for_address(page, stage="P3 composed", cell=None)
     page.locator("#strength input[type=range]").focus()
@@ -187,7 +187,7 @@ def test_the_recipe_of_the_page_is_that_of_its_figure(page):
     expect(page.locator("#see-told")).to_contain_text("pinned")
     row, column = page.locator(".see-picture").evaluate("c => c.drawn.cell")
     with page.expect_download() as download:
-        page.locator(".probe").get_by_role("button", name="Recipe").click()
+        page.locator(".see").get_by_role("button", name="Recipe").click()
     assert download.value.suggested_filename == "reads.recipe.json"
     with open(download.value.path()) as file:
         recipe = json.load(file)
