@@ -95,6 +95,8 @@ def no_window_stays(request):
 @pytest.fixture
 def page(browser, server):
     """The page as it opens, in a fresh window of a laptop's size; it must not ask anybody else for anything."""
+    from page_tabs import wait_for_stages  # beside the tests of the page
+
     with window(browser, server) as page:
         page.goto(server)
         wait_for_stages(page, 3)
@@ -104,6 +106,8 @@ def page(browser, server):
 @pytest.fixture
 def street(browser, server):
     """The same at a photograph, which a model with a pyramid looks at."""
+    from page_tabs import wait_for_stages
+
     with window(browser, server) as page:
         page.goto(f"{server}?example=Bus+stop&model=head&baseline=control")
         wait_for_stages(page, 9)
@@ -114,13 +118,6 @@ def street(browser, server):
 def new_window(browser, server):
     """Opens fresh windows: `with new_window() as page`, without a page in it yet."""
     return lambda: window(browser, server)
-
-
-def wait_for_stages(page, number):
-    """Until See has drawn a comparison whose model has as many deform stages and composed views."""
-    ready = """number => document.querySelector('.see-picture')?.drawn
-        && document.querySelectorAll('.see-panels button').length === number"""
-    page.wait_for_function(ready, arg=number, timeout=COLD)
 
 
 @contextmanager

@@ -73,6 +73,11 @@ def nearest(found: list[Target], point: tuple[float, float]) -> int | None:
     return int(np.argmin(away)) if away else None
 
 
+def surest(found: list[Target]) -> int | None:
+    """The target that both models are surest of, by the lower of their scores; None where there is none."""
+    return max(range(len(found)), key=lambda number: min(found[number].scores), default=None)
+
+
 def target(analysis: Analysis, number: int | None) -> Target | None:
     """The target of this number, None for no object. Raises DlkaError for a number that the picture does not have."""
     if number is None:

@@ -30,6 +30,7 @@ PICTURES = {
     "neu-det": ("steel", "rolled steel"),
 }
 NOT_MEASURED = "not measured"
+USES_COLUMNS = ["offsets", "AP", "change, 95 %", "AP, small"]
 FEW = 4  # classes that are named one by one
 
 
@@ -206,6 +207,19 @@ def needs(uses: Mapping[str, Any]) -> str:
     own, off = (_number(uses, "offsets", name, "AP") for name in ("own", "off"))
     figures = f": AP {100 * own:.1f} with them, {100 * off:.1f} without" if own is not None and off is not None else ""
     return NEEDS[uses["verdict"]] + figures
+
+
+def uses_rows(card: Card) -> list[list[str]]:
+    """One row per kind of offsets under USES_COLUMNS, of what the card has: AP in per cent."""
+    measured, rows = (card.uses or {}).get("offsets"), []
+    for kind in measured if isinstance(measured, Mapping) else ():
+        ap, small, change = (_number(measured, kind, name) for name in ("AP", "AP_S", "AP_minus_own"))
+        if ap is None:
+            continue
+        low, high = (_end(measured[kind], "AP_minus_own_95", end, 0.0) for end in (0, 1))
+        moved = "" if change is None else f"{100 * change:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        rows.append([str(kind), f"{100 * ap:.1f}", moved, "" if small is None else f"{100 * small:.1f}"])
+    return rows
 
 
 def follows_objects(stage: Mapping[str, Any]) -> str:

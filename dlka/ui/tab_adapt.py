@@ -10,6 +10,7 @@ from typing import Any
 
 from dlka.analysis import adapt, adapt_curve, adapt_shown
 from dlka.analysis.analysis import Analysis, get_analysis
+from dlka.analysis.figures import pictures
 from dlka.analysis.figures.changes import ChangedPicture, ChangedSamples
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change
@@ -99,7 +100,8 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     def first(key: str, point: tuple[float, float], stage: str | None, *given: float) -> dict[Any, Any]:
         analysis = get_analysis(key)
         found, stages = adapt.targets(analysis), analysis.stage_labels
-        number = adapt.nearest(found, point)
+        chosen = point != pictures.default_point(analysis)  # by a link: else one that can be followed far
+        number = adapt.nearest(found, point) if chosen else adapt.surest(found)
         stage = stage if stage in stages else next(iter(stages), None)
         objects = [(label, i) for i, label in enumerate(adapt.labels(found))]
         return {

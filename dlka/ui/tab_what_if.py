@@ -6,7 +6,7 @@ import html
 from typing import Any
 
 from dlka import render
-from dlka.analysis import four_ways, report
+from dlka.analysis import four_ways, model_words, report
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.examples import examples, subject
 from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
@@ -22,20 +22,10 @@ from dlka.ui.toolkit import gr
 
 NAME = "What if"
 INPUTS: tuple[str, ...] = ("stages", "example")
-OUTPUTS: tuple[str, ...] = ("stages", "example", "apart", "apart_figures")
+OUTPUTS: tuple[str, ...] = ("stages", "example", "uses", "apart", "apart_figures")
 VIEWS = ("Difference", "Swipe", "Side by side")
 SETTINGS = ("kind", "strength", "stages", "seed", "example", "other", "view")
 PICTURE_OUTPUTS = ("headline", "flat", "swipe", "objects", "figures")
-# What a button puts the controls to: kind, strength.
-PRESETS: dict[str, tuple[str, float]] = {
-    "As learned": (kinds.LEARNED, 1.0),
-    "Off": (kinds.LEARNED, 0.0),
-    "Twice": (kinds.LEARNED, 2.0),
-    "Mirrored": (kinds.LEARNED, -1.0),
-    "Shuffled": (kinds.SHUFFLED, 1.0),
-    "Another picture's": (kinds.GIVEN, 1.0),
-    "Gate off": (kinds.GATE_OFF, 1.0),
-}
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -69,8 +59,6 @@ def build(first: Analysis) -> dict[str, Any]:
 def _controls(first: Analysis) -> dict[str, Any]:
     """What the visitor changes."""
     tab: dict[str, Any] = {}
-    with gr.Row(elem_classes="what-if-presets"):
-        tab["presets"] = {name: gr.Button(name, size="sm") for name in PRESETS}
     tab["kind"] = gr.Radio(list(KINDS.items()), value=kinds.LEARNED, label="Offsets")
     tab["strength"] = gr.Slider(
         LOW,
@@ -88,6 +76,7 @@ def _controls(first: Analysis) -> dict[str, Any]:
         tab["example"] = gr.Dropdown(list(examples()), value=_other(first, ""), label="Offsets of", filterable=False)
         tab["other"] = picture_input(label="or of your own picture", sources=["upload", "clipboard"], height=160)
     tab["stages"] = gr.CheckboxGroup(first.stage_labels, label="Stages", info="none ticked: all of them")
+    tab["uses"] = gr.HTML(_uses(first), elem_id="what-if-uses")
     return tab
 
 
@@ -102,7 +91,17 @@ def values(analysis: Analysis, stages: list[str], example: str) -> dict[str, Any
     """Updates of what OUTPUTS names, after a new analysis: ticks stay where the model has these stages."""
     labels = analysis.stage_labels
     ticked = gr.update(choices=labels, value=[label for label in labels if label in stages])
-    return {"stages": ticked, "example": _other(analysis, example), "apart": "", "apart_figures": "[]"}
+    shown = {"example": _other(analysis, example), "uses": _uses(analysis), "apart": "", "apart_figures": "[]"}
+    return {"stages": ticked, **shown}
+
+
+def _uses(analysis: Analysis) -> str:
+    """What the same changes cost the model on many pictures, as its card has it."""
+    model, card = analysis.settings.dlka, analysis.cards[0]
+    rows = model_words.uses_rows(card)
+    why = html.escape(model_words.offsets_in_use(model, card)[1])
+    head = f"<p><b>{html.escape(model)}</b>, on many pictures. {why}</p>"
+    return head + (report.table(model_words.USES_COLUMNS, rows) if rows else "")
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
@@ -113,20 +112,19 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
         return by_component(tab, draw(key, *settings))
 
     when_seen(shared, NAME, redraw, settings, seen)
-    moved = [tab[name].input for name in ("kind", "strength", "stages", "view")]
+    moved = [tab[name].input for name in ("strength", "stages", "view")]
     gr.on([*moved, tab["other"].change], redraw, [shared.key, *settings], seen, **QUIET, **LAST)
+
+    def choose(key: str, kind: str, _: float, *rest: Any) -> dict[Any, Any]:
+        strength = 0.0 if kind == kinds.LEARNED else 1.0  # none of its own, or as much of what is not its own
+        return {tab["strength"]: strength, **redraw(key, kind, strength, *rest)}
+
+    tab["kind"].input(choose, [shared.key, *settings], [tab["strength"], *seen], **QUIET, **LAST)
 
     def given(key: str, kind: str, *rest: Any) -> dict[Any, Any]:  # the page itself may have chosen it
         return redraw(key, kind, *rest) if kind == kinds.GIVEN else gr.skip()
 
     tab["example"].change(given, [shared.key, *settings], seen, **QUIET, **LAST)
-    for name, button in tab["presets"].items():
-        kind, strength = PRESETS[name]
-
-        def preset(key: str, *rest: Any, kind: str = kind, strength: float = strength) -> dict[Any, Any]:
-            return {tab["kind"]: kind, tab["strength"]: strength, **redraw(key, kind, strength, *rest)}
-
-        button.click(preset, [shared.key, *settings[2:]], [tab["kind"], tab["strength"], *seen], **QUIET, **LAST)
 
     def again(key: str, kind: str, strength: float, stages: list[str], seed: int, *rest: Any) -> dict[Any, Any]:
         return {tab["seed"]: seed + 1, **redraw(key, kind, strength, stages, seed + 1, *rest)}

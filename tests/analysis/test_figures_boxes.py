@@ -21,7 +21,7 @@ from dlka.analysis.pairing import match_detections
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.types import BOTH, Detections
-from dlka.ui import tab_boxes
+from dlka.ui import tab_objects
 
 SVG = "{http://www.w3.org/2000/svg}"
 CAM = {"box": "dlka 0", "side": "dlka", "of": "layercam"}
@@ -158,7 +158,7 @@ def test_another_process_makes_the_same_arrays(analysis, drawn, tmp_path):
 
 
 def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(analysis, monkeypatch):
-    drawn = tab_boxes.draw(analysis.key)
+    drawn = tab_objects.draw(analysis.key)
     shown = json.loads(drawn["figures"]) + json.loads(drawn["map_figures"])
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names

@@ -28,6 +28,13 @@ def wait_until_it_fits(page, width=390):
     page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
 
 
+def wait_for_stages(page, number):
+    """Until See has drawn a comparison whose model has as many deform stages and composed views."""
+    ready = """number => document.querySelector('.see-picture')?.drawn
+        && document.querySelectorAll('.see-panels button').length === number"""
+    page.wait_for_function(ready, arg=number, timeout=COLD)
+
+
 def shown_key(page):
     """Which comparison is drawn in See."""
     return page.evaluate("() => document.querySelector('.see-picture').drawn.key")

@@ -15,7 +15,7 @@ from dlka.analysis.analysis import Settings, analyse, analyse_pixels, get_analys
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
 from dlka.bench.visitor import Visitor
-from dlka.ui import app, figure_row, files, tab_boxes, tab_see, tab_what_if
+from dlka.ui import app, figure_row, files, tab_objects, tab_see, tab_what_if
 
 EXAMPLE = "Two people"
 
@@ -60,8 +60,8 @@ def taken(analysis):
         adapted,
         taken,
         lambda analysis: tab_what_if.draw_ways(analysis.key)["apart"].split("<div")[0],
-        lambda analysis: tab_boxes.draw(analysis.key)["box"],
-        lambda analysis: tab_boxes.draw(analysis.key)["tables"],
+        lambda analysis: tab_objects.draw(analysis.key)["box"],
+        lambda analysis: tab_objects.draw(analysis.key)["tables"],
         lambda analysis: tab_see.add_up(asked(analysis, channel="", tap="")),
         lambda analysis: tab_see.see_field(asked(analysis)).split("alt=")[1],
         lambda analysis: boxes.find(get_analysis(analysis.key), boxes.listed(analysis)[0][1])[0].where,

@@ -16,6 +16,7 @@ from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure, pictures
+from dlka.analysis.figures.views import Attention, Offsets
 from dlka.analysis.models import baseline_for, baseline_models, dlka_models
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change as PictureChange
@@ -26,16 +27,7 @@ from dlka.models import catalog
 from dlka.models.build import model_config
 from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.ui import (
-    address,
-    app,
-    box_page,
-    see_data,
-    tab_attention,
-    tab_offsets,
-    tab_see,
-    tab_what_if,
-)
+from dlka.ui import address, app, box_page, see_data, tab_see, tab_what_if
 from dlka.ui.toolkit import gr
 
 pytestmark = pytest.mark.slow
@@ -122,20 +114,19 @@ def test_a_tab_gives_exactly_what_it_names(tab, analysis):
 def test_every_tab_shows_every_stage(analysis):
     point = pictures.default_point(analysis)
     for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
-        shown = tab_offsets.values(analysis, point, label, pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
-        assert shown["stage"]["choices"] == LABELS
-        assert shown["stage"]["value"] == label
-        blocks = tab_attention.values(analysis, place, "mean", 0, 0.5)["block"]
-        assert (blocks["choices"], blocks["value"]) == (PLACES, place)
+        assert f"of the offsets of {label}" in Offsets(label, "Arrows", 0, 0.7, "All stages", *point).caption(analysis)
+        assert f"of block {place}, mean" in Attention(place, "mean", 0, 0.5).caption(analysis)
         assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
         assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
-    sent = json.loads(see_data.see_value(analysis, point))["stages"]
+    value = json.loads(see_data.see_value(analysis, point))
+    assert [gate["label"] for gate in value["gates"]] == PLACES
+    sent = value["stages"]
     assert [stage["label"] for stage in sent] == LABELS
     assert [stage["place"] for stage in sent] == [place for place in PLACES for _ in range(2)]
     wanted = address.Asked("", analysis.settings, stage=f"{PLACES[-1]} composed", cell=(1, 2))
-    place, stage, where = address.place(analysis, wanted)
-    assert (stage, place.wrong) == (LABELS[-1], ())
+    place, where = address.place(analysis, wanted)
+    assert place.wrong == ()
     assert where is not None
 
 
@@ -177,12 +168,12 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert analysis.stage_labels == []
     assert analysis.gate_labels == PLACES
     point = pictures.default_point(analysis)
-    shown = tab_offsets.values(analysis, point, "P3 5x5", pictures.OVERLAYS[0], 0.7, pictures.SCALES[0])
-    assert shown["about"] == NO_STAGES
-    assert tab_attention.values(analysis, None, "mean", 0, 0.5)["block"]["value"] == PLACES[0]
     assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
     assert four_ways.four_ways(analysis.key).found
-    assert json.loads(see_data.see_value(analysis, point))["stages"] == []
+    value = json.loads(see_data.see_value(analysis, point))
+    assert value["stages"] == []
+    assert [gate["label"] for gate in value["gates"]] == PLACES, "its gates are there to be seen"
+    assert value["objects"]
 
 
 def test_many_pictures_from_the_command_line(tmp_path):

@@ -162,3 +162,29 @@ def test_objects_for_the_browser_are_those_of_the_pairing():
             assert each["dlka"][:4] == pytest.approx(analysis.dlka.detections.boxes[pair.first].tolist(), abs=0.01)
             assert each["level"] == f"P{analysis.dlka.detections.levels[pair.first]}"
     assert {BOTH, ONLY_FIRST, ONLY_SECOND} & {each["kind"] for each in given}
+
+
+def test_without_stages_boxes_and_gates_are_there_still(new_window, server):
+    """As for a twin in which nothing moves: the page's script is told that there are no stages."""
+    with new_window() as page:
+        page.add_init_script(
+            """const parse = JSON.parse;
+            JSON.parse = (...given) => {
+              const value = parse(...given);
+              if (value?.gate_values) value.stages = [];
+              return value;
+            }"""
+        )
+        page.goto(server)
+        page.locator(".see-none").wait_for(timeout=COLD)
+        page.wait_for_function("() => document.querySelector('.see-picture').drawn")
+        settle(page)
+        expect(page.locator(".see-close")).to_be_hidden()
+        expect(page.get_by_text("Offset length")).to_be_hidden()
+        page.locator("[name=see-layer][value=attention]").check(force=True)
+        page.wait_for_function("() => document.querySelector('.see-picture').layer?.cells")
+        expect(page.locator(".see-legend-title")).to_have_text(re.compile("^P3: attention gate, mean over"))
+        expect(page.locator(".see-counts")).to_contain_text("Both models found")
+        names = page.locator(".see .take-which option").all_inner_texts()
+        assert names[0] == "Boxes of D-LKA"
+        assert "Attention map" in names

@@ -7,6 +7,8 @@ import re
 from page_tabs import open_tab, wait_until_it_fits
 from playwright.sync_api import expect
 
+from dlka.models import catalog
+
 PICTURE = "#what-if-picture img"
 
 
@@ -40,7 +42,11 @@ def test_controls_change_picture_and_table(page):
     expect(page.locator(PICTURE)).to_have_attribute("alt", re.compile("The model's own offsets x -1"))
 
     old = source(page)
-    page.get_by_role("button", name="Off", exact=True).press("Enter")
+    page.get_by_label("Shuffled", exact=True).check()
+    wait_for_change(page, old, "Shuffled offsets (seed 0) x 1.")
+    expect(slider).to_have_value("1")  # none of its own offsets, all of what is not its own
+    old = source(page)
+    page.get_by_label("The model's own", exact=True).check()
     wait_for_change(page, old, "Offsets at zero, the rigid large kernel.")
     expect(slider).to_have_value("0")
     caption = page.locator(".take-caption:visible")
@@ -48,7 +54,7 @@ def test_controls_change_picture_and_table(page):
     caption.filter(has_text="Offsets at zero, the rigid large kernel: scenes on Drawn scene: letters").wait_for()
 
     old = source(page)
-    page.get_by_role("button", name="Shuffled", exact=True).click()
+    page.get_by_label("Shuffled", exact=True).check()
     wait_for_change(page, old, "Shuffled offsets (seed 0) x 1.")
     old = source(page)
     page.get_by_role("button", name="Shuffle again").click()
@@ -58,6 +64,11 @@ def test_controls_change_picture_and_table(page):
     page.locator("#what-if-swipe img").first.wait_for()
     expect(page.locator("#what-if-picture")).to_be_hidden()
     assert page.locator(".toast-body").count() == 0
+
+    rows = page.locator("#what-if-uses tbody tr")
+    off = catalog.cards()["scenes"].uses["offsets"]["off"]
+    expect(rows.filter(has_text="off")).to_contain_text(f"{100 * off['AP']:.1f}")
+    expect(page.locator("#what-if-uses")).to_contain_text("500 pictures of scenes val")
 
 
 def test_four_ways_on_a_phone(browser, server):

@@ -27,9 +27,10 @@ function viewsOf(data) {
 
 async function load(data) {
   const turn = ++state.turn;
-  for (const name of ["see-main", "see-side", "see-more"]) part(name).hidden = !data.stages.length;
+  for (const name of ["see-side", "see-field", "see-sum", "see-taps", "see-replay"]) part(name).hidden = !data.stages.length;
+  for (const label of element.querySelectorAll(".see-of-stage")) label.hidden = !data.stages.length;
   part("see-none").hidden = data.stages.length > 0;
-  if (!data.stages.length) return;
+  if (!data.stages.length && part("see-layers").querySelector(".see-of-stage :checked")) part("see-plain").checked = true;
   const image = new Image();
   image.src = data.picture;
   const asked = fetch(data.offsets).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(answer.status)));
@@ -45,7 +46,7 @@ async function load(data) {
   state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
   state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
   state.views = viewsOf(data);
-  state.chosen = Math.min(state.chosen, state.views.length - 1);
+  state.chosen = Math.max(0, Math.min(state.chosen, state.views.length - 1));
   if (data.chosen !== null) lookAt(data.objects[data.chosen]);
   readAddress();
   buildPanels();
@@ -62,7 +63,7 @@ async function load(data) {
 // An object is chosen: the cell that found it, in a view of the level that it was found on.
 function lookAt(object) {
   Object.assign(state, { object, point: object.point });
-  if (!object.level || state.views[state.chosen].stage.level === object.level) return;
+  if (!object.level || state.views[state.chosen]?.stage.level === object.level) return;
   const view = state.views.findIndex(({ stage }) => stage.level === object.level);
   if (view >= 0) state.chosen = view;
 }
@@ -98,6 +99,7 @@ function readAddress() {
 
 // A cell that is not held moves with the pointer and is not in the address.
 function tellAddress() {
+  if (!state.views.length) return;
   const { stage, label } = state.views[state.chosen];
   const cell = state.pinned ? cellAt(state.data.letterbox, stage, state.point).join(",") : "";
   document.dispatchEvent(new CustomEvent("dlka-address", { detail: new URLSearchParams({ stage: label, cell }) }));
@@ -154,6 +156,8 @@ function draw(now) {
   const amount = gain(), found = readsAt(amount);
   part("see-amount").value = state.amount;
   drawMain(found[state.chosen]);
+  tellLayer(currentLayer());
+  if (!found.length) return; // no stages: boxes and gates alone
   drawPanel(part("see-close"), state.views[state.chosen], found[state.chosen], state.object, 0.62);
   [...part("see-panels").children].forEach((panel, i) => {
     panel.setAttribute("aria-pressed", i === state.chosen);
@@ -161,7 +165,6 @@ function draw(now) {
   });
   tell(amount === 1 ? found : readsAt(1));
   tellObjects();
-  tellLayer(currentLayer());
 }
 
 // Reads as points on the screen; what is drawn stays on the canvas, for tests and for those who want the numbers.
@@ -190,9 +193,9 @@ function drawMain(found) {
   if (layer) paintLayer(pen, view, layer, Number(part("see-opacity").value), state.data.size);
   canvas.layer = layer; // for tests, as `drawn`
   drawBoxes(pen, view, shownObjects(), state.object, state.data.accents);
-  if (!state.object) drawCross(pen, view, state.point, width * scale, height * scale);
-  const points = onScreen(view, kind, found);
-  drawReads(pen, points, radiusOf(view, kind), state.data);
+  if (found && !state.object) drawCross(pen, view, state.point, width * scale, height * scale);
+  if (found) drawReads(pen, onScreen(view, kind, found), radiusOf(view, kind), state.data);
+  else canvas.drawn = { key: state.data.key, left: view.left, top: view.top, scale: view.scale };
   if (state.object) drawName(pen, view, state.object, width * scale, KINDS);
   if (part("see-exaggerate").checked) drawText(pen, "Offsets drawn 4 times as long as they are", 6, height * scale - 22);
 }
@@ -214,7 +217,8 @@ const layerName = () => part("see-layers").querySelector(":checked").value;
 function currentLayer() {
   const name = layerName(), { make } = LAYERS[name];
   if (!make) return null;
-  const view = state.views[state.chosen], taps = view.stage.kernel[0] * view.stage.kernel[1];
+  const view = state.views[state.chosen] ?? { label: "", stage: { block: null, kernel: [0, 0] } };
+  const taps = view.stage.kernel[0] * view.stage.kernel[1];
   const options = {
     ...{ tap: Math.min(Math.max(Number(part("see-tap-shown").value), 0), taps), scale: part("see-scale").value },
     ...{ reduction: part("see-reduction").value, channel: Math.max(Number(part("see-channel-shown").value), 0) },
@@ -334,6 +338,7 @@ function move(point, pinned) {
 }
 
 function step(rows, columns) {
+  if (!state.views.length) return;
   const { stage } = state.views[state.chosen];
   const cell = cellAt(state.data.letterbox, stage, state.point);
   const next = [cell[0] + rows, cell[1] + columns].map((c, axis) => Math.min(Math.max(c, 0), stage.size[axis] - 1));

@@ -7,7 +7,7 @@ async function show(card, ask, more) {
   again[card] = true;
   if (busy[card]) return;
   busy[card] = true;
-  while (again[card] && state.data && part(card).parentElement.open) {
+  while (again[card] && state.views?.length && part(card).parentElement.open) {
     again[card] = false;
     part(card).setAttribute("aria-busy", "true");
     const { stage } = state.views[state.chosen], [row, column] = cellAt(state.data.letterbox, stage, state.point);

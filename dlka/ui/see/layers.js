@@ -60,7 +60,7 @@ function arrowLayer({ stage }, options) {
 }
 
 function gateLayer({ stage }, { reduction, channel }) {
-  const gates = state.data.gates, gate = gates.find(({ block }) => block === stage.block);
+  const gates = state.data.gates, gate = gates.find(({ block }) => block === stage.block) ?? gates[0];
   if (!gate) return { title: "This model has no attention gate." };
   if (!state.gates) return { title: "The gates are on their way." };
   const own = Math.min(channel, gate.channels - 1);

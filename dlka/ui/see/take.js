@@ -4,26 +4,28 @@
 const OVERLAYS = { length: "Magnitude", direction: "Flow colours", arrows: "Arrows", density: "Sample density" };
 const taken = takeRow(element.querySelector(".take"), () => {
   if (!state.data) return [];
-  const { key, letterbox } = state.data, { stage, label } = state.views[state.chosen];
-  const [row, column] = cellAt(letterbox, stage, state.point), [x, y] = cellCentre(letterbox, stage, [row, column]);
-  const layer = layerName(), opacity = Number(part("see-opacity").value), tap = Number(part("see-tap-shown").value);
-  const scale = part("see-scale").value === "all" ? "All stages" : "This stage";
-  const gate = state.data.gates.find(({ block }) => block === stage.block), reduction = part("see-reduction").value;
-  const field = { name: "Offset field", key, kind: "offsets", arguments: { stage: stage.label, overlay: OVERLAYS[layer] ?? "Magnitude", tap, opacity, scale, x, y } };
-  const attention = gate && { name: "Attention map", key, kind: "attention", arguments: { block: gate.label, reduction, channel: Number(part("see-channel-shown").value), opacity } };
-  const first = layer === "attention" ? [attention, field] : [field, attention];
-  const reads = [
-    { name: "Reads of this cell", key, kind: "reads", arguments: { view: label, row, column } },
-    { name: "Every stage there", key, kind: "samples", arguments: { x, y } },
-    { name: "What influences it", key, kind: "receptive field", arguments: { stage: stage.label, row, column } },
-  ];
+  const { key, letterbox, gates, small } = state.data, figure = (name, kind, given = {}) => ({ name, key, kind, arguments: given });
+  const view = state.views[state.chosen], layer = layerName(), opacity = Number(part("see-opacity").value);
+  const gate = gates.find(({ block }) => block === view?.stage.block) ?? gates[0], reduction = part("see-reduction").value;
+  const channel = Number(part("see-channel-shown").value);
+  const attention = gate ? [figure("Attention map", "attention", { block: gate.label, reduction, channel, opacity })] : [];
   const boxes = [
-    { name: "Boxes of D-LKA", key, kind: "boxes", arguments: { side: "dlka" } },
-    { name: "Boxes of the baseline", key, kind: "boxes", arguments: { side: "baseline" } },
-    { name: "What only one found", key, kind: "difference", arguments: {} },
-    ...(state.data.small ? [{ name: "Small objects", key, kind: "crops", arguments: {} }] : []),
+    figure("Boxes of D-LKA", "boxes", { side: "dlka" }),
+    figure("Boxes of the baseline", "boxes", { side: "baseline" }),
+    figure("What only one found", "difference"),
+    ...(small ? [figure("Small objects", "crops")] : []),
   ];
-  return (layer === "samples" ? [...reads, ...boxes, ...first] : [...first, ...reads, ...boxes]).filter(Boolean);
+  if (!view) return [...boxes, ...attention];
+  const { stage, label } = view, [row, column] = cellAt(letterbox, stage, state.point), [x, y] = cellCentre(letterbox, stage, [row, column]);
+  const tap = Number(part("see-tap-shown").value), scale = part("see-scale").value === "all" ? "All stages" : "This stage";
+  const field = figure("Offset field", "offsets", { stage: stage.label, overlay: OVERLAYS[layer] ?? "Magnitude", tap, opacity, scale, x, y });
+  const reads = [
+    figure("Reads of this cell", "reads", { view: label, row, column }),
+    figure("Every stage there", "samples", { x, y }),
+    figure("What influences it", "receptive field", { stage: stage.label, row, column }),
+  ];
+  if (layer === "samples") return [...reads, ...boxes, field, ...attention];
+  return layer === "attention" ? [...attention, field, ...reads, ...boxes] : [field, ...attention, ...reads, ...boxes];
 });
 
 async function loadNew() {

@@ -19,7 +19,7 @@ from dlka.analysis.stages import NO_STAGES
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.types import BOTH, Detections
-from dlka.ui import box_page, tab_boxes
+from dlka.ui import box_page, tab_objects
 
 SIZE = 320
 
@@ -152,7 +152,7 @@ def test_deformation_off_moves_nothing_into_boxes(image):
 
 def test_no_box_at_all_is_drawn_and_told(image):
     nothing = analyse_pixels(image, Settings(size=SIZE, confidence=0.95))
-    shown = tab_boxes.draw(nothing.key)
+    shown = tab_objects.draw(nothing.key)
     assert shown["box"]["choices"] == []
     assert shown["box"]["value"] is None
     assert shown["picture"].endswith(".jpg")
@@ -170,7 +170,7 @@ def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
     stock = replace(analysis, settings=replace(analysis.settings, dlka="control"), dlka=analysis.baseline)
     both = match_detections(analysis.baseline.detections, analysis.baseline.detections)
     stock = kept(replace(stock, pairing=both), f"{analysis.key} stock")
-    shown = tab_boxes.draw(stock.key)
+    shown = tab_objects.draw(stock.key)
     assert NO_STAGES in shown["cells"]
     assert shown["cells"].count("<img") == 1
     assert shown["evidence"].count("<img") == 4
@@ -181,4 +181,4 @@ def test_a_model_without_stages_keeps_cells_and_gradients(analysis):
 
 
 def test_a_new_look_leaves_nothing_of_the_last_one(analysis):
-    assert set(tab_boxes.values(analysis)) == set(tab_boxes.draw(analysis.key)) == set(tab_boxes.OUTPUTS)
+    assert set(tab_objects.values(analysis)) == set(tab_objects.draw(analysis.key)) == set(tab_objects.OUTPUTS)

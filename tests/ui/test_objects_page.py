@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import wait_for_stages
-from page_tabs import open_tab, wait_until_it_fits
+from page_tabs import open_tab, wait_for_stages, wait_until_it_fits
 from playwright.sync_api import expect
 
 BOX = re.compile(r"^(D-LKA|Baseline): [\w ]+ 0\.\d\d, \d+x\d+ px, P[345] \(\d+, \d+\)$")
