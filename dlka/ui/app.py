@@ -93,15 +93,17 @@ def build_app(first: Analysis) -> gr.Blocks:
             with gr.Column(scale=1, min_width=300):
                 asked = controls.build(first)
                 link = address.build_link(first)
-            with gr.Column(scale=3, min_width=320), gr.Tabs() as row:
-                tabs = [(tab, tab.build(first) | {"point": point}) for tab in TABS]
+            with gr.Column(scale=3, min_width=320):
+                stale = gr.HTML(elem_id="stale")  # said where what stands below is not what was asked for last
+                with gr.Tabs() as row:
+                    tabs = [(tab, tab.build(first) | {"point": point}) for tab in TABS]
         for tab in row.children:
             tab.id = tab.label  # so that an address can open it
         shared = Shared(key, point, opened, link)
 
         picture = gr.State(first.source.sha256 if first.source else "")  # for which the models were last chosen
         drawn = [tab[n] for module, tab in tabs for n in module.OUTPUTS]
-        shown = [key, point, link, *drawn]
+        shown = [key, point, link, stale, *drawn]
         inputs = {tab[n] for module, tab in tabs for n in module.INPUTS}
 
         def show(analysis: Analysis, where: tuple[float, float], parts: str, given: dict[Any, Any]) -> dict[Any, Any]:
@@ -111,7 +113,7 @@ def build_app(first: Analysis) -> gr.Blocks:
                 PAINTERS.submit(module.values, analysis, **{n: given[tab[n]] for n in module.INPUTS})
                 for module, tab in tabs
             ]
-            updates = {key: analysis.key, point: where, link: parts}
+            updates = {key: analysis.key, point: where, link: parts, stale: ""}
             for (_, tab), drawing in zip(tabs, drawings):
                 updates |= by_component(tab, drawing.result())
             return updates
@@ -132,7 +134,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             progress(0.3, "Both models look")
             analysis = analyse(file, settings)
             if analysis.key == given[key]:  # a control that the page itself has moved asks once more
-                return gr.skip()
+                return {stale: ""}
             progress(0.8, "Drawing")
             updates = {picture: source.sha256}
             if changed:
@@ -185,7 +187,8 @@ def build_app(first: Analysis) -> gr.Blocks:
             **WORDS,
         )
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
-        gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
+        ran = gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
+        ran.failure(lambda: words.STALE, outputs=stale, queue=False, **QUIET)
         for module, tab in tabs:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed. Several at a time: else a

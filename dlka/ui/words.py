@@ -72,6 +72,8 @@ regular grid has there anyway. How long offsets are does not say whether they ar
 labelled pictures (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the
 offsets off and with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
+STALE = '<p class="stale">This could not be compared. What stands below is of what was compared before.</p>'
+
 MANY = """# Many pictures
 Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with
 labels who is right. One HTML file takes it all away."""

@@ -72,6 +72,13 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     upload(page, b"\x89PNG\r\n\x1a\nthis is no picture", "broken.png")
     expect(page.locator(".toast-body")).to_contain_text("The file starts like a PNG picture but is damaged")
     assert shown_key(page) == before, "the last comparison stays"
+    told = page.get_by_text("What stands below is of what was compared before.")
+    told.wait_for()
+    assert float(page.locator(".tabs").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5
+    page.get_by_label("or an example").click()
+    page.get_by_role("option", name=re.compile("ring")).click()
+    wait_for_another(page, before)
+    expect(told).to_be_hidden()
 
 
 def test_every_question_is_asked_once(page):
