@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from render_builders import NAMES, detections, pairing, picture
 
 from dlka import palette
-from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size, side_by_side
+from dlka.render import contact_sheet, crop_tile, disagreements, draw_boxes, draw_difference, same_size
 from dlka.render.boxes import ink_on, leader, place_labels
 from dlka.render.panels import window
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND
@@ -203,8 +203,6 @@ def test_panels_have_the_same_size():
     assert not left[:50, :40].any()
     assert (left[:, 40:] == 255).all()
     assert (right[:30, :60] == 7).all()
-    both = side_by_side(a, b)
-    assert both.shape == (50, 122, 3)
     assert not a.any()
 
 

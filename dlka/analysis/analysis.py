@@ -79,6 +79,11 @@ class Analysis:
         return all_stage_stats(self.dlka.captures, self.dlka.letterbox)
 
     @property
+    def alone(self) -> bool:
+        """Whether one model stands on both sides, as no other here knows its classes: there is nothing to compare."""
+        return self.settings.dlka == self.settings.baseline
+
+    @property
     def image(self) -> np.ndarray:
         """The picture, RGB [H, W, 3] uint8. One from a file is read again where it has made room in memory since."""
         return self.picture if isinstance(self.picture, np.ndarray) else pixels(self.picture)

@@ -212,7 +212,9 @@ def needs(uses: Mapping[str, Any]) -> str:
 def uses_rows(card: Card) -> list[list[str]]:
     """One row per kind of offsets under USES_COLUMNS, of what the card has: AP in per cent."""
     measured, rows = (card.uses or {}).get("offsets"), []
-    for kind in measured if isinstance(measured, Mapping) else ():
+    if not isinstance(measured, Mapping):
+        return []
+    for kind in measured:
         ap, small, change = (_number(measured, kind, name) for name in ("AP", "AP_S", "AP_minus_own"))
         if ap is None:
             continue

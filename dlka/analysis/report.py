@@ -49,6 +49,10 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
 
 def headline(analysis: Analysis) -> str:
     """One sentence on what the two models found, and a table by size."""
+    if analysis.alone:
+        model, number = html.escape(analysis.settings.dlka), len(analysis.pairing.pairs)
+        told = f"<b>{model}</b>, looked at alone, found <b>{number}</b>."
+        return f'<div class="headline"><p>{told}</p></div>'
     return found(analysis.pairing.pairs)
 
 

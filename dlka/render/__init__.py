@@ -11,7 +11,7 @@ from dlka.render.gates import REDUCTIONS, gate_colours, gate_overlay, gate_scale
 from dlka.render.geometry import cell_at, cell_centres, grid_points, pixels_per_cell, sample_points, sampled_size
 from dlka.render.maps import colour_table
 from dlka.render.offsets import field_scale, magnitude, mean_offset, offset_arrows, offset_flow, offset_magnitude
-from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size, side_by_side
+from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size
 from dlka.render.picture import View
 from dlka.render.reads import reads_at
 from dlka.render.receptive import INFLUENCE, influence_radius, receptive_field_overlay

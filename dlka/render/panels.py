@@ -32,13 +32,6 @@ def same_size(*pictures: np.ndarray) -> list[np.ndarray]:
     return out
 
 
-def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Two pictures [h, w, 3] uint8 beside each other with a white gap: [max h, 2 max w + gap, 3]."""
-    left, right = same_size(left, right)
-    gap = np.full((len(left), max(2, left.shape[1] // 60), 3), 255, np.uint8)
-    return np.hstack([left, gap, right])
-
-
 class Crop(NamedTuple):
     """One object to show close up: box x1 y1 x2 y2 at pixel edges, a caption, a colour and a line style.
 

@@ -12,7 +12,6 @@ from dlka.analysis.checked import checked
 from dlka.analysis.examples import examples
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening
-from dlka.errors import DlkaError
 from dlka.inference.predictor import best_device
 from dlka.models import own
 from dlka.models.catalog import cards
@@ -101,13 +100,10 @@ def wire_own(asked: dict[str, Any]) -> None:
             dlka, baseline = new[0], new[1] if len(new) > 1 else baseline_for(new[0], baseline)
         else:
             dlka, baseline = dlka_for(new[0], dlka), new[0]
-        if known[dlka].names != known[baseline].names:
-            raise DlkaError(
-                f"{Path(file).name} moves no tap and knows {model_words.classes(known[new[0]].names)}, which no "
-                "D-LKA model here does: add one of the same classes, or train it with python -m dlka train."
-            )
+            if known[dlka].names != known[baseline].names:
+                dlka = baseline  # no D-LKA model knows its classes: it is looked at alone
         gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
-        left = [*dlka_models(), *(model for model in brought if known[model].placement not in PLAIN)]
+        left = [*dlka_models(), *(m for m in brought if known[m].placement not in PLAIN or m == dlka)]
         right = [*baseline_models(), *(model for model in brought if not deforms(known[model]))]
         return {
             asked["brought"]: brought,

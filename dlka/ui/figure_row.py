@@ -1,4 +1,4 @@
-"""The row below a tab's pictures: their captions, which are alternative texts too, and buttons that hand them out."""
+"""The row below a tab's pictures: their captions, and buttons that hand them out."""
 
 from __future__ import annotations
 
@@ -21,14 +21,10 @@ HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.ht
 
 
 class FigureRef(NamedTuple):
-    """A figure that a tab shows, and its label among those of the tab.
-
-    image: where it stands, as the elem_id of a component and the number of the image in it; None where it is not seen.
-    """
+    """A figure that a tab shows, and its label among those of the tab."""
 
     label: str
     figure: Figure
-    image: tuple[str, int] | None = None
 
 
 def build(analysis: Analysis, figures: list[FigureRef]) -> gr.HTML:
@@ -45,7 +41,7 @@ def value(analysis: Analysis, figures: list[FigureRef]) -> str:
         [
             {
                 **{"name": shown.label, "kind": shown.figure.name, "arguments": asdict(shown.figure)},
-                **{"image": shown.image, "key": analysis.key, "caption": shown.figure.caption(analysis)},
+                **{"key": analysis.key, "caption": shown.figure.caption(analysis)},
             }
             for shown in figures
         ]

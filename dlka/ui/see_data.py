@@ -59,6 +59,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
             "objects": _objects(analysis),
             "chosen": interesting_object(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1])),
             "stages": stages,
+            "alone": analysis.alone,
             "small": bool(pictures.crops_of(analysis)),
             "tables": {name: _table(colours) for name, colours in TABLES.items()},
             "wheel": palette.FLOW_WHEEL,
@@ -133,7 +134,7 @@ def _objects(analysis: Analysis) -> list[dict[str, Any]]:
         if pair.first is not None:
             level = int(shown.levels[index])
             point = to_picture(shown.cells[index], 2**level, analysis.dlka.letterbox)
-        sides = ((analysis.dlka, pair.first), (analysis.baseline, pair.second))
+        sides = ((analysis.dlka, pair.first), (analysis.baseline, None if analysis.alone else pair.second))
         boxes = [
             None
             if i is None

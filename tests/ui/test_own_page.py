@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from page_tabs import COLD
+from page_tabs import COLD, open_tab, shown_key, wait_for_another
 from playwright.sync_api import expect
 
 from dlka.models import catalog
@@ -28,19 +28,22 @@ def send(page, file):
 
 
 def test_own_models_look_in_this_window_alone(new_window, server, page, mine, shared):
+    before = shown_key(page)
     send(page, mine)
     expect(page.get_by_label("D-LKA model")).to_have_value(
         re.compile(r"^dragons-[0-9a-f]{8} \(2 classes"), timeout=COLD
     )
     expect(page.get_by_label("Baseline", exact=True)).to_have_value(re.compile(r"^dragons-[0-9a-f]{8}-rigid"))
-    page.get_by_text(re.compile(r"dragons-[0-9a-f]{8}-rigid \d+ ms .* dragons-[0-9a-f]{8} \d+ ms")).wait_for()
+    before = wait_for_another(page, before)
     expect(page.locator(".models details")).to_have_count(2)
 
     page.get_by_label("D-LKA model").click()
     page.get_by_role("option", name=re.compile("^neck ")).click()
-    page.get_by_text(re.compile(r"control \d+ ms .* neck \d+ ms")).wait_for()
+    before = wait_for_another(page, before)
     send(page, shared / "weights" / "yolov8n.pt")
-    page.get_by_text(re.compile(r"yolov8n-[0-9a-f]{8} \d+ ms .* neck \d+ ms")).wait_for(timeout=COLD)
+    wait_for_another(page, before)
+    expect(page.get_by_label("D-LKA model")).to_have_value(re.compile("^neck "))
+    expect(page.get_by_label("Baseline", exact=True)).to_have_value(re.compile(r"^yolov8n-[0-9a-f]{8} "))
     page.get_by_label("D-LKA model").click()
     expect(page.get_by_role("option", name=re.compile("^dragons-"))).to_have_count(2)
 
@@ -49,6 +52,21 @@ def test_own_models_look_in_this_window_alone(new_window, server, page, mine, sh
         other.get_by_label("D-LKA model").click()
         other.get_by_role("option", name=re.compile("^neck ")).wait_for()
         expect(other.get_by_role("option", name=re.compile("^dragons-"))).to_have_count(0)
+
+
+def test_a_stock_model_of_classes_that_no_other_knows_is_looked_at_alone(page, tmp_path):
+    put(tmp_path, "ships", "control", {0: "ship", 1: "raft"})
+    before = shown_key(page)
+    send(page, tmp_path / "ships.safetensors")
+    wait_for_another(page, before)
+    for side in (page.get_by_label("D-LKA model"), page.get_by_label("Baseline", exact=True)):
+        expect(side).to_have_value(re.compile(r"^ships-[0-9a-f]{8} "))
+    expect(page.locator(".see-counts")).to_have_text(re.compile("looked at alone|^Neither"))
+    page.locator(".see-none").wait_for()
+    open_tab(page, "Numbers")
+    expect(page.locator(".headline")).to_contain_text("looked at alone")
+    assert page.locator(".toast-body").get_by_text("Error").count() == 0
+    catalog.GUESTS.clear()
 
 
 def test_what_is_no_model_is_one_sentence(page, tmp_path):

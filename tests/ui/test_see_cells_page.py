@@ -258,13 +258,13 @@ def test_the_card_adds_up_for_the_cell_that_is_held(see):
     row, column = see.locator(".see-picture").evaluate("c => c.drawn.cell")
     card = see.locator(".see-card")
     card.get_by_text(f"cell ({row}, {column})").wait_for()
-    see.get_by_label("Channel").fill("7")
-    see.get_by_label("Channel").press("Enter")
+    see.locator(".see-channel").fill("7")
+    see.locator(".see-channel").press("Enter")
     card.get_by_text(f"cell ({row}, {column}), channel 7").wait_for()
     see.locator(".see-picture").press("ArrowDown")
     card.get_by_text(f"cell ({row + 1}, {column}), channel 7").wait_for()
-    see.get_by_label("Tap").fill("99")
-    see.get_by_label("Tap").press("Enter")
+    see.locator(".see-tap").fill("99")
+    see.locator(".see-tap").press("Enter")
     card.get_by_text("Tap: expected a whole number from 1 to 49; got '99'.").wait_for()
 
 

@@ -53,12 +53,6 @@ def wait_for_address(page, **wanted):
     )
 
 
-def wait_for_alt(page, image, text):
-    page.wait_for_function(
-        "([image, text]) => document.querySelector(image)?.alt.includes(text)", arg=[f"{image} img", text]
-    )
-
-
 def analysed(example, **settings):
     file = examples()[example]
     return analyse_pixels(read_image(file), Settings(**settings), source_of(file))

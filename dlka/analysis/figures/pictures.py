@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from dlka.errors import DlkaError
 from dlka.render import Canvas, Paper
 from dlka.types import Capture
 
-VIEWS = ("Swipe", "Side by side", "Difference")
 # Overlay -> what draws it from picture, capture, letterbox, cells of the scale, tap (from 0; None: mean) and opacity.
 _DRAW: dict[str, Callable[..., Canvas]] = {
     "Magnitude": render.offset_magnitude,
@@ -42,11 +40,6 @@ def both_boxes(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     """(baseline, D-LKA) pictures of equal size with all boxes in each model's accent."""
     first, second = render.same_size(*(boxes(analysis, side).to_array() for side in ("baseline", "dlka")))
     return first, second
-
-
-def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Two pictures in one, for those who do not swipe."""
-    return render.side_by_side(left, right)
 
 
 def strength_note(analysis: Analysis) -> str:
@@ -85,13 +78,6 @@ def offset_overlay(analysis: Analysis, stage: str, kind: str, tap: int, opacity:
     number = tap - 1 if tap else None
     cells = scale_cells(analysis, capture, scale, number, kind == "Magnitude")
     return _DRAW[kind](analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
-
-
-def marked_overlay(analysis: Analysis, point: tuple[float, float], *overlay: Any) -> Canvas:
-    """offset_overlay with the chosen point (x, y, pixels of the picture) marked on it."""
-    canvas = offset_overlay(analysis, *overlay)
-    render.mark_point(canvas, point)
-    return canvas
 
 
 def scale_cells(analysis: Analysis, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:

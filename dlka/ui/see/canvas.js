@@ -186,7 +186,7 @@ function radiusOf(view, kind) {
 
 function drawMain(found) {
   const canvas = part("see-picture"), [height, width] = state.data.size;
-  const scale = Math.min(part("see-main").clientWidth / width, state.room / height);
+  const scale = Math.min(part("see-fact").clientWidth / width, state.room / height);
   const view = currentView(canvas, scale), kind = state.views[state.chosen], layer = currentLayer();
   const pen = prepare(canvas, width * scale, height * scale);
   drawPicture(pen, view, layer?.cells ? greyPicture() : state.image, state.data.size, layer?.arrows ? 0.5 : 0);
@@ -196,7 +196,7 @@ function drawMain(found) {
   if (found && !state.object) drawCross(pen, view, state.point, width * scale, height * scale);
   if (found) drawReads(pen, onScreen(view, kind, found), radiusOf(view, kind), state.data);
   else canvas.drawn = { key: state.data.key, left: view.left, top: view.top, scale: view.scale };
-  if (state.object) drawName(pen, view, state.object, width * scale, KINDS);
+  if (state.object) drawName(pen, view, state.object, width * scale, state.data.alone ? { both: "found" } : KINDS);
   if (part("see-exaggerate").checked) drawText(pen, "Offsets drawn 4 times as long as they are", 6, height * scale - 22);
 }
 
