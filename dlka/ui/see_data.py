@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import cv2
@@ -16,7 +17,7 @@ from dlka.render.geometry import to_picture
 from dlka.types import Capture
 from dlka.ui import files
 
-LEVELS = 32767  # of an offset's absolute value: the stage's longest component takes the last
+LEVELS = 2047  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768
 LARGEST = 1600  # px of the picture's longer side in the browser
 COLOURS = 32
@@ -50,8 +51,8 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
         {
             "key": analysis.key,
             "picture": files.address(files.picture(_small(analysis.image), kept=kept)),
-            "offsets": files.address(files.write(offsets.tobytes(), "offsets.bin", kept)),
-            "gate_values": files.address(files.write(gate_levels, "gates.bin", kept)),
+            "offsets": files.address(files.write(_packed(offsets), "offsets.bin", kept)),
+            "gate_values": files.address(files.write(zlib.compress(gate_levels, 1), "gates.bin", kept)),
             "gates": gates,
             "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
@@ -75,7 +76,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
 def quantised(capture: Capture) -> tuple[np.ndarray, float]:
     """Offsets as [H, W, 2K] little-endian int16, interleaved dy, dx, and how many cells one level is.
 
-    Half a level, the rounding error, is 1/65534 of the longest component. What is no finite number is NOT_A_NUMBER.
+    Half a level, the rounding error, is 1/4094 of the longest component. What is no finite number is NOT_A_NUMBER.
     """
     offset = capture.offset.transpose(1, 2, 0).astype(np.float64)
     finite = np.isfinite(offset)
@@ -83,6 +84,11 @@ def quantised(capture: Capture) -> tuple[np.ndarray, float]:
     unit = longest / LEVELS or 1.0
     levels = np.where(finite, np.rint(np.where(finite, offset, 0) / unit), NOT_A_NUMBER)
     return levels.astype("<i2"), unit
+
+
+def _packed(offsets: np.ndarray) -> bytes:
+    """Compressed for the way to the browser: the low bytes of all, then the high bytes."""
+    return zlib.compress(offsets.view(np.uint8).reshape(-1, 2).T.tobytes(), 1)
 
 
 def _geometry(label: str, capture: Capture, analysis: Analysis) -> dict[str, Any]:

@@ -9,13 +9,12 @@ async function open() {
   if (!data) return;
   const image = new Image();
   image.src = data.picture;
-  const asked = fetch(data.offsets).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(answer.status)));
-  const found = await Promise.all([asked, image.decode()]).catch(() => null);
+  const found = await Promise.all([fetchOffsets(data.offsets), image.decode()]).catch(() => null);
   if (!found) {
     part("offsets-told").textContent = say("failed");
     return;
   }
-  Object.assign(scene, { data, image, offsets: new Int16Array(found[0]), point: data.point });
+  Object.assign(scene, { data, image, offsets: found[0], point: data.point });
   part("offsets-stage").replaceChildren(...data.stages.map((stage, i) => new Option(stage.label, i)));
   part("offsets-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
   redraw();

@@ -33,15 +33,14 @@ async function load(data) {
   if (!data.stages.length && part("see-layers").querySelector(".see-of-stage :checked")) part("see-plain").checked = true;
   const image = new Image();
   image.src = data.picture;
-  const asked = fetch(data.offsets).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(answer.status)));
-  const found = await Promise.all([asked, image.decode()]).catch(() => null);
+  const found = await Promise.all([fetchOffsets(data.offsets), image.decode()]).catch(() => null);
   if (turn !== state.turn) return; // a newer comparison came in between
   if (!found) {
     part("see-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
     return;
   }
   const [offsets] = found;
-  Object.assign(state, { data, image, offsets: new Int16Array(offsets), point: data.point, pinned: false, object: null });
+  Object.assign(state, { data, image, offsets, point: data.point, pinned: false, object: null });
   Object.assign(state, { gates: null, zoom: 1, corner: [-0.5, -0.5], made: new Map() });
   state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
   state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
@@ -234,9 +233,9 @@ async function chooseLayer() {
   taken.refresh();
   redraw();
   if (layerName() !== "attention" || state.gates) return;
-  const got = await fetch(data.gate_values).then((answer) => (answer.ok ? answer.arrayBuffer() : null)).catch(() => null);
+  const got = await inflated(data.gate_values).catch(() => null);
   if (got && data === state.data) {
-    state.gates = new Int8Array(got);
+    state.gates = new Int8Array(got.buffer);
     redraw();
   }
 }

@@ -6,6 +6,21 @@
 
 const NOT_A_NUMBER = -32768; // an offset that the network did not give as a number
 
+// The bytes of a file that the server has compressed (zlib). Rejects where it is not there.
+async function inflated(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw answer.status;
+  const bytes = answer.body.pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(bytes).arrayBuffer());
+}
+
+// Offsets: the low bytes of all, then the high bytes, as such planes compress better.
+async function fetchOffsets(address) {
+  const bytes = await inflated(address), offsets = new Int16Array(bytes.length / 2);
+  for (let i = 0; i < offsets.length; i++) offsets[i] = bytes[i] | (bytes[i + offsets.length] << 8);
+  return offsets;
+}
+
 function toPicture(letterbox, stride, y, x) {
   return [
     ((x + 0.5) * stride - letterbox.left) / letterbox.scale[0] - 0.5,
