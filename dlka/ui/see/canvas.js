@@ -30,6 +30,7 @@ async function load(data) {
   for (const name of ["see-side", "see-field", "see-sum", "see-taps", "see-replay"]) part(name).hidden = !data.stages.length;
   for (const label of element.querySelectorAll(".see-of-stage")) label.hidden = !data.stages.length;
   part("see-none").hidden = data.stages.length > 0;
+  if (!data.stages.length) part("see-fact").textContent = part("see-told").textContent = "";
   if (!data.stages.length && part("see-layers").querySelector(".see-of-stage :checked")) part("see-plain").checked = true;
   const image = new Image();
   image.src = data.picture;
@@ -41,7 +42,7 @@ async function load(data) {
   }
   const [offsets] = found;
   Object.assign(state, { data, image, offsets, point: data.point, pinned: false, object: null });
-  Object.assign(state, { gates: null, zoom: 1, corner: [-0.5, -0.5], made: new Map() });
+  Object.assign(state, { gates: null, told_layer: undefined, zoom: 1, corner: [-0.5, -0.5], made: new Map() });
   state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
   state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
   state.views = viewsOf(data);

@@ -134,6 +134,8 @@ function drawArrow(pen, [x, y], [x2, y2], colour) {
 
 // Title, colours and their values, below the picture.
 function tellLayer(layer) {
+  if (state.told_layer === layer) return; // not at every frame
+  state.told_layer = layer;
   part("see-legend").hidden = !layer;
   if (!layer) return;
   part("see-legend-title").textContent = layer.title;
