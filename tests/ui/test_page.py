@@ -18,7 +18,7 @@ def upload(page, data, name, mime="image/png"):
 
 
 def test_first_paint_is_a_finished_example(page):
-    expect(page.locator(".see-counts")).to_have_text(re.compile("^Both models found \\d+; only D-LKA"))
+    expect(page.locator(".see-counts")).to_have_text(re.compile("^Both found \\d+, only D-LKA"))
     expect(page.locator(".see-fact")).to_have_text(re.compile("^P3 5x5 samples .* times as wide as its grid"))
     # Without scrolling, on a laptop's screen: the picture, what moves its samples, and the close-up beside it.
     page.set_viewport_size({"width": 1440, "height": 900})

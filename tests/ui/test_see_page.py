@@ -184,7 +184,7 @@ def test_without_stages_boxes_and_gates_are_there_still(new_window, server):
         page.locator("[name=see-layer][value=attention]").check(force=True)
         page.wait_for_function("() => document.querySelector('.see-picture').layer?.cells")
         expect(page.locator(".see-legend-title")).to_have_text(re.compile("^P3: attention gate, mean over"))
-        expect(page.locator(".see-counts")).to_contain_text("Both models found")
+        expect(page.locator(".see-counts")).to_contain_text("Both found")
         names = page.locator(".see .take-which option").all_inner_texts()
         assert names[0] == "Boxes of D-LKA"
         assert "Attention map" in names

@@ -92,8 +92,8 @@ function counts(objects) {
   const [dlka, baseline] = [of(["only_first"]), of(["only_second"])];
   if (!objects.length) return "Neither model found anything at this confidence. Lower it, or try a larger input size.";
   if (state.data.alone) return `It found ${objects.length} (${small(objects)} small). No D-LKA model here knows its classes, so it is looked at alone.`;
-  const both = `Both models found ${of(["both", "class_changed"]).length}`;
-  return `${both}; only D-LKA ${dlka.length} (${small(dlka)} small), only the baseline ${baseline.length} (${small(baseline)} small).`;
+  const told = (name, found) => `only ${name} ${found.length}${found.length ? ` (${small(found)} small)` : ""}`;
+  return `Both found ${of(["both", "class_changed"]).length}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}.`;
 }
 
 // Close-ups of what only one model found, smallest first.
