@@ -1,4 +1,4 @@
-"""Pictures to start from: those that come with the installed packages, and some that the project draws itself."""
+"""Pictures to start from: of the installed packages, of data sets, and some that the project draws itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,43 +16,57 @@ from dlka.models.catalog import subject_of
 from dlka.temporary import write
 
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
-# Label -> package, file in it. What a package no longer has is left out.
-FROM_PACKAGES = {
-    "Bus stop": ("ultralytics", "assets/bus.jpg"),
-    "Two people": ("ultralytics", "assets/zidane.jpg"),
-    "Cheetah": ("gradio", "media_assets/images/cheetah1.jpg"),
-    "Portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
-}
+CROWD = "Far crowd: bus stop, 4 x 3 small copies"
 
-# Label -> file in ASSETS: photographs of rolled steel (NEU-DET: Song and Yan 2013; He et al. 2020), 200x200.
-STEEL = {
-    "Steel: scratches": "steel-scratches.jpg",
-    "Steel: inclusions": "steel-inclusion.jpg",
-    "Steel: patches": "steel-patches.jpg",
+
+class Picture(NamedTuple):
+    """An example. subject: one of catalog.SUBJECTS; file: in ASSETS, or in the package; credit: whose it is."""
+
+    subject: str
+    file: str
+    credit: str
+    package: str = ""
+
+
+DRAWN = "by this project"
+KIT = "KIT AIS Data Set, CC BY 3.0"
+HIT_UAV = "HIT-UAV, Suo et al. 2023, CC BY 4.0"
+NEU_DET = "NEU-DET (Song, Yan 2013), for research"
+PICTURES = {
+    "Bus stop": Picture("everyday", "assets/bus.jpg", "comes with ultralytics", "ultralytics"),
+    "Two people": Picture("everyday", "assets/zidane.jpg", "comes with ultralytics", "ultralytics"),
+    "Cheetah": Picture("everyday", "media_assets/images/cheetah1.jpg", "comes with gradio", "gradio"),
+    "Portrait": Picture("everyday", "mpl-data/sample_data/grace_hopper.jpg", "comes with matplotlib", "matplotlib"),
+    CROWD: Picture("everyday", "assets/bus.jpg", "comes with ultralytics", "ultralytics"),
+    "Dots and curves, 4 to 64 px": Picture("everyday", "dots-and-curves.png", DRAWN),
+    "Aerial: crossroads": Picture("everyday", "aerial-crossroads.jpg", KIT),
+    "Aerial: cars of 30 px": Picture("everyday", "aerial-street.jpg", KIT),
+    "Thermal: people": Picture("thermal", "thermal-people.jpg", HIT_UAV),
+    "Thermal: bicycles": Picture("thermal", "thermal-bicycles.jpg", HIT_UAV),
+    "Steel: scratches": Picture("steel", "steel-scratches.jpg", NEU_DET),
+    "Steel: inclusions": Picture("steel", "steel-inclusion.jpg", NEU_DET),
+    "Steel: patches": Picture("steel", "steel-patches.jpg", NEU_DET),
+    "Drawn scene: letters and curves": Picture("shapes", "scene-3.png", DRAWN),
+    "Drawn scene: E of 12 to 90 px": Picture("shapes", "scene-1.png", DRAWN),
+    "Drawn scene: rings, 11 to 88 px": Picture("shapes", "scene-2.png", DRAWN),
 }
-# Label -> file in ASSETS, of scenes with known shapes (assets/draw.py).
-SCENES = {
-    "Drawn scene: letters and curves": "scene-3.png",
-    "Drawn scene: E of 12 to 90 px": "scene-1.png",
-    "Drawn scene: rings, 11 to 88 px": "scene-2.png",
-}
-LABELS = {"shapes": "scenes.json", "steel": "steel.json", "everyday": "labels.json"}  # subject -> file in ASSETS
+# Subject -> file in ASSETS.
+LABELS = {"shapes": "scenes.json", "steel": "steel.json", "thermal": "thermal.json", "everyday": "labels.json"}
 
 
 @lru_cache(maxsize=1)
 def examples() -> dict[str, Path]:
-    """Label -> picture file: photographs, those of steel last, then drawn scenes."""
-    found = {label: _package_file(*where) for label, where in FROM_PACKAGES.items()}
+    """Label -> picture file, in the order of PICTURES; what a package no longer has is left out."""
+    found = {label: _package_file(p.package, p.file) if p.package else ASSETS / p.file for label, p in PICTURES.items()}
     present = {label: path for label, path in found.items() if path is not None}
-    if "Bus stop" in present:
-        present["Far crowd: bus stop, 4 x 3 small copies"] = _tiled(present["Bus stop"], 4, 3)
-    present["Dots and curves, 4 to 64 px"] = ASSETS / "dots-and-curves.png"
-    return present | {label: ASSETS / file for label, file in (STEEL | SCENES).items()}
+    if CROWD in present:
+        present[CROWD] = _tiled(present[CROWD], 4, 3)
+    return present
 
 
 def subject(example: str | None) -> str:
     """What an example shows, by its label: one of catalog.SUBJECTS; "everyday" for a picture of a visitor's own."""
-    return "shapes" if example in SCENES else "steel" if example in STEEL else "everyday"
+    return PICTURES[example].subject if example in PICTURES else "everyday"
 
 
 def first(shown: str) -> str:
@@ -60,10 +75,7 @@ def first(shown: str) -> str:
 
 
 def labelled(known: Mapping[int, str]) -> list[Path]:
-    """The examples that models of these classes can be judged by, and the file of their labels (COCO's format) last.
-
-    Models of drawn shapes get the drawn scenes, those of steel its defects, all others the photographs.
-    """
+    """The examples that models of these classes can be judged by, and the file of their labels (COCO's format) last."""
     shown = subject_of(known)
     pictures = [path for label, path in examples().items() if subject(label) == shown]
     return [*pictures, ASSETS / LABELS[shown]]

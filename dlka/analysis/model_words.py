@@ -14,7 +14,6 @@ from dlka.models.catalog import (
     cards,
     control_of,
     is_coco,
-    knows_shapes,
     left_out,
     subject_of,
 )
@@ -91,6 +90,11 @@ def pictures(card: Card) -> str:
     return " + ".join(PICTURES[data][1] if data in PICTURES else data for data in data_sets(card))
 
 
+def made_for(card: Card) -> str:
+    """Which pictures it is for, in words."""
+    return "everyday photographs" if is_coco(card.names) else pictures(card)
+
+
 def data_sets(card: Card) -> list[str]:
     """The data sets of the recipe, for example coco-mini and natural-pool; else what the card tells of its data."""
     recipe = recipe_of(card.recipe)
@@ -131,13 +135,14 @@ def offsets_in_use(model: str, card: Card) -> tuple[str, str]:
 
 def hint(card: Card) -> str:
     """Which pictures to show a model that knows other things than COCO's."""
-    if knows_shapes(card.names):
+    shown = subject_of(card.names)
+    if shown == "shapes":
         return (
             "These two know letters and curves as the project draws them, and nothing else. For photographs choose the "
             f"model {PHOTOGRAPHS}; one that you drop here, or take from the examples, chooses it by itself."
         )
     where = "The examples here are everyday photographs: drop a picture of your own."
-    if subject_of(card.names) == "steel":
+    if shown != "everyday":
         where = "Some of the examples show it; for everyday photographs choose another model, or take such an example."
     return f"These two expect {pictures(card)} and know only {classes(card.names)}. {where}"
 

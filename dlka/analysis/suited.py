@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dlka.analysis.analysis import PictureFile, Settings, Source, pixels
+from dlka.analysis.analysis import Analysis, PictureFile, Settings, Source, pixels
 from dlka.analysis.examples import first, subject
-from dlka.analysis.model_words import why_not
+from dlka.analysis.model_words import made_for, why_not
 from dlka.errors import DlkaError
-from dlka.models.catalog import CONTROL, DEFAULT, baseline_of, cards, default_for, subject_of
+from dlka.models.catalog import CONTROL, DEFAULT, baseline_of, cards, default_for, is_coco, subject_of
 
 
 def opening() -> str:
@@ -38,9 +38,8 @@ def settings_for(example: str | None) -> Settings:
 def suited(path: str | Path, source: Source, dlka: str, baseline: str) -> tuple[str, str]:
     """The two models that look at a picture that was just chosen: those that stand there, unless they cannot know it.
 
-    Drawn scenes are for models of drawn shapes, steel for those of its defects, all other examples for the others. A
-    picture of the visitor's own is left to the models that stand there, but for one in colours and models of drawn
-    shapes or of steel: their pictures are grey.
+    An example is for models of its subject. A picture of the visitor's own is left to the models that stand there, but
+    for one in colours and models of grey pictures.
     """
     known = subject_of(cards()[dlka].names) if dlka in cards() else "everyday"
     if source.example is None:
@@ -58,10 +57,13 @@ def is_grey(image: np.ndarray) -> bool:
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
 
 
-def switched(dlka: str, example: str | None) -> str:
-    """A sentence on models that have made room for those of another kind. dlka: the one that looks now."""
-    return {
-        "shapes": f"This is a drawn scene: {dlka}, which knows drawn letters and curves, looks at it now.",
-        "steel": f"This is rolled steel: {dlka}, which knows its defects, looks at it now.",
-        "everyday": f"The models that stood there do not know such pictures: {dlka} looks at this picture now.",
-    }[subject(example)]
+def unfit(analysis: Analysis) -> str:
+    """A sentence where the D-LKA model was not made for the picture that it looks at, or may not be; else empty."""
+    card, example = analysis.cards[0], analysis.source.example if analysis.source else None
+    of_others = example and subject_of(card.names) == "everyday" and not is_coco(card.names)
+    if subject_of(card.names) == subject(example) and not of_others:
+        return ""
+    said = f"{analysis.settings.dlka} was made for {made_for(card)}"
+    if example is None and is_grey(analysis.image):
+        return f"{said}: on other pictures its boxes mean little."
+    return f"{said}, not for pictures like this one: its boxes mean little."

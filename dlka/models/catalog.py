@@ -26,11 +26,12 @@ WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 PATTERN = "[!.]*.safetensors"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
-# it looks at drawn scenes, with which the page opens, and where there is no picture at all. The third one looks at
-# rolled steel, the second one at all other pictures.
-DEFAULT, PHOTOGRAPHS, STEEL = "scenes", "head", "neu-det-neck"
+# it looks at drawn scenes, with which the page opens, and where there is no picture at all.
+DEFAULT, PHOTOGRAPHS = "scenes", "head"
 DEFECTS = {"crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"}  # of NEU-DET
-SUBJECTS = {"shapes": DEFAULT, "everyday": PHOTOGRAPHS, "steel": STEEL}  # what a picture shows -> its model
+# What a picture shows -> its model; and the classes of models for it: those of any others are for everyday pictures.
+SUBJECTS = {"shapes": DEFAULT, "everyday": PHOTOGRAPHS, "steel": "neu-det-neck", "thermal": "hit-uav-head"}
+CLASSES = {"shapes": set(SHAPES), "steel": DEFECTS, "thermal": {"person", "car", "bicycle", "other vehicle"}}
 CONTROL = "control"  # the placement of stock YOLOv8, and how the id of its fair comparison ends
 RIGID = "-rigid"  # how the id of a model's twin without offsets ends
 SIZE = 640  # px: the longer side of the input, where nothing speaks for another
@@ -92,16 +93,9 @@ def is_coco(names: Mapping[int, str]) -> bool:
     return len(names) == 80 and names[0] == "person" and names[79] == "toothbrush"
 
 
-def knows_shapes(names: Mapping[int, str]) -> bool:
-    """Whether these are the shapes that `draw-scenes` draws, in any order."""
-    return set(names.values()) == set(SHAPES)
-
-
 def subject_of(names: Mapping[int, str]) -> str:
     """What pictures a model of these classes is for: one of SUBJECTS."""
-    if knows_shapes(names):
-        return "shapes"
-    return "steel" if set(names.values()) == DEFECTS else "everyday"
+    return next((shown for shown, known in CLASSES.items() if set(names.values()) == known), "everyday")
 
 
 def default_for(subject: str) -> str:
@@ -135,7 +129,7 @@ def input_size(card: Card, height: int, width: int) -> int:
     A photograph may be scaled, as an object may be near or far. A drawn scene is not: its shapes have the sizes in
     pixels that models learned, so that it goes in as it is, filled up to a multiple of 32.
     """
-    return _whole(max(height, width)) if knows_shapes(card.names) else suited_size(card)
+    return _whole(max(height, width)) if subject_of(card.names) == "shapes" else suited_size(card)
 
 
 def baseline_of(model: str) -> str | None:

@@ -133,12 +133,14 @@ def build_app(first: Analysis) -> gr.Blocks:
                 settings = replace(settings, dlka=models[0], baseline=models[1], classes=())
             progress(0.3, "Both models look")
             analysis = analyse(file, settings)
+            updates = {asked["example"]: controls.shown_example(analysis)}
             if analysis.key == given[key]:  # a control that the page itself has moved asks once more
-                return {stale: ""}
+                return updates | {stale: ""}
             progress(0.8, "Drawing")
-            updates = {picture: source.sha256}
+            updates[picture] = source.sha256
             if changed:
-                gr.Info(suited.switched(models[0], source.example), duration=8)
+                made_for = model_words.made_for(analysis.cards[0])
+                gr.Info(f"{models[0]} looks at this picture now: it was made for {made_for}.", duration=8)
                 classes = gr.update(choices=list(analysis.names.values()), value=[])
                 updates |= by_component(asked, {"dlka": models[0], "baseline": models[1], "classes": classes})
             return updates | show(analysis, pictures.default_point(analysis), address.encode(analysis), given)
@@ -158,7 +160,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             classes = gr.update(choices=list(analysis.names.values()), value=list(settings.classes))
             settled = {n: getattr(settings, n) for n in CONTROLS} | {"classes": classes}
             return {
-                **by_component(asked, {"image": str(file), "example": wanted.example} | settled),
+                **by_component(asked, {"image": str(file), "example": controls.shown_example(analysis)} | settled),
                 picture: analysis.source.sha256 if analysis.source else "",
                 lines: model_words.lines(settings.dlka, settings.baseline),
                 row: gr.Tabs(selected=tab),
@@ -169,7 +171,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         run: dict[str, Any] = {
             "fn": run_both,
             "inputs": {key, picture, asked["image"], *(asked[n] for n in CONTROLS), *inputs},
-            "outputs": [picture, *(asked[n] for n in (*MODELS, "classes")), *shown],
+            "outputs": [picture, *(asked[n] for n in ("example", *MODELS, "classes")), *shown],
             "show_progress_on": drawn,
             **PRIVATE,
             **LAST,
@@ -177,15 +179,8 @@ def build_app(first: Analysis) -> gr.Blocks:
         # A choice by mouse from a gr.Dropdown is two inputs and one change.
         settings = (asked[n].change if isinstance(asked[n], gr.Dropdown) else asked[n].input for n in SETTINGS)
         # The picture's "upload": dropped, chosen, pasted, taken by the camera; "input" is also its removal.
-        pair, example = controls.wire_models(asked, lines), gr.State(asked["example"].value)
+        pair, example = controls.wire_models(asked, lines), controls.wire_example(asked)
         controls.wire_own(asked)
-        asked["example"].change(
-            lambda label: (str(examples()[label]), label),
-            asked["example"],
-            [asked["image"], example],
-            **PRIVATE,
-            **WORDS,
-        )
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
         ran = gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         ran.failure(lambda: words.STALE, outputs=stale, queue=False, **QUIET)

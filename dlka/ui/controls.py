@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 
+import cv2
+
+from dlka import render
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.checked import checked
-from dlka.analysis.examples import examples
+from dlka.analysis.examples import PICTURES, examples
+from dlka.analysis.figures.figure import one_of
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
-from dlka.analysis.suited import opening
+from dlka.analysis.suited import opening, unfit
+from dlka.images import read_image
 from dlka.inference.predictor import best_device
 from dlka.models import own
-from dlka.models.catalog import cards
+from dlka.models.catalog import cards, subject_of
 from dlka.models.placements import PLAIN
 from dlka.ui.page_queue import WORDS
 from dlka.ui.tab import LAST, PRIVATE, QUIET
@@ -23,6 +31,7 @@ from dlka.ui.toolkit import gr
 MODELS = ("dlka", "baseline")
 SETTINGS = ("confidence", "iou", "size", "classes", "strength")
 CONTROLS = (*MODELS, *SETTINGS)
+FOLDER = Path(__file__).with_name("examples")
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -34,10 +43,10 @@ def build(first: Analysis) -> dict[str, Any]:
             str(examples()[shown]),
             label="Picture",
             sources=["upload", "clipboard", "webcam"],
-            height=280,
+            height=260,
             elem_id="picture",
         )
-        asked["example"] = gr.Dropdown(list(examples()), value=shown, label="or an example", filterable=False)
+        asked["example"] = _example_choice(first)
     asked["go"] = gr.Button("Compare", variant="primary")
     with gr.Group():
         asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
@@ -87,6 +96,48 @@ def picture_input(*args: Any, **kwargs: Any) -> gr.Image:
     component = gr.Image(*args, type="filepath", image_mode=None, **kwargs)
     component.preprocess = lambda payload: payload.path if payload else None  # type: ignore[method-assign]  # see above
     return component
+
+
+def _example_choice(first: Analysis) -> gr.HTML:
+    """Thumbnails of the examples: those that the models were made for, and behind a line the others."""
+    pictures = []
+    for label, path in examples().items():
+        image = read_image(path)
+        scale = 80 / min(image.shape[:2])  # px: twice the side of a thumbnail, for screens that have them
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        address = "data:image/jpeg;base64," + base64.b64encode(render.jpeg(small)).decode()
+        pictures.append({"label": label, "thumbnail": address} | PICTURES[label]._asdict())
+    return gr.HTML(
+        shown_example(first),
+        html_template=(FOLDER / "picker.html").read_text(encoding="utf-8"),
+        js_on_load=(FOLDER / "picker.js").read_text(encoding="utf-8"),
+        pictures=json.dumps(pictures),
+        elem_id="examples",
+    )
+
+
+def shown_example(analysis: Analysis) -> str:
+    """The thumbnails' value, JSON. chosen: the label of an example, "" for a visitor's own picture, null for none;
+    subject: of the models, one of catalog.SUBJECTS; unfit: a sentence on models that were not made for the picture."""
+    chosen = analysis.source.example if analysis.source else None
+    return json.dumps({"chosen": chosen or "", "subject": subject_of(analysis.names), "unfit": unfit(analysis)})
+
+
+def wire_example(asked: dict[str, Any]) -> gr.State:
+    """An example that is chosen becomes the picture; with a picture of one's own, or none, no example is chosen.
+    Returns what changes with every choice, when the picture is there."""
+    chosen = gr.State()
+
+    def choose(event: gr.SelectData) -> tuple[str, int]:
+        label = str(event.value)
+        one_of("Example", label, examples())
+        return str(examples()[label]), monotonic_ns()  # the same one once more is another choice
+
+    asked["example"].select(choose, outputs=[asked["image"], chosen], **PRIVATE, **WORDS)
+    for event, value in ((asked["image"].upload, "''"), (asked["image"].clear, "null")):
+        code = f"shown => JSON.stringify({{...JSON.parse(shown), chosen: {value}, unfit: ''}})"
+        event(None, asked["example"], asked["example"], js=code, **QUIET)
+    return chosen
 
 
 def wire_own(asked: dict[str, Any]) -> None:

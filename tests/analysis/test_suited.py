@@ -12,7 +12,7 @@ import pytest
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis import suited, what_if
 from dlka.analysis.analysis import Settings, analyse, fitted, source_of
-from dlka.analysis.examples import ASSETS, SCENES, examples
+from dlka.analysis.examples import ASSETS, examples, first, subject
 from dlka.analysis.judging import count, judge
 from dlka.analysis.labels_coco import coco_labels
 from dlka.drawn.scenes import draw_scene
@@ -24,6 +24,7 @@ from dlka.render import reads_at
 
 SCENE, STREET = suited.opening(), "Bus stop"
 DRAWN, COCO = ("scenes", "scenes-rigid"), ("head", "control")
+THERMAL = ("hit-uav-head", "hit-uav-control")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def written(path, image):
 
 
 def test_the_page_opens_with_a_drawn_scene_and_the_model_for_it(opened):
-    assert SCENE in SCENES
+    assert subject(SCENE) == "shapes"
     assert (opened.settings.dlka, opened.settings.baseline) == DRAWN
     assert opened.settings.size == 320, "the picture's own pixels"
     assert opened.image.shape == (240, 320, 3)
@@ -61,6 +62,9 @@ def test_an_example_brings_models_that_can_know_it():
     assert choose(scene, COCO) == DRAWN
     assert choose(street, ("neck", "control")) == ("neck", "control"), "what stands there stays"
     assert choose(scene, ("scenes", "scenes-control")) == ("scenes", "scenes-control")
+    thermal = examples()[first("thermal")]
+    assert choose(thermal, COCO) == THERMAL
+    assert choose(street, THERMAL) == COCO
 
 
 def test_a_picture_of_ones_own_brings_them_where_it_has_colours(tmp_path):
@@ -72,12 +76,42 @@ def test_a_picture_of_ones_own_brings_them_where_it_has_colours(tmp_path):
     assert choose(photograph, ("neck", "control")) == ("neck", "control")
 
 
+@pytest.mark.parametrize(
+    ("shown", "models", "said"),
+    [
+        (SCENE, DRAWN, ""),
+        (STREET, COCO, ""),
+        (first("thermal"), THERMAL, ""),
+        (STREET, DRAWN, "scenes was made for drawn scenes, not for pictures like this one: its boxes mean little."),
+        (first("thermal"), COCO, "head was made for everyday photographs, not for pictures like this one: "),
+        ("grey", COCO, ""),
+        ("grey", THERMAL, "hit-uav-head was made for thermal drone frames: on other pictures its boxes mean little."),
+        ("colours", COCO, ""),
+        ("colours", THERMAL, "hit-uav-head was made for thermal drone frames, not for pictures like this one: "),
+    ],
+)
+def test_a_line_says_where_a_model_was_not_made_for_a_picture(tmp_path, shown, models, said):
+    path = examples().get(shown, tmp_path / "own.png")
+    if shown not in examples():
+        image = np.roll(read_image(examples()[STREET]), 5, axis=1)
+        written(path, image if shown == "colours" else image[..., :1].repeat(3, axis=2))
+    line = suited.unfit(analyse(path, Settings(*models, size=64)))
+    assert line.startswith(said) if said else line == ""
+
+
+def test_examples_are_not_for_models_of_classes_that_none_of_them_shows():
+    seen, names = analyse(examples()[STREET], Settings(*COCO, size=64)), {0: "dragon"}
+    card = replace(seen.cards[0], names=names, recipe="", data="caves")
+    said = suited.unfit(replace(seen, names=names, cards=(card, card)))
+    assert said == "head was made for caves, not for pictures like this one: its boxes mean little."
+
+
 def test_drawn_scenes_go_in_as_large_as_they_are():
     drawn = catalog.cards()["scenes"]
     assert input_size(drawn, 240, 320) == 320
     assert input_size(drawn, 161, 100) == 192
     assert input_size(catalog.cards()["head"], 240, 320) == 640
-    assert not catalog.knows_shapes({0: "ring"}), "others have such classes, too"
+    assert catalog.subject_of({0: "ring"}) == "everyday", "others have such classes, too"
 
 
 def test_a_photograph_is_looked_at_with_the_size_that_its_model_was_measured_at(monkeypatch):
@@ -115,7 +149,7 @@ def test_its_kernel_draws_together_on_small_letters(opened):
 
 @pytest.mark.parametrize(
     "change",
-    [what_if.RIGID, what_if.Change("given", other=str(examples()[list(SCENES)[1]]))],
+    [what_if.RIGID, what_if.Change("given", other=str(examples()["Drawn scene: E of 12 to 90 px"]))],
     ids=["off", "another's"],
 )
 def test_without_its_own_offsets_it_finds_something_else(opened, change):

@@ -1,4 +1,4 @@
-"""Opening a tab of the page, on screens of any width; and whether the page fits the screen."""
+"""Opening a tab of the page, on screens of any width; choosing an example; and whether the page fits the screen."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ def open_tab(page, name):
         page.get_by_label("More tabs").click()
         page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
     expect(page.get_by_role("tab", name=name, exact=True, selected=True)).to_be_visible()
+
+
+def example(page, label):
+    """The radio button of an example."""
+    return page.locator(f'#examples input[value="{label}"]')
+
+
+def choose_example(page, label):
+    """Choose an example where it stands: among those for the models, or behind the line."""
+    if not example(page, label).is_visible():
+        page.locator("#examples summary").click()
+    example(page, label).check()
 
 
 def wait_until_it_fits(page, width=390):

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from page_tabs import open_tab, wait_until_it_fits
+from page_tabs import choose_example, open_tab, wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis import adapt_curve
@@ -136,8 +136,7 @@ def test_a_curve_can_be_cancelled_and_what_was_measured_stays(tab, curve):
     wait_for_sizes(tab, 1)
     with tab.expect_response(re.compile("/cancel$")):
         with tab.expect_request(re.compile("/cancel$")):
-            tab.get_by_label("or an example").click()
-            tab.get_by_role("option", name=re.compile("Two people")).click()
+            choose_example(tab, "Two people")
         curve.let(1)
     tab.locator(".take-caption:visible").filter(has_text="Two people, the picture 0.5 x the size").wait_for()
     curve.wait_for(sizes + 2)

@@ -220,7 +220,7 @@ def test_models_of_drawn_shapes_are_judged_by_drawn_scenes():
     assert not given.told
     found = given.labels.truth("scene-1.png", (240, 320))
     assert [known[number] for number in found.classes] == ["E"] * 4 + ["ring"] * 3 + ["T"]
-    every = known, {0: "person"}, dict(enumerate(DEFECTS))
+    every = known, {0: "person"}, dict(enumerate(DEFECTS)), cards()["hit-uav-head"].names
     both = [path for known in every for path in labelled(known)[:-1]]
     assert sorted(both) == sorted(examples().values())
 

@@ -6,7 +6,7 @@ import re
 
 import cv2
 import pytest
-from page_tabs import open_tab, shown_key, wait_for_another, wait_until_it_fits
+from page_tabs import choose_example, open_tab, shown_key, wait_for_another, wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis.examples import examples
@@ -38,8 +38,7 @@ def test_numbers(page):
 
 def test_another_example_is_compared(page):
     before = shown_key(page)
-    page.get_by_label("or an example").click()
-    page.get_by_role("option", name=re.compile("Two people")).click()
+    choose_example(page, "Two people")
     brought(page, "head (COCO, dense)", "control (COCO, stock)")
     wait_for_another(page, before)
     open_tab(page, "Numbers")

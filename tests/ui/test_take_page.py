@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import pytest
-from page_tabs import open_tab
+from page_tabs import choose_example, example, open_tab
 from playwright.sync_api import expect
 
 from dlka.analysis import suited
@@ -62,7 +62,7 @@ def test_a_link_shows_what_it_was_copied_from(opened):
     page = opened("example=Two+people&model=residual&strength=0.5&tab=See&stage=P4+7x7+d3&cell=10,20")
     page.get_by_text("P4 7x7 d3, cell (row, column) 10, 20: taps moved").wait_for()
     expect(page.locator("#strength input[type=number]")).to_have_value("0.5")
-    expect(page.get_by_label("or an example")).to_have_value("Two people")
+    expect(example(page, "Two people")).to_be_checked()
     expect(page.get_by_label("D-LKA model")).to_have_value(re.compile("^residual"))
     wanted = analysed("Two people", dlka="residual", strength=0.5)
     reads = Reads("P4 7x7 d3", 10, 20).caption(wanted)
@@ -108,8 +108,7 @@ def test_an_own_picture_leaves_the_address_and_a_line_says_so(page):
     page.locator("#picture input[type=file]").set_input_files([file])
     page.get_by_text("Your own picture cannot be in the address").wait_for()
     wait_for_address(page, example=None, model="scenes")  # which may be meant, as the picture is grey
-    page.get_by_label("or an example").click()
-    page.get_by_role("option", name="Cheetah").click()
+    choose_example(page, "Cheetah")
     wait_for_address(page, example="Cheetah", model="head", baseline="control")
     expect(page.get_by_text("Your own picture cannot be in the address")).to_be_hidden()
 
