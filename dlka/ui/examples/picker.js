@@ -7,6 +7,7 @@ const pictures = JSON.parse(props.pictures);
 const own = tile("your picture");
 const tiles = new Map(pictures.map((picture) => [picture.label, tile(picture.label, picture.thumbnail)]));
 let subject = ""; // of the models
+const SHOWN = { everyday: "photographs", thermal: "thermal frames", steel: "steel", shapes: "drawn scenes" };
 
 function tile(label, thumbnail) {
   const made = document.createElement("label"), radio = document.createElement("input");
@@ -42,7 +43,8 @@ function show() {
   focused && focused.focus({ preventScroll: true }); // which has moved, maybe
   if (now.subject !== subject) part("more").open = false;
   subject = now.subject;
-  part("more").firstElementChild.textContent = `${part("others").children.length} more, for other models`;
+  const rest = pictures.filter((picture) => !first(picture)), kinds = new Set(rest.map((picture) => SHOWN[picture.subject]));
+  part("more").firstElementChild.textContent = `${rest.length} more: ${[...kinds].join(", ")}`;
   own.hidden = now.chosen !== "";
   for (const [label, one] of [["", own], ...tiles]) one.firstChild.checked = label === now.chosen;
   part("credit").textContent = chosen ? `${chosen.label} · ${chosen.credit}` : now.chosen === "" ? "Your picture." : "";

@@ -75,9 +75,12 @@ function drawScatter(canvas, dots, chosen, colours, ink) {
   pen.textAlign = "right";
   for (const zoom of [0, 1]) pen.fillText(`${zoom}×`, left - 5, at({ size: 1, zoom })[1] + 4);
   pen.textAlign = "center";
-  for (const size of [4, 8, 16, 32, 64, 128, 256, 512, 1024]) {
+  let last = left - 30;
+  for (const size of [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]) {
     const x = at({ size, zoom: 0 })[0];
-    if (x >= left + 8 && x <= right - 8) pen.fillText(`${size}`, x, bottom + 14);
+    if (x < Math.max(left + 8, last + 34) || x > right - 8) continue;
+    pen.fillText(`${size}`, x, bottom + 14);
+    last = x;
   }
   pen.fillText("size of the object, px", (left + right) / 2, high - 3);
   pen.globalAlpha = 1;
