@@ -41,6 +41,7 @@ def analysis():
     return analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_kind_can_be_taken(analysis, kind):
     made = figure(kind, EVERY[kind]).drawn(analysis)

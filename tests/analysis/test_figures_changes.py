@@ -54,6 +54,7 @@ def analysis():
     return analyse_pixels(read_image(file), Settings(size=320, strength=1.5), source_of(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "arguments"), EVERY)
 def test_every_kind_can_be_taken(analysis, kind, arguments):
     made = figure(kind, arguments).drawn(analysis)

@@ -168,6 +168,7 @@ def at(recipe, place, value):
 DEEP = "[" * 900 + "]" * 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [

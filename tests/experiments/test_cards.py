@@ -284,6 +284,7 @@ def test_the_words_are_there_for_everything_that_ships():
     assert set(NOTES) <= set(recipes)
 
 
+@pytest.mark.slow
 def test_the_command_writes_cards_beside_the_report(runs, tmp_path, capsys):
     for run in runs:
         run.save(tmp_path / "runs")

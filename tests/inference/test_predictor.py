@@ -88,6 +88,7 @@ def test_files_give_ultralytics_boxes_too(stock, ultralytics):
     np.testing.assert_allclose(found.boxes, expected.xyxy.numpy(), atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", PLACEMENTS)
 @pytest.mark.parametrize("name", ["bus", "odd", "flat"])
 def test_every_box_comes_from_its_cell(pictures, model, name):

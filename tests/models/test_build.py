@@ -248,6 +248,7 @@ class TestUltralyticsIsLeftAlone:
     def counts() -> list[int]:
         return [parameters(tasks.DetectionModel(f"{n}.yaml", verbose=False)) for n in ("yolo11n", "yolo26n", "yolov8n")]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("legacy", [False, True])
     def test_names_defaults_and_flags(self, legacy, monkeypatch):
         monkeypatch.setattr(Detect, "legacy", legacy)
@@ -269,6 +270,7 @@ class TestUltralyticsIsLeftAlone:
         assert (type(fresh.cv3[0][0]) is Conv) == legacy
         assert legacy or isinstance(fresh.cv3[0][0][0], DWConv)
 
+    @pytest.mark.slow
     def test_stock_models_are_the_same_before_and_after(self):
         before = self.counts()
         for placement in PLACEMENTS:
@@ -280,6 +282,7 @@ class TestUltralyticsIsLeftAlone:
         assert type(stock) is tasks.DetectionModel
         assert isinstance(stock.model[15], C2f)
 
+    @pytest.mark.slow
     def test_the_order_of_building_does_not_matter(self):
         names = ["head", "control", "neck", "residual", "neck-head", "one-level"]
 
@@ -308,6 +311,7 @@ class TestTheArticlesYamls:
         ours = build_model("residual")
         assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in ours.state_dict().items()}
 
+    @pytest.mark.slow
     def test_the_second_repeats_its_blocks_by_the_depth_gain(self):
         model = DLKAModel({**load_model_yaml(TWO), "scale": "l"}, verbose=False)
         for index, channels in ((16, 256), (20, 512), (24, 512)):

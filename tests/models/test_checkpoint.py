@@ -153,6 +153,7 @@ def test_places_that_are_refused(tmp_path, out, message):
     assert (tmp_path / "there.safetensors").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_a_refused_checkpoint_leaves_no_file(tmp_path):
     torch.save({"state_dict": {"w": torch.zeros(2)}}, tmp_path / "a.pt")
     with pytest.raises(DlkaError, match=r"a\.pt holds tensors without the yaml"):

@@ -48,6 +48,7 @@ for _placement, _net in SEPARABLE.items():
     PINNED[_placement, "features"] = (*PINNED[_placement, "none"][:3], _net, 0)  # the net, and a rigid convolution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offsets", OFFSETS)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_pinned_at_640(placement, offsets):

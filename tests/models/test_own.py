@@ -54,6 +54,7 @@ def test_what_appears_in_an_added_folder_is_there(mine):
     assert catalog.cards()["control"].names == COCO, "what was there first keeps its name"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_converted_and_added(mine, shared):
     copy = mine / "theirs.pt"
     shutil.copy(shared / "weights" / "yolov8n.pt", copy)
@@ -84,6 +85,7 @@ def test_what_cannot_be_added_is_one_sentence(mine, name, says):
     assert catalog.ADDED == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "separable"])
 def test_a_visitors_model_without_partner_stands_beside_itself_without_offsets(mine, kind):
     put(mine, "mine", "head", {0: "dragon"}, kind)
@@ -114,6 +116,7 @@ def test_nobody_else_is_offered_what_a_visitor_brought(mine):
     assert theirs not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_oldest_make_room(mine, monkeypatch):
     monkeypatch.setattr(own, "MOST", 3)
     first = own.bring(mine / "mine.safetensors")
@@ -123,6 +126,7 @@ def test_the_oldest_make_room(mine, monkeypatch):
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_what_a_visitor_sends_must_be_a_model(mine):
     (mine / "words.txt").write_text("words")
     (mine / "broken.safetensors").write_bytes(b"broken")

@@ -55,6 +55,7 @@ HEADS = {  # rows of p2p3p4.yaml that end with a map, by its stride
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strides", HEADS, ids=str)
 @pytest.mark.parametrize("module", ["Detect", "DetectDLKA"])
 def test_a_head_may_read_any_maps_that_the_rows_give(strides, module):
@@ -177,6 +178,7 @@ class TestScale:
         assert diagnose({**config, "scale": scale}).scale == "s"
         assert DLKAModel({**config, "scale": scale}, verbose=False).yaml["scale"] == "s"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name", ["mine.yaml", "yolov8m-mine.yaml", "yoloe-11s.yaml", "yolov8-n.yaml", "yolom.yaml"]
     )
@@ -245,6 +247,7 @@ def test_odd_values_are_refused_in_one_sentence(tmp_path, old, new, says):
     assert "\n" not in doctor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -63,6 +63,7 @@ def test_placements_that_add_start_exactly_as_stock(placement, offsets, stock):
     torch.testing.assert_close(raw(model, x), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_official_weights_too(shared):
     checkpoint = read_checkpoint(shared / "weights" / "yolov8n.pt")
     control = build_model("control")

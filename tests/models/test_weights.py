@@ -327,6 +327,7 @@ class TestDamagedTensors:
         loaded, _ = load_model(rewritten(good, tmp_path / "w.safetensors", change))
         assert loaded.model[0].conv.weight[0].abs().max() < 1e-42
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
     def test_unrounded_weights_are_taken_too(self, dtype, model, good, tmp_path):
         tensors = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
@@ -493,6 +494,7 @@ class TestCards:
         with pytest.raises(DlkaError, match=says):
             load_card(path)
 
+    @pytest.mark.slow
     def test_a_card_of_another_model_does_not_fit_the_tensors(self, good, tmp_path):
         path = tmp_path / "w.safetensors"
         refused(rewritten(good, path, placement="residual"), "expected exactly the tensors of residual n")
@@ -539,6 +541,7 @@ class TestCards:
         del values["metrics"]
         assert card_of({"format": FORMAT, "card": json.dumps(values)}) == dataclasses.replace(CARD, metrics={})
 
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=100)
     @given(
         key=st.sampled_from([f.name for f in dataclasses.fields(Card)]),

@@ -123,6 +123,7 @@ class TestActivation:
         assert Detect.legacy is legacy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [

@@ -94,6 +94,7 @@ def test_mending_changes_only_the_six_rows_and_keeps_every_comment():
     assert len(changed) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("scale", ["n", "m"])
 def test_channels_strides_and_repeats_are_those_that_ultralytics_builds(path, scale):
@@ -141,6 +142,7 @@ def test_any_set_of_rows_that_lost_their_stride_is_found_and_only_those(lost):
         assert {p.row: p.fixed for p in report.problems} == {index: right[index] for index in lost}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "row", "says", "mended"),
     [

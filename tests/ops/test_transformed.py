@@ -109,6 +109,7 @@ def test_the_reference_takes_two_reverse_modes():
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_vmap_over_whatever_is_mapped(backend):
     """The result and every gradient, for all that may be mapped or not."""
