@@ -74,8 +74,7 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     told = page.get_by_text("What stands below is of what was compared before.")
     told.wait_for()
     assert float(page.locator(".tabs").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5
-    page.get_by_label("or an example").click()
-    page.get_by_role("option", name=re.compile("ring")).click()
+    choose_example(page, "Drawn scene: rings, 11 to 88 px")
     wait_for_another(page, before)
     expect(told).to_be_hidden()
 
