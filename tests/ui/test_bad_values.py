@@ -135,7 +135,6 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
         tab_see.add_up,
         tab_see.see_field,
         figure_row.take_figure,
-        answers.tell_answer,
         answers.see_gate,
         answers.see_small_picture,
         answers.see_drawing,
@@ -149,11 +148,10 @@ def test_a_server_function_answers_or_refuses(function, picture, caplog):
         "add_up": {"key": analysis.key, "stage": "P3 5x5", "row": 1, "column": 1, "channel": "", "tap": ""},
         "see_field": {"key": analysis.key, "stage": "P3 5x5", "row": 1, "column": 1},
         "take_figure": {"key": analysis.key, "kind": "difference", "arguments": {}, "form": "txt"},
-        "tell_answer": {"step": "taps"},
-        "see_gate": {"channel": "3"},
+        "see_gate": {"picture": "letters", "channel": "3"},
         "see_small_picture": {"stage": "P3 5x5"},
         "see_drawing": {"drawing": "data:image/png;base64,AAAA"},
-        "make_worksheet": {"answers": True},
+        "make_worksheet": {"language": "de", "answers": True},
     }[function.__name__]
     cases = [wrong for wrong in WRONG if not isinstance(wrong, dict)]
     cases += [{n: v for n, v in base.items() if n != name} for name in base]

@@ -1,4 +1,4 @@
-"""What the page's scripts ask the server for: answers, real examples, the worksheet, the model's view of a drawing.
+"""What the page's scripts ask the server for: real examples, the worksheet, the model's view of a drawing.
 
 Every function gives a dict; what cannot be done is its "error", one sentence.
 """
@@ -13,35 +13,27 @@ from dlka.ui import files
 from dlka.ui.guard import answering
 from dlka.ui.learn import example
 from dlka.ui.learn.drawing import offsets_of
-from dlka.ui.learn.words import STEPS
+from dlka.ui.learn.words import LANGUAGES
 from dlka.ui.learn.worksheet import worksheet
 
 Answer = dict[str, Any]
 
 
 @answering
-def tell_answer(step: str) -> Answer:
-    """The answer to a step's question, as HTML."""
-    if step not in STEPS:
-        raise DlkaError(f"Step: expected one of {', '.join(STEPS)}; got {step!r:.60}.")
-    return {"html": STEPS[step]["answer"]}
+def see_field(picture: str) -> Answer:
+    """All offset fields of one of the lesson's pictures."""
+    return json.loads(example.field(picture))
 
 
 @answering
-def see_field() -> Answer:
-    """All offset fields of what the page opens with."""
-    return json.loads(example.field())
-
-
-@answering
-def see_gate(channel: str = "") -> Answer:
-    """The maps of one block of what the page opens with, of one channel or as means."""
-    return example.gate_maps(channel)
+def see_gate(picture: str, channel: str = "") -> Answer:
+    """The maps of the first block on one of the lesson's pictures, of one channel or as means."""
+    return example.gate_maps(picture, channel)
 
 
 @answering
 def see_small() -> Answer:
-    """How many taps lie on the smallest object of the example with small copies."""
+    """How many taps lie on the smallest object of what the page opens with."""
     return example.small_object() or {}
 
 
@@ -52,9 +44,11 @@ def see_small_picture(stage: str) -> Answer:
 
 
 @answering
-def make_worksheet(answers: bool = False) -> Answer:
-    """The address of a worksheet, with or without its page of answers."""
-    page = worksheet(answers=answers)
+def make_worksheet(language: str, answers: bool = False) -> Answer:
+    """The address of a worksheet in a language, with or without its page of answers."""
+    if language not in LANGUAGES:
+        raise DlkaError(f"Language: expected one of {', '.join(LANGUAGES)}; got {language!r:.60}.")
+    page = worksheet(language, answers)
     return {"address": files.address(files.write(page.encode(), "worksheet.html"))}
 
 

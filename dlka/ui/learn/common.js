@@ -1,11 +1,44 @@
-// What every piece of the page "Learn" begins with. gr.HTML gives: element, props (its value), server (its functions).
+// What the page "Learn" begins with. gr.HTML gives: element, props (its value), server (its functions). Each piece of the
+// page (a step, the playground) is a function in `begin`, which gets its own element and the tools to fill it.
 
-const part = (name) => element.querySelector(`.${name}`);
-const given = JSON.parse(props.value);
+const page = JSON.parse(props.value);
+const query = () => new URLSearchParams(location.search);
+const language = query().get("lang") in page.languages ? query().get("lang") : "en";
+const words = page.words[language];
+const begin = {};
 
-// A sentence from the file of words, with {name} filled in.
-function say(key, values = {}) {
-  return given.words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+// The tools of a piece: what it was given, its parts by class, its sentences with {name} filled in.
+function toolsOf(element, piece) {
+  const known = { ...words.page, ...words[piece] };
+  return {
+    given: page.data[piece] ?? {},
+    part: (name) => element.querySelector(`.${name}`),
+    say: (key, values = {}) => known[key].replace(/\{(\w+)\}/g, (_, name) => values[name]),
+  };
+}
+
+// HTML with its $words filled in.
+const filled = (html, known) => html.replace(/\$(\w+)/g, (_, key) => known[key]);
+
+function make(name, attributes = {}, ...inside) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...inside);
+  return made;
+}
+
+// Parts of the page's address; null takes one away.
+function changeAddress(parts) {
+  history.replaceState(history.state, "", addressWith(parts));
+}
+
+function addressWith(parts) {
+  const address = new URL(location.href);
+  for (const [key, value] of Object.entries(parts)) {
+    if (value === null) address.searchParams.delete(key);
+    else address.searchParams.set(key, value);
+  }
+  return address;
 }
 
 // A new SVG element inside another one.
@@ -64,13 +97,43 @@ function fill(body, rows) {
   );
 }
 
+// Buttons of which one is pressed, by key; choose(key) is called with another one.
+function addButtons(place, names, chosen, choose) {
+  place.replaceChildren(
+    ...Object.entries(names).map(([key, text]) => {
+      const made = make("button", { type: "button", "aria-pressed": key === chosen }, text);
+      made.addEventListener("click", () => {
+        for (const each of place.children) each.setAttribute("aria-pressed", each === made);
+        choose(key);
+      });
+      return made;
+    })
+  );
+}
+
+// A choice of pictures, which is a part of the address; returns the one that the address names, or the first.
+function addExamples(place, examples, choose) {
+  const asked = query().get("example"), chosen = examples.includes(asked) ? asked : examples[0];
+  place.replaceChildren(...examples.map((name) => new Option(words.offsets[`example_${name}`], name, false, name === chosen)));
+  place.addEventListener("change", () => {
+    changeAddress({ example: place.value });
+    choose(place.value);
+  });
+  return chosen;
+}
+
+// A difference with its sign: one decimal, two where one would show nothing; as the report writes it.
+function difference(value) {
+  const digits = Math.abs(value) >= 0.05 || value === 0 ? 1 : 2;
+  return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+}
+
 // Ask the server; what goes wrong is told in a place of the page. Answers are { error } or what was asked for.
 async function ask(question, place) {
   place.setAttribute("aria-busy", "true");
-  const answer = await question.catch(() => ({ error: say("failed") }));
+  const answer = await question.catch(() => ({ error: words.page.failed }));
   place.removeAttribute("aria-busy");
   if (answer.error) place.textContent = answer.error;
   return answer.error ? null : answer;
 }
 
-const teaching = () => new URLSearchParams(location.search).get("teacher") === "1";

@@ -1,4 +1,4 @@
-// Step 4: a point between four cells.
+// Step 5: a point between four cells.
 
 const map = { values: given.map, height: 4, width: 4 };
 const at = { y: given.point[0], x: given.point[1] };
@@ -15,6 +15,7 @@ for (let row = -1; row <= 4; row++) {
     add(sheet, "text", { ...place, class: `corners-value ${inside ? "" : "outside"}` }, `${value}`);
   }
 }
+const drawn = []; // what else follows the point
 const marks = add(sheet, "g");
 const handle = add(sheet, "g", { class: "corners-point", tabindex: 0, role: "application", "aria-label": say("point") });
 add(handle, "circle", { r: 0.4, class: "corners-touch" });
@@ -42,10 +43,10 @@ function drawProfile(read) {
 }
 
 // How fast the read value changes, per cell, downwards and to the right: what training has to go by.
-function slopes(corners) {
+function slopesOf(corners) {
   const [[a, b], [c, d]] = [corners.slice(0, 2), corners.slice(2)].map((pair) => pair.map(({ value }) => value));
   const [fy, fx] = [at.y - Math.floor(at.y), at.x - Math.floor(at.x)];
-  return { down: number((1 - fx) * (c - a) + fx * (d - b), 2), right: number((1 - fy) * (b - a) + fy * (d - c), 2) };
+  return { down: (1 - fx) * (c - a) + fx * (d - b), right: (1 - fy) * (b - a) + fy * (d - c) };
 }
 
 const number = (value, digits) => (Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits);
@@ -59,9 +60,8 @@ function drawCorners() {
     add(marks, "line", line);
     add(marks, "circle", { cx: column, cy: row, r: 0.07, class: "corners-end" });
   }
-  sheet.told = { ...at, read, ...slopes(corners) }; // for tests
+  sheet.told = { ...at, read, ...slopesOf(corners) }; // for tests
   drawProfile(read);
-  part("corners-slope").textContent = say("slope", slopes(corners));
   const rows = corners.map(({ row, column, share, value, inside }) => [
     `(${row}, ${column})`,
     inside ? `${value}` : say("outside"),
@@ -73,6 +73,7 @@ function drawCorners() {
   const far = [at.y, at.x].some((v) => v <= -1 || v >= 4);
   const told = { y: number(at.y, 2), x: number(at.x, 2), read: number(read, 3) };
   part("corners-told").textContent = say(far ? "far" : "told", told);
+  for (const follow of drawn) follow();
 }
 
 function moveTo(y, x) {

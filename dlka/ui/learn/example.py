@@ -10,8 +10,8 @@ import numpy as np
 
 from dlka import palette
 from dlka.analysis.analysis import Analysis, analyse, block_values, whole
-from dlka.analysis.examples import examples, first
-from dlka.analysis.suited import opening, settings_for
+from dlka.analysis.examples import examples
+from dlka.analysis.suited import settings_for
 from dlka.errors import DlkaError
 from dlka.render import colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
@@ -19,18 +19,22 @@ from dlka.ui import files
 from dlka.ui.see_data import see_value
 
 COLOURS = 51  # of the gate's scale
-CROWD = "Far crowd"  # how the label of the example with small copies begins
+# The lesson's pictures, by their names in an address; all are looked at by models that use their offsets.
+PICTURES = {
+    "letters": "Drawn scene: letters and curves",
+    "sizes": "Drawn scene: E of 12 to 90 px",
+    "rings": "Drawn scene: rings, 11 to 88 px",
+    "scratches": "Steel: scratches",
+    "inclusions": "Steel: inclusions",
+}
 
 
-def scene() -> Analysis:
-    """The analysis of the example that the page opens with, by the model whose kernel follows what it looks at."""
-    return analyse(examples()[opening()], settings_for(opening()))
-
-
-def crowd() -> Analysis:
-    """The analysis of the example with small copies, by a model with a pyramid; without it, at another photograph."""
-    found = [label for label in examples() if label.startswith(CROWD)] or [first("everyday")]
-    return analyse(examples()[found[0]], settings_for(found[0]))
+def scene(picture: str = "letters") -> Analysis:
+    """The analysis of one of PICTURES, by the model that suits it. Raises DlkaError."""
+    if picture not in PICTURES:
+        raise DlkaError(f"Picture: expected one of {', '.join(PICTURES)}; got {picture!r:.60}.")
+    label = PICTURES[picture]
+    return analyse(examples()[label], settings_for(label))
 
 
 def middle(box: np.ndarray) -> tuple[float, float]:
@@ -46,27 +50,27 @@ def first_point(seen: Analysis) -> tuple[float, float]:
     return middle(boxes[0]) if len(boxes) else (width / 2, height / 2)
 
 
-@lru_cache(maxsize=1)
-def field() -> str:
-    """The step on offsets: all offset fields of what the page opens with, as See gets them."""
-    seen = scene()
+@lru_cache(maxsize=len(PICTURES))
+def field(picture: str) -> str:
+    """The step on offsets: all offset fields of one of PICTURES, as See gets them. Raises DlkaError."""
+    seen = scene(picture)
     return see_value(seen, first_point(seen), kept=True)
 
 
-@lru_cache(maxsize=1)
-def _letterboxed() -> str:
-    seen = scene()
+@lru_cache(maxsize=len(PICTURES))
+def _letterboxed(picture: str) -> str:
+    seen = scene(picture)
     return files.address(files.picture(seen.dlka.letterbox.apply(seen.image), kept=True))
 
 
-def gate_maps(channel: str) -> dict[str, Any]:
-    """The step on the gate: maps of the first block on the same picture.
+def gate_maps(picture: str, channel: str) -> dict[str, Any]:
+    """The step on the gate: maps of the first block on one of PICTURES.
 
     channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
     lowest to its highest value, with zero in the middle. Raises DlkaError.
     """
-    seen = scene()
+    seen = scene(picture)
     values = block_values(seen.key, seen.dlka.gates[0].block)
     product = values.gate * values.gated
     stack = np.stack([values.gated, values.gate, product, values.output - values.input, values.input])  # [5, C, H, W]
@@ -79,7 +83,7 @@ def gate_maps(channel: str) -> dict[str, Any]:
         shown = whole(channel, "Channel", 0, channels - 1) if channel else first
         maps = stack[:, shown]
     return {
-        "picture": _letterboxed(),
+        "picture": _letterboxed(picture),
         "size": maps.shape[1:],
         "channels": channels,
         "channel": shown,
@@ -106,39 +110,27 @@ def small_object() -> dict[str, Any] | None:
 
     rows: per stage its label, regular and learned for the smallest, and the means over all small and medium ones.
     """
-    seen = crowd()
+    seen = scene()
     found, detections = small_boxes(seen), seen.dlka.detections
     if not len(found):
         return None
     rows: list[list[Any]] = []
-    fewer = 0
     for label, capture in zip(seen.stage_labels, seen.dlka.captures):
         counts = []
         for box in detections.boxes[found]:
             reads = reads_at([capture], middle(box), seen.dlka.letterbox)
             counts.append((on_box(reads.regular, box), on_box(reads.samples, box)))
-        means = np.mean(counts, axis=0)
-        fewer += bool(means[1] < means[0])
-        rows.append([label, *counts[0], *(f"{mean:.1f}" for mean in means)])
+        rows.append([label, *counts[0], *(f"{mean:.1f}" for mean in np.mean(counts, axis=0))])
     box = detections.boxes[found[0]]
-    width, height = box[2:] - box[:2]
-    inner = (box[2:] - box[:2]) * seen.dlka.letterbox.scale_xy
-    return {
-        "name": seen.names[int(detections.classes[found[0]])],
-        "width": round(float(width)),
-        "height": round(float(height)),
-        "inner": " x ".join(str(round(float(v))) for v in inner),
-        "count": len(found),
-        "fewer": fewer,
-        "stages": len(rows),
-        "rows": rows,
-    }
+    width, height = (round(float(side)) for side in box[2:] - box[:2])
+    name = seen.names[int(detections.classes[found[0]])]
+    return {"name": name, "width": width, "height": height, "count": len(found), "rows": rows}
 
 
 @lru_cache(maxsize=8)
 def small_picture(label: str) -> dict[str, str]:
     """Where a stage reads for the smallest object: address and description of a picture. Raises DlkaError."""
-    seen = crowd()
+    seen = scene()
     capture = seen.capture(label)
     found = small_boxes(seen)
     if not len(found):

@@ -1,13 +1,15 @@
-// Step 5: what is multiplied, the gate, and the product, of one block on a real picture.
+// Step 6: what is multiplied, the gate, and the product, of one block on a real picture.
 
 const KINDS = ["gated", "gate", "product"]; // and then what is added, and the input
 const block = { data: null, cell: [0, 0], frame: 0, turn: 0 };
 const shown = part("gate-show"), channel = part("gate-channel");
 
+let picture = null; // which one, by its name
+
 async function openGate(asked) {
   const turn = ++block.turn;
   part("gate-told").textContent = say("waiting");
-  const data = await ask(server.see_gate({ channel: asked }), part("gate-told"));
+  const data = await ask(server.see_gate({ picture, channel: asked }), part("gate-told"));
   if (!data) return;
   const image = new Image();
   image.src = data.picture;
@@ -16,7 +18,7 @@ async function openGate(asked) {
   const bytes = Uint8Array.from(atob(data.maps), (letter) => letter.charCodeAt(0));
   const values = new Float32Array(bytes.buffer), area = data.size[0] * data.size[1];
   const maps = Array.from({ length: 5 }, (_, i) => values.subarray(i * area, (i + 1) * area));
-  if (!block.data) block.cell = data.size.map((side) => Math.floor(side / 2));
+  if (block.data?.size.join() !== data.size.join()) block.cell = data.size.map((side) => Math.floor(side / 2));
   Object.assign(block, { data, image, maps, tops: KINDS.map((_, i) => topOf(maps[i])) });
   shown.options[1].textContent = say("mean", { channels: data.channels });
   part("gate-number").textContent = say("number", { last: data.channels - 1 });
@@ -104,4 +106,8 @@ shown.addEventListener("change", () => {
   openGate(shown.value === "mean" ? "mean" : channel.value);
 });
 channel.addEventListener("change", () => openGate(channel.value));
+picture = addExamples(part("gate-example"), given.examples, (name) => {
+  picture = name;
+  openGate(shown.value === "mean" ? "mean" : "");
+});
 openGate("");

@@ -11,24 +11,8 @@ const BARS = {
   off: say("bar_off"),
   another: say("bar_another"),
 };
-const state = { letter: "E", way: "own", places: null };
-
-function buttons(place, names, chosen, choose) {
-  place.replaceChildren(
-    ...Object.entries(names).map(([key, text]) => {
-      const made = document.createElement("button");
-      made.type = "button";
-      made.textContent = text;
-      made.setAttribute("aria-pressed", key === chosen());
-      made.addEventListener("click", () => {
-        choose(key);
-        for (const each of place.children) each.setAttribute("aria-pressed", each === made);
-        show();
-      });
-      return made;
-    })
-  );
-}
+const named = query().get("example");
+const state = { letter: given.letters.includes(named) ? named : "E", way: "own", places: null };
 
 const sheets = given.sizes.map((size) => {
   const box = document.createElement("figure"), svg = add(box, "svg", { viewBox: "-0.5 -0.5 48 48", role: "img" });
@@ -53,9 +37,9 @@ function show() {
     caption.innerHTML = say("sheet", { size, name, share: Math.round(100 * share), zoom: zoom.toFixed(2) });
     caption.classList.toggle("letter-wrong", !right);
   });
-  const named = reads.filter((read) => read.name === state.letter).length;
+  const right = reads.filter((read) => read.name === state.letter).length;
   const [first, last] = [reads[0], reads.at(-1)].map((read) => read.zoom.toFixed(2));
-  part("letter-told").textContent = say("told", { letter: state.letter, named, of: reads.length, first, last, way: NAMES[state.way] });
+  part("letter-told").textContent = say("told", { letter: state.letter, named: right, of: reads.length, first, last, way: NAMES[state.way] });
   let begun = null;
   const step = (now) => {
     if (turn !== state.turn || !element.isConnected) return; // something else was chosen meanwhile
@@ -73,8 +57,15 @@ function show() {
   requestAnimationFrame(step);
 }
 
-buttons(part("letter-choose"), Object.fromEntries(given.letters.map((letter) => [letter, letter])), () => state.letter, (letter) => (state.letter = letter));
-buttons(part("letter-ways"), NAMES, () => state.way, (way) => (state.way = way));
+addButtons(part("letter-choose"), Object.fromEntries(given.letters.map((letter) => [letter, letter])), state.letter, (letter) => {
+  state.letter = letter;
+  changeAddress({ example: letter });
+  show();
+});
+addButtons(part("letter-ways"), NAMES, state.way, (way) => {
+  state.way = way;
+  show();
+});
 part("letter-right").textContent = say("right", given.tested);
 part("letter-bars").replaceChildren(
   ...Object.entries(given.bars).map(([reader, share]) => {

@@ -1,4 +1,4 @@
-// Step 6: an object of n px under the taps of one cell, on three levels; and the same in the shipped model.
+// Step 7: an object of n px under the taps of one cell, on three levels; and the same in the shipped model.
 
 const LEVELS = [["P3", 8], ["P4", 16], ["P5", 32]];
 const KERNELS = { "5×5": [5, 1], "7×7 d3": [7, 3] };
@@ -6,8 +6,7 @@ const HALF = 10; // cells on either side of the middle one
 
 const panels = LEVELS.map(() => {
   const figure = document.createElement("figure"), title = document.createElement("figcaption");
-  const [from, side] = [-HALF - 0.6, 2 * HALF + 1.2];
-  const svg = add(figure, "svg", { viewBox: `${from} ${from} ${side} ${side}`, role: "img", class: "learn-grid" });
+  const svg = add(figure, "svg", { role: "img", class: "learn-grid" });
   const cells = add(svg, "g", { transform: `translate(${-HALF} ${-HALF})` });
   addCells(cells, 2 * HALF + 1, 2 * HALF + 1);
   figure.append(title);
@@ -23,11 +22,13 @@ function hitsOf([kernel, dilation], side) {
 
 function drawLevels() {
   const n = Number(part("levels-size").value), name = part("levels-kernel").value, [kernel, dilation] = KERNELS[name];
+  const seen = clamp(Math.max(((kernel - 1) * dilation) / 2 + 1.6, n / LEVELS[0][1] / 2 + 1), 0, HALF + 0.6); // cells
   const rows = LEVELS.map(([level, stride], i) => {
     const side = n / stride, cells = Number(side.toFixed(3)), half = side / 2;
     const whole = side < 1 ? 0 : (2 * Math.floor((side - 1) / 2) + 1) ** 2;
     const counts = Object.values(KERNELS).map((k) => hitsOf(k, side));
     const hits = hitsOf(KERNELS[name], side), { title, svg, object, taps } = panels[i];
+    svg.setAttribute("viewBox", `${-seen} ${-seen} ${2 * seen} ${2 * seen}`);
     title.textContent = say("panel", { level, n, cells });
     svg.setAttribute("aria-label", say("alt", { level, stride, cells, hits, taps: kernel * kernel, kernel: name }));
     const square = { x: -half, y: -half, width: side, height: side };
@@ -83,3 +84,18 @@ async function showSmall(label) {
 for (const name of ["levels-size", "levels-kernel"]) part(name).addEventListener("input", drawLevels);
 drawLevels();
 openReal();
+
+part("levels-inside").append(
+  ...given.inside.map(({ model, learned, grid, change, between }) => {
+    const bars = [["grid", grid], ["learned", learned]].map(([kind, share]) => {
+      const bar = make("i", { class: kind, title: say(`inside_${kind}`) });
+      bar.style.width = `${share}%`;
+      return bar;
+    });
+    const apart = `${difference(change)} [${between.map(difference).join(", ")}]`;
+    const row = say("inside_row", { model, learned: learned.toFixed(0), grid: grid.toFixed(0), difference: apart });
+    return make("div", {}, make("p", {}, row), ...bars);
+  })
+);
+const measured = given.inside.map(({ model, data }) => say("inside_list", { model, data }));
+part("levels-note").textContent = say("inside_note", { list: measured.join(", ") });

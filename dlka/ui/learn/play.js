@@ -1,7 +1,7 @@
 // The playground: sheet, kernel and readings belong together.
 
-const play = { map: null, cell: [20, 20], hand: GRID.map(() => [0, 0]), field: null, chosen: -1, frame: 0, seen: false };
-const style = getComputedStyle(part("play"));
+const play = { map: null, cell: [20, 20], hand: GRID.map(() => [0, 0]), field: null, chosen: -1, frame: 0 };
+const style = getComputedStyle(element);
 const MARK = { trained: style.getPropertyValue("--trained"), hand: style.getPropertyValue("--hand") };
 let asking = false, again = false;
 
@@ -52,7 +52,7 @@ async function changed() {
   play.field = null;
   redraw();
   again = true;
-  if (asking || !play.seen) return;
+  if (asking) return;
   asking = true;
   while (again) {
     again = false;
@@ -193,9 +193,3 @@ part("play-weights").addEventListener("change", redraw);
 
 chooseTool("curve");
 preset("curve");
-// The model is first asked when the playground is seen.
-new ResizeObserver(() => {
-  if (play.seen || !element.offsetParent) return;
-  play.seen = true;
-  changed();
-}).observe(element);

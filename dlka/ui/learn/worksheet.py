@@ -9,54 +9,69 @@ import base64
 import html
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from dlka import palette, render
 from dlka.ui.learn import kernels
-from dlka.ui.learn.example import first_point, scene
-from dlka.ui.learn.letters import drawing
+from dlka.ui.learn.example import middle, scene, small_boxes
+from dlka.ui.learn.figures import tested
+from dlka.ui.learn.letters import drawing, five_sizes
 from dlka.ui.learn.pieces import filled
-from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT, read_bilinear
-from dlka.ui.learn.words import PAGE, SHEET, STEPS
+from dlka.ui.learn.reading import ASKED_POINT, EXAMPLE_MAP
+from dlka.ui.learn.words import LANGUAGES, STEPS, words
 
-LINES = 6  # to write on, below each question
 GREY = "#F1F2F4"
-HALF = 10  # cells on either side of the middle, on the levels of the last step
-OBJECT = 24  # px
+HALF = 4  # cells on either side of the middle, on the levels of the step on small objects
+OBJECT = 10  # px
+SHOWN = ("scenes", "head")  # of the models that were tested
+Words = dict[str, dict[str, Any]]
+BARS = {"deformable": "deformable", "features": "features", "rigid": "rigid-2", "off": "off"}  # word -> reader
 
 
-@lru_cache(maxsize=2)
-def worksheet(answers: bool) -> str:
-    """HTML with a picture, a question and room to write for each step; with answers, on sheets of their own."""
-    key = f'<section class="answers"><h1>{SHEET["answers"]}</h1>{"".join(_answers())}</section>' if answers else ""
-    return filled("worksheet.html", **SHEET, items="".join(_items()), key=key)
+@lru_cache(maxsize=2 * len(LANGUAGES))
+def worksheet(language: str, answers: bool) -> str:
+    """HTML with a picture and questions for each step, in a language; with answers, on sheets of their own."""
+    told = words(language)
+    key = f'<section class="answers"><h1>{told["sheet"]["answers"]}</h1>{"".join(_answers(told))}</section>'
+    parts = {"items": "".join(_items(told)), "key": key if answers else "", "language": language}
+    return filled("worksheet.html", **told["sheet"], **parts)
 
 
-def _items() -> Iterator[str]:
-    stage = scene().stage_labels[0]
-    for number, (step, words) in enumerate(STEPS.items(), 1):
-        caption = SHEET[f"figure_{step}"].format(stage=stage)
-        figure = f"<figure>{FIGURES[step]()}<figcaption>{caption}</figcaption></figure>"
-        room = '<div class="line"></div>' * LINES
-        text = f"<h2>{number}. {words['title']}</h2><p><b>{PAGE['question']}.</b> {words['question']}</p>{room}"
+def _items(told: Words) -> Iterator[str]:
+    shares = {word: f"{100 * five_sizes()['bars'][reader]:.1f}" for word, reader in BARS.items()}
+    for number, step in enumerate(STEPS, 1):
+        caption = told["sheet"][f"figure_{step}"].format(stage=scene().stage_labels[0], **shares)
+        figure = f"<figure>{FIGURES[step](told)}<figcaption>{caption}</figcaption></figure>"
+        asked = "".join(f"<li>{question['ask']}{_room(question)}</li>" for question in told[step]["questions"])
+        text = f"<h2>{number}. {told[step]['title']}</h2><ol>{asked}</ol>"
         yield f'<section class="item {step}">{figure}<div>{text}</div></section>'
 
 
-def _answers() -> Iterator[str]:
-    for number, (step, words) in enumerate(STEPS.items(), 1):
-        total = read_bilinear(EXAMPLE_MAP, *EXAMPLE_POINT)
-        more = f"<p>{SHEET['sum_corners'].format(sum=f'{total:g}')}</p>" if step == "corners" else ""
-        yield f"<h2>{number}. {words['title']}</h2>{words['answer']}{more}"
+def _room(question: dict[str, Any]) -> str:
+    """Boxes to tick, or a line to write a number on."""
+    if "number" in question:
+        return '<div class="line"></div>'
+    return "".join(f'<div class="choice">{choice}</div>' for choice in question["choices"])
 
 
-def taps() -> str:
+def _answers(told: Words) -> Iterator[str]:
+    for number, step in enumerate(STEPS, 1):
+        yield f"<h2>{number}. {told[step]['title']}</h2><ol>"
+        for question in told[step]["questions"]:
+            right = question["number"] if "number" in question else question["choices"][question["right"]]
+            yield f"<li><b>{right}</b><br>{question['why']}</li>"
+        yield "</ol>"
+
+
+def taps(_: Words) -> str:
     """The taps of a 7x7 kernel with dilation 3."""
     grid = kernels.taps(7, 3)
     return _svg(grid.shape, _cells(grid.shape, lambda row, column: palette.DLKA if grid[row, column] else GREY))
 
 
-def stack() -> str:
+def stack(_: Words) -> str:
     """How many paths lead through 5x5 and 7x7 d3 to each cell, as colour and number."""
     counts = kernels.path_counts()
     shades = {1: "#F6D5BC", 2: "#E8995C", 4: palette.DLKA}
@@ -64,16 +79,16 @@ def stack() -> str:
     return _svg(counts.shape, [*_cells(counts.shape, lambda row, column: shades[counts[row, column]]), *numbers])
 
 
-def corners() -> str:
+def corners(_: Words) -> str:
     """The small map with a point between its cells."""
-    size, (y, x) = EXAMPLE_MAP.shape, EXAMPLE_POINT
+    size, (y, x) = EXAMPLE_MAP.shape, ASKED_POINT
     values = (_text(column, row + 0.12, str(EXAMPLE_MAP[row, column]), 0.4) for row, column in np.ndindex(size))
     point = f'<circle cx="{x}" cy="{y}" r="0.09" fill="{palette.DLKA}" stroke="white" stroke-width="0.03"/>'
     return _svg(size, [*_cells(size, lambda row, column: GREY), *values, point], "small")
 
 
-def levels() -> str:
-    """An object under the regular taps of the 7x7 d3 on three levels, side by side."""
+def levels(_: Words) -> str:
+    """An object under the regular taps of the 5x5 on three levels, side by side."""
     side = 2 * HALF + 1
     panels = []
     for level, stride in (("P3", 8), ("P4", 16), ("P5", 32)):
@@ -81,31 +96,44 @@ def levels() -> str:
         corner = HALF - cells / 2
         parts = [*_cells((side, side), lambda row, column: GREY)]
         parts.append(f'<rect x="{corner}" y="{corner}" width="{cells}" height="{cells}" fill="{palette.DLKA}"/>')
-        for row, column in np.argwhere(kernels.taps(7, 3)) + HALF - 9:
-            parts.append(f'<circle cx="{column}" cy="{row}" r="0.32" fill="white" stroke="black" stroke-width="0.12"/>')
+        for row, column in np.ndindex(5, 5):
+            place = f'cx="{column + HALF - 2}" cy="{row + HALF - 2}"'
+            parts.append(f'<circle {place} r="0.16" fill="white" stroke="black" stroke-width="0.06"/>')
         panels.append(f"<div>{_svg((side, side), parts)}<p>{level}</p></div>")
     return f'<div class="three">{"".join(panels)}</div>'
 
 
-def offsets() -> str:
-    """Where a cell of the shipped model's first stage reads on what the page opens with."""
+def offsets(_: Words) -> str:
+    """Where a cell of the shipped model's first stage reads for the smallest object of a scene."""
     seen = scene()
-    return _png(render.draw_samples(seen.image, seen.dlka.captures[:1], seen.dlka.letterbox, first_point(seen)))
+    point = middle(seen.dlka.detections.boxes[small_boxes(seen)[0]])
+    return _png(render.draw_samples(seen.image, seen.dlka.captures[:1], seen.dlka.letterbox, point))
 
 
-def gate() -> str:
-    """The mean gate of the shipped model's first block on what the page opens with."""
+def gate(_: Words) -> str:
+    """The mean gate of the shipped model's first block on the same scene."""
     seen = scene()
     first = seen.dlka.gates[0]
     return _png(render.gate_overlay(seen.image, first, seen.dlka.letterbox, "mean", render.gate_scale([first])))
 
 
-def letter() -> str:
+def letter(_: Words) -> str:
     """One letter at five sizes, with the samples of the shipped reader."""
     return drawing("E")
 
 
-FIGURES: dict[str, Callable[[], str]] = {
+def test(told: Words) -> str:
+    """AP of two models with and without their own offsets, as bars."""
+    rows = []
+    for model in (row for row in tested() if row["model"] in SHOWN):
+        rows.append(f"<p><b>{model['model']}</b></p>")
+        for way, share in model["ways"].items():
+            bar = f'<i style="width: {0.6 * share["ap"]:.1f}mm"></i>'
+            rows.append(f'<p class="bar"><span>{told["test"][way]}</span>{bar} {share["ap"]:.1f}</p>')
+    return "".join(rows)
+
+
+FIGURES: dict[str, Callable[[Words], str]] = {
     "letter": letter,
     "taps": taps,
     "stack": stack,
@@ -113,6 +141,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "corners": corners,
     "gate": gate,
     "levels": levels,
+    "test": test,
 }
 
 

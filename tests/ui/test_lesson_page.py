@@ -1,0 +1,219 @@
+# ruff: noqa: RUF001 (− is the page's)
+"""The page "Learn" in a real browser: links to its steps, languages, questions, pupils' page, projector, the chain."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from learn_window import TOO_WIDE, go, opened
+from page_tabs import wait_until_it_fits
+from playwright.sync_api import expect
+
+from dlka.ui.learn import figures
+from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
+from dlka.ui.learn.words import LANGUAGES, STEPS, words
+
+PAGE = words()["page"]
+
+
+@pytest.fixture(scope="module")
+def lesson(browser, server):
+    """One page for tests that each go to their own step."""
+    page = opened(browser, server)
+    yield page
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def title(page):
+    return page.locator(".learn-page h2:visible").inner_text()
+
+
+def question(page, number):
+    return page.locator(".learn-step:visible .learn-question").nth(number)
+
+
+def test_a_link_opens_a_step_and_its_example(browser, server):
+    page = opened(browser, server, "?step=6&example=scratches")
+    assert title(page) == words()["gate"]["title"]
+    expect(page.locator(".gate-example")).to_have_value("scratches")
+    page.locator(".gate-told").get_by_text("channel ").wait_for()
+    page.locator(".learn-steps a").nth(1).click()
+    assert title(page) == words()["taps"]["title"]
+    expect(page).to_have_url(re.compile(r"\?step=2$"))
+    page.locator(".learn-turn:visible .next").click()
+    expect(page).to_have_url(re.compile(r"\?step=3$"))
+    page.goto(f"{server}learn?step=1&example=H")
+    expect(page.locator(".letter-choose [aria-pressed=true]")).to_have_text("H")
+    page.locator(".letter-choose button").get_by_text("X").click()
+    expect(page).to_have_url(re.compile("example=X"))
+    page.goto(f"{server}learn?step=99&example=cat&lang=fr")
+    page.locator("h2:visible").get_by_text(words()["letter"]["title"]).wait_for()
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def test_questions_say_right_or_wrong_and_why(lesson):
+    go(lesson, "taps")
+    for step in ("offsets", "corners"):
+        go(lesson, step)
+        for number, asked in enumerate(words()[step]["questions"]):
+            form = question(lesson, number)
+            verdict = form.locator(".learn-verdict")
+            if "number" in asked:
+                form.locator("input").fill("many")
+                form.locator("input").press("Enter")
+                expect(verdict).to_have_text(PAGE["no_number"])
+                right, wrong = (str(value).replace(".", ",") for value in (asked["number"], asked["number"] + 1))
+                answers = [(wrong, "wrong"), (right, "right")]
+            else:
+                others = [i for i in range(len(asked["choices"])) if i != asked["right"]]
+                answers = [(others[0], "wrong"), (asked["right"], "right")]
+            for answer, word in answers:
+                if "number" in asked:
+                    form.locator("input").fill(answer)
+                else:
+                    form.locator("input").nth(answer).check()
+                form.get_by_role("button", name=PAGE["check"]).press("Enter")
+                expect(verdict).to_have_class(f"learn-verdict {word}")
+                expect(verdict).to_contain_text(PAGE[word])
+                expect(verdict).to_contain_text(re.sub(r"<[^>]+>", "", asked["why"])[:60])
+
+
+def test_the_pupils_page_has_no_answers_and_no_way_out(browser, server):
+    page = opened(browser, server)
+    page.locator(".learn-pupil").click()
+    page.locator(".learn-pupil-here").wait_for()
+    assert page.locator("input[type=checkbox], .learn-pupil").count() == 0
+    form = question(page, 0)
+    form.locator("input").fill("32")
+    form.locator("input").press("Enter")
+    expect(form.locator(".learn-verdict")).to_have_text(PAGE["noted"])
+    page.locator(".learn-steps a").nth(3).click()
+    assert {"pupil=1", "step=4"} <= set(page.url.split("?")[1].split("&"))
+    every = page.locator(".learn-steps a, .learn-turn a, .learn-languages a").evaluate_all(
+        "all => all.map(a => a.href)"
+    )
+    assert len(every) > 20
+    assert all("pupil=1" in address for address in every)
+    with page.expect_download() as waiting:
+        page.locator(".learn-print").press("Enter")
+    sheet = waiting.value.path().read_text(encoding="utf-8")
+    assert all(asked["ask"] in sheet and asked["why"] not in sheet for s in STEPS for asked in words()[s]["questions"])
+    page.goto(f"{server}learn?teacher=1")  # older links
+    page.locator(".learn-pupil-here").wait_for()
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def test_the_projector_shows_one_step_large_and_light(browser, server):
+    page = opened(browser, server, "?step=5", color_scheme="dark")
+    small = page.locator(".learn-text:visible p").first.bounding_box()["height"]
+    page.locator(".learn-projector").click()
+    expect(page).to_have_url(re.compile("projector=1"))
+    shown = page.locator(".learn-step:visible")
+    assert shown.locator(".learn-text p").first.bounding_box()["height"] > 1.2 * small
+    assert page.locator(".learn-lead, .learn-print, .nav-holder, footer").locator("visible=true").count() == 0
+    dark = "() => getComputedStyle(document.querySelector('.learn-text p')).color"
+    assert max(int(v) for v in re.findall(r"\d+", page.evaluate(dark))[:3]) < 100
+    box = page.locator(".corners-map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    place = page.locator(".corners-map").evaluate("s => [s.told.y, s.told.x]")
+    assert place == pytest.approx([1.5, 1.5], abs=0.1)  # a pointer is where it is seen
+    page.locator("h2:visible").focus()
+    page.keyboard.press("ArrowRight")
+    assert title(page) == words()["gate"]["title"]
+    page.keyboard.press("PageUp")
+    assert title(page) == words()["corners"]["title"]
+    page.wait_for_function(f"() => !({TOO_WIDE})().length")
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("projector"))
+    assert page.locator(".learn-lead").is_visible()
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_the_lesson_in_another_language_fits_a_phone(browser, server, language):
+    page = opened(browser, server, "?step=2", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.locator(".learn-languages a").get_by_text(LANGUAGES[language]).click()
+    page.wait_for_url(re.compile(f"lang={language}"))
+    told = words(language)
+    page.locator("h2:visible").get_by_text(told["taps"]["title"]).wait_for()
+    for step in STEPS:
+        go(page, step)
+        assert title(page) == told[step]["title"]
+        expect(page.locator(".learn-step:visible [aria-busy]")).to_have_count(0)
+        wait_until_it_fits(page)
+        page.wait_for_function(f"() => !({TOO_WIDE})().length")
+        text = page.locator(".learn-page").inner_text()
+        assert "{" not in text
+        assert "undefined" not in text
+        assert not re.search(r"\b(the|and|which|cells)\b", text)
+    page.locator(".learn-steps a").last.press("Enter")
+    page.locator("#play:visible").wait_for()
+    page.wait_for_function(f"() => !({TOO_WIDE})().length")
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def test_a_training_step_follows_the_slope_of_the_loss(lesson):
+    go(lesson, "corners")
+    lesson.locator(".chain-again").press("Enter")
+    sheet, state = lesson.locator(".corners-map"), "s => s.told"
+    before, rate, step = sheet.evaluate(state), 0.015, 1e-6
+    lesson.locator(".chain-step").press("Enter")
+    lesson.wait_for_function("y => document.querySelector('.corners-map').told.y !== y", arg=before["y"])
+    after = sheet.evaluate(state)
+    loss = lambda y, x: (read_bilinear(EXAMPLE_MAP, y, x) - 9) ** 2 / 2  # noqa: E731 (a formula)
+    y, x = before["y"], before["x"]
+    slopes = [(loss(y + step, x) - loss(y, x)) / step, (loss(y, x + step) - loss(y, x)) / step]
+    assert [after["y"] - y, after["x"] - x] == pytest.approx([-rate * slope for slope in slopes], abs=1e-4)
+    expect(lesson.locator(".chain-links .lit")).to_have_count(0)
+    for _ in range(3):
+        lesson.locator(".chain-many").press("Enter")
+        lesson.wait_for_timeout(2000)
+    assert sheet.evaluate(state)["read"] > 8.8
+    lesson.locator(".corners-point").focus()
+    for _ in range(5):
+        lesson.keyboard.press("Shift+ArrowUp")
+    expect(lesson.locator(".chain-told")).to_have_text(words()["corners"]["flat"])
+
+
+def test_the_real_test_shows_what_the_cards_say_and_leads_to_what_if(browser, server):
+    page = opened(browser, server, "?step=8")
+    shown = page.locator(".test-models section")
+    for section, row in zip(shown.all(), figures.tested(), strict=True):
+        assert row["model"] in section.locator("h3").inner_text()
+        values = [float(v) for v in section.locator("b").all_inner_texts()]
+        assert values == pytest.approx([way["ap"] for way in row["ways"].values()], abs=0.0501)
+    first = shown.first.locator("small").all_inner_texts()
+    assert first[1:] == ["−42.7 [−44.0, −40.8]", "−30.2 [−31.5, −28.5]", "−31.3 [−32.6, −29.5]"]
+    page.locator(".learn-step:visible .learn-figure a").click()
+    tab = page.get_by_role("tab", name="What if", exact=True)
+    expect(tab).to_have_attribute("aria-selected", "true")
+    assert page.strangers == page.errors == []
+    page.context.close()
+
+
+def test_both_kernels_reach_as_far_as_their_offsets_say(lesson):
+    go(lesson, "offsets")
+    lesson.wait_for_function("() => document.querySelector('.offsets-picture')?.told")
+    lesson.locator(".offsets-stage").select_option(words()["offsets"]["both"].format(stage="P3"))
+    told, slider = lesson.locator(".offsets-told"), lesson.locator(".offsets-strength")
+    told.get_by_text("the grid alone 23 × 23").wait_for()
+    samples = np.reshape(lesson.locator(".offsets-picture").evaluate("c => c.told.samples"), (-1, 2))
+    high, wide = samples.max(axis=0) - samples.min(axis=0) + 1
+    found = [float(v) for v in re.search(r"reads ([\d.]+) × ([\d.]+) cells", told.inner_text()).groups()]
+    assert found == pytest.approx([high, wide], abs=0.051)
+    assert max(found) > 23.5
+    slider.press("Home")
+    for _ in range(20):
+        slider.press("ArrowRight")
+    told.get_by_text("× 0.00: through both kernels the cell reads 23 × 23").wait_for()
+    bars = lesson.locator(".offsets-costs b").all_inner_texts()
+    assert [int(bar.split(" ")[0].strip(",").replace(",", "")) for bar in bars] == [
+        cost["all"] for cost in figures.costs().values()
+    ]
