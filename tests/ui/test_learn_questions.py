@@ -66,7 +66,7 @@ ANSWERS = {
         "one takes the offsets away and measures again, on the same pictures, with the same weights",
         "off: all offsets zero;",
         "shuffled: the offsets of other cells;",
-        "If AP falls with the offsets off and with another picture's, beyond the interval, the network uses them.",
+        "If it falls with the offsets off and with another picture's, beyond the interval, the network uses them.",
     ),
     "Did D-LKA help here, and how sure is that?": (
         "test",

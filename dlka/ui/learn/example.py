@@ -13,7 +13,7 @@ from dlka.analysis.analysis import Analysis, analyse, block_values, whole
 from dlka.analysis.examples import examples
 from dlka.analysis.suited import settings_for
 from dlka.errors import DlkaError
-from dlka.render import colour_table, draw_samples, reads_at
+from dlka.render import Paper, colour_table, draw_samples, reads_at
 from dlka.types import MEDIUM_AREA
 from dlka.ui import files
 from dlka.ui.see_data import see_value
@@ -129,7 +129,7 @@ def small_object() -> dict[str, Any] | None:
 
 @lru_cache(maxsize=8)
 def small_picture(label: str) -> dict[str, str]:
-    """Where a stage reads for the smallest object: address and description of a picture. Raises DlkaError."""
+    """Where a stage reads for the smallest object: the address of a picture, without a legend. Raises DlkaError."""
     seen = scene()
     capture = seen.capture(label)
     found = small_boxes(seen)
@@ -140,4 +140,9 @@ def small_picture(label: str) -> dict[str, str]:
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
     for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
         paper.axes.plot(*corners, color=colour, linewidth=width * paper.line, zorder=5)
-    return {"picture": files.address(files.picture(paper, kept=True)), "alt": paper.legend_text}
+    return {"picture": files.address(files.picture(without_legend(paper), kept=True))}
+
+
+def without_legend(paper: Paper) -> np.ndarray:
+    """A drawing's picture [H, W, 3] uint8: its legend is in English, the lesson says what is seen in its own words."""
+    return paper.to_array()[: paper.picture_height]

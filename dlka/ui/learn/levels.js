@@ -75,7 +75,7 @@ async function showSmall(label) {
   const answer = await ask(server.see_small_picture({ stage: label }), part("levels-error"));
   if (!answer || mine !== turn) return; // another stage was asked for in between
   part("levels-error").textContent = "";
-  Object.assign(part("levels-small"), { src: answer.picture, alt: answer.alt, hidden: false });
+  Object.assign(part("levels-small"), { src: answer.picture, alt: say("real_alt", { stage: label }), hidden: false });
   for (const button of part("levels-stages").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", button.textContent === label);
   }

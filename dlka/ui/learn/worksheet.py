@@ -6,7 +6,6 @@ Its pictures are drawings of cells as SVG and real examples as PNG.
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.ui.learn import kernels
-from dlka.ui.learn.example import middle, scene, small_boxes
+from dlka.ui.learn.example import middle, scene, small_boxes, without_legend
 from dlka.ui.learn.figures import tested
 from dlka.ui.learn.letters import drawing, five_sizes
 from dlka.ui.learn.pieces import filled
@@ -146,8 +145,8 @@ FIGURES: dict[str, Callable[[Words], str]] = {
 
 
 def _png(paper: render.Paper) -> str:
-    address = "data:image/png;base64," + base64.b64encode(render.png(paper.to_array())).decode()
-    return f'<img src="{address}" alt="{html.escape(paper.legend_text)}">'
+    address = "data:image/png;base64," + base64.b64encode(render.png(without_legend(paper))).decode()
+    return f'<img src="{address}" alt="">'
 
 
 def _svg(size: tuple[int, ...], parts: Iterable[str], name: str = "") -> str:
