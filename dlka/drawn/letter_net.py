@@ -84,6 +84,11 @@ class LetterNet(nn.Module):
         # A mean, not a stride: what reads between two cells reads something smooth, and offsets learn from its slope.
         return F.avg_pool2d(x, 2)
 
+    @torch.no_grad()
+    def map_of(self, picture: np.ndarray) -> np.ndarray:
+        """One picture [48, 48] uint8 -> [16, 12, 12] float32, what the kernel samples."""
+        return self.maps(torch.from_numpy(picture[None].copy()))[0].numpy()
+
     def net_outputs(self, maps: torch.Tensor) -> torch.Tensor:
         """What the offset net gives, [N, 2K, 2, 2]; zeros of a rigid reader."""
         if self.reader.startswith("rigid"):

@@ -139,6 +139,7 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
         answers.see_small_picture,
         answers.see_drawing,
         answers.make_worksheet,
+        answers.read_letter,
     ],
     ids=lambda f: f.__name__,
 )
@@ -151,6 +152,7 @@ def test_a_server_function_answers_or_refuses(function, picture, caplog):
         "see_gate": {"picture": "letters", "channel": "3"},
         "see_small_picture": {"stage": "P3 5x5"},
         "see_drawing": {"drawing": "data:image/png;base64,AAAA"},
+        "read_letter": {"picture": "AAAA"},
         "make_worksheet": {"language": "de", "answers": True},
     }[function.__name__]
     cases = [wrong for wrong in WRONG if not isinstance(wrong, dict)]

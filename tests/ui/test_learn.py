@@ -175,6 +175,11 @@ def test_the_small_objects_taps_are_counted_on_the_picture():
     assert "P9" in answers.see_small_picture({"stage": "P9"})["error"]
 
 
+@pytest.mark.parametrize("sent", ["", "####", "é", base64.b64encode(bytes(100)).decode()])
+def test_what_is_no_picture_of_a_letter_is_told(sent):
+    assert "expected 48 x 48 greys in base64" in answers.read_letter({"picture": sent})["error"]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_worksheet_has_all_questions_and_answers_only_for_those_who_may_see_them(language):
     full, bare = worksheet(language, answers=True), worksheet(language, answers=False)

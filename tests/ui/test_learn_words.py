@@ -75,8 +75,7 @@ def test_every_word_is_used_and_none_is_missing():
             made = any(word.startswith(start) for start in computed)
             assert made or re.search(rf'["\'.]{word}\b|\${word}\b', sources), f"{piece}: {word} is used nowhere"
     shared = words()["page"]
-    page = {"lesson": shared, "play": shared | words()["play"]}
-    page |= {step: words()[step] for step in STEPS}
+    page = {"lesson": shared} | {piece: words()[piece] for piece in pieces.SCRIPTS}
     for piece, known in page.items():
         html = pieces.read(f"{piece}.html") + (pieces.read("step.html") if piece in STEPS else "")
         for word in re.findall(r"\$(\w+)", html):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from learn_window import TOO_WIDE, go, opened
 from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
+from dlka.drawn.letter_file import load_letter
 from dlka.ui.learn import figures
 from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
 from dlka.ui.learn.words import LANGUAGES, STEPS, words
@@ -152,9 +154,10 @@ def test_the_lesson_in_another_language_fits_a_phone(browser, server, language):
         assert "{" not in text
         assert "undefined" not in text
         assert not re.search(r"\b(the|and|which|cells)\b", text)
-    page.locator(".learn-steps a").last.press("Enter")
-    page.locator("#play:visible").wait_for()
-    page.wait_for_function(f"() => !({TOO_WIDE})().length")
+    for number, beside in enumerate(("game", "play"), len(STEPS)):
+        page.locator(".learn-steps a").nth(number).press("Enter")
+        page.locator(f"#{beside}:visible").wait_for()
+        page.wait_for_function(f"() => !({TOO_WIDE})().length")
     assert page.strangers == page.errors == []
     page.context.close()
 
@@ -217,3 +220,55 @@ def test_both_kernels_reach_as_far_as_their_offsets_say(lesson):
     assert [int(bar.split(" ")[0].strip(",").replace(",", "")) for bar in bars] == [
         cost["all"] for cost in figures.costs().values()
     ]
+
+
+def test_the_letter_game_names_what_the_network_names(lesson):
+    """Its shares are the network's: with its own offsets, on the grid, with a tap moved, and for a drawing."""
+    net = load_letter()[0]["deformable"]
+    lesson.locator(".learn-steps a").nth(len(STEPS)).press("Enter")
+    sheet = lesson.locator(".game-sheet")
+
+    def check():
+        state = sheet.evaluate("s => s.told")
+        picture = np.frombuffer(base64.b64decode(state["picture"]), np.uint8).reshape(1, 48, 48).copy()
+        own = net.read(picture)
+        grid = (own.grid[:, ::-1] + 0.5) / 4 - 0.5  # (y, x) in cells
+        offsets = (np.array(state["places"]) - grid).reshape(1, -1)
+        wanted = net.read(picture, offsets=offsets.astype(np.float32))
+        assert state["shares"] == pytest.approx(wanted.probabilities[0], abs=1e-3)
+        assert np.reshape(state["own"], (25, 2)) == pytest.approx(grid + own.offsets.reshape(25, 2), abs=1e-4)
+        return state, grid
+
+    def settled(places):
+        lesson.wait_for_function(
+            "wanted => { const told = document.querySelector('.game-sheet').told; return told && told[wanted] &&"
+            " told.places.every((place, i) => place.every((v, k) => Math.abs(v - told[wanted][i][k]) < 1e-6)) }",
+            arg=places,
+        )
+        return check()
+
+    state, grid = settled("own")
+    assert state["shares"][0] > 0.9
+    lesson.locator(".game-grid").press("Enter")
+    lesson.wait_for_function("() => document.querySelector('.game-sheet').told.places[0].every(v => v === 2)")
+    state, grid = check()
+    assert np.array(state["places"]) == pytest.approx(grid)
+    assert state["shares"][0] < 0.5
+    tap = lesson.locator(".game-sheet .letter-sample").nth(12)
+    tap.focus()
+    lesson.keyboard.press("Shift+ArrowLeft")
+    lesson.keyboard.press("ArrowUp")
+    state, grid = check()
+    assert np.array(state["places"])[12] == pytest.approx(grid[12] - [0.1, 1])
+    expect(lesson.locator(".game-told")).to_contain_text("Taps moved from the grid: 1.")
+    lesson.locator(".game-letters button").get_by_text("L").press("Enter")
+    lesson.wait_for_function("old => document.querySelector('.game-sheet').told.picture !== old", arg=state["picture"])
+    before, _ = settled("own")
+    sheet.scroll_into_view_if_needed()
+    box = sheet.bounding_box()
+    lesson.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.97 * box["height"])
+    lesson.mouse.down()
+    lesson.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.97 * box["height"], steps=4)
+    lesson.mouse.up()
+    lesson.wait_for_function("old => document.querySelector('.game-sheet').told.picture !== old", arg=before["picture"])
+    settled("own")

@@ -13,6 +13,7 @@ from dlka.ui import files
 from dlka.ui.guard import answering
 from dlka.ui.learn import example
 from dlka.ui.learn.drawing import offsets_of
+from dlka.ui.learn.letters import letter_map
 from dlka.ui.learn.words import LANGUAGES
 from dlka.ui.learn.worksheet import worksheet
 
@@ -56,3 +57,9 @@ def make_worksheet(language: str, answers: bool = False) -> Answer:
 def see_drawing(drawing: str) -> Answer:
     """The trained model's offsets for a drawing."""
     return offsets_of(drawing)
+
+
+@answering
+def read_letter(picture: str) -> Answer:
+    """What the letter reader's kernel reads of a drawing."""
+    return letter_map(picture)

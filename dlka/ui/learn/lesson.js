@@ -4,33 +4,31 @@ const host = element.querySelector(".learn-page");
 host.lang = language;
 host.innerHTML = filled(page.html.lesson, words.page);
 const inHost = (name) => host.querySelector(`.${name}`);
-const names = [...page.steps, "play"], pieces = {};
+// After the steps: a game and a playground, by their names in the address.
+const beside = { game: "game", play: "playground" };
+const names = [...page.steps, ...Object.keys(beside)], pieces = {};
 
 names.forEach((name, i) => {
   const own = words[name];
   const html =
-    name === "play"
-      ? filled(page.html.play, { ...words.page, ...own })
+    name in beside
+      ? filled(page.html[name], own)
       : filled(page.html.step, { ...own, figure: filled(page.html[name], own), questions_word: words.page.questions });
   inHost("learn-pieces").insertAdjacentHTML("beforeend", html);
-  const piece = inHost("learn-pieces").lastElementChild, title = titleOf(name);
-  piece.id = name === "play" ? "play" : `step-${name}`;
-  if (name !== "play") addQuestions(piece.querySelector(".learn-questions"), name);
-  const link = make("a", {}, make("b", {}, name === "play" ? "✎" : `${i + 1}`), make("span", {}, title));
+  const piece = inHost("learn-pieces").lastElementChild, title = own.title;
+  piece.id = name in beside ? name : `step-${name}`;
+  if (!(name in beside)) addQuestions(piece.querySelector(".learn-questions"), name);
+  const link = make("a", {}, make("b", {}, name in beside ? "✎" : `${i + 1}`), make("span", {}, title));
   inHost("learn-steps").append(link);
   const turn = make("p", { class: "learn-turn" });
   for (const [word, to] of [["back", i - 1], ["next", i + 1]]) {
-    if (to in names) turn.append(make("a", { class: word }, toolsOf(piece, name).say(word, { title: titleOf(names[to]) })));
+    if (to in names) turn.append(make("a", { class: word }, toolsOf(piece, name).say(word, { title: words[names[to]].title })));
   }
   piece.append(turn);
   pieces[name] = { piece, begun: false, links: [[link, i], ...[...turn.children].map((a) => [a, i + (a.className === "next" ? 1 : -1)])] };
 });
 
-function titleOf(name) {
-  return name === "play" ? words.page.playground : words[name].title;
-}
-
-const stepOf = (i) => (names[i] === "play" ? "playground" : `${i + 1}`);
+const stepOf = (i) => beside[names[i]] ?? `${i + 1}`;
 const asked = query().get("step"), first = names.findIndex((_, i) => stepOf(i) === asked);
 let current = Math.max(first, 0);
 

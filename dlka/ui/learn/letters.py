@@ -10,8 +10,9 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.drawn.letter_file import load_letter
-from dlka.drawn.letters import plain_letter
+from dlka.drawn.letters import SIDE, plain_letter
 from dlka.drawn.shapes import LETTERS
+from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import axis_spreads
 
 SIZES = (8, 12, 17, 26, 40)  # px, from the least to the most that the reader learned
@@ -65,6 +66,30 @@ def five_sizes() -> dict[str, Any]:
         "ways": ways,
         "bars": {reader: round(share, 4) for reader, share in bars.items()},
         "tested": {"pictures": card.pictures, "seeds": len(figures["deformable"])},
+    }
+
+
+def letter_map(picture: str) -> dict[str, Any]:
+    """What the deformable reader's kernel reads of a drawing, and all that names it from there, for a script.
+
+    picture: base64 of 48x48 greys, row by row. maps: base64 of little-endian float32 [16, 12, 12]; offsets: [2K] in
+    cells, dy and dx interleaved; weights: [16, K] of the kernel; linear, bias: [6, 16] and [6] of the layer behind it.
+    Raises DlkaError.
+    """
+    try:
+        greys = np.frombuffer(base64.b64decode(picture, validate=True), np.uint8)
+    except ValueError:
+        greys = np.empty(0, np.uint8)
+    if len(greys) != SIDE * SIDE:
+        raise DlkaError(f"Picture: expected {SIDE} x {SIDE} greys in base64, got {len(picture)} characters.")
+    net, drawn = load_letter()[0]["deformable"], greys.reshape(SIDE, SIDE)
+    maps = net.map_of(drawn)
+    return {
+        "maps": base64.b64encode(maps.astype("<f4").tobytes()).decode(),
+        "offsets": net.read(drawn[None].copy()).offsets[0].tolist(),
+        "weights": net.deform_conv.weight.reshape(len(maps), -1).tolist(),
+        "linear": net.linear.weight.tolist(),
+        "bias": net.linear.bias.tolist(),
     }
 
 

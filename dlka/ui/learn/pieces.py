@@ -24,6 +24,7 @@ SCRIPTS = {
     "gate": ("gate.js",),
     "levels": ("levels.js",),
     "test": ("test.js",),
+    "game": ("bilinear.js", "game.js"),
     "play": ("bilinear.js", "play_sheet.js", "play_kernel.js", "play.js"),
 }
 
