@@ -78,9 +78,7 @@ def gate_maps(picture: str, channel: str) -> dict[str, Any]:
     if channel == "mean":
         maps, shown = stack.mean(1), None
     else:
-        up, down = product.clip(min=0).mean((1, 2)), -product.clip(max=0).mean((1, 2))
-        first = int(np.minimum(up, down).argmax())
-        shown = whole(channel, "Channel", 0, channels - 1) if channel else first
+        shown = whole(channel, "Channel", 0, channels - 1) if channel else both_signs(product)
         maps = stack[:, shown]
     return {
         "picture": _letterboxed(picture),
@@ -90,6 +88,12 @@ def gate_maps(picture: str, channel: str) -> dict[str, Any]:
         "colours": colour_table(palette.GATE_MAP)[np.linspace(0, 255, COLOURS).astype(int)].tolist(),
         "maps": base64.b64encode(maps.astype("<f4").tobytes()).decode(),
     }
+
+
+def both_signs(values: np.ndarray) -> int:
+    """The channel of [C, H, W] with large values of both signs."""
+    up, down = values.clip(min=0).mean((1, 2)), -values.clip(max=0).mean((1, 2))
+    return int(np.minimum(up, down).argmax())
 
 
 def on_box(points: np.ndarray, box: np.ndarray) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.ui.learn import kernels
-from dlka.ui.learn.example import middle, scene, small_boxes, without_legend
+from dlka.ui.learn.example import both_signs, middle, scene, small_boxes, without_legend
 from dlka.ui.learn.figures import tested
 from dlka.ui.learn.letters import drawing, five_sizes
 from dlka.ui.learn.pieces import filled
@@ -97,7 +97,7 @@ def levels(_: Words) -> str:
         parts.append(f'<rect x="{corner}" y="{corner}" width="{cells}" height="{cells}" fill="{palette.DLKA}"/>')
         for row, column in np.ndindex(5, 5):
             place = f'cx="{column + HALF - 2}" cy="{row + HALF - 2}"'
-            parts.append(f'<circle {place} r="0.16" fill="white" stroke="black" stroke-width="0.06"/>')
+            parts.append(f'<circle {place} r="0.1" fill="white" stroke="black" stroke-width="0.05"/>')
         panels.append(f"<div>{_svg((side, side), parts)}<p>{level}</p></div>")
     return f'<div class="three">{"".join(panels)}</div>'
 
@@ -110,10 +110,12 @@ def offsets(_: Words) -> str:
 
 
 def gate(_: Words) -> str:
-    """The mean gate of the shipped model's first block on the same scene."""
+    """One channel of the gate of the shipped model's first block on the same scene."""
     seen = scene()
     first = seen.dlka.gates[0]
-    return _png(render.gate_overlay(seen.image, first, seen.dlka.letterbox, "mean", render.gate_scale([first])))
+    channel = both_signs(first.values)
+    scale = render.gate_scale([first], "channel", channel)
+    return _png(render.gate_overlay(seen.image, first, seen.dlka.letterbox, "channel", scale, channel))
 
 
 def letter(_: Words) -> str:
