@@ -23,6 +23,7 @@ from dlka.ui.learn import example, kernels
 from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
 from dlka.ui.learn.words import STEPS, words
+from dlka.ui.see_data import quantised
 
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;
@@ -120,12 +121,13 @@ def test_offsets_are_the_models_times_the_slider(learn):
     stage = capture.stage
     wanted = sampling_locations(2 * capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
     row, column = state["cell"]
-    assert np.abs(np.reshape(state["samples"], (-1, 2)) - wanted[:, :, row, column]).max() < 1e-3
+    rounded = 0.51 * quantised(capture)[1]  # half a level, on the way to the browser
+    assert np.abs(np.reshape(state["samples"], (-1, 2)) - wanted[:, :, row, column]).max() < 2 * rounded
     learn.locator(".offsets-strength").press("Home")
     told(learn, "offsets-told", f"P3 7x7 d3, cell (row {row}, column {column}), offsets × -1.00")
     mirrored = sampling_locations(-capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
     samples = np.reshape(picture.evaluate("c => c.told.samples"), (-1, 2))
-    assert np.abs(samples - mirrored[:, :, row, column]).max() < 1e-3
+    assert np.abs(samples - mirrored[:, :, row, column]).max() < rounded
     canvas = picture.bounding_box()
     learn.mouse.click(canvas["x"] + 0.5 * canvas["width"], canvas["y"] + 0.1 * canvas["height"])
     learn.wait_for_function("old => document.querySelector('.offsets-picture').told.cell[0] !== old", arg=row)
@@ -266,7 +268,8 @@ def check_playground(page, sent):
     capture = load_predictor(DEFAULT)[0].predict(image, size=320).captures[0]
     stage, (row, column) = capture.stage, state["cell"]
     places = sampling_locations(capture.offset, stage.kernel, stage.step, stage.padding, stage.dilation)
-    assert np.abs(np.array(state["places"]["trained"]) - places[:, :, row, column]).max() < 1e-3
+    apart = np.abs(np.array(state["places"]["trained"]) - places[:, :, row, column]).max()
+    assert apart < 0.51 * quantised(capture)[1]
     return state
 
 
