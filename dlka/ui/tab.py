@@ -52,6 +52,12 @@ class Tab(Protocol):
         """What the components of this tab do when somebody uses them; tab: as `build` returned them."""
 
 
+def how_to_read(text: str, **more: Any) -> None:
+    """What explains a tab's pictures and numbers, behind a line that opens."""
+    with gr.Accordion("How to read this", open=False):
+        gr.Markdown(text, elem_classes="quiet", **more)
+
+
 def by_component(tab: Mapping[str, Any], values: Mapping[str, Any]) -> dict[Any, Any]:
     """What a listener of gradio returns: values of a tab's components by name -> the same by component."""
     return {tab[name]: value for name, value in values.items()}

@@ -19,7 +19,7 @@ from dlka.render.chart import chart_svg
 from dlka.ui import figure_row, files, words
 from dlka.ui.figure_row import FigureRef
 from dlka.ui.page_queue import LONG_RUN, WORDS
-from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, when_seen
+from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, by_component, how_to_read, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "Adapt"
@@ -42,7 +42,7 @@ def build(first: Analysis) -> dict[str, Any]:
             )
             tab["rotate"] = gr.Slider(-180, 180, 0, step=1, label="Rotate", info="degrees, clockwise")
             tab["blur"] = gr.Slider(0, 20, 0, step=0.5, label="Blur", info="sigma in px")
-        with gr.Row():
+        with gr.Accordion("Shift and brightness", open=False), gr.Row():
             tab["right"] = gr.Slider(-50, 50, 0, step=1, label="Shift right", info="% of the width")
             tab["down"] = gr.Slider(-50, 50, 0, step=1, label="Shift down", info="% of the height")
             tab["brightness"] = gr.Slider(0.1, 1, 1, step=0.01, label="Brightness", info="times every colour value")
@@ -52,13 +52,11 @@ def build(first: Analysis) -> dict[str, Any]:
         with gr.Accordion("What became of every object", open=False):
             tab["objects"] = gr.HTML()
         tab["stage"] = gr.Dropdown([], label="Deform stage to follow", filterable=False)
-        with gr.Row():
-            with gr.Column(scale=3, min_width=320):
-                tab["samples"] = gr.HTML(elem_id="adapt-samples")
-            with gr.Column(scale=2, min_width=320):
-                tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
+        tab["samples"] = gr.HTML(elem_id="adapt-samples")
+        with gr.Accordion("The same in numbers", open=False):
+            tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
         tab["figures"] = figure_row.build(first, [])
-        gr.Markdown(words.ADAPT, elem_classes="quiet")
+        how_to_read(words.ADAPT)
         gr.Markdown("### Score against size")
         with gr.Row():
             tab["measure"] = gr.Button("Measure the curve", variant="primary", min_width=140)
@@ -67,7 +65,7 @@ def build(first: Analysis) -> dict[str, Any]:
         tab["chart"] = gr.HTML(elem_id="adapt-curve")
         with gr.Accordion("The curve in numbers", open=False):
             tab["rows"] = gr.HTML(elem_id="adapt-rows")
-        gr.Markdown(words.CURVE, elem_classes="quiet")
+        how_to_read(words.CURVE)
     return tab
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.ui import files, words
-from dlka.ui.tab import PRIVATE, Shared
+from dlka.ui.tab import PRIVATE, Shared, how_to_read
 from dlka.ui.toolkit import gr
 
 NAME = "Numbers"
@@ -23,7 +23,7 @@ def build(first: Analysis) -> dict[str, Any]:
         tab: dict[str, Any] = {name: gr.HTML(shown[name]) for name in TABLES}
         tab["make"] = gr.Button("Make files: CSV, JSON, NPZ, PNG, SVG, PDF, recipes", size="sm")
         tab["files"] = gr.File(visible=False, label="Downloads", file_count="multiple", interactive=False)
-        gr.Markdown(words.NUMBERS, elem_classes="quiet")
+        how_to_read(words.NUMBERS)
     return tab
 
 

@@ -46,20 +46,20 @@ def build(first: Analysis) -> dict[str, Any]:
                 )
             with gr.Column(scale=2, min_width=300):
                 tab["cells"] = gr.HTML(elem_id="box-cells")
-        gr.Markdown("## What its class depends on")
-        tab["evidence"] = gr.HTML(elem_id="box-evidence")
         tab["figures"] = figure_row.build(first, [])
-        gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
-        gr.Markdown("## Where all samples land")
-        tab["stage"] = gr.Radio([], label="Deform stage, or both of a block composed")
-        with gr.Row():
-            with gr.Column(scale=3, min_width=300):
-                tab["map"] = gr.HTML(elem_id="box-map")
-            with gr.Column(scale=2, min_width=300):
-                tab["chart"] = gr.HTML(elem_id="box-chart")
-        tab["map_figures"] = figure_row.build(first, [])
-        tab["tables"] = gr.HTML(elem_id="box-tables")
-        gr.Markdown(words.CONDENSATION, elem_classes="quiet")
+        with gr.Accordion("What its class depends on", open=False):
+            tab["evidence"] = gr.HTML(elem_id="box-evidence")
+            gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
+        with gr.Accordion("Where all samples land", open=False):
+            tab["stage"] = gr.Radio([], label="Deform stage, or both of a block composed")
+            with gr.Row():
+                with gr.Column(scale=3, min_width=300):
+                    tab["map"] = gr.HTML(elem_id="box-map")
+                with gr.Column(scale=2, min_width=300):
+                    tab["chart"] = gr.HTML(elem_id="box-chart")
+            tab["map_figures"] = figure_row.build(first, [])
+            tab["tables"] = gr.HTML(elem_id="box-tables")
+            gr.Markdown(words.CONDENSATION, elem_classes="quiet")
     return tab
 
 

@@ -15,7 +15,7 @@ from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
 from dlka.ui.see_data import see_value
-from dlka.ui.tab import Shared
+from dlka.ui.tab import Shared, how_to_read
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("see")
@@ -39,7 +39,7 @@ def build(first: Analysis) -> dict[str, Any]:
             server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
             elem_id="see",
         )
-        gr.Markdown(words.SEE, elem_classes="quiet", elem_id="see-help")
+        how_to_read(words.SEE, elem_id="see-help")
     return {"canvas": canvas}
 
 

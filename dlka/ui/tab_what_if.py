@@ -17,7 +17,7 @@ from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
 from dlka.ui.controls import picture_input
 from dlka.ui.figure_row import FigureRef
-from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, when_seen
+from dlka.ui.tab import DRAWING, LAST, PRIVATE, QUIET, Shared, by_component, how_to_read, when_seen
 from dlka.ui.toolkit import gr
 
 NAME = "What if"
@@ -48,7 +48,7 @@ def build(first: Analysis) -> dict[str, Any]:
         tab["figures"] = figure_row.build(first, [])
         with gr.Accordion("All objects", open=False):
             tab["objects"] = gr.HTML(elem_id="what-if-objects")
-        gr.Markdown(words.WHAT_IF, elem_classes="quiet")
+        how_to_read(words.WHAT_IF)
         tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
         tab["apart"] = gr.HTML(elem_id="four-ways")
         tab["apart_figures"] = figure_row.build(first, [])

@@ -4,27 +4,26 @@ TITLE = """# Where does a deformable kernel look?
 Drop a picture. A YOLOv8 with deformable large kernels (D-LKA) and one without look at it: what each finds, where every
 kernel sampled, and what deformation changes."""
 
-SEE = """**How to read this.** Both models see the same pixels; an object counts as found by both where boxes of one
-class overlap by half (IoU 0.5 or more), and as small under 32² pixels. Samples begin on the regular grid (rings) and
-move to where they were learned (dots), for the cell that found the chosen object. Choose a dot of the diagram, or move
-over the picture: every panel shows what the cell under the pointer samples in one deform stage, 5x5, then 7x7 with
-dilation 3 on what the 5x5 has deformed; **composed** shows all 25 x 49 paths. One cell of P3 is 8 input pixels, of P4
-16, of P5 32. A sample's colour is its **tap weight**: the mean of |weight| over channels, as a share of the stage's
-largest. *How wide*: the root mean square distance of samples from their mean, against that of the grid. **Attention**
-is the gate: what the large kernel makes of its surroundings multiplies the block's input, channel by channel; it is
-signed and has no bounds. **Density** counts samples against the grid. Click to hold a cell, click again to let go.
-Closer: the buttons, a double click, two fingers, or the wheel once you are closer; drag to move. Keys: arrows go from
-cell to cell, Enter holds, Escape lets go, + - 0 zoom."""
+SEE = """Both models see the same pixels; an object counts as found by both where boxes of one class overlap by half
+(IoU 0.5 or more), and as small under 32² pixels. Samples begin on the regular grid (rings) and move to where they were
+learned (dots), for the cell that found the chosen object. Choose a dot of the diagram, or move over the picture: every
+panel shows what the cell under the pointer samples in one deform stage, 5x5, then 7x7 with dilation 3 on what the 5x5
+has deformed; **composed** shows all 25 x 49 paths. One cell of P3 is 8 input pixels, of P4 16, of P5 32. A sample's
+colour is its **tap weight**: the mean of |weight| over channels, as a share of the stage's largest. *How wide*: the
+root mean square distance of samples from their mean, against that of the grid. **Attention** is the gate: what the
+large kernel makes of its surroundings multiplies the block's input, channel by channel; it is signed and has no
+bounds. **Density** counts samples against the grid. Click to hold a cell, click again to let go. Closer: the buttons,
+a double click, two fingers, or the wheel once you are closer; drag to move. Keys: arrows go from cell to cell, Enter
+holds, Escape lets go, + - 0 zoom."""
 
-WHAT_IF = """**How to read this.** *Learned* is the D-LKA model as it was trained; *changed* is the same model, same
-weights, same picture, with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**:
-with offsets at zero a deformable convolution is the large kernel on its regular grid. (A rigid model that was trained
-as one is another model: `scenes-rigid` is one, beside `scenes`.) **Mirrored** turns every offset round. **Shuffled**
-gives each cell the offsets of another cell of the same map: as much deformation, but not where it belongs. **Another
-picture's**
-freezes the offsets that the model predicts elsewhere. **Gate off** takes the whole block away. &#9733; marks a
-learned box that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its
-place then, under the least confidence, stands in *All objects*."""
+WHAT_IF = """*Learned* is the D-LKA model as it was trained; *changed* is the same model, same weights, same picture,
+with its offsets or gates changed in the stages that are ticked. **Off is the rigid twin**: with offsets at zero a
+deformable convolution is the large kernel on its regular grid. (A rigid model that was trained as one is another
+model: `scenes-rigid` is one, beside `scenes`.) **Mirrored** turns every offset round. **Shuffled** gives each cell the
+offsets of another cell of the same map: as much deformation, but not where it belongs. **Another picture's** freezes
+the offsets that the model predicts elsewhere. **Gate off** takes the whole block away. &#9733; marks a learned box
+that has no partner (same class, IoU 0.5 or more) once all offsets are zero; what score is left in its place then,
+under the least confidence, stands in *All objects*."""
 
 NO_RECIPE = """The offsets are those of a picture of your own, which no recipe could bring along: to take this figure,
 choose an example for them."""
@@ -35,13 +34,13 @@ Where 1 is a rigid twin, it is that model: it has the same large kernels, whose 
 4 sees every slice at the input size of the whole picture, so that objects get more pixels; large ones may come in
 pieces."""
 
-ADAPT = """**How to read this.** Both models look at the changed picture. What a model found in the picture as it is
-must be found again where the change has moved it: **kept** is a box of the same class that overlaps that place by half
-(IoU 0.5 or more). The place of a turned box is the hull of the ellipse inside it. Shrinking and turning leave the
-middle of the picture where it is; what nothing covers is grey, as around every picture that the models see. Brightness
-multiplies the stored colour values; the blur is in pixels of the changed picture. A kernel that followed the object
-would zoom and turn as it does, and the table says whether it does: **zoomed** and **turned** are those of the affine
-map that takes the regular grid to the samples best."""
+ADAPT = """Both models look at the changed picture. What a model found in the picture as it is must be found again
+where the change has moved it: **kept** is a box of the same class that overlaps that place by half (IoU 0.5 or more).
+The place of a turned box is the hull of the ellipse inside it. Shrinking and turning leave the middle of the picture
+where it is; what nothing covers is grey, as around every picture that the models see. Brightness multiplies the stored
+colour values; the blur is in pixels of the changed picture. A kernel that followed the object would zoom and turn as
+it does, and the table says whether it does: **zoomed** and **turned** are those of the affine map that takes the
+regular grid to the samples best."""
 
 CURVE = """The picture is shrunk in 16 steps, until the object is 4 px large; the sliders do not count here. At every
 size both models look, and the best box of the object's class counts that overlaps its place by 0.3 or more, whatever
@@ -51,26 +50,25 @@ OBJECTS = """**From boxes to samples.** A detector keeps the best of many overla
 **cell** of one pyramid level. Choose a box: which cells gave it, where D-LKA's stages sampled for the winning one, and
 what the box's class depends on in both models."""
 
-BOX_EVIDENCE = """**How to read this.** *LayerCAM* (Jiang et al., 2021): where the map that enters the detection head
-speaks for the class of this one box, the sum over channels of positive gradient times activation. The class branch of
-stock YOLOv8 sees only 5 x 5 cells of that map; with D-LKA in the head it sees more. *Gradient*: how much each patch of
-4 x 4 input pixels changes the class logit, the box's receptive field on this picture. Both models stand on one scale;
-colours go by the square root.
-*Spread* is the root mean square distance of samples from their mean, *size* the square root of the box area. *Zoom,
-rotation* (clockwise) and *shear* (0 none, 1 flattened to a line) are those of the affine map that fits the moved taps
-best; *rest* is what it leaves."""
+BOX_EVIDENCE = """*LayerCAM* (Jiang et al., 2021): where the map that enters the detection head speaks for the class of
+this one box, the sum over channels of positive gradient times activation. The class branch of stock YOLOv8 sees only 5
+x 5 cells of that map; with D-LKA in the head it sees more. *Gradient*: how much each patch of 4 x 4 input pixels
+changes the class logit, the box's receptive field on this picture. Both models stand on one scale; colours go by the
+square root. *Spread* is the root mean square distance of samples from their mean, *size* the square root of the box
+area. *Zoom, rotation* (clockwise) and *shear* (0 none, 1 flattened to a line) are those of the affine map that fits
+the moved taps best; *rest* is what it leaves."""
 
-CONDENSATION = """**How to read this.** Orange: more samples than the regular grid has there; purple: fewer; all maps
-have the same scale. If deformation drew samples onto objects, their share inside boxes would be well above the grid's:
-the first table says by how much it is, or is not. Boxes are those of both models. The second table has mean (5 % to
-95 %) over all cells of the picture."""
+CONDENSATION = """Orange: more samples than the regular grid has there; purple: fewer; all maps have the same scale. If
+deformation drew samples onto objects, their share inside boxes would be well above the grid's: the first table says by
+how much it is, or is not. Boxes are those of both models. The second table has mean (5 % to 95 %) over all cells of
+the picture."""
 
-NUMBERS = """**How to read this.** Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*:
-share of offsets above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means
-the same deformation everywhere. *Outside*: samples beyond the map, which read zero, beside the share that the
-regular grid has there anyway. How long offsets are does not say whether they are used. The word above does, from AP on
-labelled pictures (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the
-offsets off and with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
+NUMBERS = """Lengths of all offsets, every tap of every cell, in pixels of your picture. *Moved*: share of offsets
+above 0.1 cell. *Varies*: how much an offset differs from cell to cell, in cells; near zero means the same deformation
+everywhere. *Outside*: samples beyond the map, which read zero, beside the share that the regular grid has there
+anyway. How long offsets are does not say whether they are used. The word above does, from AP on labelled pictures
+(`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the offsets off and
+with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
 STALE = '<p class="stale">This could not be compared. What stands below is of what was compared before.</p>'
 

@@ -94,6 +94,7 @@ def test_sliders_presets_and_objects(tab):
     tab.get_by_label("Object to follow").click()
     tab.get_by_role("option", name=re.compile("bus")).click()
     expect(headline).to_contain_text("Score of the bus")
+    tab.get_by_role("button", name="The same in numbers").click()
     expect(tab.locator("#adapt-numbers td").first).to_have_text("size of the object, px")
 
 

@@ -19,6 +19,8 @@ def tab(page):
 def opened(page):
     open_tab(page, "Objects")
     expect(page.get_by_label("Box", exact=True)).to_have_value(BOX)
+    for part in ("What its class depends on", "Where all samples land"):
+        page.get_by_role("button", name=part).click()
     for part, least in (("boxes-picture", 1), ("box-cells", 1), ("box-evidence", 4), ("box-map", 1), ("box-chart", 1)):
         page.locator(f"#{part} img").nth(least - 1).wait_for()
     page.locator("#box-tables table").first.wait_for()
@@ -73,6 +75,7 @@ def test_no_box_is_a_state_on_a_phone(browser, server):
     page.goto(f"{server}?example=Bus+stop")
     wait_for_stages(page, 9)
     open_tab(page, "Objects")
+    page.get_by_role("button", name="Where all samples land").click()
     page.locator("#box-tables table").first.wait_for()
     wait_until_it_fits(page)
     page.get_by_text("Detection settings").click()

@@ -130,11 +130,12 @@ def test_fits_a_phone(browser, server, scheme):
     for name, shown in (
         ("See", ".see-picture"),
         ("What if", "#what-if-picture img"),
-        ("Objects", "#box-tables table"),
-        ("Adapt", "#adapt-numbers table"),
+        ("Objects", "#box-cells table"),
+        ("Adapt", "#adapt-samples img"),
         ("Numbers", ".badges .chip"),
     ):
         open_tab(page, name)
         page.locator(shown).first.wait_for()
         wait_until_it_fits(page)
+        page.wait_for_function("() => document.documentElement.scrollHeight <= 4000")
     context.close()

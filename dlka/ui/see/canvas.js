@@ -290,7 +290,7 @@ function tell(found) {
 function tellTaps({ regular, samples, zero }, { stage, inner }) {
   if (!part("see-taps").open) return;
   const at = (flat, tap) => toPicture(state.data.letterbox, stage.stride, flat[2 * tap], flat[2 * tap + 1]).map((v) => v.toFixed(1));
-  const signed = (cells) => `${cells < 0 ? "" : "+"}${cells.toFixed(3)}`;
+  const signed = (cells) => `${cells < 0 ? "" : "+"}${cells.toFixed(2)}`;
   const row = (_, tap) => [
     ...[`${tap + 1} (${Math.floor(tap / stage.kernel[1]) + 1}, ${(tap % stage.kernel[1]) + 1})`, at(regular, tap).join(", "), at(samples, tap).join(", ")],
     ...[[0, 1].map((axis) => signed(samples[2 * tap + axis] - regular[2 * tap + axis])).join(", "), zero[tap] ? "yes" : ""],

@@ -1,7 +1,7 @@
 // Zoom and pan: which part of the picture the canvas shows. state.zoom: 1 shows all of it; state.corner: [left, top] of
 // what is shown, in pixels of the picture.
 
-const FARTHEST = 12;
+const FARTHEST = 8;
 
 function currentView(canvas, fit) {
   return viewOf(canvas, ...state.corner, fit * state.zoom);
