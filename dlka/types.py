@@ -63,6 +63,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def above(self, score: float) -> Detections:
+        """Those that are surer than a score in 0..1."""
+        kept = self.scores > score
+        return Detections(self.boxes[kept], self.scores[kept], self.classes[kept], self.levels[kept], self.cells[kept])
+
     @property
     def areas(self) -> np.ndarray:
         """[N] float32, box areas in square pixels of the original picture."""

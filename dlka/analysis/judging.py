@@ -53,7 +53,7 @@ def judge(found: Detections, truth: Truth, iou: float = IOU) -> Judgement:
         object_of[hits], found_by[objects], verdicts[hits] = objects, hits, HIT
         rest = ours[pairs < 0]
         crowds = truth.boxes[(truth.classes == number) & truth.crowd]
-        verdicts[rest[_share_inside(found.boxes[rest], crowds) >= iou]] = UNCOUNTED
+        verdicts[rest[share_inside(found.boxes[rest], crowds) >= iou]] = UNCOUNTED
     return Judgement(tuple(verdicts.tolist()), object_of, found_by)
 
 
@@ -62,7 +62,7 @@ def _xywh(boxes: np.ndarray) -> np.ndarray:
     return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
 
 
-def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+def share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     """The share 0..1 of each box [D, 4] that lies in the region [R, 4] which holds most of it: [D]."""
     a, b = boxes[:, None].astype(np.float64), regions[None]
     common = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=-1)

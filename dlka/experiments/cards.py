@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
+from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.experiments.data_sets import DATA_SETS, DataSet
 from dlka.experiments.defaults import TRAINER
 from dlka.experiments.deltas import Collection, Model, collect, difference, single

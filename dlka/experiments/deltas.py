@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlka.analysis.bootstrap import MEASURES, interval
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import MEASURES, interval
 from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.stored import StoredRun
 

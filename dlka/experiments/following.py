@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlka.experiments.bootstrap import SEED, interval
+from dlka.analysis.bootstrap import SEED, interval
 from dlka.inference.kernel_shape import axis_spreads
 from dlka.ops.sampling import tap_grid
 from dlka.types import Capture, Stage

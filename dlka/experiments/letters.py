@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.bootstrap import interval, resamples
 from dlka.drawn.letter_file import TWINS, LetterCard, save_letter
 from dlka.drawn.letter_net import BATCH, OFFSET_RATE, PICTURES, RATE, READERS, STEPS, LetterNet, train_letter
 from dlka.drawn.letter_net import STRIDE as CELL
 from dlka.drawn.letters import QUARTERS, SIDE, SIZES, STRETCH, TURN, Letters, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import interval, resamples
 from dlka.experiments.following import DIGITS, rank_correlation
 from dlka.experiments.uses import points, rho
 from dlka.inference.kernel_shape import kernel_shape, spread

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from dlka import provenance
+from dlka.analysis.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.analysis.judging import IOU, match
 from dlka.analysis.stages import MOVED
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.experiments.plan import word_of
 from dlka.experiments.stored import StoredRun
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention

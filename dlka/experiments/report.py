@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dlka.experiments.bootstrap import COMPARED
+from dlka.analysis.bootstrap import COMPARED
 from dlka.experiments.deltas import (
     Collection,
     Delta,

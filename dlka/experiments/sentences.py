@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from dlka.experiments.bootstrap import COMPARED
+from dlka.analysis.bootstrap import COMPARED
 from dlka.experiments.deltas import Delta, Model, difference, intervened
 from dlka.experiments.plan import CONTROL, rigid_twin
 from dlka.experiments.words import figure, listed, signed, with_interval

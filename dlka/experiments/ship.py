@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import COMPARED, MEASURES, interval
 from dlka.experiments.deltas import Collection, Model, difference, single
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun

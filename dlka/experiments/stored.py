@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from dlka.analysis.bootstrap import MEASURES
 from dlka.errors import DlkaError, first_problem
-from dlka.experiments.bootstrap import MEASURES
 from dlka.models.weights import recipe_of
 
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")

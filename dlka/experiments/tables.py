@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dlka.experiments.bootstrap import COMPARED, MEASURES
+from dlka.analysis.bootstrap import COMPARED, MEASURES
 from dlka.experiments.deltas import Model, difference, intervened, mean
 from dlka.experiments.latency import Latency
 from dlka.experiments.plan import CONTROL, family

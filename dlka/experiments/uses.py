@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, replicates, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, replicates, resamples
 from dlka.experiments.following import DIGITS, Following
 from dlka.experiments.measure import ON_OFFSETS, looks
 from dlka.experiments.words import NONE, figure, markdown, per_cent, signed

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from dlka.analysis.bootstrap import coco_rows, detection_rows
 from dlka.analysis.labels import same_names, told_left_out
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor
 from dlka.train.dataset_yaml import Labelled, read_val
-from dlka.types import Detections
 
 LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
 
@@ -76,25 +76,3 @@ class Validation:
     def found(self, number: int, prediction: Prediction) -> list[dict[str, Any]]:
         """COCO results of one picture."""
         return detection_rows(number, prediction.detections, self.category)
-
-
-def coco_rows(image: int, boxes: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
-    """COCO annotations of one picture; boxes [n, 4] as x, y (upper left), width, height in pixels."""
-    return [
-        {
-            "image_id": image,
-            "category_id": int(c),
-            "bbox": [*map(float, box)],
-            "area": float(box[2] * box[3]),
-            "iscrowd": 0,
-        }
-        for box, c in zip(boxes, classes)
-    ]
-
-
-def detection_rows(image: int, detections: Detections, category: dict[int, int]) -> list[dict[str, Any]]:
-    """COCO results of one picture; category: the model's class number -> the data's."""
-    boxes = detections.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    rows = coco_rows(image, boxes, np.array([category[int(c)] for c in detections.classes], np.int64))
-    return [{**row, "score": float(score)} for row, score in zip(rows, detections.scores)]

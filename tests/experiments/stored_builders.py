@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from dlka.experiments.bootstrap import MEASURES
+from dlka.analysis.bootstrap import MEASURES
 from dlka.experiments.plan import split
 from dlka.experiments.stored import StoredRun
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from dlka.experiments.bootstrap import resamples
+from dlka.analysis.bootstrap import resamples
 from dlka.experiments.following import Following, rank_correlation
 from dlka.ops.sampling import tap_grid
 from dlka.types import Capture, Stage

@@ -12,8 +12,8 @@ import pytest
 import torch
 from labelled import data_set, four_toys, lively_residual
 
+from dlka.analysis.bootstrap import MEASURES, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import MEASURES, resamples
 from dlka.experiments.measure import another, measure, name_of, split_run, visits
 from dlka.experiments.stored import load
 from dlka.images import read_image

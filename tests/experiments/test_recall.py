@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dlka.analysis.bootstrap import coco_rows
 from dlka.experiments.measure import objects_found
-from dlka.train.validation import coco_rows
 
 
 def rows(image, number, *boxes):

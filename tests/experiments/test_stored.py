@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from dlka.analysis.bootstrap import interval
 from dlka.errors import DlkaError
-from dlka.experiments.bootstrap import interval
 from dlka.experiments.stored import METRICS, StoredRun, load, load_all
 
 

@@ -13,6 +13,7 @@ import yaml
 from labelled import data_set, found_by
 from ultralytics.utils import ASSETS
 
+from dlka.analysis.bootstrap import coco_rows
 from dlka.cli import main
 from dlka.errors import DlkaError
 from dlka.images import read_image
@@ -22,7 +23,7 @@ from dlka.models.catalog import find
 from dlka.models.weights import load_model, save_weights
 from dlka.train.dataset_yaml import read_labels, read_val
 from dlka.train.val import OffsetTotals, average_precision, run_val
-from dlka.train.validation import Validation, coco_rows
+from dlka.train.validation import Validation
 from dlka.types import Capture, Stage
 
 SIZE = 320

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlka.experiments.bootstrap import MEASURES, interval, replicates, resamples
+from dlka.analysis.bootstrap import MEASURES, interval, replicates, resamples
 from dlka.train.val import average_precision
 
 CLASSES = 4
@@ -84,6 +84,16 @@ def test_resamples_are_data_sets_of_copies(seed, ties):
     assert np.isfinite(got[1:, :2]).all()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_boxes_in_crowds_are_not_counted(seed):
+    """As the evaluator has it: by the share of the box that lies in the crowd, at each overlap; any number may."""
+    truth, found = synthetic(25, seed)
+    crowds = [row | {"iscrowd": number % 3 == 0} for number, row in enumerate(truth)]
+    got = replicates(crowds, found, np.ones((1, 25), np.int32))
+    np.testing.assert_allclose(got[0], told(25, crowds, found), rtol=0, atol=1e-9)
+    assert got[0, 0] != replicates([row for row in crowds if not row["iscrowd"]], found, np.ones((1, 25)))[0, 0]
+
+
 def test_only_a_hundred_detections_of_a_class_count():
     truth, _ = synthetic(2, 0)
     truth = [row for row in truth if row["image_id"] == 0]
@@ -96,7 +106,7 @@ def test_many_resamples_are_worked_on_in_blocks(monkeypatch):
     truth, found = synthetic(15, 3)
     drawn = resamples(15, 50)
     whole = replicates(truth, found, drawn)
-    monkeypatch.setattr("dlka.experiments.bootstrap.BLOCK", 300)
+    monkeypatch.setattr("dlka.analysis.bootstrap.BLOCK", 300)
     np.testing.assert_array_equal(replicates(truth, found, drawn), whole)
 
 

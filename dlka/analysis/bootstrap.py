@@ -13,16 +13,39 @@ by side.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlka.analysis.judging import AREAS, IOUS, match
+from dlka.analysis.judging import AREAS, IOUS, match, share_inside
+from dlka.types import Detections
 
 MOST = 100  # detections a picture and class that count, as COCO has it
 RECALLS = np.linspace(0.0, 1.0, 101)
 BLOCK = 4_000_000  # numbers that are worked on at once
+
+
+def coco_rows(image: int, boxes: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
+    """COCO annotations of one picture; boxes [n, 4] as x, y (upper left), width, height in pixels."""
+    return [
+        {
+            "image_id": image,
+            "category_id": int(c),
+            "bbox": [*map(float, box)],
+            "area": float(box[2] * box[3]),
+            "iscrowd": 0,
+        }
+        for box, c in zip(boxes, classes)
+    ]
+
+
+def detection_rows(image: int, detections: Detections, category: Mapping[int, int]) -> list[dict[str, Any]]:
+    """COCO results of one picture; category: the model's class number -> the data's."""
+    boxes = detections.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = coco_rows(image, boxes, np.array([category[int(c)] for c in detections.classes], np.int64))
+    return [{**row, "score": float(score)} for row, score in zip(rows, detections.scores)]
 
 
 class ClassCurves:
@@ -41,7 +64,8 @@ class ClassCurves:
         hit, counted = [np.zeros(shape, bool)], [np.zeros(shape, bool)]
         self._objects = np.zeros((len(AREAS), multiplicities.shape[1]), np.int64)
         for picture in sorted({*objects, *detections}):
-            there = _table(objects.get(picture, []))
+            crowds = [row for row in objects.get(picture, []) if row["iscrowd"]]
+            there = _table([row for row in objects.get(picture, []) if not row["iscrowd"]])
             rows = detections.get(picture, [])
             score = np.array([row["score"] for row in rows], np.float64)
             # COCO cuts first and matches then: detections after the best MOST take no object from these.
@@ -57,8 +81,9 @@ class ClassCurves:
             scores.append(score[best])
             pictures.append(np.full(len(best), picture))
             hit.append(matched)
-            # Nor does a detection without an object count where it is itself outside of the range.
-            counted.append(~vain & (matched | ~_outside(boxes[:, 4])[:, None]))
+            # Nor does a detection without an object count where it is itself outside of the range, or in a crowd.
+            in_crowd = share_inside(_corners(boxes), _corners(_table(crowds))) >= IOUS[:, None]  # [T, D]
+            counted.append(~vain & (matched | ~(_outside(boxes[:, 4])[:, None] | in_crowd)))
         # One list over all pictures: what a resample changes is how often each place of it counts, not the order.
         score, place = np.concatenate(scores), np.concatenate(pictures)
         order = np.argsort(-score, kind="stable")
@@ -147,6 +172,10 @@ def _table(rows: list[dict[str, Any]]) -> np.ndarray:
     return np.array([(*row["bbox"], row["area"]) for row in rows], np.float64).reshape(-1, 5)
 
 
+def _corners(rows: np.ndarray) -> np.ndarray:
+    return np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
+
+
 def _outside(areas: np.ndarray) -> np.ndarray:
     """Whether each area [N] is outside each size range: [A, N] bool."""
     low, high = np.array(list(AREAS.values())).T[..., None]
@@ -175,7 +204,7 @@ def replicates(
 ) -> np.ndarray:
     """AP, AP50, AP_S, AP_M, AP_L (MEASURES) of every resample: [R, 5] float64 in 0..1, nan where no such object is.
 
-    truth and found: COCO annotations and results (image_id, category_id, bbox x y w h, area; score), no crowds; images
+    truth and found: COCO annotations and results (image_id, category_id, bbox x y w h, area; iscrowd, score); images
     are numbered from 0. multiplicities [R, P]: how often picture p counts in resample r, whole numbers from 0.
     """
     sums = np.zeros((len(multiplicities), len(MEASURES)))
