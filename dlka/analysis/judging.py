@@ -146,8 +146,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(pair: Pair, dlka: Judgement, baseline: Judgement) -> Verdict:
-    """What truth says about an object that the two models do not see alike: a pair of D-LKA (first) and the baseline
-    (second), of any kind but BOTH.
+    """What truth says about an object: a pair of D-LKA (first) and the baseline (second).
 
     A false alarm of one model makes the other one, which is silent there, right.
     """
@@ -171,6 +170,18 @@ def _alone(index: int, name: str, own: Judgement, other_name: str, other: Judgem
     if own.verdicts[index] == FALSE_ALARM:
         return Verdict(other_name, "false alarm")
     return Verdict(OPEN, "not counted: in a crowd, or of a class that is not labelled")
+
+
+MISSED_BY_ONE, FALSE_ALARMS = "missed by one", "false alarms"
+
+
+def failings(pair: Pair, dlka: Judgement, baseline: Judgement) -> tuple[str, ...]:
+    """What truth says against a model about an object: MISSED_BY_ONE where one box hits what the other model misses,
+    FALSE_ALARMS where a box is one. pair: as for verdict."""
+    sides = ((pair.first, dlka, baseline), (pair.second, baseline, dlka))
+    missed = any(i is not None and own.object_of[i] >= 0 > other.found_by[own.object_of[i]] for i, own, other in sides)
+    wrong = any(i is not None and own.verdicts[i] == FALSE_ALARM for i, own, _ in sides)
+    return (MISSED_BY_ONE,) * missed + (FALSE_ALARMS,) * wrong
 
 
 # Which detections find an object, and which object: COCO's rule for one picture and one class.

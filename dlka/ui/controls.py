@@ -51,9 +51,7 @@ def build(first: Analysis) -> dict[str, Any]:
     with gr.Group():
         asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
         asked["baseline"] = model_choice(baseline_models(), first.settings.baseline, "Baseline")
-        asked["own"] = gr.UploadButton(
-            "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
-        )
+        asked |= own_models()
         asked["strength"] = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
@@ -65,7 +63,6 @@ def build(first: Analysis) -> dict[str, Any]:
         asked["size"] = size_choice()
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
     gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
-    asked["brought"] = gr.State([])  # ids of this visitor's own models
     return asked
 
 
@@ -140,8 +137,16 @@ def wire_example(asked: dict[str, Any]) -> gr.State:
     return chosen
 
 
+def own_models() -> dict[str, Any]:
+    """What a visitor adds a model of his own with, and the ids of those that this window has."""
+    button = gr.UploadButton(
+        "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
+    )
+    return {"own": button, "brought": gr.State([])}
+
+
 def wire_own(asked: dict[str, Any]) -> None:
-    """A model that a visitor sends stands beside the others in this window, and looks at once."""
+    """A model that a visitor sends stands beside the others in this window, and is chosen."""
 
     def bring(file: str, brought: list[str], dlka: str, baseline: str) -> dict[Any, Any]:
         new = own.bring(file)
@@ -153,7 +158,7 @@ def wire_own(asked: dict[str, Any]) -> None:
             dlka, baseline = dlka_for(new[0], dlka), new[0]
             if known[dlka].names != known[baseline].names:
                 dlka = baseline  # no D-LKA model knows its classes: it is looked at alone
-        gr.Info(f"{Path(file).name} looks now. It stays on this machine, in this window alone.", duration=8)
+        gr.Info(f"{Path(file).name} is chosen. It stays on this machine, in this window alone.", duration=8)
         left = [*dlka_models(), *(m for m in brought if known[m].placement not in PLAIN or m == dlka)]
         right = [*baseline_models(), *(model for model in brought if not deforms(known[model]))]
         return {

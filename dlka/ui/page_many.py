@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Settings
 from dlka.analysis.examples import labelled
+from dlka.analysis.judging import FALSE_ALARMS, MISSED_BY_ONE
+from dlka.analysis.labels import TruthRefused
 from dlka.analysis.many import tables
-from dlka.analysis.many.analyses import ManyAnalyses
+from dlka.analysis.many.analyses import MISSED, ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
 from dlka.analysis.many.report import report
 from dlka.analysis.models import baseline_models, dlka_models
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
+from dlka.types import BOTH, KIND_NAMES, size_of
 from dlka.ui import controls, files, words
 from dlka.ui.page_queue import LONG_RUN
 from dlka.ui.tab import PRIVATE, QUIET, by_component
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
+KINDS = [name for kind, name in KIND_NAMES.items() if kind != BOTH]  # what findings can be chosen by,
+JUDGED = [MISSED, MISSED_BY_ONE, FALSE_ALARMS]  # and where there are labels
 FOLDER = Path(__file__).with_name("many")
-EMPTY = json.dumps({"told": "", "columns": [], "pictures": {}, "items": []})  # what the viewer shows before a run
+# What the viewer shows before a run.
+EMPTY = json.dumps({"told": "", "columns": [], "what": [], "pictures": [], "items": []})
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
@@ -41,13 +47,14 @@ def build() -> None:
             shown = _show()
     stop = gr.State(None)  # the running run's threading.Event
     controls.wire_models(asked, lines)
+    controls.wire_own(asked)
 
     def compare(given: dict[Any, Any], paths: Sequence[str] | None) -> Iterator[dict[Any, Any]]:
         """paths: of pictures and labels; None for the examples, which have labels of their own."""
         settings = controls.settings(asked, given)
         # A model that is not there is refused by the run itself.
         known = cards()[settings.dlka].names if settings.dlka in cards() else {}
-        sorted_files = sort_files(list(map(str, labelled(known))) if paths is None else paths, known)
+        sorted_files = _examples(known) if paths is None else sort_files(paths, known)
         for values in compare_pictures(given[stop], settings, sorted_files):
             yield by_component(shown, values)
 
@@ -71,6 +78,15 @@ def build() -> None:
     asked["stop"].click(_stop, stop, queue=False, **PRIVATE)
 
 
+def _examples(known: Mapping[int, str]) -> Given:
+    """The examples for models of these classes, with their labels where these are of such classes."""
+    paths = list(map(str, labelled(known)))
+    try:
+        return sort_files(paths, known)
+    except TruthRefused:
+        return sort_files(paths[:-1], known)
+
+
 def _ask(first: Settings) -> dict[str, Any]:
     """The visitor's side: pictures, labels, models and settings."""
     asked: dict[str, Any] = {}
@@ -88,6 +104,7 @@ def _ask(first: Settings) -> dict[str, Any]:
     with gr.Group():
         asked["dlka"] = controls.model_choice(dlka_models(), first.dlka, "D-LKA model")
         asked["baseline"] = controls.model_choice(baseline_models(), first.baseline, "Baseline")
+        asked |= controls.own_models()
     with gr.Accordion("Detection settings", open=False):
         asked["confidence"] = gr.Slider(
             0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box"
@@ -118,8 +135,8 @@ def _show() -> dict[str, Any]:
             js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
             elem_id="many-viewer",
         )
-        gr.Markdown("### All pictures")
-        shown["pictures"] = gr.HTML(elem_id="many-pictures")
+        with gr.Accordion("All pictures as a table", open=False):
+            shown["pictures"] = gr.HTML(elem_id="many-pictures")
         gr.Markdown(words.MANY_READ, elem_classes="quiet")
     return shown
 
@@ -148,49 +165,59 @@ def compare_pictures(stop: threading.Event, settings: Settings, given: Given) ->
     said = list(given.told)
     if len(many.rows) < len(given.pictures):
         said.insert(0, f"Stopped after {len(many.rows)} of {len(given.pictures)} pictures.")
+    summary, path = tables.summary(many), folder / "report.html"
+    write_to(path, report(many, summary, said).encode())
     yield {
         "empty": _hidden(),
         "progress": _hidden(),
         "results": gr.update(visible=True),
         "told": gr.update(value=tables.sentences(said), visible=bool(said)),
-        "summary": tables.summary(many),
-        "report": _save(many, said),
+        "summary": summary,
+        "report": str(path),
         "viewer": viewer_value(many),
         "pictures": tables.pictures(many),
     }
 
 
 def viewer_value(many: ManyAnalyses) -> str:
-    """JSON for the browser to step through the disagreements of a run.
+    """JSON for the browser to step through the findings of a run.
 
-    pictures: number -> address, width and height (pixels of the original); items: smallest first, each with its
-    close-up, the number of its picture, its box in pixels of that, and its numbers as text.
+    told: how many there are; what: the kinds to choose from; pictures: name, addresses, width and height (pixels of the
+    original) and counts in words; items: smallest first, each with its close-up, the number of its picture, its box in
+    pixels of that, and its numbers as text, under columns.
     """
     items = []
-    for number, found in enumerate(many.disagreements):
+    for number, found in enumerate(many.findings):
         tile = many.folder / f"tile-{number}.jpg"
-        write_to(tile, found.tile)
+        if found.tile:
+            write_to(tile, found.tile)
         items.append(
             {
-                "tile": files.address(str(tile)),
+                "tile": files.address(str(tile)) if found.tile else "",
                 "picture": found.picture,
                 "box": [round(v, 1) for v in found.box],
                 "colour": found.colour,
-                "kind": found.row["kind"],
+                "kind": found.kind,
+                "what": found.what,
+                "classes": found.classes,
+                "size": size_of(found.area),
                 "told": tables.caption(found),
-                "row": tables.disagreement(many, found),
+                "row": tables.finding(many, found),
             }
         )
-    used = {found.picture: many.rows[found.picture].size for found in many.disagreements}
-    pictures = {
-        number: {"source": files.address(str(many.folder / f"{number}.jpg")), "width": size[1], "height": size[0]}
-        for number, size in used.items()
-        if size is not None
-    }
+    pictures = []
+    for number, row in enumerate(many.rows):
+        picture: dict[str, Any] = {"file": row.file, "told": tables.thumbnail(row)}
+        if row.size is not None:
+            picture |= {"height": row.size[0], "width": row.size[1]}
+            picture["source"] = files.address(str(many.folder / f"{number}.jpg"))
+            picture["thumbnail"] = files.address(str(many.folder / f"{number}-small.jpg"))
+        pictures.append(picture)
     return json.dumps(
         {
-            "told": tables.left_out(many, len(items)),
+            "told": tables.counted(many),
             "columns": tables.columns(many),
+            "what": KINDS + JUDGED if many.truth else KINDS,
             "pictures": pictures,
             "items": items,
         }
@@ -199,9 +226,3 @@ def viewer_value(many: ManyAnalyses) -> str:
 
 def _hidden() -> dict[str, Any]:
     return gr.update(visible=False)
-
-
-def _save(many: ManyAnalyses, said: Sequence[str]) -> str:
-    path = many.folder / "report.html"
-    write_to(path, report(many, said).encode())
-    return str(path)

@@ -1,33 +1,47 @@
-"""Two models on many pictures, one after the other: counts of all, close-ups of the smallest disagreements."""
+"""Two models on many pictures, one after the other: counts, and all findings, the smallest with close-ups."""
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from dlka import render
-from dlka.analysis.analysis import Analysis, Settings, analyse_once
-from dlka.analysis.judging import Counts, Judgement, Verdict, agreement, count, judge, verdict
+from dlka import palette, render
+from dlka.analysis.analysis import Analysis, Settings, above, analyse_once
+from dlka.analysis.bootstrap import coco_rows, detection_rows
+from dlka.analysis.judging import (
+    AGREEMENTS,
+    NEITHER,
+    Counts,
+    Judgement,
+    Verdict,
+    agreement,
+    count,
+    failings,
+    judge,
+    verdict,
+)
 from dlka.analysis.labels import Truth, TruthRefused
 from dlka.analysis.many.inputs import Labels
-from dlka.analysis.pairing import rows
+from dlka.analysis.pairing import class_words
 from dlka.errors import message
 from dlka.images import read_image
 from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
 from dlka.render.picture import resample, whole
 from dlka.temporary import write_to
-from dlka.types import BOTH, Pair
+from dlka.types import BOTH, KIND_NAMES, Pair
 
-KEPT = 500  # disagreements that are drawn, the smallest; all are counted
+KEPT = 500  # findings with a close-up from the picture itself, the smallest
 TILE = 320  # pixels of a close-up's side
-CONTEXT = 1280  # pixels of a whole picture's longer side at most
+CONTEXT, THUMBNAIL = 1280, 240  # pixels of a whole picture's longer side at most
+LEAST = 0.001  # confidence down to which boxes count for AP
+MISSED = AGREEMENTS[3]
 
 
 @dataclass(frozen=True)
@@ -46,31 +60,38 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """An object that the two models do not see alike, with its close-up as a JPEG file.
+class Finding:
+    """An object to look at: the two models do not see it alike, or the labels say that one of them is wrong.
 
-    row: as from pairing.rows; box: x1 y1 x2 y2 in pixels of the picture; picture: index of its Row; verdict: who
-    is right, None without labels.
+    picture: index of its Row; kind: of KIND_NAMES, or MISSED; what: kind, where that is not "both", and
+    judging.failings; box: x1 y1 x2 y2 and area in pixels of the picture; name: its class in words; classes: the
+    one or two in it; scores: D-LKA's and the baseline's, None without a box; verdict: who is right, None without
+    labels; tile: the close-up as a JPEG file, empty beyond the KEPT smallest.
     """
 
     picture: int
     file: str
-    row: dict[str, Any]
+    kind: str
+    what: tuple[str, ...]
     box: tuple[float, ...]
+    area: float
+    name: str
+    classes: tuple[str, ...]
+    scores: tuple[float | None, ...]
     colour: str
     verdict: Verdict | None
-    tile: bytes
+    tile: bytes = b""
 
     @property
     def order(self) -> tuple[float, int]:
         """Smallest area first, then by picture."""
-        return self.row["area"], self.picture
+        return self.area, self.picture
 
 
 class ManyAnalyses:
     """Everything that is shown of a run; pictures are added one by one, and no picture stays in memory.
 
-    folder: where the pictures that have disagreements are written, small enough for a page, as NUMBER.jpg. Raises as
+    folder: where the pictures are written, small enough for a page, as NUMBER.jpg, and as NUMBER-small.jpg. Raises as
     analyse for settings that cannot be.
     """
 
@@ -78,10 +99,12 @@ class ManyAnalyses:
         analyse_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
         self.settings, self.labels, self.folder = settings, labels, folder
         self.rows: list[Row] = []
-        self.disagreements: list[Disagreement] = []  # the KEPT smallest, smallest first
+        self.findings: list[Finding] = []  # smallest first
         self.right: Counter[str] = Counter()  # who is right (dlka.analysis.judging.RIGHT) -> disagreements
         self.agreement: Counter[tuple[str, str]] = Counter()  # see dlka.analysis.judging.agreement
         self.pairs: list[Pair] = []  # of all pictures, for counting
+        self.objects: list[dict[str, Any]] = []  # COCO's rows of the labelled pictures, which are numbered from 0,
+        self.found: tuple[list[dict[str, Any]], ...] = ([], [])  # and what D-LKA and baseline find, down to LEAST
 
     @property
     def truth(self) -> tuple[Counts, Counts] | None:
@@ -93,7 +116,7 @@ class ManyAnalyses:
 
     @property
     def number(self) -> int:
-        """How many objects the two models do not see alike, those that are not drawn too."""
+        """How many objects the two models do not see alike."""
         return sum(pair.kind != BOTH for pair in self.pairs)
 
     def add(self, path: Path) -> Row:
@@ -107,21 +130,37 @@ class ManyAnalyses:
 
     def _compare(self, path: Path) -> Row:
         image = read_image(path)
-        analysis = analyse_once(image, self.settings)
-        found, size, problem = (analysis.dlka.detections, analysis.baseline.detections), image.shape[:2], ""
+        size, problem = (image.shape[0], image.shape[1]), ""
         try:
-            truth = self._truth(path.name, (size[0], size[1]))
+            truth = self._truth(path.name, size)
         except TruthRefused as error:
             truth, problem = None, str(error)
-        judged = None if truth is None else (judge(found[0], truth), judge(found[1], truth))
-        self._collect(analysis, path.name, truth, judged)
-        self.pairs += analysis.pairing.pairs
-        counts = None
-        if truth is not None and judged is not None:
+        # Looked at once: what is surer than the visitor's confidence is the same either way.
+        every = analyse_once(image, self.settings if truth is None else replace(self.settings, confidence=LEAST))
+        analysis, judged, counts = every, None, None
+        if truth is not None:
+            analysis = above(every, self.settings.confidence)
+            found = analysis.dlka.detections, analysis.baseline.detections
+            judged = judge(found[0], truth), judge(found[1], truth)
             counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
             self.agreement += agreement(truth, *judged)
-        kinds = Counter(pair.kind for pair in analysis.pairing.pairs)
-        return Row(path.name, (size[0], size[1]), kinds, counts, problem)
+        self._collect(analysis, path.name, truth, judged)
+        self.pairs += analysis.pairing.pairs
+        for name, side in (("", CONTEXT), ("-small", THUMBNAIL)):
+            write_to(self.folder / f"{len(self.rows)}{name}.jpg", jpeg(small(image, side)))
+        if truth is not None:
+            self._keep_rows(every, truth)
+        return Row(path.name, size, Counter(pair.kind for pair in analysis.pairing.pairs), counts, problem)
+
+    def _keep_rows(self, analysis: Analysis, truth: Truth) -> None:
+        """What AP is taken from. analysis: down to LEAST."""
+        number = sum(row.truth is not None for row in self.rows)
+        boxes = np.hstack([truth.boxes[:, :2], truth.boxes[:, 2:] - truth.boxes[:, :2]])
+        rows = coco_rows(number, boxes, truth.classes)
+        self.objects += [{**row, "iscrowd": int(crowd)} for row, crowd in zip(rows, truth.crowd)]
+        same = {number: number for number in analysis.names}
+        for found, seen in zip(self.found, (analysis.dlka, analysis.baseline)):
+            found += detection_rows(number, seen.detections, same)
 
     def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
         truth = self.labels.truth(name, size) if self.labels else None
@@ -133,37 +172,68 @@ class ManyAnalyses:
     def _collect(
         self, analysis: Analysis, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None
     ) -> None:
-        """Draw the picture's disagreements, as far as they are among the smallest of all so far."""
-        pairing, number, drawn = analysis.pairing, len(self.rows), False
-        for pair, row in zip(pairing.pairs, rows(pairing, analysis.names)):
-            if pair.kind == BOTH:
-                continue
+        """The picture's findings."""
+        pairing, number, names = analysis.pairing, len(self.rows), analysis.names
+        for pair in pairing.pairs:
             said = None if judged is None else verdict(pair, *judged)
-            if said is not None:
-                self.right[said.right] += 1
-            if len(self.disagreements) >= KEPT and self.disagreements[-1].row["area"] <= pair.area:
+            wrong = () if judged is None else failings(pair, *judged)
+            if pair.kind == BOTH and not wrong:
                 continue
-            outline = pair_outline(pairing, pair, analysis.names)
-            labelled = np.zeros((0, 4))
-            if truth is not None:
-                sides = (pairing.first, pair.first), (pairing.second, pair.second)
-                named = [found.classes[i] for found, i in sides if i is not None]
-                labelled = truth.only(named).boxes
-            crop = render.Crop(outline.box, outline.label, outline.colour, outline.line, labelled)
-            tile = jpeg(render.crop_tile(analysis.image, crop, TILE))
-            box = tuple(float(v) for v in outline.box)
-            made = Disagreement(number, file, row, box, outline.colour, said, tile)
-            insort(self.disagreements, made, key=lambda d: d.order)
-            del self.disagreements[KEPT:]
-            drawn = True
-        if drawn:
-            write_to(self.folder / f"{number}.jpg", jpeg(small(analysis.image)))
+            if said is not None and pair.kind != BOTH:
+                self.right[said.right] += 1
+            kind, outline = KIND_NAMES[pair.kind], pair_outline(pairing, pair, names)
+            sides = ((pairing.first, pair.first), (pairing.second, pair.second))
+            classes = tuple(dict.fromkeys(int(found.classes[i]) for found, i in sides if i is not None))
+            made = Finding(
+                picture=number,
+                file=file,
+                kind=kind,
+                what=wrong if pair.kind == BOTH else (kind, *wrong),
+                box=tuple(float(v) for v in outline.box),
+                area=pair.area,
+                name=class_words(pairing, pair, names),
+                classes=tuple(names[i] for i in classes),
+                scores=tuple(None if i is None else float(found.scores[i]) for found, i in sides),
+                colour=outline.colour,
+                verdict=said,
+            )
+            self._insert(made, analysis.image, outline.line, None if truth is None else truth.only(classes))
+        if truth is None or judged is None:
+            return
+        for i in np.flatnonzero(~truth.crowd & (judged[0].found_by < 0) & (judged[1].found_by < 0)):
+            own = int(truth.classes[i])
+            made = Finding(
+                picture=number,
+                file=file,
+                kind=MISSED,
+                what=(MISSED,),
+                box=tuple(truth.boxes[i].tolist()),
+                area=float(truth.areas[i]),
+                name=names[own],
+                classes=(names[own],),
+                scores=(None, None),
+                colour=palette.TRUTH,
+                verdict=Verdict(NEITHER, "both miss it"),
+            )
+            self._insert(made, analysis.image, ":", truth.only((own,)))
+
+    def _insert(self, made: Finding, image: np.ndarray, line: str, labelled: Truth | None) -> None:
+        """Put a finding in its place; among the KEPT smallest it gets a close-up, and the first behind them loses its
+        own. labelled: objects to draw with it."""
+        place = bisect(self.findings, made.order, key=lambda other: other.order)
+        if place < KEPT:
+            boxes = np.zeros((0, 4)) if labelled is None else labelled.boxes
+            crop = render.Crop(np.array(made.box), "", made.colour, line, boxes)
+            made = replace(made, tile=jpeg(render.crop_tile(image, crop, TILE)))
+        self.findings.insert(place, made)
+        if place < KEPT < len(self.findings):
+            self.findings[KEPT] = replace(self.findings[KEPT], tile=b"")
 
 
-def small(image: np.ndarray) -> np.ndarray:
-    """A picture [H, W, 3] whose longer side is CONTEXT pixels at most."""
+def small(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture [H, W, 3] whose longer side is `side` pixels at most."""
     height, width = image.shape[:2]
-    share = min(1.0, CONTEXT / max(height, width))
+    share = min(1.0, side / max(height, width))
     return resample(image, whole(image), max(1, round(width * share)), max(1, round(height * share)))
 
 

@@ -12,20 +12,24 @@ from markupsafe import Markup
 
 from dlka.analysis import model_words
 from dlka.analysis.many import tables
-from dlka.analysis.many.analyses import ManyAnalyses
+from dlka.analysis.many.analyses import MISSED, ManyAnalyses
 from dlka.models.catalog import cards
 from dlka.versions import versions
 
 MOST = 200  # close-ups, the smallest ones
+SIDES = {"only D-LKA": "dlka", "only baseline": "baseline", "class changed": "changed", MISSED: "labelled"}
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 
 
-def report(many: ManyAnalyses, told: Sequence[str] = (), now: datetime | None = None) -> str:
-    """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
+def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: datetime | None = None) -> str:
+    """The report's HTML.
+
+    summary: of tables; told: sentences about the run as a whole; now: the date on it, else the clock's.
+    """
     settings, known = many.settings, cards()
-    shown = many.disagreements[:MOST]
+    shown = [found for found in many.findings[:MOST] if found.tile]
     return _TEMPLATES.get_template("report.html").render(
         when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
         told=told,
@@ -51,14 +55,15 @@ def report(many: ManyAnalyses, told: Sequence[str] = (), now: datetime | None = 
         },
         versions=versions(),
         judged=many.truth is not None,
-        summary=Markup(tables.summary(many)),  # these two escape what they show
+        summary=Markup(summary),  # these two escape what they show
         pictures=Markup(tables.pictures(many)),
-        left_out=tables.left_out(many, MOST),
+        counted=tables.counted(many),
+        left_out=len(many.findings) - len(shown),
         shown=[
             {
                 "caption": tables.caption(found),
-                "cells": list(zip(tables.columns(many), tables.disagreement(many, found))),
-                "side": {"only D-LKA": "dlka", "only baseline": "baseline"}.get(found.row["kind"], "changed"),
+                "cells": list(zip(tables.columns(many), tables.finding(many, found))),
+                "side": SIDES.get(found.kind, "missed"),
                 "source": "data:image/jpeg;base64," + base64.b64encode(found.tile).decode(),
             }
             for found in shown

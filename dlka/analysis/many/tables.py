@@ -9,8 +9,9 @@ from typing import Any
 from dlka import palette
 from dlka.analysis import report
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
-from dlka.analysis.many.analyses import Disagreement, ManyAnalyses, Row
-from dlka.types import KIND_NAMES, SIZES
+from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses, Row
+from dlka.analysis.many.precision import FEWEST, NAMES, Estimate, Precision, precisions
+from dlka.types import KIND_NAMES, SIZES, size_of
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -27,7 +28,7 @@ def summary(many: ManyAnalyses) -> str:
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
     found, judged = report.found(many.pairs) if done else "", ""
     if many.truth is not None:
-        found, judged = found + _agreement(many), _judged(many, many.truth)
+        found, judged = found + _agreement(many), _judged(many, many.truth) + _precision(precisions(many))
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
 
 
@@ -62,34 +63,48 @@ def pictures(many: ManyAnalyses) -> str:
 
 
 def columns(many: ManyAnalyses) -> list[str]:
-    """The heads of what `disagreement` tells."""
+    """The heads of what `finding` tells."""
     return [*COLUMNS, *(JUDGED if many.truth is not None else [])]
 
 
-def disagreement(many: ManyAnalyses, found: Disagreement) -> list[str]:
-    """A disagreement in numbers, under `columns`."""
-    row = found.row
-    scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
-    cells = [found.file, row["size"], f"{row['area']:.0f}", row["class"], row["kind"], *scores]
-    cells.append(f"{row['score_change']:+.2f}")
+def finding(many: ManyAnalyses, found: Finding) -> list[str]:
+    """A finding in numbers, under `columns`."""
+    scores = ["-" if score is None else f"{score:.2f}" for score in found.scores]
+    by = "neither" if found.kind == MISSED else found.kind
+    cells = [found.file, size_of(found.area), f"{found.area:.0f}", found.name, by, *scores]
+    cells.append("-" if found.kind == MISSED else f"{(found.scores[0] or 0) - (found.scores[1] or 0):+.2f}")
     if many.truth is None:
         return cells
     return [*cells, *((RIGHT[found.verdict.right], found.verdict.told) if found.verdict else ("-", "no labels"))]
 
 
-def caption(found: Disagreement) -> str:
+def caption(found: Finding) -> str:
     """The same in one sentence: what a close-up shows."""
-    row = found.row
     x1, y1, x2, y2 = found.box
+    kind = "labelled" if found.kind == MISSED else "found by both" if found.kind == "both" else found.kind
     said = "" if found.verdict is None else f"; {found.verdict.told}"
-    return f"{found.file}: {row['class']}, {row['kind']}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
+    return f"{found.file}: {found.name}, {kind}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
 
 
-def left_out(many: ManyAnalyses, shown: int) -> str:
-    """How many disagreements there are, and whether all are shown."""
-    if many.number <= shown:
-        return f"{_plural(many.number, 'disagreement')}, smallest first"
-    return f"the {shown} smallest of {many.number:,} disagreements, {many.number - shown:,} larger ones left out"
+def counted(many: ManyAnalyses) -> str:
+    """How many findings there are, and of what."""
+    missed = sum(found.kind == MISSED for found in many.findings)
+    parts = [_plural(many.number, "disagreement")]
+    if many.truth is not None:
+        parts.append(f"{missed:,} labelled and missed by both")
+        parts.append(f"{len(many.findings) - many.number - missed:,} found by both against the labels")
+    return f"{', '.join(parts)}, smallest first"
+
+
+def thumbnail(row: Row) -> list[str]:
+    """What stands below a picture's thumbnail: who found how much, and what the labels say."""
+    if row.size is None:
+        return [row.problem]
+    told = [", ".join(f"{row.kinds[kind]} {name}" for kind, name in KIND_NAMES.items() if row.kinds[kind])]
+    if row.truth is not None:
+        sides = [(counts.misses.total(), counts.false_alarms.total()) for counts in row.truth]
+        told.append(f"missed {sides[0][0]} / {sides[1][0]}, false alarms {sides[0][1]} / {sides[1][1]}")
+    return [told[0] or "nothing found", *told[1:], *([row.problem] if row.problem else [])]
 
 
 def _picture(row: Row, judged: bool) -> str:
@@ -135,7 +150,7 @@ def _judged(many: ManyAnalyses, counts: tuple[Counts, Counts]) -> str:
     for what, figure in figures:
         for model, own in zip(MODELS, counts):
             body.append((f"{what}, {model}", COLOURS[model], [figure(own, size) for size in every]))
-    return _sizes(told, "ground truth", body)
+    return _table(f"<p>{told}</p>", "ground truth", body)
 
 
 def _agreement(many: ManyAnalyses) -> str:
@@ -145,15 +160,46 @@ def _agreement(many: ManyAnalyses) -> str:
     for which in AGREEMENTS:
         numbers = [many.agreement[which, size] for size in SIZES]
         body.append((which, colours[which], [str(n) for n in (*numbers, sum(numbers))]))
-    return _sizes("Labelled objects, and who hits them:", "labelled objects", body)
+    return _table("<p>Labelled objects, and who hits them:</p>", "labelled objects", body)
 
 
-def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """A table by size under a sentence, which is HTML.
+def _precision(measures: Sequence[Precision]) -> str:
+    """AP of both models, and what can be said of their difference."""
+    body = []
+    for one in measures:
+        name = NAMES[one.name]
+        for side, own in zip(MODELS, (one.dlka, one.baseline)):
+            body.append((f"{name}, {side}", COLOURS[side], _estimate(own)))
+        body.append((f"{name}, difference", "", _estimate(one.difference, "+")))
+    told = "".join(f"<p>{html.escape(decision(one))}</p>" for one in measures)
+    return _table(told, "average precision", body, ("%", "95 % interval")) if measures else ""
 
-    body: rows of (name, colour of its mark or "", a cell for each of BINS).
+
+def decision(one: Precision) -> str:
+    """What can be said of the difference of two models, in a sentence."""
+    name, pictures = NAMES[one.name], f"{_plural(one.pictures, 'picture')} with such labels"
+    if one.difference.interval is None:
+        return f"{name}: too few to decide, {pictures}; expected {FEWEST} at least."
+    if not one.decided:
+        return f"{name}: too few to decide, {pictures}: the interval of the difference holds zero."
+    ahead = MODELS[one.difference.value < 0]
+    return f"{name}: {ahead} is ahead on {pictures}, and most likely on others like these."
+
+
+def _estimate(own: Estimate, sign: str = "") -> list[str]:
+    """A value, and its interval, in per cent."""
+    around = "-" if own.interval is None else " to ".join(f"{100 * end:{sign}.1f}" for end in own.interval)
+    return [f"{100 * own.value:{sign}.1f}", around]
+
+
+def _table(
+    sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]], heads: Sequence[str] = BINS
+) -> str:
+    """A table, by size or under other heads, below a sentence, which is HTML.
+
+    body: rows of (name, colour of its mark or "", a cell for each of the heads).
     """
-    head = "".join(f'<th scope="col">{name}</th>' for name in BINS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     rows = "".join(
         f'<tr><th scope="row">{report.chip(name, colour) if colour else html.escape(name)}</th>'
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
@@ -161,7 +207,7 @@ def _sizes(sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[s
         for name, colour, cells in body
     )
     table = f'<table><tr><th scope="col">{corner}</th>{head}</tr>{rows}</table>'
-    return f'<div class="headline"><p>{sentence}</p>{table}</div>'
+    return f'<div class="headline">{sentence}{table}</div>'
 
 
 def _percent(share: float | None) -> str:
