@@ -31,7 +31,7 @@ KINDS = [name for kind, name in KIND_NAMES.items() if kind != BOTH]  # what find
 JUDGED = [MISSED, MISSED_BY_ONE, FALSE_ALARMS]  # and where there are labels
 FOLDER = Path(__file__).with_name("many")
 # What the viewer shows before a run.
-EMPTY = json.dumps({"told": "", "columns": [], "what": [], "pictures": [], "items": []})
+EMPTY = json.dumps({"columns": [], "what": [], "pictures": [], "items": []})
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
 
 
@@ -54,7 +54,7 @@ def build() -> None:
         settings = controls.settings(asked, given)
         # A model that is not there is refused by the run itself.
         known = cards()[settings.dlka].names if settings.dlka in cards() else {}
-        sorted_files = _examples(known) if paths is None else sort_files(paths, known)
+        sorted_files = examples_for(known) if paths is None else sort_files(paths, known)
         for values in compare_pictures(given[stop], settings, sorted_files):
             yield by_component(shown, values)
 
@@ -78,7 +78,7 @@ def build() -> None:
     asked["stop"].click(_stop, stop, queue=False, **PRIVATE)
 
 
-def _examples(known: Mapping[int, str]) -> Given:
+def examples_for(known: Mapping[int, str]) -> Given:
     """The examples for models of these classes, with their labels where these are of such classes."""
     paths = list(map(str, labelled(known)))
     try:
@@ -165,6 +165,8 @@ def compare_pictures(stop: threading.Event, settings: Settings, given: Given) ->
     said = list(given.told)
     if len(many.rows) < len(given.pictures):
         said.insert(0, f"Stopped after {len(many.rows)} of {len(given.pictures)} pictures.")
+    if settings.dlka == settings.baseline:
+        said.insert(0, "One model looks alone, on both sides: there is nothing to compare it with.")
     summary, path = tables.summary(many), folder / "report.html"
     write_to(path, report(many, summary, said).encode())
     yield {
@@ -182,46 +184,30 @@ def compare_pictures(stop: threading.Event, settings: Settings, given: Given) ->
 def viewer_value(many: ManyAnalyses) -> str:
     """JSON for the browser to step through the findings of a run.
 
-    told: how many there are; what: the kinds to choose from; pictures: name, addresses, width and height (pixels of the
-    original) and counts in words; items: smallest first, each with its close-up, the number of its picture, its box in
-    pixels of that, and its numbers as text, under columns.
+    what: the kinds to choose from; pictures: name, addresses, width and height (pixels of the original), counts, and as
+    "wrong" misses and false alarms of D-LKA and of the baseline; items: smallest first, each with its close-up, the
+    number of its picture, its box in pixels of that, and its numbers as text, under columns.
     """
     items = []
     for number, found in enumerate(many.findings):
-        tile = many.folder / f"tile-{number}.jpg"
+        item = {name: getattr(found, name) for name in ("picture", "box", "colour", "kind", "what", "classes")}
+        item |= {"size": size_of(found.area), "told": tables.caption(found), "row": tables.finding(many, found)}
         if found.tile:
-            write_to(tile, found.tile)
-        items.append(
-            {
-                "tile": files.address(str(tile)) if found.tile else "",
-                "picture": found.picture,
-                "box": [round(v, 1) for v in found.box],
-                "colour": found.colour,
-                "kind": found.kind,
-                "what": found.what,
-                "classes": found.classes,
-                "size": size_of(found.area),
-                "told": tables.caption(found),
-                "row": tables.finding(many, found),
-            }
-        )
+            write_to(many.folder / f"tile-{number}.jpg", found.tile)
+            item["tile"] = files.address(str(many.folder / f"tile-{number}.jpg"))
+        items.append(item)
     pictures = []
     for number, row in enumerate(many.rows):
-        picture: dict[str, Any] = {"file": row.file, "told": tables.thumbnail(row)}
+        picture: dict[str, Any] = {"file": row.file, "problem": row.problem}
         if row.size is not None:
             picture |= {"height": row.size[0], "width": row.size[1]}
+            picture["kinds"] = {name: row.kinds[kind] for kind, name in KIND_NAMES.items()}
+            picture["wrong"] = [[own.misses.total(), own.false_alarms.total()] for own in row.truth or ()]
             picture["source"] = files.address(str(many.folder / f"{number}.jpg"))
             picture["thumbnail"] = files.address(str(many.folder / f"{number}-small.jpg"))
         pictures.append(picture)
-    return json.dumps(
-        {
-            "told": tables.counted(many),
-            "columns": tables.columns(many),
-            "what": KINDS + JUDGED if many.truth else KINDS,
-            "pictures": pictures,
-            "items": items,
-        }
-    )
+    what = KINDS + JUDGED if many.truth else KINDS
+    return json.dumps({"columns": tables.columns(many), "what": what, "pictures": pictures, "items": items})
 
 
 def _hidden() -> dict[str, Any]:

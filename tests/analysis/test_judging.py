@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlka.analysis.judging import AGREEMENTS, Counts, agreement, count, judge, verdict
+from dlka.analysis.judging import (
+    AGREEMENTS,
+    FALSE_ALARMS,
+    MISSED_BY_ONE,
+    Counts,
+    agreement,
+    count,
+    failings,
+    judge,
+    verdict,
+)
 from dlka.analysis.labels import Truth
 from dlka.analysis.pairing import match_detections
 from dlka.types import Detections
@@ -154,3 +164,24 @@ def test_who_is_right(dlka, baseline, right, told):
     judged = verdict(pair, judge(ours, there), judge(theirs, there))
     assert judged.right == right
     assert judged.told.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("dlka", "baseline", "said"),
+    [
+        ([(BOX, 0.9, 1)], [(BOX, 0.9, 1)], ()),
+        ([(BOX, 0.9, 1)], [], (MISSED_BY_ONE,)),
+        ([], [(BOX, 0.9, 1)], (MISSED_BY_ONE,)),
+        ([(moved(BOX, 90), 0.9, 1)], [], (FALSE_ALARMS,)),
+        ([(moved(BOX, 90), 0.9, 1)], [(moved(BOX, 90), 0.9, 1)], (FALSE_ALARMS,)),
+        # One object to each other, and only one of both to the label.
+        ([(moved(BOX, 3), 0.9, 1)], [(moved(BOX, 7), 0.9, 1)], (MISSED_BY_ONE, FALSE_ALARMS)),
+        ([(BOX, 0.9, 2)], [(BOX, 0.9, 1)], (MISSED_BY_ONE, FALSE_ALARMS)),
+        ([(BOX, 0.9, 7)], [], ()),  # of a class that nobody labelled
+    ],
+)
+def test_what_the_labels_say_against_a_model(dlka, baseline, said):
+    there = truth((BOX, 1, False))
+    sides = found(*dlka), found(*baseline)
+    (pair,) = match_detections(*sides).pairs
+    assert failings(pair, *(judge(side, there) for side in sides)) == said

@@ -271,32 +271,35 @@ def test_counts_add_up(many):
     assert (baseline.misses.total(), baseline.false_alarms.total()) == (0, 0)
     assert dlka.hits.total() + dlka.misses.total() == dlka.objects()
     assert dlka.misses.total() > 0, "else this test shows nothing"
-    assert many.number == len(many.disagreements) == many.right.total() > 0
+    differing = [found for found in many.findings if found.kind != "both"]
+    assert len(differing) == many.right.total() == sum(pair.kind != BOTH for pair in many.pairs) > 0
     assert many.right["D-LKA"] == many.right["neither"] == 0
     assert sum(many.agreement.values()) == dlka.objects()
     assert sum(n for (which, _), n in many.agreement.items() if which == "hit only by D-LKA") == 0
-    wrong = sum(d.verdict.told == "false alarm" for d in many.disagreements)
+    wrong = sum(found.verdict.told == "false alarm" for found in differing)
     assert wrong == dlka.false_alarms.total() - count_pairs(many.pairs, CLASS_CHANGED)
 
 
-def test_disagreements_come_smallest_first_with_close_ups(many):
-    areas = [found.row["area"] for found in many.disagreements]
+def test_findings_come_smallest_first_with_close_ups(many):
+    areas = [found.area for found in many.findings]
     assert areas == sorted(areas)
-    for found in many.disagreements:
+    for found in many.findings:
         tile = cv2.imdecode(np.frombuffer(found.tile, np.uint8), cv2.IMREAD_COLOR)
         assert tile.shape == (analyses.TILE, analyses.TILE, 3)
-        assert (many.folder / f"{found.picture}.jpg").is_file()
+        assert max(cv2.imread(str(many.folder / f"{found.picture}.jpg")).shape) == 320
+        assert max(cv2.imread(str(many.folder / f"{found.picture}-small.jpg")).shape) == analyses.THUMBNAIL
 
 
-def test_only_the_smallest_are_kept_but_all_are_counted(given, many, monkeypatch, tmp_path):
+def test_only_the_smallest_have_close_ups_of_their_own_but_all_are_there(given, many, monkeypatch, tmp_path):
     monkeypatch.setattr(analyses, "KEPT", 2)
     run = ManyAnalyses(SETTINGS, given.labels, tmp_path)
-    for picture in reversed(given.pictures):  # the smallest come last and push others out
+    for picture in reversed(given.pictures):  # the smallest come last and take the close-ups of others
         run.add(picture)
-    assert [d.box for d in run.disagreements] == [d.box for d in many.disagreements[:2]]
-    assert run.number == many.number
+    assert [found.box for found in run.findings] == [found.box for found in many.findings]
+    assert [bool(found.tile) for found in run.findings] == [True, True, *[False] * (len(run.findings) - 2)]
     assert run.right == many.right
-    assert json.loads(viewer_value(run))["told"].startswith(f"the 2 smallest of {many.number} disagreements")
+    items = json.loads(viewer_value(run))["items"]
+    assert ["tile" in item for item in items] == [bool(found.tile) for found in run.findings]
 
 
 def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
@@ -316,7 +319,7 @@ def test_without_labels_nobody_is_right(given, tmp_path):
     run.add(given.pictures[0])
     assert run.truth is None
     assert "ground truth" not in tables.summary(run)
-    assert {found.verdict for found in run.disagreements} == {None}
+    assert {found.verdict for found in run.findings} == {None}
 
 
 def test_labels_of_another_size_leave_the_picture_unjudged(given, tmp_path):
@@ -355,14 +358,14 @@ class Parsed(html.parser.HTMLParser):
 
 
 def test_the_report_stands_alone_and_runs_nothing(many):
-    text = report.report(many, ["<b>told</b>"])
+    text = report.report(many, tables.summary(many), ["<b>told</b>"])
     parsed = Parsed(text)
     tags = {tag for tag, _ in parsed.tags}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "a", "form"}
     names = {name for _, attributes in parsed.tags for name in attributes}
     assert not [name for name in names if name.startswith("on")]
     sources = [attributes["src"] for tag, attributes in parsed.tags if tag == "img"]
-    assert len(sources) == len(many.disagreements)
+    assert len(sources) == len(many.findings)
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert not re.search(r"https?:|url\(|@import", text)
     assert all(attributes.get("alt") for tag, attributes in parsed.tags if tag == "img")
@@ -375,10 +378,9 @@ def test_the_report_stands_alone_and_runs_nothing(many):
 
 def test_a_long_report_shows_the_smallest_and_says_how_many_are_left_out(many, monkeypatch):
     monkeypatch.setattr(report, "MOST", 1)
-    text = report.report(many)
+    text = report.report(many, "")
     assert text.count("<img ") == 1
-    left = many.number - 1
-    assert f"The 1 smallest of {many.number} disagreements, {left} larger ones left out." in text
+    assert f"The 1 smallest of {len(many.findings)} findings" in text
 
 
 def test_a_run_that_is_stopped_shows_what_there_is():

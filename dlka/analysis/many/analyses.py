@@ -41,7 +41,7 @@ KEPT = 500  # findings with a close-up from the picture itself, the smallest
 TILE = 320  # pixels of a close-up's side
 CONTEXT, THUMBNAIL = 1280, 240  # pixels of a whole picture's longer side at most
 LEAST = 0.001  # confidence down to which boxes count for AP
-MISSED = AGREEMENTS[3]
+MISSED, COLOUR = AGREEMENTS[3], palette.TRUTH  # an object that both miss, and its frame
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Finding:
     """An object to look at: the two models do not see it alike, or the labels say that one of them is wrong.
 
     picture: index of its Row; kind: of KIND_NAMES, or MISSED; what: kind, where that is not "both", and
-    judging.failings; box: x1 y1 x2 y2 and area in pixels of the picture; name: its class in words; classes: the
-    one or two in it; scores: D-LKA's and the baseline's, None without a box; verdict: who is right, None without
-    labels; tile: the close-up as a JPEG file, empty beyond the KEPT smallest.
+    judging.failings; box: x1 y1 x2 y2, to a tenth, and area in pixels of the picture; name: its class in words;
+    classes: the one or two in it; scores: D-LKA's and the baseline's, None without a box; verdict: who is right, None
+    without labels; tile: the close-up as a JPEG file, empty beyond the KEPT smallest.
     """
 
     picture: int
@@ -81,11 +81,6 @@ class Finding:
     colour: str
     verdict: Verdict | None
     tile: bytes = b""
-
-    @property
-    def order(self) -> tuple[float, int]:
-        """Smallest area first, then by picture."""
-        return self.area, self.picture
 
 
 class ManyAnalyses:
@@ -113,11 +108,6 @@ class ManyAnalyses:
         if not judged:
             return None
         return sum((dlka for dlka, _ in judged), Counts()), sum((baseline for _, baseline in judged), Counts())
-
-    @property
-    def number(self) -> int:
-        """How many objects the two models do not see alike."""
-        return sum(pair.kind != BOTH for pair in self.pairs)
 
     def add(self, path: Path) -> Row:
         """Compare one picture. One that fails becomes a row with a sentence."""
@@ -175,52 +165,32 @@ class ManyAnalyses:
         """The picture's findings."""
         pairing, number, names = analysis.pairing, len(self.rows), analysis.names
         for pair in pairing.pairs:
-            said = None if judged is None else verdict(pair, *judged)
-            wrong = () if judged is None else failings(pair, *judged)
+            said, wrong = (verdict(pair, *judged), failings(pair, *judged)) if judged else (None, ())
             if pair.kind == BOTH and not wrong:
                 continue
             if said is not None and pair.kind != BOTH:
                 self.right[said.right] += 1
             kind, outline = KIND_NAMES[pair.kind], pair_outline(pairing, pair, names)
+            what = wrong if pair.kind == BOTH else (kind, *wrong)
+            box, name = tuple(outline.box.astype(float).round(1).tolist()), class_words(pairing, pair, names)
             sides = ((pairing.first, pair.first), (pairing.second, pair.second))
-            classes = tuple(dict.fromkeys(int(found.classes[i]) for found, i in sides if i is not None))
-            made = Finding(
-                picture=number,
-                file=file,
-                kind=kind,
-                what=wrong if pair.kind == BOTH else (kind, *wrong),
-                box=tuple(float(v) for v in outline.box),
-                area=pair.area,
-                name=class_words(pairing, pair, names),
-                classes=tuple(names[i] for i in classes),
-                scores=tuple(None if i is None else float(found.scores[i]) for found, i in sides),
-                colour=outline.colour,
-                verdict=said,
-            )
-            self._insert(made, analysis.image, outline.line, None if truth is None else truth.only(classes))
+            ids = [int(found.classes[i]) for found, i in sides if i is not None]
+            classes = tuple(dict.fromkeys(names[i] for i in ids))
+            scores = tuple(None if i is None else float(found.scores[i]) for found, i in sides)
+            made = Finding(number, file, kind, what, box, pair.area, name, classes, scores, outline.colour, said)
+            self._insert(made, analysis.image, outline.line, None if truth is None else truth.only(ids))
         if truth is None or judged is None:
             return
         for i in np.flatnonzero(~truth.crowd & (judged[0].found_by < 0) & (judged[1].found_by < 0)):
-            own = int(truth.classes[i])
-            made = Finding(
-                picture=number,
-                file=file,
-                kind=MISSED,
-                what=(MISSED,),
-                box=tuple(truth.boxes[i].tolist()),
-                area=float(truth.areas[i]),
-                name=names[own],
-                classes=(names[own],),
-                scores=(None, None),
-                colour=palette.TRUTH,
-                verdict=Verdict(NEITHER, "both miss it"),
-            )
-            self._insert(made, analysis.image, ":", truth.only((own,)))
+            own, box, area = int(truth.classes[i]), tuple(truth.boxes[i].round(1).tolist()), float(truth.areas[i])
+            said, classes = Verdict(NEITHER, "both miss it"), (names[own],)
+            made = Finding(number, file, MISSED, (MISSED,), box, area, names[own], classes, (None, None), COLOUR, said)
+            self._insert(made, analysis.image, ":", truth.only([own]))
 
     def _insert(self, made: Finding, image: np.ndarray, line: str, labelled: Truth | None) -> None:
         """Put a finding in its place; among the KEPT smallest it gets a close-up, and the first behind them loses its
         own. labelled: objects to draw with it."""
-        place = bisect(self.findings, made.order, key=lambda other: other.order)
+        place = bisect(self.findings, (made.area, made.picture), key=lambda other: (other.area, other.picture))
         if place < KEPT:
             boxes = np.zeros((0, 4)) if labelled is None else labelled.boxes
             crop = render.Crop(np.array(made.box), "", made.colour, line, boxes)

@@ -11,52 +11,36 @@ from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.types import SMALL_AREA
 
 # Percentiles of resampled means are too narrow by sqrt(1 - 1/n), and by the normal law where Student's would be right
-# (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015): under ten pictures by more than a fifth.
+# (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015): under ten pictures by a fifth and more.
 FEWEST = 10
-NAMES = {"AP": "AP", "AP_S": "AP of small objects"}
-
-
-class Estimate(NamedTuple):
-    """A value, and the 95 % interval over pictures around it, None where too few pictures have such objects."""
-
-    value: float
-    interval: tuple[float, float] | None
 
 
 class Precision(NamedTuple):
-    """A measure (of NAMES) in 0..1, of the pictures that are labelled; pictures: of these with objects that it is
-    about; difference: D-LKA minus baseline."""
+    """AP, or AP of small objects, of detections down to LEAST, one class a box.
 
-    name: str
+    pictures: labelled ones with such objects; values: of D-LKA, of the baseline and of their difference, in 0..1;
+    intervals: 95 %, over pictures, of the same three; none where there are fewer than FEWEST.
+    """
+
+    small: bool
     pictures: int
-    dlka: Estimate
-    baseline: Estimate
-    difference: Estimate
-
-    @property
-    def decided(self) -> bool:
-        """Whether pictures like these would most likely show the same model ahead."""
-        around = self.difference.interval
-        return around is not None and not around[0] <= 0 <= around[1]
+    values: list[float]
+    intervals: list[tuple[float, float]]
 
 
 def precisions(many: ManyAnalyses) -> list[Precision]:
-    """AP, and AP of small objects where there are any, of detections down to LEAST, a class a box."""
-    real = [row for row in many.objects if not row["iscrowd"]]
-    labelled = sum(row.truth is not None for row in many.rows)
-    if not real:
+    """Both, as far as there are such objects."""
+    labelled, made = sum(row.truth is not None for row in many.rows), []
+    if not labelled:
         return []
     # The first row is the pictures as they are; the others are the same for both models, which makes pairs of them.
     drawn = np.vstack([np.ones((1, labelled), np.int32), resamples(labelled)])
     dlka, baseline = (replicates(many.objects, found, drawn) for found in many.found)
-    made = []
-    for name in NAMES:
-        pictures = len({row["image_id"] for row in real if name == "AP" or row["area"] < SMALL_AREA})
-        column = MEASURES.index(name)
+    for small, measure in ((False, "AP"), (True, "AP_S")):
+        real = [row for row in many.objects if not row["iscrowd"] and (not small or row["area"] < SMALL_AREA)]
+        pictures, column = len({row["image_id"] for row in real}), MEASURES.index(measure)
+        drawn_values = [values[:, column] for values in (dlka, baseline, dlka - baseline)]
+        intervals = [interval(values[1:]) for values in drawn_values] if pictures >= FEWEST else []
         if pictures:
-            values = (dlka[:, column], baseline[:, column], (dlka - baseline)[:, column])
-            enough = pictures >= FEWEST
-            made.append(
-                Precision(name, pictures, *(Estimate(float(v[0]), interval(v[1:]) if enough else None) for v in values))
-            )
+            made.append(Precision(small, pictures, [float(values[0]) for values in drawn_values], intervals))
     return made

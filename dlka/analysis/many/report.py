@@ -57,8 +57,7 @@ def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: date
         judged=many.truth is not None,
         summary=Markup(summary),  # these two escape what they show
         pictures=Markup(tables.pictures(many)),
-        counted=tables.counted(many),
-        left_out=len(many.findings) - len(shown),
+        number=len(many.findings),
         shown=[
             {
                 "caption": tables.caption(found),

@@ -10,7 +10,7 @@ from dlka import palette
 from dlka.analysis import report
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
 from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses, Row
-from dlka.analysis.many.precision import FEWEST, NAMES, Estimate, Precision, precisions
+from dlka.analysis.many.precision import FEWEST, Precision, precisions
 from dlka.types import KIND_NAMES, SIZES, size_of
 
 MODELS = ("D-LKA", "baseline")
@@ -86,27 +86,6 @@ def caption(found: Finding) -> str:
     return f"{found.file}: {found.name}, {kind}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
 
 
-def counted(many: ManyAnalyses) -> str:
-    """How many findings there are, and of what."""
-    missed = sum(found.kind == MISSED for found in many.findings)
-    parts = [_plural(many.number, "disagreement")]
-    if many.truth is not None:
-        parts.append(f"{missed:,} labelled and missed by both")
-        parts.append(f"{len(many.findings) - many.number - missed:,} found by both against the labels")
-    return f"{', '.join(parts)}, smallest first"
-
-
-def thumbnail(row: Row) -> list[str]:
-    """What stands below a picture's thumbnail: who found how much, and what the labels say."""
-    if row.size is None:
-        return [row.problem]
-    told = [", ".join(f"{row.kinds[kind]} {name}" for kind, name in KIND_NAMES.items() if row.kinds[kind])]
-    if row.truth is not None:
-        sides = [(counts.misses.total(), counts.false_alarms.total()) for counts in row.truth]
-        told.append(f"missed {sides[0][0]} / {sides[1][0]}, false alarms {sides[0][1]} / {sides[1][1]}")
-    return [told[0] or "nothing found", *told[1:], *([row.problem] if row.problem else [])]
-
-
 def _picture(row: Row, judged: bool) -> str:
     """The cells of a picture."""
     if row.size is None:
@@ -165,31 +144,27 @@ def _agreement(many: ManyAnalyses) -> str:
 
 def _precision(measures: Sequence[Precision]) -> str:
     """AP of both models, and what can be said of their difference."""
-    body = []
+    body, told = [], "".join(f"<p>{html.escape(decision(one))}</p>" for one in measures)
     for one in measures:
-        name = NAMES[one.name]
-        for side, own in zip(MODELS, (one.dlka, one.baseline)):
-            body.append((f"{name}, {side}", COLOURS[side], _estimate(own)))
-        body.append((f"{name}, difference", "", _estimate(one.difference, "+")))
-    told = "".join(f"<p>{html.escape(decision(one))}</p>" for one in measures)
+        sides = ((*MODELS, "difference"), (*COLOURS.values(), ""), ("", "", "+"), one.values)
+        for number, (side, colour, sign, value) in enumerate(zip(*sides)):
+            ends = [f"{100 * end:{sign}.1f}" for end in one.intervals[number]] if one.intervals else ["-"]
+            body.append((f"{_measure(one)}, {side}", colour, [f"{100 * value:{sign}.1f}", " to ".join(ends)]))
     return _table(told, "average precision", body, ("%", "95 % interval")) if measures else ""
+
+
+def _measure(one: Precision) -> str:
+    return "AP of small objects" if one.small else "AP"
 
 
 def decision(one: Precision) -> str:
     """What can be said of the difference of two models, in a sentence."""
-    name, pictures = NAMES[one.name], f"{_plural(one.pictures, 'picture')} with such labels"
-    if one.difference.interval is None:
-        return f"{name}: too few to decide, {pictures}; expected {FEWEST} at least."
-    if not one.decided:
-        return f"{name}: too few to decide, {pictures}: the interval of the difference holds zero."
-    ahead = MODELS[one.difference.value < 0]
-    return f"{name}: {ahead} is ahead on {pictures}, and most likely on others like these."
-
-
-def _estimate(own: Estimate, sign: str = "") -> list[str]:
-    """A value, and its interval, in per cent."""
-    around = "-" if own.interval is None else " to ".join(f"{100 * end:{sign}.1f}" for end in own.interval)
-    return [f"{100 * own.value:{sign}.1f}", around]
+    pictures = f"{_plural(one.pictures, 'picture')} with labelled {'small ' * one.small}objects"
+    if not one.intervals:
+        return f"{_measure(one)}: too few to decide, {pictures}; expected {FEWEST} or more."
+    if one.intervals[2][0] <= 0 <= one.intervals[2][1]:
+        return f"{_measure(one)}: too few to decide, {pictures}: the interval of the difference holds zero."
+    return f"{_measure(one)}: {MODELS[one.values[2] < 0]} is ahead on {pictures}, most likely on others like them too."
 
 
 def _table(
