@@ -206,7 +206,7 @@ def viewer_value(many: ManyAnalyses) -> str:
             picture["source"] = files.address(str(many.folder / f"{number}.jpg"))
             picture["thumbnail"] = files.address(str(many.folder / f"{number}-small.jpg"))
         pictures.append(picture)
-    what = KINDS + JUDGED if many.truth else KINDS
+    what = KINDS + JUDGED if many.judged else KINDS
     return json.dumps({"columns": tables.columns(many), "what": what, "pictures": pictures, "items": items})
 
 

@@ -74,7 +74,7 @@ STALE = '<p class="stale">This could not be compared. What stands below is of wh
 
 MANY = """# Many pictures
 Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with
-labels who is right. One HTML file takes it all away."""
+labels who is right and what both miss. One HTML file takes it all away."""
 
 MANY_EMPTY = """Nothing is compared yet. Drop pictures or choose a folder, then press **Compare**; or press
 **Try examples**, which needs nothing of yours."""
@@ -83,7 +83,11 @@ MANY_READ = """**How to read this.** An object counts as found by both where box
 (IoU 0.5 or more). With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the
 surer box goes first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false
 alarms**. Where one model gives a false alarm, the other one, silent there, is right. Hits and misses are counted by
-the size of the labelled box, false alarms by their own."""
+the size of the labelled box, false alarms by their own.
+
+**Average precision** (AP) is COCO's, of boxes down to a confidence of 0.001, one class a box. Its 95 % intervals say
+how far another choice of such pictures could move a number (a paired bootstrap over the labelled pictures). Where the
+interval of the difference holds zero, or fewer than 10 pictures have such labels, there are **too few to decide**."""
 
 LABELS = """Labels come with the pictures, in the same drop or folder:
 

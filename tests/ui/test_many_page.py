@@ -63,6 +63,7 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     many.locator("#many-go").click()
 
     many.locator(".many-seen").wait_for(timeout=120_000)
+    many.get_by_role("button", name="All pictures as a table").click()
     table = many.locator("#many-pictures table")
     expect(table.locator("tbody tr")).to_have_count(3)
     rows = [row.inner_text().split("\t") for row in table.locator("tbody tr").all()]
@@ -73,6 +74,7 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     summary = many.locator("#many-summary")
     expect(summary).to_contain_text("2 pictures compared, 1 could not be.")
     expect(summary).to_contain_text("2 labelled objects in 1 picture.")
+    expect(summary).to_contain_text("AP: too few to decide, 1 picture with labelled objects")
     hits, misses, _ = rows[0][-3:]
     assert hits == "1 / 1", "both find the bus"
     assert misses == "1 / 1", "nobody finds a person of 3 by 2 pixels"
@@ -99,11 +101,11 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     assert place(many) == str(total), "there is nothing after the last one"
     many.locator(".many-tiles button").first.click()
     wait_for_place(many, 1)
-    expect(many.locator(".many-row td")).to_have_count(many.locator(".many-columns th").count())
+    expect(many.locator(".many-row dd")).to_have_count(10)
     areas = []
     for number in range(total):
         wait_for_place(many, number + 1)
-        areas.append(float(many.locator(".many-row td").nth(2).inner_text()))
+        areas.append(float(many.locator(".many-row dd").nth(2).inner_text()))
         many.keyboard.press("n")
     assert areas == sorted(areas)
     loaded = "i => i.decode().then(() => i.naturalWidth)"
@@ -117,9 +119,13 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     confidence.press("p")
     assert place(many) == before
 
-    # A phone.
-    many.set_viewport_size({"width": 390, "height": 844})
-    wait_until_it_fits(many)
+    # All numbers of the chosen one are read without scrolling, on a phone too.
+    for width in (1440, 390):
+        many.set_viewport_size({"width": width, "height": 844})
+        wait_until_it_fits(many, width)
+        box = "e.getBoundingClientRect()"
+        fits = f"e => e.scrollWidth <= Math.ceil({box}.width) && {box}.right <= innerWidth"
+        assert all(part.evaluate(fits) for part in many.locator(".many-row, .many-row *").all())
 
     # The report, opened from the disk.
     with many.expect_download() as download:
@@ -132,6 +138,86 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     many.wait_for_function("() => [...document.images].every(i => i.complete && i.naturalWidth === 320)")
     wait_until_it_fits(many)
     assert "damaged" in many.locator("td[colspan]").first.inner_text() + many.locator("td[colspan]").last.inner_text()
+
+
+def options(page, name):
+    """The words of a filter's options -> the number beside them."""
+    texts = page.locator(f".many-{name} option").all_inner_texts()
+    return {text.rsplit(" (", 1)[0]: int(text.rsplit(" (", 1)[1][:-1]) for text in texts}
+
+
+def test_filters_and_pictures_choose_what_the_keys_go_through(many):
+    many.locator("#many-files input[type=file]").set_input_files(given())
+    many.locator("#many-files .file-preview").wait_for()
+    many.get_by_role("button", name="Detection settings").click()
+    confidence = many.get_by_label("number input for Confidence")
+    confidence.fill("0.05")
+    confidence.press("Tab")
+    many.locator("#many-go").click()
+    many.locator(".many-seen").wait_for(timeout=120_000)
+    asked = []
+    many.on("request", lambda request: request.resource_type in ("fetch", "xhr") and asked.append(request.url))
+
+    def number():
+        return int(re.search(r"of (\d+):", many.locator(".many-place").inner_text())[1])
+
+    what = options(many, "what")
+    assert list(what) == [
+        "everything",
+        *("class changed", "only D-LKA", "only baseline", "missed by both", "missed by one", "false alarms"),
+    ]
+    assert what["everything"] == number() == many.locator(".many-tiles button").count()
+    assert what["missed by both"] == 1
+    many.locator(".many-what").select_option("missed by both")
+    wait_for_place(many, 1)
+    assert number() == 1
+    expect(many.locator(".many-place")).to_have_text("1 of 1: bus.png: person, labelled, 3 x 2 px; both miss it")
+    expect(many.locator(".many-row dd").nth(4)).to_have_text("neither")
+    assert options(many, "size") == {"all sizes": 1, "S, under 32 x 32 px": 1, "M, under 96 x 96 px": 0, "L, above": 0}
+    assert many.locator(".many-tile").evaluate("i => i.decode().then(() => i.naturalWidth)") == 320
+
+    # An empty choice is a sentence.
+    many.locator(".many-size").select_option("L")
+    nothing = many.locator(".many-nothing")
+    expect(nothing).to_have_text("There is nothing to look at here: missed by both, L, above.")
+    expect(many.locator(".many-bar")).to_be_hidden()
+    many.locator(".many-what").select_option("")
+    many.locator(".many-size").select_option("")
+    expect(nothing).to_be_hidden()
+    assert number() == what["everything"]
+
+    # The keys go through what is left, from the filter that was chosen too.
+    few = next(name for name, count in what.items() if 1 < count < what["everything"])
+    many.locator(".many-what").select_option(few)
+    many.locator(".many-tiles button").first.click()
+    many.locator(".many-what").press("n")
+    wait_for_place(many, 2)
+    assert number() == what[few]
+    many.locator(".many-what").select_option("")
+
+    # A picture of the grid is looked at alone, and left again.
+    pictures = many.locator(".many-grid button")
+    expect(pictures).to_have_count(3)
+    expect(pictures.nth(2)).to_contain_text("damaged")
+    expect(pictures.nth(2)).to_be_disabled()
+    expect(pictures.nth(0)).to_contain_text("missed: 1 / 1")
+    expect(pictures.nth(1)).to_contain_text("no labels")
+    assert pictures.nth(0).locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 240
+    pictures.nth(0).click()
+    expect(pictures.nth(0)).to_have_attribute("aria-pressed", "true")
+    many.keyboard.press("Home")
+    own = number()
+    assert 0 < own < what["everything"]
+    for place in range(own):
+        wait_for_place(many, place + 1)
+        expect(many.locator(".many-place")).to_contain_text("bus.png")
+        many.keyboard.press("n")
+    back = many.locator(".many-back")
+    expect(back).to_have_text("Only bus.png: back to all pictures")
+    back.click()
+    assert number() == what["everything"]
+    expect(back).to_be_hidden()
+    assert [url for url in asked if "heartbeat" not in url] == [], "the browser filters by itself"
 
 
 def test_broken_labels_are_refused_in_a_sentence(many):

@@ -69,6 +69,23 @@ def test_a_stock_model_of_classes_that_no_other_knows_is_looked_at_alone(page, t
     catalog.GUESTS.clear()
 
 
+def test_own_models_are_compared_on_many_pictures_in_this_window_alone(new_window, server, mine):
+    with new_window() as page, new_window() as other:
+        for one in (page, other):
+            one.goto(f"{server.rstrip('/')}/many")
+            one.locator("#many-go").wait_for()
+        send(page, mine)
+        expect(page.get_by_label("D-LKA model")).to_have_value(
+            re.compile(r"^dragons-[0-9a-f]{8} \(2 classes"), timeout=COLD
+        )
+        expect(page.get_by_label("Baseline", exact=True)).to_have_value(re.compile(r"^dragons-[0-9a-f]{8}-rigid"))
+        page.locator("#many-try").click()
+        expect(page.locator("#many-summary")).to_contain_text("pictures compared.", timeout=COLD)
+        other.get_by_label("D-LKA model").click()
+        other.get_by_role("option", name=re.compile("^neck ")).wait_for()
+        expect(other.get_by_role("option", name=re.compile("^dragons-"))).to_have_count(0)
+
+
 def test_what_is_no_model_is_one_sentence(page, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     send(page, tmp_path / "broken.safetensors")

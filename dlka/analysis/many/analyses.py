@@ -102,6 +102,11 @@ class ManyAnalyses:
         self.found: tuple[list[dict[str, Any]], ...] = ([], [])  # and what D-LKA and baseline find, down to LEAST
 
     @property
+    def judged(self) -> bool:
+        """Whether there is a labelled picture."""
+        return any(row.truth for row in self.rows)
+
+    @property
     def truth(self) -> tuple[Counts, Counts] | None:
         """Counts of D-LKA and the baseline over all labelled pictures; None where there is none."""
         judged = [row.truth for row in self.rows if row.truth]

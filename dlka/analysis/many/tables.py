@@ -52,7 +52,7 @@ def sentences(told: Sequence[str]) -> str:
 def pictures(many: ManyAnalyses) -> str:
     """One row a picture, in the order they came in; one that could not be compared or judged says why."""
     heads = ["picture", "px", "objects", *KIND_NAMES.values()]
-    judged = many.truth is not None
+    judged = many.judged
     if judged:
         heads += ["labelled", "hits", "misses", "false alarms"]
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
@@ -64,7 +64,7 @@ def pictures(many: ManyAnalyses) -> str:
 
 def columns(many: ManyAnalyses) -> list[str]:
     """The heads of what `finding` tells."""
-    return [*COLUMNS, *(JUDGED if many.truth is not None else [])]
+    return [*COLUMNS, *(JUDGED if many.judged else [])]
 
 
 def finding(many: ManyAnalyses, found: Finding) -> list[str]:
@@ -73,7 +73,7 @@ def finding(many: ManyAnalyses, found: Finding) -> list[str]:
     by = "neither" if found.kind == MISSED else found.kind
     cells = [found.file, size_of(found.area), f"{found.area:.0f}", found.name, by, *scores]
     cells.append("-" if found.kind == MISSED else f"{(found.scores[0] or 0) - (found.scores[1] or 0):+.2f}")
-    if many.truth is None:
+    if not many.judged:
         return cells
     return [*cells, *((RIGHT[found.verdict.right], found.verdict.told) if found.verdict else ("-", "no labels"))]
 

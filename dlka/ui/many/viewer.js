@@ -95,12 +95,12 @@ function thumbnail(picture, number) {
   return button;
 }
 
-// Who found how much in a picture, and what the labels say; or why it was not compared.
+// Who found how much in a picture, and what the labels say; or why it was not compared or judged.
 function toldOf({ problem, kinds = {}, wrong = [] }) {
   const found = Object.entries(kinds).filter(([, number]) => number).map(([name, number]) => `${number} ${name}`);
-  const [ours, theirs] = wrong;
-  const judged = ours ? [`missed: ${ours[0]} / ${theirs[0]}`, `false alarms: ${ours[1]} / ${theirs[1]}`] : [];
-  return [...(found.length || problem ? found : ["nothing found"]), ...judged, ...(problem ? [problem] : [])];
+  const [ours, theirs] = wrong, unlabelled = state.data.columns.includes("ground truth") ? ["no labels"] : [];
+  const judged = ours ? [`missed: ${ours[0]} / ${theirs[0]}`, `false alarms: ${ours[1]} / ${theirs[1]}`] : unlabelled;
+  return problem ? [...found, problem] : [...(found.length ? found : ["nothing found"]), ...judged];
 }
 
 function tileButton(item, number) {
