@@ -97,6 +97,8 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     wait_for_place(many, 3)
     many.keyboard.press("End")
     wait_for_place(many, total)
+    row, last = (many.locator(".many-tiles" + part).bounding_box() for part in ("", " [aria-current]"))
+    assert last["y"] + last["height"] <= row["y"] + row["height"] + 1, "the row of close-ups follows"
     many.keyboard.press("n")
     assert place(many) == str(total), "there is nothing after the last one"
     many.locator(".many-tiles button").first.click()

@@ -28,7 +28,7 @@ def summary(many: ManyAnalyses) -> str:
     sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
     found, judged = report.found(many.pairs) if done else "", ""
     if many.truth is not None:
-        found, judged = found + _agreement(many), _judged(many, many.truth) + _precision(precisions(many))
+        found, judged = found + _agreement(many) + _precision(precisions(many)), _judged(many, many.truth)
     return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
 
 
@@ -149,7 +149,7 @@ def _precision(measures: Sequence[Precision]) -> str:
         sides = ((*MODELS, "difference"), (*COLOURS.values(), ""), ("", "", "+"), one.values)
         for number, (side, colour, sign, value) in enumerate(zip(*sides)):
             ends = [f"{100 * end:{sign}.1f}" for end in one.intervals[number]] if one.intervals else ["-"]
-            body.append((f"{_measure(one)}, {side}", colour, [f"{100 * value:{sign}.1f}", " to ".join(ends)]))
+            body.append((f"AP{' small' * one.small}, {side}", colour, [f"{100 * value:{sign}.1f}", " to ".join(ends)]))
     return _table(told, "average precision", body, ("%", "95 % interval")) if measures else ""
 
 

@@ -70,7 +70,7 @@ function filter() {
   const said = [...asked.map((select) => select.selectedOptions[0].words), ...(picture ? [`in ${picture.file}`] : [])];
   part("nothing").textContent = `There is nothing to look at here: ${said.join(", ")}.`;
   part("nothing").hidden = any;
-  for (const name of ["bar", "close", "row", "key", "tiles"]) part(name).hidden = !any;
+  for (const name of ["bar", "close", "row", "key", "tiles", "told"]) part(name).hidden = !any;
   part("pictures").hidden = !any && !picture;
   part("back").hidden = !picture;
   part("back").textContent = `Only ${picture?.file}: back to all pictures`;
@@ -122,7 +122,7 @@ function show(number) {
   for (const one of row.children) one.tabIndex = one === button ? 0 : -1;
   button.setAttribute("aria-current", "true");
   if (within) button.focus({ preventScroll: true });
-  row.scrollTop = button.offsetTop - row.offsetTop - (row.clientHeight - button.offsetHeight) / 2;
+  row.scrollTop = button.offsetTop - (row.clientHeight - button.offsetHeight) / 2;
   part("tile").hidden = !item.tile;
   part("near").toggleAttribute("hidden", Boolean(item.tile));
   if (item.tile) Object.assign(part("tile"), { src: item.tile, alt: item.told });
