@@ -23,7 +23,7 @@ from dlka.temporary import new_folder, write_to
 from dlka.types import BOTH, KIND_NAMES, size_of
 from dlka.ui import controls, files, words
 from dlka.ui.page_queue import LONG_RUN
-from dlka.ui.tab import PRIVATE, QUIET, by_component
+from dlka.ui.tab import PRIVATE, QUIET, by_component, how_to_read
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Many pictures", "many"
@@ -137,7 +137,7 @@ def _show() -> dict[str, Any]:
         )
         with gr.Accordion("All pictures as a table", open=False):
             shown["pictures"] = gr.HTML(elem_id="many-pictures")
-        gr.Markdown(words.MANY_READ, elem_classes="quiet")
+        how_to_read(words.MANY_READ)
     return shown
 
 

@@ -17,7 +17,7 @@ from dlka.render.geometry import to_picture
 from dlka.types import Capture
 from dlka.ui import files
 
-LEVELS = 1023  # of an offset's absolute value: the stage's longest component takes the last
+LEVELS = 4095  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768
 LARGEST = 1600  # px of the picture's longer side in the browser
 COLOURS = 32
@@ -76,7 +76,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
 def quantised(capture: Capture) -> tuple[np.ndarray, float]:
     """Offsets as [H, W, 2K] little-endian int16, interleaved dy, dx, and how many cells one level is.
 
-    Half a level, the rounding error, is 1/2046 of the longest component. What is no finite number is NOT_A_NUMBER.
+    Half a level, the rounding error, is 1/8190 of the longest component. What is no finite number is NOT_A_NUMBER.
     """
     offset = capture.offset.transpose(1, 2, 0).astype(np.float64)
     finite = np.isfinite(offset)

@@ -79,7 +79,7 @@ labels who is right and what both miss. One HTML file takes it all away."""
 MANY_EMPTY = """Nothing is compared yet. Drop pictures or choose a folder, then press **Compare**; or press
 **Try examples**, which needs nothing of yours."""
 
-MANY_READ = """**How to read this.** An object counts as found by both where boxes of the same class overlap by half
+MANY_READ = """An object counts as found by both where boxes of the same class overlap by half
 (IoU 0.5 or more). With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the
 surer box goes first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false
 alarms**. Where one model gives a false alarm, the other one, silent there, is right. Hits and misses are counted by

@@ -47,7 +47,7 @@ def test_offsets_come_back_to_within_half_a_level():
     assert levels.shape == (*field.offset.shape[1:], 30)
     back = levels.transpose(2, 0, 1) * unit
     assert np.abs(back - field.offset).max() <= unit / 2 * 1.001
-    assert np.abs(levels).max() == 1023
+    assert np.abs(levels).max() == 4095
 
 
 def test_no_offset_and_what_is_no_number():
