@@ -234,11 +234,12 @@ def test_gate_zero_is_neutral_and_signs_differ():
     assert minus[2] - minus[0] > 40  # blue
     assert "mean over 2 channels" in canvas.legend_text
     assert "-0.50 | 0.25 | 1.00" in canvas.legend_text
-    assert "White is zero" in canvas.legend_text
+    assert "White: zero on average." in canvas.legend_text
     assert "1 cell = 8 px" in canvas.legend_text
     assert "from -0.5 to 0.5" in canvas.legend_text
     single = gate_overlay(IMAGE, gate(values), LETTERBOX, "channel", (-1.0, 1.0), channel=1)
     assert "channel 1" in single.legend_text
+    assert "White: nothing passes." in single.legend_text
 
 
 def test_thinned_arrows_stand_in_the_middle_of_the_cells_they_speak_for():

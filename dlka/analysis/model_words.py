@@ -141,7 +141,7 @@ def hint(card: Card) -> str:
             "These two know letters and curves as the project draws them, and nothing else. For photographs choose the "
             f"model {PHOTOGRAPHS}; one that you drop here, or take from the examples, chooses it by itself."
         )
-    where = "The examples here are everyday photographs: drop a picture of your own."
+    where = "No example here shows them: drop a picture of your own."
     if shown != "everyday":
         where = "Some of the examples show it; for everyday photographs choose another model, or take such an example."
     return f"These two expect {pictures(card)} and know only {classes(card.names)}. {where}"

@@ -53,7 +53,7 @@ def headline(analysis: Analysis, seen: WhatIf) -> str:
         said.append("Neither the learned nor the changed model found anything at this confidence. Lower it.")
     elif seen.change == AS_LEARNED:
         said.append(
-            f"Nothing is changed yet: both have the same {len(seen.learned)}. Press a button or move the slider."
+            f"Nothing is changed yet: both have the same {len(seen.learned)}. Move the slider, or choose other offsets."
         )
     else:
         both = pairing.count(BOTH) + pairing.count(CLASS_CHANGED)

@@ -90,6 +90,6 @@ def gate_overlay(
     ticks = [f"{value:.2f}" for value in (low, (low + high) / 2, high)]
     legend.colour_bar(canvas, gate_colours(np.linspace(low, high, 255), scale), [ticks])
     least, most = legend.number(reduced.min()), legend.number(reduced.max())
-    centred = " White is zero: nothing passes." if low < 0 < high else ""
-    legend.note(canvas, f"The gate multiplies its input. Here it runs from {least} to {most}.{centred}")
+    centred = f" White: {'nothing passes' if reduction == 'channel' else 'zero on average'}." if low < 0 < high else ""
+    legend.note(canvas, f"The gate multiplies its input. This map runs from {least} to {most}.{centred}")
     return legend.finish(canvas)

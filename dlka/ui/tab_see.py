@@ -25,7 +25,7 @@ OUTPUTS: tuple[str, ...] = ("canvas",)
 # One after the other, as one function.
 SCRIPTS = (
     *("geometry.js", "fields.js", "draw.js", "objects.js", "layers.js", "view.js"),
-    *("canvas.js", "cards.js", "take.js"),
+    *("canvas.js", "input.js", "cards.js", "take.js"),
 )
 
 

@@ -84,7 +84,8 @@ def _other(analysis: Analysis, example: str) -> str:
     """Whose offsets are taken: the example that is chosen, unless the model cannot know it; else one that it can."""
     able = [label for label in examples() if subject(label) == subject_of(analysis.names)]
     shown = analysis.source.example if analysis.source else None
-    return example if example in able else next((label for label in able if label != shown), able[0])
+    others = [label for label in able if label != shown] or able
+    return example if example in others else others[0]
 
 
 def values(analysis: Analysis, stages: list[str], example: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures of the tab "Boxes": vectors, captions and numbers, and the same numbers in another process."""
+"""The figures of the tab "Objects": vectors, captions and numbers, and the same numbers in another process."""
 
 from __future__ import annotations
 

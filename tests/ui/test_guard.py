@@ -145,13 +145,12 @@ def in_turn(function):
 def test_whatever_costs_takes_its_turn(whole):
     """By name, so that what is new has to be thought of: anything else goes through the line."""
     asked = [fn for block in whole.blocks.values() for fn in getattr(block, "server_fns", ())]
-    assert {fn.__name__ for fn in asked if not in_turn(fn)} == {"tell_answer", "see_field"}
-    assert sum(fn.__name__ == "see_field" for fn in asked if not in_turn(fn)) == 1, "the lesson's, which is made once"
+    assert {fn.__name__ for fn in asked if not in_turn(fn)} == set()
     handlers = [handler for handler in whole.fns.values() if handler.fn]
     past = {handler.fn.__name__ for handler in handlers if not handler.queue and not in_turn(handler.fn)}
     assert past == {"_begin", "_stop", "_hidden", "choose_kind", "<lambda>"}
     words = [handler.fn.__name__ for handler in handlers if handler.concurrency_id == WORDS["concurrency_id"]]
-    assert sorted(words) == [*2 * ["<lambda>"], "_name", *3 * ["ask"], *4 * ["choose"]]
+    assert sorted(words) == ["<lambda>", "_name", *3 * ["ask"], *5 * ["choose"]]
     long = {handler.fn.__name__ for handler in handlers if handler.concurrency_id == LONG_RUN["concurrency_id"]}
     assert long == {"compare_files", "compare_examples", "measure"}
 

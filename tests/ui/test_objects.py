@@ -1,4 +1,4 @@
-"""The tab "Boxes" without gradio: choosing, tracing, and what is said when something is missing."""
+"""The tab "Objects" without gradio: choosing, tracing, and what is said when something is missing."""
 
 from __future__ import annotations
 

@@ -170,3 +170,58 @@ def test_what_only_one_found_is_a_row_that_chooses(street, crowd):
     name = crowd.names[int(shown.classes[index])]
     expect(row.first).to_contain_text(f"{name} {round(first.area**0.5)} px, {shown.scores[index]:.2f}")
     expect(street.locator("#see-told")).to_contain_text("pinned")
+
+
+def test_fingers_zoom_and_move(browser, server):
+    """Two of them keep what lies between them; one moves a picture that is larger than its frame, and holds no cell."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(server)
+    page.wait_for_function("() => document.querySelector('.see-picture')?.drawn")
+    picture = page.locator(".see-picture")
+    picture.scroll_into_view_if_needed()
+    box, touch = picture.bounding_box(), context.new_cdp_session(page)
+
+    def fingers(kind, *places):
+        points = [{"x": box["x"] + x, "y": box["y"] + y, "id": i} for i, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        settle(page)
+
+    def view():
+        return picture.evaluate("c => [c.drawn.left, c.drawn.top, c.drawn.scale]")
+
+    whole = view()
+    fingers("touchStart", (100, 100))
+    fingers("touchStart", (100, 100), (140, 100))
+    fingers("touchMove", (80, 110), (160, 110))
+    left, top, scale = view()
+    assert scale == pytest.approx(2 * whole[2], rel=0.01)
+    between = whole[0] + 120 / whole[2], whole[1] + 100 / whole[2]
+    assert (left + 120 / scale, top + 110 / scale) == pytest.approx(between, abs=1)
+    fingers("touchEnd")
+    told = page.locator("#see-told").inner_text()
+    fingers("touchStart", (150, 120))
+    fingers("touchMove", (120, 100))
+    fingers("touchEnd")
+    assert view()[:2] == pytest.approx([left + 30 / scale, top + 20 / scale], abs=1)
+    assert page.locator("#see-told").inner_text() == told
+    context.close()
+
+
+def test_options_stay_within_what_there_is(street):
+    choose(street, "length", "P3 7x7 d3")
+    tap = street.locator(".see-tap-shown")
+    tap.fill("40.7")
+    expect(street.locator(".see-legend-title")).to_have_text("P3 7x7 d3: offset length, tap 40")
+    street.get_by_role("button", name="P3 5x5", exact=True).click()
+    expect(street.locator(".see-legend-title")).to_have_text("P3 5x5: offset length, tap 25")
+    expect(tap).to_have_value("25")
+
+
+def test_dots_are_chosen_by_keys(page):
+    page.locator(".see-dots").press("ArrowRight")
+    expect(page.locator("#see-told")).to_contain_text("pinned")
+    first = page.locator(".see-fact").inner_text()
+    page.locator(".see-dots").press("ArrowRight")
+    expect(page.locator(".see-fact")).not_to_have_text(first)

@@ -99,7 +99,7 @@ def sample_panels(analysis: Analysis, point: tuple[float, float]) -> Paper:
 
 
 def default_point(analysis: Analysis) -> tuple[float, float]:
-    """Where to look first, (x, y): the smallest object that either model found, else the middle of the picture."""
+    """Where to look first, (x, y): the middle of an object (pairing.interesting_object), else of the picture."""
     return interesting_point(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1]))
 
 

@@ -3,7 +3,7 @@
 
 const page = JSON.parse(props.value);
 const query = () => new URLSearchParams(location.search);
-const language = query().get("lang") in page.languages ? query().get("lang") : "en";
+const language = Object.hasOwn(page.languages, query().get("lang")) ? query().get("lang") : "en";
 const words = page.words[language];
 const begin = {};
 

@@ -30,13 +30,13 @@ async function load(data) {
   for (const name of ["see-side", "see-field", "see-sum", "see-taps", "see-replay"]) part(name).hidden = !data.stages.length;
   for (const label of element.querySelectorAll(".see-of-stage")) label.hidden = !data.stages.length;
   part("see-none").hidden = data.stages.length > 0;
-  if (!data.stages.length) part("see-fact").textContent = part("see-told").textContent = "";
   if (!data.stages.length && part("see-layers").querySelector(".see-of-stage :checked")) part("see-plain").checked = true;
   const image = new Image();
   image.src = data.picture;
   const found = await Promise.all([fetchOffsets(data.offsets), image.decode()]).catch(() => null);
   if (turn !== state.turn) return; // a newer comparison came in between
   if (!found) {
+    state.data = null; // what is drawn still is of another question
     part("see-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
     return;
   }
@@ -54,6 +54,8 @@ async function load(data) {
   part("see-dlka").style.borderTopColor = data.accents.DLKA;
   part("see-baseline").style.borderTopColor = data.accents.BASELINE;
   part("see-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
+  part("see-gate").replaceChildren(...data.gates.map(({ label }, i) => new Option(label, i)));
+  if (!data.stages.length) part("see-fact").textContent = part("see-told").textContent = "";
   buildOnly();
   chooseLayer();
   replay();
@@ -94,7 +96,8 @@ function readAddress() {
   state.chosen = view;
   const { stage } = state.views[view], cell = (asked.get("cell") ?? "").match(/^(\d+),(\d+)$/)?.slice(1).map(Number);
   if (!cell || cell.some((c, axis) => c >= stage.size[axis])) return;
-  Object.assign(state, { point: cellCentre(state.data.letterbox, stage, cell), pinned: true });
+  const own = state.object && cellAt(state.data.letterbox, stage, state.object.point).every((c, axis) => c === cell[axis]);
+  Object.assign(state, { point: cellCentre(state.data.letterbox, stage, cell), pinned: true, object: own ? state.object : null });
 }
 
 // A cell that is not held moves with the pointer and is not in the address.
@@ -197,7 +200,7 @@ function drawMain(found) {
   if (found) drawReads(pen, onScreen(view, kind, found), radiusOf(view, kind), state.data);
   else canvas.drawn = { key: state.data.key, left: view.left, top: view.top, scale: view.scale };
   if (state.object) drawName(pen, view, state.object, width * scale, state.data.alone ? { both: "found" } : KINDS);
-  if (part("see-exaggerate").checked) drawText(pen, "Offsets drawn 4 times as long as they are", 6, height * scale - 22);
+  if (found && part("see-exaggerate").checked) drawText(pen, "Samples drawn 4 times as far from the grid", 6, height * scale - 22);
 }
 
 // Under the colours of a map the picture itself has none.
@@ -205,8 +208,10 @@ function greyPicture() {
   return state.kept("grey", () => {
     const { width, height } = state.image, grey = Object.assign(document.createElement("canvas"), { width, height });
     const pen = grey.getContext("2d");
-    pen.filter = "grayscale(1)";
     pen.drawImage(state.image, 0, 0);
+    pen.globalCompositeOperation = "saturation";
+    pen.fillStyle = "grey";
+    pen.fillRect(0, 0, width, height);
     return grey;
   });
 }
@@ -217,28 +222,41 @@ const layerName = () => part("see-layers").querySelector(":checked").value;
 function currentLayer() {
   const name = layerName(), { make } = LAYERS[name];
   if (!make) return null;
-  const view = state.views[state.chosen] ?? { label: "", stage: { block: null, kernel: [0, 0] } };
-  const taps = view.stage.kernel[0] * view.stage.kernel[1];
-  const options = {
-    ...{ tap: Math.min(Math.max(Number(part("see-tap-shown").value), 0), taps), scale: part("see-scale").value },
-    ...{ reduction: part("see-reduction").value, channel: Math.max(Number(part("see-channel-shown").value), 0) },
+  const view = state.views[state.chosen], { opacity, gate, ...options } = chosenOptions();
+  const asked = ["layer", name, view?.label, gate?.label, String(state.gates && 1), ...Object.values(options)].join();
+  return state.kept(asked, () => make(view, { gate, ...options }));
+}
+
+// The options as they stand; a number that there is not becomes the nearest that there is.
+function chosenOptions() {
+  const view = state.views[state.chosen], { gates } = state.data;
+  const gate = gates.find(({ block }) => block === view?.stage.block) ?? gates[Number(part("see-gate").value)];
+  const whole = (name, most) => {
+    const field = part(name), number = Math.min(Math.max(Math.trunc(Number(field.value)) || 0, 0), most);
+    if (Number(field.value) !== number) field.value = number;
+    return number;
   };
-  return state.kept(["layer", name, view.label, state.gates !== null, ...Object.values(options)].join(), () => make(view, options));
+  return {
+    ...{ tap: view ? whole("see-tap-shown", view.stage.kernel[0] * view.stage.kernel[1]) : 0, scale: part("see-scale").value },
+    ...{ reduction: part("see-reduction").value, channel: gate ? whole("see-channel-shown", gate.channels - 1) : 0 },
+    ...{ opacity: Number(part("see-opacity").value), gate },
+  };
 }
 
 // Another layer, or another option of it: what belongs to it is seen, and gates are fetched when they are first asked for.
 async function chooseLayer() {
   const { options } = LAYERS[layerName()], { data } = state;
   for (const label of element.querySelectorAll("[data-option]")) label.hidden = !options.includes(label.dataset.option);
+  if (state.views.length || data.gates.length < 2) part("see-gate").parentElement.hidden = true; // it is that of the stage
   part("see-channel-shown").disabled = part("see-reduction").value !== "channel";
   taken.refresh();
   redraw();
   if (layerName() !== "attention" || state.gates) return;
   const got = await inflated(data.gate_values).catch(() => null);
-  if (got && data === state.data) {
-    state.gates = new Int8Array(got.buffer);
-    redraw();
-  }
+  if (data !== state.data) return;
+  state.gates = got && new Int8Array(got.buffer);
+  if (got) redraw();
+  else part("see-legend-title").textContent = "The gates did not arrive: choose the layer again.";
 }
 
 // Objects whose boxes are drawn; the chosen one last, on top.
@@ -324,9 +342,10 @@ function tellObjects() {
     part("see-stage").textContent = stage.label;
   }
   const of = ({ object, size, zoom }, wide) => `${zoom.toFixed(2)} times ${wide}on the ${object.name} of ${Math.round(size)} px`;
-  const own = dots.find((dot) => dot.object === (object ?? data.objects[data.chosen])) ?? dots[0], last = dots.at(-1);
+  const own = dots.find((dot) => dot.object === (object ?? data.objects[data.chosen])) ?? (object ? null : dots[0]), last = dots.at(-1);
   const facts = own ? [of(own, "as wide as its grid "), ...(last !== own ? [of(last, "")] : [])] : [];
-  part("see-fact").textContent = facts.length ? `${stage.label} samples ${facts.join(", and ")}.` : "";
+  const missed = object && !object.dlka ? `The D-LKA model did not find this ${object.name} of ${Math.round(object.size)} px.` : "";
+  part("see-fact").textContent = facts.length ? `${stage.label} samples ${facts.join(", and ")}.` : missed;
 }
 
 function move(point, pinned) {
@@ -342,7 +361,10 @@ function step(rows, columns) {
   const { stage } = state.views[state.chosen];
   const cell = cellAt(state.data.letterbox, stage, state.point);
   const next = [cell[0] + rows, cell[1] + columns].map((c, axis) => Math.min(Math.max(c, 0), stage.size[axis] - 1));
-  move(cellCentre(state.data.letterbox, stage, next), true);
+  const point = cellCentre(state.data.letterbox, stage, next);
+  const out = point.some((v, axis) => v < state.corner[axis] || v > state.corner[axis] + state.data.size[1 - axis] / state.zoom);
+  if (out) centre(point);
+  move(point, true);
 }
 
 // The object whose dot is under the pointer, if any.
@@ -352,27 +374,19 @@ function dotAt(event) {
   return nearest < 14 ? state.zooms.dots[far.indexOf(nearest)].object : null;
 }
 
-const scatter = part("see-dots");
-scatter.addEventListener("pointermove", (event) => {
-  const object = dotAt(event);
-  scatter.style.cursor = object ? "pointer" : "";
-  if (!object || object === state.object || state.pinned) return;
-  lookAt(object);
-  redraw();
-});
-scatter.addEventListener("click", (event) => {
-  const object = dotAt(event);
-  if (object) hold(object);
-});
-
 // An object is chosen for good: until another cell is.
 function hold(object) {
   lookAt(object);
   state.pinned = true;
-  if (state.zoom > 1) panTo(state.zoom, [0, 1].map((axis) => object.point[axis] - state.data.size[1 - axis] / state.zoom / 2));
+  centre(object.point);
   replay();
   tellAddress();
   askCards();
+}
+
+// A picture that is larger than its frame moves until a point is in the middle.
+function centre(point) {
+  if (state.zoom > 1) panTo(state.zoom, [0, 1].map((axis) => point[axis] - state.data.size[1 - axis] / state.zoom / 2));
 }
 
 part("see-replay").addEventListener("click", replay);
@@ -384,59 +398,9 @@ for (const name of ["see-exaggerate", "see-boxes"]) part(name).addEventListener(
 for (const name of ["see-layers", "see-options"]) part(name).addEventListener("input", chooseLayer);
 part("see-zoom-in").addEventListener("click", () => zoomBy(1.5, middle()));
 part("see-zoom-out").addEventListener("click", () => zoomBy(1 / 1.5, middle()));
+part("see-full").hidden = !document.fullscreenEnabled;
 part("see-full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : part("see").requestFullscreen()));
 
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-const picture = part("see-picture"), down = new Map(); // pointers that are down, by their number
-let drag = null; // { x, y, corner, moved } since the first of them came down
-const apart = ([a, b]) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
-
-picture.addEventListener("pointerdown", (event) => {
-  if (!state.data) return;
-  down.set(event.pointerId, event);
-  drag = { x: event.clientX, y: event.clientY, corner: state.corner, moved: down.size > 1 };
-  if (event.pointerType !== "mouse" && down.size === 1) move(pointOf(event), true);
-});
-picture.addEventListener("pointermove", (event) => {
-  if (!state.data) return;
-  if (down.size === 2 && down.has(event.pointerId)) {
-    const before = apart([...down.values()]);
-    down.set(event.pointerId, event);
-    const fingers = [...down.values()], points = fingers.map(pointOf);
-    zoomBy(apart(fingers) / before, [0, 1].map((axis) => (points[0][axis] + points[1][axis]) / 2));
-  } else if (down.has(event.pointerId) && event.pointerType === "mouse") {
-    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y], scale = (picture.clientWidth / state.data.size[1]) * state.zoom;
-    drag.moved ||= Math.hypot(dx, dy) > 4;
-    if (drag.moved && state.zoom > 1) panTo(state.zoom, [drag.corner[0] - dx / scale, drag.corner[1] - dy / scale]);
-  } else if (!(state.pinned && event.pointerType === "mouse")) move(pointOf(event), state.pinned); // a finger moves a pinned cell
-});
-picture.addEventListener("pointerup", (event) => {
-  if (state.data && event.pointerType === "mouse" && drag && !drag.moved) move(pointOf(event), !state.pinned);
-});
-for (const end of ["pointerup", "pointercancel", "pointerleave"]) picture.addEventListener(end, (event) => down.delete(event.pointerId));
-picture.addEventListener("dblclick", (event) => state.data && zoomBy(2, pointOf(event)));
-// A page is scrolled by the wheel: only a picture that somebody works in zooms by it.
-picture.addEventListener(
-  "wheel",
-  (event) => {
-    const inside = event.ctrlKey || state.zoom > 1 || document.fullscreenElement || document.activeElement === picture;
-    if (!state.data || !inside || (state.zoom === 1 && event.deltaY > 0 && !event.ctrlKey)) return;
-    event.preventDefault();
-    zoomBy(Math.exp(-event.deltaY / 400), pointOf(event));
-  },
-  { passive: false }
-);
-picture.addEventListener("keydown", (event) => {
-  if (!state.data || event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.key in STEPS) step(...STEPS[event.key]);
-  else if (event.key === "Escape") move(state.point, false);
-  else if (event.key === "Enter" || event.key === " ") move(state.point, !state.pinned);
-  else if (event.key === "+" || event.key === "=") zoomBy(1.5, state.point);
-  else if (event.key === "-") zoomBy(1 / 1.5, state.point);
-  else if (event.key === "0") panTo(1, state.corner);
-  else return;
-  event.preventDefault();
-});
 part("see-taps").addEventListener("toggle", redraw);
 // The picture is as high as the window leaves room for, with what moves the samples below it.
 function fit() {

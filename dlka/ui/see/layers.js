@@ -9,7 +9,7 @@ const LAYERS = {
   length: { options: ["tap", "scale", "opacity"], make: lengthLayer },
   direction: { options: ["tap", "scale", "opacity"], make: directionLayer },
   arrows: { options: ["tap", "scale", "opacity"], make: arrowLayer },
-  attention: { options: ["reduction", "channel", "opacity"], make: gateLayer },
+  attention: { options: ["gate", "reduction", "channel", "opacity"], make: gateLayer },
   density: { options: ["opacity"], make: densityLayer },
 };
 
@@ -59,21 +59,21 @@ function arrowLayer({ stage }, options) {
   };
 }
 
-function gateLayer({ stage }, { reduction, channel }) {
-  const gates = state.data.gates, gate = gates.find(({ block }) => block === stage.block) ?? gates[0];
+function gateLayer(_, { gate, reduction, channel }) {
+  const { gates } = state.data;
   if (!gate) return { title: "This model has no attention gate." };
   if (!state.gates) return { title: "The gates are on their way." };
-  const own = Math.min(channel, gate.channels - 1);
-  const of = (each) => state.kept(`gate ${each.label} ${reduction} ${own}`, () => gateMap(each, state.gates, reduction, own));
+  const of = (each) => state.kept(`gate ${each.label} ${reduction} ${channel}`, () => gateMap(each, state.gates, reduction, channel));
   const map = of(gate), scale = gateScale(reduction === "channel" ? [map] : gates.map(of)), [low, high] = scale;
-  const what = reduction === "channel" ? `channel ${own}` : `${reduction} over ${gate.channels} channels`;
-  const centred = low < 0 && high > 0 ? " White is zero: nothing passes." : "";
+  const what = reduction === "channel" ? `channel ${channel}` : `${reduction} over ${gate.channels} channels`;
+  const one = reduction === "channel", zero = one ? "nothing passes" : "zero on average";
+  const centred = low < 0 && high > 0 ? ` White: ${zero}.` : "", does = one ? "It multiplies this channel, here by" : "The map runs from";
   const ends = map.reduce(([least, most], v) => [Math.min(least, v), Math.max(most, v)], [Infinity, -Infinity]);
   return {
     ...cellsOf({ ...gate, step: [1, 1], padding: [0, 0], dilation: [1, 1], kernel: [1, 1] }, (i) => gateColour(state.tables, map[i], scale)),
     ...{ scale, title: `${gate.label}: attention gate, ${what}`, bar: (share) => gateColour(state.tables, low + share * (high - low), scale) },
     ticks: [low, (low + high) / 2, high].map((v) => v.toFixed(2)),
-    note: `It multiplies the block's input, here by ${number(ends[0])} to ${number(ends[1])}.${centred}`,
+    note: `${does} ${number(ends[0])} to ${number(ends[1])}.${centred}`,
   };
 }
 

@@ -93,8 +93,8 @@ function drawScatter(canvas, dots, chosen, colours, ink) {
 function counts(objects) {
   const of = (kinds) => objects.filter(({ kind }) => kinds.includes(kind)), small = (found) => found.filter((o) => o.size < 32).length;
   const [dlka, baseline] = [of(["only_first"]), of(["only_second"])];
-  if (!objects.length) return "Neither model found anything at this confidence. Lower it, or try a larger input size.";
   if (state.data.alone) return `It found ${objects.length} (${small(objects)} small). No D-LKA model here knows its classes, so it is looked at alone.`;
+  if (!objects.length) return "Neither model found anything at this confidence. Lower it, or try a larger input size.";
   const told = (name, found) => `only ${name} ${found.length}${found.length ? ` (${small(found)} small)` : ""}`;
   return `Both found ${of(["both", "class_changed"]).length}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}.`;
 }
@@ -115,7 +115,7 @@ function buildOnly() {
       const pen = prepare(canvas, side, side);
       drawPicture(pen, view, state.image, data.size, 0);
       drawBoxes(pen, view, [object], null, data.accents);
-      told.textContent = `${object.name} ${Math.round(object.size)} px, ${box[4].toFixed(2)}`;
+      told.textContent = `${object.dlka ? "D-LKA" : "Baseline"}: ${object.name} ${Math.round(object.size)} px, ${box[4].toFixed(2)}`;
       Object.assign(button, { type: "button", title: `${KINDS[object.kind]}: ${told.textContent}` });
       button.style.borderColor = data.kind_colours[object.kind];
       button.append(canvas, told);

@@ -4,24 +4,21 @@
 const OVERLAYS = { length: "Magnitude", direction: "Flow colours", arrows: "Arrows", density: "Sample density" };
 const taken = takeRow(element.querySelector(".take"), () => {
   if (!state.data) return [];
-  const { key, letterbox, gates, small } = state.data, figure = (name, kind, given = {}) => ({ name, key, kind, arguments: given });
-  const view = state.views[state.chosen], layer = layerName(), opacity = Number(part("see-opacity").value);
-  const gate = gates.find(({ block }) => block === view?.stage.block) ?? gates[0], reduction = part("see-reduction").value;
-  const channel = Number(part("see-channel-shown").value);
+  const { key, letterbox, small, alone } = state.data, figure = (name, kind, given = {}) => ({ name, key, kind, arguments: given });
+  const view = state.views[state.chosen], layer = layerName(), { gate, reduction, channel, opacity, tap, scale: shared } = chosenOptions();
   const attention = gate ? [figure("Attention map", "attention", { block: gate.label, reduction, channel, opacity })] : [];
   const boxes = [
     figure("Boxes of D-LKA", "boxes", { side: "dlka" }),
-    figure("Boxes of the baseline", "boxes", { side: "baseline" }),
-    figure("What only one found", "difference"),
+    ...(alone ? [] : [figure("Boxes of the baseline", "boxes", { side: "baseline" }), figure("What only one found", "difference")]),
     ...(small ? [figure("Small objects", "crops")] : []),
   ];
   if (!view) return [...boxes, ...attention];
   const { stage, label } = view, [row, column] = cellAt(letterbox, stage, state.point), [x, y] = cellCentre(letterbox, stage, [row, column]);
-  const tap = Number(part("see-tap-shown").value), scale = part("see-scale").value === "all" ? "All stages" : "This stage";
-  const field = figure("Offset field", "offsets", { stage: stage.label, overlay: OVERLAYS[layer] ?? "Magnitude", tap, opacity, scale, x, y });
+  const scale = shared === "all" ? "All stages" : "This stage", composed = layer === "density" && view.inner;
+  const field = composed ? figure("Density of all paths", "condensation", { stage: label }) : figure("Offset field", "offsets", { stage: stage.label, overlay: OVERLAYS[layer] ?? "Magnitude", tap, opacity, scale, x, y });
   const reads = [
     figure("Reads of this cell", "reads", { view: label, row, column }),
-    figure("Every stage there", "samples", { x, y }),
+    figure("Every stage there", "samples", { x: state.point[0], y: state.point[1] }),
     figure("What influences it", "receptive field", { stage: stage.label, row, column }),
   ];
   if (layer === "samples") return [...reads, ...boxes, field, ...attention];
