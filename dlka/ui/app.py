@@ -184,6 +184,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
         ran = gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         ran.failure(lambda: words.STALE, outputs=stale, queue=False, **QUIET)
+        asked["image"].clear(lambda: words.CLEARED, outputs=stale, queue=False, **QUIET)
         for module, tab in tabs:
             module.wire(shared, tab)
         # In the queue: an answer past it does not tell the page that a State has changed. Several at a time: else a

@@ -70,6 +70,7 @@ anyway. How long offsets are does not say whether they are used. The word above 
 (`python -m dlka uses`): **in use**, AP falls by 2 points or more, beyond its 95 % interval, with the offsets off and
 with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
+CLEARED = '<p class="stale">There is no picture. What stands below is of the one before.</p>'
 STALE = '<p class="stale">This could not be compared. What stands below is of what was compared before.</p>'
 
 MANY = """# Many pictures

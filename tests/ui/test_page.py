@@ -71,11 +71,20 @@ def test_a_broken_picture_is_refused_in_a_sentence(page):
     upload(page, b"\x89PNG\r\n\x1a\nthis is no picture", "broken.png")
     expect(page.locator(".toast-body")).to_contain_text("The file starts like a PNG picture but is damaged")
     assert shown_key(page) == before, "the last comparison stays"
-    told = page.get_by_text("What stands below is of what was compared before.")
+    told = page.get_by_text("This could not be compared. What stands below is of what was compared before.")
     told.wait_for()
     assert float(page.locator(".tabs").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5
     choose_example(page, "Drawn scene: rings, 11 to 88 px")
     wait_for_another(page, before)
+    expect(told).to_be_hidden()
+
+
+def test_what_belongs_to_a_picture_that_is_cleared_is_dimmed(page):
+    page.get_by_label("Remove Image").click()
+    told = page.get_by_text("There is no picture. What stands below is of the one before.")
+    told.wait_for()
+    assert float(page.locator(".tabs").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5
+    choose_example(page, "Drawn scene: letters and curves")  # the one before, once more
     expect(told).to_be_hidden()
 
 

@@ -5,7 +5,7 @@
 const part = (name) => element.querySelector(`.${name}`);
 const state = {
   ...{ data: null, offsets: null, gates: null, image: null, point: null, pinned: false, chosen: 0, object: null },
-  ...{ frame: 0, turn: 0, amount: 1, begun: null, zoom: 1, corner: [-0.5, -0.5], room: 320, made: new Map() },
+  ...{ frame: 0, turn: 0, amount: 1, begun: null, zoom: 1, corner: [-0.5, -0.5], room: 320, said: 0, made: new Map() },
   // What is computed once for a comparison.
   kept(name, make) {
     if (!this.made.has(name)) this.made.set(name, make());
@@ -14,6 +14,7 @@ const state = {
 };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const WAIT = 500, LASTS = 1200; // ms on the grid, and from there to the samples
+const SAID = 150; // ms
 const KINDS = { both: "both", class_changed: "both, as different classes", only_first: "only D-LKA", only_second: "only baseline" };
 
 // Every deform stage is a view; so is the pair of a block, composed.
@@ -166,8 +167,13 @@ function draw(now) {
     panel.setAttribute("aria-pressed", i === state.chosen);
     drawPanel(panel.querySelector("canvas"), state.views[i], found[i]);
   });
-  tell(amount === 1 ? found : readsAt(1));
   tellObjects();
+  // Words and table now and then while something moves, and once it has come to rest: they take as long as the drawing.
+  const { data } = state, say = () => tell(amount === 1 ? found : readsAt(1));
+  if (now - state.said > SAID) {
+    state.said = now;
+    say();
+  } else requestAnimationFrame(() => state.frame || data !== state.data || say());
 }
 
 // Reads as points on the screen; what is drawn stays on the canvas, for tests and for those who want the numbers.
