@@ -135,7 +135,7 @@ def test_scales_are_shared_between_stages(run):
     assert len(ends("offsets", "arrows", "cells")) == 1
     assert len(ends("offsets", "length", "cells")) == 1
     assert len(ends("offsets", "length", "px")) == 3  # one cell is another length on every level
-    assert len(ends("gate", "", "0 |")) == 1
+    assert len({line for line in ends("gate", "", ".") if line.replace(".", "").isdigit()}) == 1
 
 
 @pytest.mark.slow

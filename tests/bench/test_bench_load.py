@@ -59,9 +59,9 @@ def test_what_goes_wrong_is_counted(server, monkeypatch):
 def test_a_visitor_is_told_when_to_come_back(server):
     visitor = Visitor(server.rstrip("/"), address="10.9.9.9")
     for _ in range(2):
-        visitor.ask("Overlay", "input")
+        visitor.ask("what-if-strength", "input")
     with pytest.raises(Busy, match="2 of your own questions are being answered: try again in about") as refused:
-        visitor.ask("Overlay", "input")
+        visitor.ask("what-if-strength", "input")
     assert refused.value.seconds >= 1
 
 

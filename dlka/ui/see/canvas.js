@@ -411,7 +411,7 @@ part("see-taps").addEventListener("toggle", redraw);
 // The picture is as high as the window leaves room for, with what moves the samples below it.
 function fit() {
   const above = document.fullscreenElement ? 100 : part("see-frame").getBoundingClientRect().top + window.scrollY;
-  state.room = Math.max(320, window.innerHeight - above - 60);
+  state.room = Math.max(320, window.innerHeight - above - 100);
   redraw();
 }
 
