@@ -29,7 +29,7 @@ PICTURES = {
     "neu-det": ("steel", "rolled steel"),
 }
 NOT_MEASURED = "not measured"
-USES_COLUMNS = ["offsets", "AP", "change, 95 %", "AP, small"]
+USES_COLUMNS = ["offsets", "AP", "change, 95 %", "small"]
 FEW = 4  # classes that are named one by one
 
 
