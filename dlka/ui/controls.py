@@ -130,7 +130,7 @@ def wire_example(asked: dict[str, Any]) -> gr.State:
         one_of("Example", label, examples())
         return str(examples()[label]), monotonic_ns()  # the same one once more is another choice
 
-    asked["example"].select(choose, outputs=[asked["image"], chosen], **PRIVATE, **WORDS)
+    asked["example"].select(choose, outputs=[asked["image"], chosen], **PRIVATE, **LAST, **WORDS)
     for event, value in ((asked["image"].upload, "''"), (asked["image"].clear, "null")):
         code = f"shown => JSON.stringify({{...JSON.parse(shown), chosen: {value}, unfit: ''}})"
         event(None, asked["example"], asked["example"], js=code, **QUIET)
