@@ -115,15 +115,27 @@ def street(browser, server):
 
 
 @pytest.fixture
+def phone(browser, server):
+    """The page as it opens on a phone, at its picture."""
+    from page_tabs import wait_for_stages
+
+    with window(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
+        page.goto(server)
+        wait_for_stages(page, 3)
+        page.locator(".see-picture").scroll_into_view_if_needed()
+        yield page
+
+
+@pytest.fixture
 def new_window(browser, server):
     """Opens fresh windows: `with new_window() as page`, without a page in it yet."""
     return lambda: window(browser, server)
 
 
 @contextmanager
-def window(browser, server):
-    """A fresh window, without a page in it yet."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+def window(browser, server, **kind):
+    """A fresh window, without a page in it yet; of a laptop's size, unless it is of another kind."""
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, "reduced_motion": "reduce", **kind})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.set_default_navigation_timeout(COLD)

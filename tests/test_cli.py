@@ -455,7 +455,7 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
         "compare": spread,
         "what if": spread,
         "memory": {"started": 910.4, "after the comparisons": 1100.0},
-        "payload": 1.66,
+        "payload": {"at once": 1.66, "gates": 0.4},
         "frames": {"a second": 49.7, "slowest of 20, ms": 33.2},
     }
     monkeypatch.setattr(page, "bench_page", lambda compares: result | {"compares": compares})
@@ -467,7 +467,7 @@ def test_bench_page(monkeypatch, tmp_path, capsys):
     assert ["compare", "250.4", "300.0", "1400.0"] in [line.split() for line in out.splitlines()]
     assert ["what", "if", "250.4", "300.0", "1400.0"] in [line.split() for line in out.splitlines()]
     assert "under a moving pointer: a second 50, slowest of 20, ms 33." in out
-    assert "A comparison in the browser: 1.66 MB" in out
+    assert "A photograph to the browser, MB compressed: at once 1.66, gates 0.40." in out
     assert "Resident: 910 MB started, 1100 MB after the comparisons. 3 comparisons" in out
     assert json.loads(file.read_text())["machine"]["threads"] >= 1
 

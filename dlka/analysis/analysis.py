@@ -234,17 +234,6 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
     return Analysis("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
 
 
-def above(seen: Analysis, confidence: float) -> Analysis:
-    """What an analysis would be with this greater confidence; no model runs.
-
-    Suppression goes by score: a box takes away only what is less sure than itself, and the surest 300 stay.
-    """
-    dlka, baseline = (replace(p, detections=p.detections.above(confidence)) for p in (seen.dlka, seen.baseline))
-    pairing = match_detections(dlka.detections, baseline.detections)
-    settings = replace(seen.settings, confidence=confidence)
-    return replace(seen, settings=settings, dlka=dlka, baseline=baseline, pairing=pairing)
-
-
 def fitted(settings: Settings, image: np.ndarray) -> Settings:
     """The settings with an input size in pixels, for a picture [H, W, 3]."""
     if settings.size != FITS:

@@ -49,7 +49,7 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
     comparison as in page_parts, "compare" and each of CONTROLS (the spread of a control's changes, from the request to
     the finished answer), "memory" (MB after the start and after the comparisons), "payload" (MB that the browser gets
-    for a comparison, compressed), "frames" (see `frames_under_pointer`), "compares".
+    of a photograph, compressed), "frames" (see `frames_under_pointer`), "compares".
 
     Raises DlkaError for fewer than one comparison and where the page does not start, and what `Visitor.change` raises.
     """
@@ -125,10 +125,11 @@ def page_text(result: dict[str, Any]) -> str:
     asked = [{"over HTTP, ms": k} | {c: v.get(c) for c in ("least", "median", "most")} for k, v in spreads.items()]
     memory = ", ".join(f"{held:.0f} MB {when}" for when, held in result["memory"].items())
     frames = result["frames"]
+    payload = ", ".join(f"{when} {size:.2f}" for when, size in result["payload"].items())
     said = frames if isinstance(frames, str) else ", ".join(f"{k} {v:.0f}" for k, v in frames.items())
     return (
         f"{table(phases)}\n\n{table(parts)}\n\n{table(asked)}\n\n"
         f"In a browser, frames under a moving pointer: {said}.\n"
-        f"A comparison in the browser: {result['payload']:.2f} MB, compressed.\n"
+        f"A photograph to the browser, MB compressed: {payload}.\n"
         f"Resident: {memory}. {result['compares']} comparisons of different pictures at 640 px."
     )

@@ -65,7 +65,7 @@ def measure(begun: float) -> dict[str, Any]:
     urllib.request.urlopen(str(page.local_url)).read()
     lap("first answer")
     try:
-        return {"phases": phases, "parts": _parts(first), "payload": _payload(first)}
+        return {"phases": phases, "parts": _parts(first), "payload": _payload()}
     finally:
         page.close()
 
@@ -96,16 +96,18 @@ def _parts(first: Any) -> dict[str, float]:
     return least
 
 
-def _payload(first: Any) -> float:
-    """MB, compressed, of all that the browser gets to draw a comparison by itself: values, offsets, gates, picture."""
-    from dlka.analysis.figures import pictures
-    from dlka.ui import tab_see
+def _payload() -> dict[str, float]:
+    """MB, compressed, that the browser gets of a photograph on three levels, to draw it by itself: at once values,
+    offsets and picture, and the gates when they are first asked for."""
+    from dlka.analysis.analysis import Settings, analyse
+    from dlka.analysis.examples import examples
+    from dlka.ui.see_data import see_value
 
-    value = tab_see.values(first, pictures.default_point(first))["canvas"]
-    files = [
-        Path(json.loads(value)[name].split("file=")[1]).read_bytes() for name in ("offsets", "gate_values", "picture")
-    ]
-    return (len(zlib.compress(value.encode())) + sum(map(len, files))) / 1e6
+    value = see_value(analyse(next(iter(examples().values())), Settings()), (0, 0))
+    files = {name: Path(json.loads(value)[name].split("file=")[1]) for name in ("offsets", "picture", "gate_values")}
+    sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
+    at_once = len(zlib.compress(value.encode())) / 1e6 + sizes["offsets"] + sizes["picture"]
+    return {"at once": at_once, "gates": sizes["gate_values"]}
 
 
 def _resident() -> float:

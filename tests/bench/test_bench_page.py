@@ -63,7 +63,7 @@ def test_pictures_are_different_and_of_one_size():
 
 
 def test_bench_page_says_what_it_measured(server, monkeypatch):
-    parts = {"phases": [], "parts": {}, "payload": 0.5}
+    parts = {"phases": [], "parts": {}, "payload": {}}
     monkeypatch.setattr(bench, "running_page", lambda: contextlib.nullcontext((server.rstrip("/"), psutil.Process())))
     answer = subprocess.CompletedProcess([], 0, f"a library said something\n{json.dumps(parts)}\n", "")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: answer)
@@ -117,4 +117,5 @@ def test_a_start_in_parts_goes_through_every_phase(monkeypatch):
         "Numbers",
     }
     assert min(result["parts"].values()) > 0
-    assert 0.01 < result["payload"] < 2
+    assert 0.1 < result["payload"]["at once"] < 2
+    assert 0.01 < result["payload"]["gates"] < 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from playwright.sync_api import expect
 
 from dlka.ui.learn.words import STEPS
@@ -23,6 +25,15 @@ def opened(browser, server, query="", **window):
     page.goto(f"{server}learn{query}")
     page.wait_for_selector(".learn-page h2:visible")
     return page
+
+
+@contextmanager
+def kept_open(browser, server):
+    """One page for tests that each go to their own step; nothing else is asked, and no script fails."""
+    page = opened(browser, server)
+    yield page
+    assert page.strangers == page.errors == []
+    page.context.close()
 
 
 def go(page, step):

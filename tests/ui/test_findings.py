@@ -8,11 +8,11 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from dlka.analysis.analysis import Settings, above, analyse_once
+from dlka.analysis.analysis import Settings, analyse_once
 from dlka.analysis.examples import examples
 from dlka.analysis.judging import AGREEMENTS, FALSE_ALARMS, MISSED_BY_ONE
 from dlka.analysis.labels_yolo import parse_yolo
-from dlka.analysis.many.analyses import LEAST, MISSED, ManyAnalyses
+from dlka.analysis.many.analyses import LEAST, MISSED, ManyAnalyses, above
 from dlka.images import read_image
 from dlka.models.catalog import cards
 from dlka.types import BOTH, KIND_NAMES

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from bilinear_read import read_bilinear
 from ink import CELL, ink_map
 
 from dlka.inference.predictor import load_predictor
@@ -17,7 +18,7 @@ from dlka.layers import RigidConv
 from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
 from dlka.ui.learn import answers, drawing, example, kernels
-from dlka.ui.learn.reading import ASKED_POINT, EXAMPLE_MAP, SHEET, read_bilinear
+from dlka.ui.learn.reading import ASKED_POINT, EXAMPLE_MAP, SHEET
 from dlka.ui.learn.words import LANGUAGES, STEPS, words
 from dlka.ui.learn.worksheet import worksheet
 

@@ -9,8 +9,9 @@ import re
 
 import numpy as np
 import pytest
+from bilinear_read import read_bilinear
 from ink import ink_map
-from learn_window import TOO_WIDE, go, opened
+from learn_window import TOO_WIDE, go, kept_open, opened
 from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
@@ -21,7 +22,7 @@ from dlka.models.catalog import DEFAULT
 from dlka.ops.sampling import sampling_locations
 from dlka.ui.learn import example, kernels
 from dlka.ui.learn.letters import five_sizes
-from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
+from dlka.ui.learn.reading import EXAMPLE_MAP
 from dlka.ui.learn.words import STEPS, words
 from dlka.ui.see_data import quantised
 
@@ -35,11 +36,8 @@ AT_THE_BEGINNING = """title => { const now = document.activeElement, { top } = n
 
 @pytest.fixture(scope="module")
 def learn(browser, server):
-    """One page for tests that each go to their own step."""
-    page = opened(browser, server)
-    yield page
-    assert page.strangers == page.errors == []
-    page.context.close()
+    with kept_open(browser, server) as page:
+        yield page
 
 
 def told(page, place, text):

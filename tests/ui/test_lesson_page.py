@@ -8,13 +8,14 @@ import re
 
 import numpy as np
 import pytest
-from learn_window import TOO_WIDE, go, opened
+from bilinear_read import read_bilinear
+from learn_window import TOO_WIDE, go, kept_open, opened
 from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.drawn.letter_file import load_letter
 from dlka.ui.learn import figures
-from dlka.ui.learn.reading import EXAMPLE_MAP, read_bilinear
+from dlka.ui.learn.reading import EXAMPLE_MAP
 from dlka.ui.learn.words import LANGUAGES, STEPS, words
 
 PAGE = words()["page"]
@@ -22,11 +23,8 @@ PAGE = words()["page"]
 
 @pytest.fixture(scope="module")
 def lesson(browser, server):
-    """One page for tests that each go to their own step."""
-    page = opened(browser, server)
-    yield page
-    assert page.strangers == page.errors == []
-    page.context.close()
+    with kept_open(browser, server) as page:
+        yield page
 
 
 def title(page):

@@ -237,17 +237,9 @@ def test_the_table_says_what_the_panels_draw(see):
             assert float(row[4]) == pytest.approx(moved.max() / reads.per_cell, abs=0.01)
 
 
-def test_a_finger_chooses_a_cell(browser, server):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(server)
-    page.wait_for_selector(".see-picture")
-    open_tab(page, "See")
-    ready(page)
-    picture = page.locator(".see-picture")
-    picture.scroll_into_view_if_needed()
-    box = picture.bounding_box()
+def test_a_finger_chooses_a_cell(phone):
+    page = phone
+    box = page.locator(".see-picture").bounding_box()
     page.touchscreen.tap(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"])
     expect(page.locator("#see-told")).to_contain_text("pinned")
     point = 0.7 * first_picture().shape[1], 0.6 * first_picture().shape[0]
@@ -256,7 +248,6 @@ def test_a_finger_chooses_a_cell(browser, server):
     seen = panels(page)[0]["cell"]
     assert abs(seen[0] - row) <= 1
     assert abs(seen[1] - column) <= 1
-    context.close()
 
 
 def test_the_card_adds_up_for_the_cell_that_is_held(see):

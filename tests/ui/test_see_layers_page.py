@@ -172,16 +172,11 @@ def test_what_only_one_found_is_a_row_that_chooses(street, crowd):
     expect(street.locator("#see-told")).to_contain_text("pinned")
 
 
-def test_fingers_zoom_and_move(browser, server):
+def test_fingers_zoom_and_move(phone):
     """Two of them keep what lies between them; one moves a picture that is larger than its frame, and holds no cell."""
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(server)
-    page.wait_for_function("() => document.querySelector('.see-picture')?.drawn")
+    page = phone
     picture = page.locator(".see-picture")
-    picture.scroll_into_view_if_needed()
-    box, touch = picture.bounding_box(), context.new_cdp_session(page)
+    box, touch = picture.bounding_box(), page.context.new_cdp_session(page)
 
     def fingers(kind, *places):
         points = [{"x": box["x"] + x, "y": box["y"] + y, "id": i} for i, (x, y) in enumerate(places)]
@@ -206,7 +201,6 @@ def test_fingers_zoom_and_move(browser, server):
     fingers("touchEnd")
     assert view()[:2] == pytest.approx([left + 30 / scale, top + 20 / scale], abs=1)
     assert page.locator("#see-told").inner_text() == told
-    context.close()
 
 
 def test_options_stay_within_what_there_is(street):

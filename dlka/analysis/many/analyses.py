@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Analysis, Settings, above, analyse_once
+from dlka.analysis.analysis import Analysis, Settings, analyse_once
 from dlka.analysis.bootstrap import coco_rows, detection_rows
 from dlka.analysis.judging import (
     AGREEMENTS,
@@ -28,7 +28,7 @@ from dlka.analysis.judging import (
 )
 from dlka.analysis.labels import Truth, TruthRefused
 from dlka.analysis.many.inputs import Labels
-from dlka.analysis.pairing import class_words
+from dlka.analysis.pairing import class_words, match_detections
 from dlka.errors import message
 from dlka.images import read_image
 from dlka.models.catalog import cards
@@ -203,6 +203,17 @@ class ManyAnalyses:
         self.findings.insert(place, made)
         if place < KEPT < len(self.findings):
             self.findings[KEPT] = replace(self.findings[KEPT], tile=b"")
+
+
+def above(seen: Analysis, confidence: float) -> Analysis:
+    """What an analysis would be with this greater confidence; no model runs.
+
+    Suppression goes by score: a box takes away only what is less sure than itself, and the surest 300 stay.
+    """
+    dlka, baseline = (replace(p, detections=p.detections.above(confidence)) for p in (seen.dlka, seen.baseline))
+    pairing = match_detections(dlka.detections, baseline.detections)
+    settings = replace(seen.settings, confidence=confidence)
+    return replace(seen, settings=settings, dlka=dlka, baseline=baseline, pairing=pairing)
 
 
 def small(image: np.ndarray, side: int) -> np.ndarray:

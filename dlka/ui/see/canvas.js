@@ -160,7 +160,6 @@ function draw(now) {
   const amount = gain(), found = readsAt(amount);
   part("see-amount").value = state.amount;
   drawMain(found[state.chosen]);
-  tellLayer(currentLayer());
   if (!found.length) return; // no stages: boxes and gates alone
   drawPanel(part("see-close"), state.views[state.chosen], found[state.chosen], state.object, 0.62);
   [...part("see-panels").children].forEach((panel, i) => {
@@ -168,7 +167,7 @@ function draw(now) {
     drawPanel(panel.querySelector("canvas"), state.views[i], found[i]);
   });
   tellObjects();
-  // Words and table now and then while something moves, and once it has come to rest: they take as long as the drawing.
+  // Words and table now and then while something moves, and once it has come to rest: nobody reads them at every frame.
   const { data } = state, say = () => tell(amount === 1 ? found : readsAt(1));
   if (now - state.said > SAID) {
     state.said = now;
@@ -199,6 +198,7 @@ function drawMain(found) {
   const view = currentView(canvas, scale), kind = state.views[state.chosen], layer = currentLayer();
   const pen = prepare(canvas, width * scale, height * scale);
   drawPicture(pen, view, layer?.cells ? greyPicture() : state.image, state.data.size, layer?.arrows ? 0.5 : 0);
+  tellLayer(layer);
   if (layer) paintLayer(pen, view, layer, Number(part("see-opacity").value), state.data.size);
   canvas.layer = layer; // for tests, as `drawn`
   drawBoxes(pen, view, shownObjects(), state.object, state.data.accents);
