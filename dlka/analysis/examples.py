@@ -11,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dlka.analysis.labels import Truth, read_bytes
+from dlka.analysis.labels_coco import coco_labels, parse_json
 from dlka.images import read_image
 from dlka.models.catalog import subject_of
 from dlka.temporary import write
@@ -79,6 +81,18 @@ def labelled(known: Mapping[int, str]) -> list[Path]:
     shown = subject_of(known)
     pictures = [path for label, path in examples().items() if subject(label) == shown]
     return [*pictures, ASSETS / LABELS[shown]]
+
+
+def truth_of(example: str, known: Mapping[int, str], size: tuple[int, int]) -> Truth | None:
+    """What is to be found in an example; None where it shows what models of these classes were not made for.
+
+    known: class id -> name; size: (height, width) of the picture.
+    """
+    if subject(example) != (shown := subject_of(known)):
+        return None
+    file = ASSETS / LABELS[shown]
+    labels = coco_labels(parse_json(read_bytes(file), file.name), known, file.name)
+    return labels.truth(str(examples()[example]), size)
 
 
 def _package_file(package: str, file: str) -> Path | None:

@@ -111,7 +111,7 @@ def measured(model: str) -> str:
         return "its card gives no AP"
     said = f"AP {_ap(figures)}"
     if card.placement not in PLAIN and fair and _alike(figures, cards()[fair].metrics):
-        said += f", control {_ap(cards()[fair].metrics, '')},"
+        said += f", {fair} ({what(cards()[fair])}) {_ap(cards()[fair].metrics, '')},"
     if figures.get("pictures"):
         said += f" on {figures['pictures']} pictures of {figures.get('data', 'unnamed data')}"
     if figures.get("size") not in (None, SIZE):

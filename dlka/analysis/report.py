@@ -60,11 +60,13 @@ def found(pairs: Sequence[Pair]) -> str:
     """The same, for the pairs of one picture or of many."""
     kinds = {kind: count_pairs(pairs, kind) for kind in KINDS}
     if not pairs:
-        sentence = "Neither model found anything at this confidence. Lower it, or try a larger input size."
+        sentence = (
+            "Neither model found anything that it knows at this confidence. Lower it, or try a larger input size."
+        )
     else:
         small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
         sentence = (
-            f"Both found <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
+            f"Boxes of both: <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
             f'<b style="color:var(--dlka)">Only D-LKA: {kinds[ONLY_FIRST]}</b> ({small[ONLY_FIRST]} small). '
             f'<b style="color:var(--baseline)">Only baseline: {kinds[ONLY_SECOND]}</b> '
             f"({small[ONLY_SECOND]} small)."

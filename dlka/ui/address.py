@@ -162,7 +162,9 @@ def complaint(asked: Asked) -> str:
     """One sentence on what is wrong with an address; empty where nothing is."""
     if not asked.wrong:
         return ""
-    return f"The page shows its own choice where the address names what is not here: {'; '.join(asked.wrong)}."
+    more = f"; and {len(asked.wrong) - 3} more" if len(asked.wrong) > 3 else ""
+    named = "; ".join(asked.wrong[:3])
+    return f"The page shows its own choice where the address names what is not here: {named}{more}."
 
 
 def _given(query: str, wrong: list[str]) -> Mapping[str, str]:

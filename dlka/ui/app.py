@@ -184,6 +184,7 @@ def build_app(first: Analysis) -> gr.Blocks:
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
         ran = gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         ran.failure(lambda: words.STALE, outputs=stale, queue=False, **QUIET)
+        ran.success(None, cleared := [asked["image"], stale, asked["example"]], cleared, js=words.IF_CLEARED, **QUIET)
         asked["image"].clear(lambda: words.CLEARED, outputs=stale, queue=False, **QUIET)
         for module, tab in tabs:
             module.wire(shared, tab)
@@ -267,6 +268,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         server_name=host,
         server_port=port,
         theme=THEME,
+        head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
         css_paths=sorted(Path(__file__).parent.glob("*.css")),
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",

@@ -11,7 +11,9 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis, place_label
+from dlka.analysis.examples import truth_of
 from dlka.analysis.figures import pictures
+from dlka.analysis.judging import AGREEMENTS, FALSE_ALARM, HIT, agreement, judge
 from dlka.analysis.pairing import interesting_object
 from dlka.render.geometry import to_picture
 from dlka.types import Capture
@@ -47,6 +49,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
         start += levels.size
     offsets = np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0, "<i2")
     gates, gate_levels = _gates(analysis)
+    objects = _objects(analysis)
     return json.dumps(
         {
             "key": analysis.key,
@@ -57,7 +60,10 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
             "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
             "point": point,
-            "objects": _objects(analysis),
+            "objects": objects,
+            "truth": _judge(analysis, objects),
+            "classes": len(analysis.names),
+            "uses": (analysis.cards[0].uses or {}).get("verdict"),
             "chosen": interesting_object(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1])),
             "stages": stages,
             "alone": analysis.alone,
@@ -159,6 +165,28 @@ def _objects(analysis: Analysis) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _judge(analysis: Analysis, objects: list[dict[str, Any]]) -> dict[str, list[int]] | None:
+    """Give every object "right", for each model whether its box is a hit (true), a false alarm (false) or not judged
+    (null), by the labels of an example. Returns how many labelled objects were hit by both, only by D-LKA, only by the
+    baseline, and by none ("all", and "small" of them); None where the picture has no labels.
+    """
+    example = analysis.source.example if analysis.source else None
+    height, width = analysis.image.shape[:2]
+    truth = truth_of(example, analysis.names, (height, width)) if example else None
+    if truth is None:
+        return None
+    if analysis.settings.classes:
+        truth = truth.only([i for i, name in analysis.names.items() if name in analysis.settings.classes])
+    sides = [judge(side.detections, truth) for side in (analysis.dlka, analysis.baseline)]
+    told = {HIT: True, FALSE_ALARM: False}
+    for pair, shown in zip(analysis.pairing.pairs, objects):
+        boxes = zip(sides, (pair.first, pair.second))
+        shown["right"] = [None if i is None else told.get(side.verdicts[i]) for side, i in boxes]
+    hits = agreement(truth, *sides)
+    small = [hits[who, "S"] for who in AGREEMENTS]
+    return {"all": [s + hits[who, "M"] + hits[who, "L"] for who, s in zip(AGREEMENTS, small)], "small": small}
 
 
 def _shares(weights: dict[str, np.ndarray], capture: Capture) -> list[float]:

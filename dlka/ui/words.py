@@ -1,5 +1,7 @@
 """The page's longer texts, in one place. A line here is a line of the source only; a paragraph is a paragraph."""
 
+import json
+
 TITLE = """# Where does a deformable kernel look?
 Drop a picture. A YOLOv8 with deformable large kernels (D-LKA) and one without look at it: what each finds, where every
 kernel sampled, and what deformation changes."""
@@ -71,6 +73,9 @@ anyway. How long offsets are does not say whether they are used. The word above 
 with another picture's; **small**, one of these falls is beyond its interval; **unused**, neither."""
 
 CLEARED = '<p class="stale">There is no picture. What stands below is of the one before.</p>'
+# A comparison that ends when its picture has been taken away: [picture, line, example] -> the same.
+IF_CLEARED = f"""(picture, line, example) => picture ? [picture, line, example]
+    : [picture, {json.dumps(CLEARED)}, JSON.stringify({{ ...JSON.parse(example), chosen: null, unfit: "" }})]"""
 STALE = '<p class="stale">This could not be compared. What stands below is of what was compared before.</p>'
 
 MANY = """# Many pictures

@@ -6,7 +6,7 @@ import re
 
 import cv2
 import pytest
-from page_tabs import choose_example, open_tab, shown_key, wait_for_another, wait_until_it_fits
+from page_tabs import COLD, choose_example, open_tab, shown_key, wait_for_another, wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis.examples import examples
@@ -18,7 +18,7 @@ def upload(page, data, name, mime="image/png"):
 
 
 def test_first_paint_is_a_finished_example(page):
-    expect(page.locator(".see-counts")).to_have_text(re.compile("^Both found \\d+, only D-LKA"))
+    expect(page.locator(".see-counts")).to_have_text(re.compile("^Of 12 labelled objects both found \\d+, only D-LKA"))
     expect(page.locator(".see-fact")).to_have_text(re.compile("^P3 5x5 samples .* times as wide as its grid"))
     # Without scrolling, on a laptop's screen: the picture, what moves its samples, and the close-up beside it.
     page.set_viewport_size({"width": 1440, "height": 900})
@@ -29,7 +29,7 @@ def test_first_paint_is_a_finished_example(page):
 
 def test_numbers(page):
     open_tab(page, "Numbers")
-    expect(page.locator(".headline")).to_have_text(re.compile("^Both found"), use_inner_text=True)
+    expect(page.locator(".headline")).to_have_text(re.compile("^Boxes of both"), use_inner_text=True)
     known = re.compile(r"^\s*Offsets: (unused|small|in use|not measured)\s*$")
     expect(page.locator(".badges .chip")).to_have_text(known)
     page.get_by_role("button", name="Make files").click()
@@ -86,6 +86,28 @@ def test_what_belongs_to_a_picture_that_is_cleared_is_dimmed(page):
     assert float(page.locator(".tabs").first.evaluate("e => getComputedStyle(e).opacity")) < 0.5
     choose_example(page, "Drawn scene: letters and curves")  # the one before, once more
     expect(told).to_be_hidden()
+
+
+def test_a_picture_that_is_taken_away_while_it_is_compared_is_gone(page):
+    before = shown_key(page)
+    choose_example(page, "Two people")
+    page.get_by_label("Remove Image").click()
+    wait_for_another(page, before)
+    page.get_by_text("There is no picture. What stands below is of the one before.").wait_for()
+    assert page.locator("#examples :checked").count() == 0
+    assert page.locator("#picture img").count() == 0
+
+
+def test_the_way_back_leads_to_the_last_comparison(page):
+    before = shown_key(page)
+    choose_example(page, "Dots and curves, 4 to 64 px")
+    wait_for_another(page, before)
+    page.wait_for_function("() => location.search.includes('Dots')")
+    page.get_by_role("link", name="Many pictures").click()
+    page.wait_for_url("**/many")
+    page.get_by_role("link", name="Explore").click()
+    page.wait_for_url("**example=Dots*")
+    expect(page.locator('#examples input[value^="Dots and curves"]')).to_be_checked(timeout=COLD)
 
 
 def test_every_question_is_asked_once(page):

@@ -13,8 +13,8 @@ import pytest
 from deforming import deforming
 from render_builders import capture, stage
 
-from dlka.analysis.analysis import Settings, analyse_pixels
-from dlka.analysis.examples import examples
+from dlka.analysis.analysis import Settings, analyse, analyse_pixels
+from dlka.analysis.examples import ASSETS, examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import load_predictor
@@ -25,6 +25,30 @@ from dlka.ui.see_data import LARGEST, NOT_A_NUMBER, quantised, see_value
 @pytest.fixture(scope="module")
 def analysis():
     return analyse_pixels(read_image(examples()["Two people"])[::3, ::2].copy(), Settings(size=320))
+
+
+def test_labels_of_an_example_say_which_boxes_are_right():
+    """Of the scene that the page opens with every object is labelled; offsets that are off give boxes of nothing."""
+    example = "Drawn scene: letters and curves"
+    settings = Settings("scenes", "scenes-rigid", size=320)
+    own, off = (analyse(examples()[example], replace(settings, strength=strength)) for strength in (1.0, 0.0))
+    value, without = (json.loads(see_value(each, (0, 0))) for each in (own, off))
+    rows = json.loads((ASSETS / "scenes.json").read_text())
+    number = next(image["id"] for image in rows["images"] if image["file_name"] == examples()[example].name)
+    assert sum(value["truth"]["all"]) == sum(row["image_id"] == number for row in rows["annotations"])
+    hits = [sum(each["right"][0] is True for each in data["objects"]) for data in (value, without)]
+    assert hits[0] == value["truth"]["all"][0] + value["truth"]["all"][1]
+    alarms = [sum(each["right"][0] is False for each in data["objects"]) for data in (value, without)]
+    assert alarms[1] > alarms[0]
+    assert hits[1] < hits[0]
+    few = json.loads(see_value(analyse(examples()[example], replace(settings, classes=("H",))), (0, 0)))
+    assert 0 < sum(few["truth"]["all"]) < sum(value["truth"]["all"])
+
+
+def test_a_picture_without_labels_is_not_judged(analysis):
+    value = json.loads(see_value(analysis, (0, 0)))
+    assert value["truth"] is None
+    assert all("right" not in each for each in value["objects"])
 
 
 def file_of(address):

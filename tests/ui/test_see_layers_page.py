@@ -68,6 +68,15 @@ def test_offset_fields_are_those_of_python(street, crowd, number, view):
     check(direction, wheel(render.mean_offset(capture), scale))
 
 
+def test_a_composed_view_says_whose_offsets_lie_under_it(page):
+    note = page.locator(".see-legend-note")
+    layer = choose(page, "length", "P3 composed")
+    assert layer["title"].startswith("P3 7x7 d3: offset length")
+    expect(note).to_contain_text("Composed paths have no offsets of their own")
+    choose(page, "density", "P3 composed")
+    expect(note).not_to_contain_text("no offsets of their own")
+
+
 def test_one_tap_on_its_own_scale(page):
     choose(page, "length")
     page.locator(".see-tap-shown").fill("7")

@@ -6,10 +6,12 @@ import json
 import re
 from urllib.parse import urlsplit
 
+import cv2
 import numpy as np
 import pytest
-from page_tabs import COLD
+from page_tabs import COLD, shown_key, wait_for_another
 from playwright.sync_api import expect
+from test_page import upload
 from test_see_cells_page import DRAWN, first_look, settle
 
 from dlka import palette
@@ -184,7 +186,40 @@ def test_without_stages_boxes_and_gates_are_there_still(new_window, server):
         page.locator("[name=see-layer][value=attention]").check(force=True)
         page.wait_for_function("() => document.querySelector('.see-picture').layer?.cells")
         expect(page.locator(".see-legend-title")).to_have_text(re.compile("^P3: attention gate, mean over"))
-        expect(page.locator(".see-counts")).to_contain_text("Both found")
+        expect(page.locator(".see-counts")).to_contain_text("labelled objects both found")
         names = page.locator(".see .take-which option").all_inner_texts()
         assert names[0] == "Boxes of D-LKA"
         assert "Attention map" in names
+
+
+def test_the_same_picture_stays_where_it_was_looked_at(street):
+    picture, before = street.locator(".see-picture"), shown_key(street)
+    cell = picture.evaluate("c => c.drawn.cell")
+    for _ in range(8):
+        if street.locator(".see-zoom-in").is_enabled():
+            street.locator(".see-zoom-in").click()
+    settle(street)
+    assert street.locator(".see-zoom-in").is_disabled()
+    scale = picture.evaluate("c => c.drawn.scale")
+    street.locator("#strength input[type=number]").fill("0")
+    street.keyboard.press("Tab")
+    wait_for_another(street, before)
+    assert picture.evaluate("c => c.drawn.scale") == pytest.approx(scale)
+    moved = np.subtract(picture.evaluate("c => c.drawn.cell"), cell)
+    assert np.abs(moved).max() <= 1, "the same object, whose box may come from the cell beside it"
+    expect(street.locator(".see-use")).to_contain_text("does not need its offsets")
+
+
+def test_a_strip_is_not_drawn_as_a_line(page):
+    before = shown_key(page)
+    upload(page, cv2.imencode(".png", np.full((60, 4000, 3), 90, np.uint8))[1].tobytes(), "strip.png")
+    wait_for_another(page, before)
+    settle(page)
+    box = page.locator(".see-picture").bounding_box()
+    assert box["height"] >= 50
+    assert box["width"] / box["height"] == pytest.approx(4000 / 60, rel=0.05)
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
+    point = page.evaluate(
+        "() => { const s = document.querySelector('.see-scroll'); return s.scrollLeft / s.scrollWidth }"
+    )
+    assert 0.2 < point < 0.8, "it opens where it is looked at: in the middle, as nothing is found here"

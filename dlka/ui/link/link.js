@@ -17,6 +17,9 @@ function write() {
   }
   parts = {};
   history.replaceState(history.state, "", now);
+  try {
+    sessionStorage.setItem("dlka-explore", now.search); // for head.html
+  } catch {} // a browser that lets no page keep anything
 }
 
 function merge(query) {

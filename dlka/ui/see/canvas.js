@@ -15,7 +15,13 @@ const state = {
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const WAIT = 500, LASTS = 1200; // ms on the grid, and from there to the samples
 const SAID = 150; // ms
+const LEAST = 96, WIDEST = 4000; // px of the picture's shorter side on the page, and of the longer side of a strip
 const KINDS = { both: "both", class_changed: "both, as different classes", only_first: "only D-LKA", only_second: "only baseline" };
+// What the model's card says of its offsets -> what that means for what is drawn here.
+const USES = {
+  unused: "This model does not need its offsets: its AP hardly changes without them. How wide they lie says little.",
+  small: "This model needs its offsets only a little: how wide they lie says little.",
+};
 
 // Every deform stage is a view; so is the pair of a block, composed.
 function viewsOf(data) {
@@ -41,14 +47,18 @@ async function load(data) {
     part("see-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
     return;
   }
-  const [offsets] = found;
-  Object.assign(state, { data, image, offsets, point: data.point, pinned: false, object: null });
-  Object.assign(state, { gates: null, told_layer: undefined, zoom: 1, corner: [-0.5, -0.5], made: new Map() });
+  const [offsets] = found, before = state.data?.picture === data.picture ? state.object : undefined;
+  Object.assign(state, { data, image, offsets, gates: null, told_layer: undefined, made: new Map() });
+  // Another picture is looked at from the start; of the same one, what was looked at before still is.
+  if (before === undefined) Object.assign(state, { point: data.point, zoom: 1, corner: [-0.5, -0.5] });
+  Object.assign(state, { pinned: false, object: null });
   state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
   state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
   state.views = viewsOf(data);
   state.chosen = Math.max(0, Math.min(state.chosen, state.views.length - 1));
-  if (data.chosen !== null) lookAt(data.objects[data.chosen]);
+  const again = before && data.objects.find((object) => overlap(object, before) >= 0.5);
+  if (again) lookAt(again);
+  else if (before === undefined && data.chosen !== null) lookAt(data.objects[data.chosen]);
   readAddress();
   buildPanels();
   for (const dot of element.querySelectorAll(".see-kind")) dot.style.background = data.kind_colours[dot.dataset.kind];
@@ -59,7 +69,10 @@ async function load(data) {
   if (!data.stages.length) part("see-fact").textContent = part("see-told").textContent = "";
   buildOnly();
   chooseLayer();
+  part("see-use").hidden = !(data.uses in USES);
+  part("see-use").textContent = USES[data.uses] ?? "";
   replay();
+  if (before === undefined) requestAnimationFrame(() => state.data === data && centre(state.point)); // once it is drawn
   askCards();
 }
 
@@ -194,7 +207,12 @@ function radiusOf(view, kind) {
 
 function drawMain(found) {
   const canvas = part("see-picture"), [height, width] = state.data.size;
-  const scale = Math.min(part("see-fact").clientWidth / width, state.room / height);
+  const fits = Math.min(part("see-fact").clientWidth / width, state.room / height);
+  // A strip is not made a line: it is drawn this wide, and its frame scrolls.
+  const scale = Math.max(fits, Math.min(LEAST / Math.min(width, height), WIDEST / Math.max(width, height)));
+  const strip = part("see-scroll");
+  strip.classList.toggle("see-strip", scale > fits);
+  strip.style.maxHeight = scale > fits ? `${state.room}px` : "";
   const view = currentView(canvas, scale), kind = state.views[state.chosen], layer = currentLayer();
   const pen = prepare(canvas, width * scale, height * scale);
   drawPicture(pen, view, layer?.cells ? greyPicture() : state.image, state.data.size, layer?.arrows ? 0.5 : 0);
@@ -206,6 +224,7 @@ function drawMain(found) {
   if (found) drawReads(pen, onScreen(view, kind, found), radiusOf(view, kind), state.data);
   else canvas.drawn = { key: state.data.key, left: view.left, top: view.top, scale: view.scale };
   if (state.object) drawName(pen, view, state.object, width * scale, state.data.alone ? { both: "found" } : KINDS);
+  drawOverview(pen, height * scale);
   if (found && part("see-exaggerate").checked) drawText(pen, "Samples drawn 4 times as far from the grid", 6, height * scale - 22);
 }
 
@@ -392,6 +411,8 @@ function hold(object) {
 
 // A picture that is larger than its frame moves until a point is in the middle.
 function centre(point) {
+  const { clientWidth, clientHeight } = part("see-scroll"), scale = part("see-picture").clientWidth / state.data.size[1];
+  part("see-scroll").scrollTo(point[0] * scale - clientWidth / 2, point[1] * scale - clientHeight / 2);
   if (state.zoom > 1) panTo(state.zoom, [0, 1].map((axis) => point[axis] - state.data.size[1 - axis] / state.zoom / 2));
 }
 
@@ -405,7 +426,11 @@ for (const name of ["see-layers", "see-options"]) part(name).addEventListener("i
 part("see-zoom-in").addEventListener("click", () => zoomBy(1.5, middle()));
 part("see-zoom-out").addEventListener("click", () => zoomBy(1 / 1.5, middle()));
 part("see-full").hidden = !document.fullscreenEnabled;
-part("see-full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : part("see").requestFullscreen()));
+part("see-full").addEventListener("click", () => {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else part("see").requestFullscreen();
+  part("see-picture").focus(); // so that keys go to the picture
+});
 
 part("see-taps").addEventListener("toggle", redraw);
 // The picture is as high as the window leaves room for, with what moves the samples below it.

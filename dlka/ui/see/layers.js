@@ -87,7 +87,7 @@ function densityLayer(view) {
   };
 }
 
-const inCells = (stage, scale) => ["0", number(scale / 2), `${number(scale)} cells = ${number(scale * stage.per_cell)} px`];
+const inCells = (stage, scale) => ["0", number(scale / 2), `${number(scale)} ${number(scale) === "1" ? "cell" : "cells"} = ${number(scale * stage.per_cell)} px`];
 
 // A canvas with one pixel a cell, and the corners of the map in pixels of the picture.
 function cellsOf(stage, colour) {
@@ -139,7 +139,8 @@ function tellLayer(layer) {
   part("see-legend").hidden = !layer;
   if (!layer) return;
   part("see-legend-title").textContent = layer.title;
-  part("see-legend-note").textContent = layer.note ?? "";
+  const second = LAYERS[layerName()].options.includes("scale") && state.views[state.chosen]?.inner ? "Composed paths have no offsets of their own: these are those of the last stage." : "";
+  part("see-legend-note").textContent = [layer.note, second].filter(Boolean).join(" ");
   part("see-legend-bar").hidden = part("see-legend-ticks").hidden = !layer.bar;
   part("see-legend-wheel").hidden = !layer.wheel;
   if (layer.bar) {

@@ -14,6 +14,15 @@ function spread(flat) {
   return Math.sqrt(flat.reduce((sum, value, i) => sum + (value - mean[i % 2]) ** 2, 0) / count);
 }
 
+// Intersection over union of the boxes that stand for two objects of one class, else 0.
+function overlap(one, other) {
+  if (one.name !== other.name) return 0;
+  const [a, b] = [one.dlka ?? one.baseline, other.dlka ?? other.baseline];
+  const area = ([x1, y1, x2, y2]) => Math.max(x2 - x1, 0) * Math.max(y2 - y1, 0);
+  const common = Math.max(Math.min(a[2], b[2]) - Math.max(a[0], b[0]), 0) * Math.max(Math.min(a[3], b[3]) - Math.max(a[1], b[1]), 0);
+  return common / (area(a) + area(b) - common);
+}
+
 // The boxes of objects in a view: D-LKA's solid, the baseline's dashed; the chosen one has a halo and a name.
 function drawBoxes(pen, view, objects, chosen, { DLKA, BASELINE }) {
   const sides = [["baseline", BASELINE, [5, 3]], ["dlka", DLKA, []]];
@@ -37,7 +46,7 @@ function drawBoxes(pen, view, objects, chosen, { DLKA, BASELINE }) {
 
 function drawName(pen, view, object, width, names) {
   const box = object.dlka ?? object.baseline, [left, top] = view.at([box[0] - 0.5, box[1] - 0.5]);
-  const text = `${object.name}, ${Math.round(object.size)} px: ${names[object.kind]}`;
+  const text = `${object.name}, ${Math.round(object.size)} px: ${names[object.kind]}${judged(object)}`;
   drawText(pen, text, left, top > 20 ? top - 20 : view.at([box[0], box[3] - 0.5])[1] + 3, width);
 }
 
@@ -94,9 +103,28 @@ function counts(objects) {
   const of = (kinds) => objects.filter(({ kind }) => kinds.includes(kind)), small = (found) => found.filter((o) => o.size < 32).length;
   const [dlka, baseline] = [of(["only_first"]), of(["only_second"])];
   if (state.data.alone) return `It found ${objects.length} (${small(objects)} small). No D-LKA model here knows its classes, so it is looked at alone.`;
-  if (!objects.length) return "Neither model found anything at this confidence. Lower it, or try a larger input size.";
+  const known = state.data.classes === 1 ? "the one class" : `one of the ${state.data.classes} classes`;
+  if (state.data.truth) return hits(state.data.truth, objects);
+  if (!objects.length) return `Neither model found ${known} that it knows, at this confidence. Lower it, or try a larger input size.`;
   const told = (name, found) => `only ${name} ${found.length}${found.length ? ` (${small(found)} small)` : ""}`;
-  return `Both found ${of(["both", "class_changed"]).length}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}.`;
+  const both = of(["both", "class_changed"]).length;
+  return `Boxes: of both ${both}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}. No labels say which are right.`;
+}
+
+// The same where labels say what is there: a box that fits no labelled object is not found, but a false alarm.
+function hits({ all, small }, objects) {
+  const total = all.reduce((a, b) => a + b), names = ["both found", "only D-LKA", "only baseline", "neither"];
+  const parts = names.map((name, i) => `${name} ${all[i]}${i && small[i] ? ` (${small[i]} small)` : ""}`).filter((_, i) => !i || all[i]);
+  const wrong = [0, 1].map((side) => objects.filter(({ right }) => right[side] === false).length);
+  const alarms = wrong.some(Boolean) ? ` False alarms: D-LKA ${wrong[0]}, baseline ${wrong[1]}.` : "";
+  const there = total ? `Of ${total} labelled ${total === 1 ? "object" : "objects"} ${parts.join(", ")}.` : "Nothing labelled is here.";
+  return there + alarms;
+}
+
+// What labels say of the boxes of an object, for behind its name.
+function judged({ right }) {
+  if (!right?.includes(false)) return "";
+  return right.includes(true) ? ", one of the boxes a false alarm" : right[0] === right[1] ? ", both false alarms" : ", a false alarm";
 }
 
 // Close-ups of what only one model found, smallest first.
@@ -105,7 +133,7 @@ function buildOnly() {
   const { data } = state, found = data.objects.filter(({ kind }) => kind.startsWith("only"));
   part("see-counts").textContent = counts(data.objects);
   part("see-only").hidden = !found.length;
-  part("see-only-title").textContent = found.length > MOST_SHOWN ? `Only one model found, the ${MOST_SHOWN} smallest` : "Only one model found";
+  part("see-only-title").textContent = `Boxes of only one model${found.length > MOST_SHOWN ? `, the ${MOST_SHOWN} smallest` : ""}`;
   part("see-only-row").replaceChildren(
     ...found.slice(0, MOST_SHOWN).map((object) => {
       const button = document.createElement("button"), canvas = document.createElement("canvas");
@@ -115,7 +143,7 @@ function buildOnly() {
       const pen = prepare(canvas, side, side);
       drawPicture(pen, view, state.image, data.size, 0);
       drawBoxes(pen, view, [object], null, data.accents);
-      told.textContent = `${object.dlka ? "D-LKA" : "Baseline"}: ${object.name} ${Math.round(object.size)} px, ${box[4].toFixed(2)}`;
+      told.textContent = `${object.dlka ? "D-LKA" : "Baseline"}: ${object.name} ${Math.round(object.size)} px, ${box[4].toFixed(2)}${judged(object)}`;
       Object.assign(button, { type: "button", title: `${KINDS[object.kind]}: ${told.textContent}` });
       button.style.borderColor = data.kind_colours[object.kind];
       button.append(canvas, told);
