@@ -60,9 +60,7 @@ def found(pairs: Sequence[Pair]) -> str:
     """The same, for the pairs of one picture or of many."""
     kinds = {kind: count_pairs(pairs, kind) for kind in KINDS}
     if not pairs:
-        sentence = (
-            "Neither model found anything that it knows at this confidence. Lower it, or try a larger input size."
-        )
+        sentence = "Neither model found what it knows at this confidence. Lower it, or try a larger input size."
     else:
         small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
         sentence = (

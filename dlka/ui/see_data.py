@@ -53,6 +53,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
     return json.dumps(
         {
             "key": analysis.key,
+            "source": analysis.source.sha256 if analysis.source else analysis.key,
             "picture": files.address(files.picture(_small(analysis.image), kept=kept)),
             "offsets": files.address(files.write(_packed(offsets), "offsets.bin", kept)),
             "gate_values": files.address(files.write(zlib.compress(gate_levels, 1), "gates.bin", kept)),

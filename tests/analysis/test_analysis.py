@@ -131,7 +131,7 @@ def test_settings_decide(bus):
     assert len(everything.baseline.detections) > len(persons.baseline.detections) > 0
     assert set(persons.baseline.detections.classes) == {0}
     assert len(nothing.baseline.detections) == 0
-    assert "Neither model found anything" in report.headline(nothing)
+    assert "Neither model found what it knows" in report.headline(nothing)
     assert pictures.crops(nothing) is None
     assert pictures.default_point(nothing) == (404.5, 539.5)
 

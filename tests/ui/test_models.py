@@ -77,7 +77,7 @@ def test_lines_say_what_the_cards_say():
     )
     assert model_words.line("th-head") == (
         "YOLOv8n, D-LKA in the head, separable offsets · 4 classes from thermal drone frames · "
-        "AP 30.0, control 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, 3 seeds: 28.0 to 31.2"
+        "AP 30.0, th-control (stock YOLOv8n) 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, 3 seeds: 28.0 to 31.2"
     )
     assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
     assert "px" not in model_words.line("head")
@@ -174,7 +174,7 @@ def test_a_model_of_other_data_brings_its_baseline_and_classes(here, monkeypatch
     expect(here.locator(".models details")).to_have_count(2)
     here.get_by_text("Detection settings").click()
     choose(here, "Classes", "dining")
-    here.get_by_text(re.compile("Neither model found")).wait_for()
+    here.get_by_text("Nothing labelled is here.").wait_for()
     before = shown_key(here)
 
     choose(here, "D-LKA model", "th-head")

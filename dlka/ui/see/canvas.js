@@ -47,7 +47,7 @@ async function load(data) {
     part("see-told").textContent = "The offsets did not arrive: press Compare, or reload the page.";
     return;
   }
-  const [offsets] = found, before = state.data?.picture === data.picture ? state.object : undefined;
+  const [offsets] = found, before = state.data?.source === data.source ? state.object : undefined;
   Object.assign(state, { data, image, offsets, gates: null, told_layer: undefined, made: new Map() });
   // Another picture is looked at from the start; of the same one, what was looked at before still is.
   if (before === undefined) Object.assign(state, { point: data.point, zoom: 1, corner: [-0.5, -0.5] });
