@@ -112,7 +112,8 @@ def test_the_page_reads_these_cards(work, tmp_path, monkeypatch):
     shipped(work, tmp_path)
     monkeypatch.setattr("dlka.models.catalog.WEIGHTS", tmp_path)
     assert measured("hit-uav-residual") == (
-        "AP 50.8 (small 30.8), hit-uav-control (stock YOLOv8n) 49.8 (29.8), on 40 pictures of hit-uav val, 3 seeds: 50.8 to 51.2"
+        "AP 50.8 (small 30.8), hit-uav-control (stock YOLOv8n) 49.8 (29.8), on 40 pictures of hit-uav val, "
+        "3 seeds: 50.8 to 51.2"
     )
 
 

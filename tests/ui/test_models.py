@@ -77,7 +77,8 @@ def test_lines_say_what_the_cards_say():
     )
     assert model_words.line("th-head") == (
         "YOLOv8n, D-LKA in the head, separable offsets · 4 classes from thermal drone frames · "
-        "AP 30.0, th-control (stock YOLOv8n) 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, 3 seeds: 28.0 to 31.2"
+        "AP 30.0, th-control (stock YOLOv8n) 29.1 (25.0), on 420 pictures of hit-uav val at 512 px, "
+        "3 seeds: 28.0 to 31.2"
     )
     assert "AP 30.0 on 100 pictures" in model_words.line("th-residual"), "its control saw other pictures"
     assert "px" not in model_words.line("head")
