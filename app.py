@@ -1,6 +1,8 @@
-"""Start the page: python app.py"""
+"""Start the page: python app.py, with the flags of `python -m dlka serve`."""
 
-from dlka.ui.app import serve
+import sys
+
+from dlka.cli import main
 
 if __name__ == "__main__":
-    serve()
+    sys.exit(main(["serve", *sys.argv[1:]]))

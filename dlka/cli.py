@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
+from dlka import __version__
 from dlka import commands as run
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
@@ -29,6 +30,7 @@ LONGEST = 800  # characters of a sentence: names of files may be longer than any
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their flags; `handler` in the result is the function that does it."""
     parser = argparse.ArgumentParser(prog="dlka", description="YOLOv8 with Deformable Large Kernel Attention.")
+    parser.add_argument("--version", action="version", version=f"dlka {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(
@@ -158,11 +160,14 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="gets figure.npz, .svg, .pdf, .png, .txt and .recipe.json")
 
     sub = command("serve", run.serve, "start the page")
-    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    sub.add_argument("--port", type=int, default=7860, help="(default: %(default)s)")
+    sub.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, else 127.0.0.1)")
+    sub.add_argument("--port", type=int, help="(default: the first that is free from 7860 on)")
     sub.add_argument("--model", metavar="FILE", help="your own model, .safetensors or .pt, to open with")
     sub.add_argument("--baseline", metavar="FILE", help="what stands beside it: file or id (default: what fits)")
     sub.add_argument("--models", metavar="DIR", help="a folder of .safetensors files to choose from as well")
+
+    sub = command("completion", run.completion, "print what makes a shell complete these commands")
+    sub.add_argument("shell", choices=["bash", "zsh", "tcsh"], help='such as eval "$(dlka completion bash)"')
     return parser
 
 

@@ -86,13 +86,6 @@ def test_every_ignore_has_a_reason():
         assert re.search(r"\S # \S", line), f"{line}: say why"
 
 
-def test_every_file_of_the_package_is_packed():
-    packed = ast.literal_eval(next(line for line in lines(ROOT / "pyproject.toml") if line.startswith("dlka = ["))[7:])
-    found = {path for pattern in packed for path in (ROOT / "dlka").glob(pattern)}
-    files = {path for path in (ROOT / "dlka").rglob("*.*") if path.is_file() and path.parent.name != "__pycache__"}
-    assert files - found == set(PACKAGE), "name it in package-data of pyproject.toml, or no wheel has it"
-
-
 def test_tests_reach_public_names_alone():
     found = [(path, *one) for path in TESTS for one in private_names(path.read_text(encoding="utf-8"))]
     strangers = [f"{path.relative_to(ROOT)}:{line}: {name}" for path, line, name in found if name not in FOREIGN]

@@ -15,9 +15,9 @@ from dlka.analysis.labels import Truth, read_bytes
 from dlka.analysis.labels_coco import coco_labels, parse_json
 from dlka.images import read_image
 from dlka.models.catalog import subject_of
+from dlka.shipped import ASSETS
 from dlka.temporary import write
 
-ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 CROWD = "Far crowd: bus stop, 4 x 3 small copies"
 
 

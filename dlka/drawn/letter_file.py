@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 
 from dlka.drawn.letter_net import READERS, LetterNet
 from dlka.errors import DlkaError, short
+from dlka.shipped import WEIGHTS
 
 FORMAT = "dlka-letter-1"  # known to dlka.models.weights, too, which imports nothing from here
-SHIPPED = Path(__file__).resolve().parent.parent.parent / "weights" / "letter.safetensors"
+SHIPPED = WEIGHTS / "letter.safetensors"
 COMMAND = "python -m dlka train-letter"
 MAX_BYTES = 2**20
 MAX_TEXT = 2000  # characters

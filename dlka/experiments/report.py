@@ -32,8 +32,9 @@ from dlka.render.chart import chart_png, chart_svg
 from dlka.render.forest import Estimate, Group, Row, forest
 from dlka.render.recall import Curve, RecallPanel, recall_chart
 from dlka.render.tradeoff import Candidate, tradeoff
+from dlka.shipped import ASSETS
 
-RUNS = Path(__file__).resolve().parent.parent.parent / "assets" / "evidence" / "runs"
+RUNS = ASSETS / "evidence" / "runs"
 LATENCY = "latency.json"
 CHARTS = ("forest", "latency", "recall")
 OF_A_MODEL = ("placement", "offsets", "seed")  # fields of a recipe that make the model and the run, not the setting

@@ -21,8 +21,8 @@ from dlka.errors import DlkaError, last_line
 from dlka.models.checkpoint import convert
 from dlka.models.placements import PLAIN, SCRATCH
 from dlka.models.weights import Card, OtherFile, load_card, recipe_of
+from dlka.shipped import WEIGHTS
 
-WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 PATTERN = "[!.]*.safetensors"
 OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
