@@ -166,9 +166,16 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--baseline", metavar="FILE", help="what stands beside it: file or id (default: what fits)")
     sub.add_argument("--models", metavar="DIR", help="a folder of .safetensors files to choose from as well")
 
-    sub = command("completion", run.completion, "print what makes a shell complete these commands")
+    sub = command("completion", _complete, "print what makes a shell complete these commands")
     sub.add_argument("shell", choices=["bash", "zsh", "tcsh"], help='such as eval "$(dlka completion bash)"')
     return parser
+
+
+def _complete(args: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(build_parser(), args.shell))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

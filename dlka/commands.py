@@ -279,15 +279,6 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def completion(args: argparse.Namespace) -> int:
-    import shtab
-
-    from dlka.cli import build_parser
-
-    print(shtab.complete(build_parser(), args.shell))
-    return 0
-
-
 def _print_measured(results: Sequence[dict[str, Any]]) -> None:
     """Average precision of models measured on the same pictures, and how far their stages move their taps."""
     from dlka.train.val import METRICS
