@@ -1,7 +1,7 @@
 """YOLOv8 with Deformable Large Kernel Attention (D-LKA), and pictures of where it looks.
 
-``dlka.YOLO``, ``dlka.deform_dwconv2d`` and ``dlka.watch`` are imported when they are first used: ``import dlka`` alone
-needs neither torch nor ultralytics.
+``dlka.load``, ``dlka.compare``, ``dlka.YOLO``, ``dlka.deform_dwconv2d`` and ``dlka.watch`` are imported when they are
+first used: ``import dlka`` alone needs neither torch nor ultralytics.
 
 Ultralytics reads its switches once, when it is imported, so they are set here, before any module can import it: no
 network use, no installing of packages by itself, and no pickle that names more than layers.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlka.ops import deform_dwconv2d
+    from dlka.results import compare, load
     from dlka.watching import watch
     from dlka.yolo import YOLO
 
@@ -24,9 +25,15 @@ os.environ.setdefault("YOLO_VERBOSE", "0")
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
 
 __version__ = "0.1.0"
-__all__ = ["YOLO", "__version__", "deform_dwconv2d", "watch"]
+__all__ = ["YOLO", "__version__", "compare", "deform_dwconv2d", "load", "watch"]
 
-_HOMES = {"YOLO": "dlka.yolo", "deform_dwconv2d": "dlka.ops", "watch": "dlka.watching"}
+_HOMES = {
+    "YOLO": "dlka.yolo",
+    "compare": "dlka.results",
+    "deform_dwconv2d": "dlka.ops",
+    "load": "dlka.results",
+    "watch": "dlka.watching",
+}
 
 
 def __getattr__(name: str) -> Any:

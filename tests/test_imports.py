@@ -44,17 +44,18 @@ MAY_IMPORT = {
     "printing": set(),
     "__main__": {"cli"},
     "watching": {"types", "images", "inference", "render", "analysis.stages"},
+    "results": ANALYSIS | {"images"},
     "yolo": {"models", "train", "export"},
-    "": {"yolo", "ops", "watching"},
+    "": {"yolo", "ops", "results", "watching"},
 }
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
-    "ultralytics": ("models", "train", "export", "yolo.py"),
+    "ultralytics": ("models", "train", "export", "yolo.py", "results.py"),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
-    "supervision": ("inference/slicing.py",),
+    "supervision": ("inference/slicing.py", "results.py"),
     "onnx": ("export/network.py",),
     "onnxscript": ("export/network.py",),
     "onnxruntime": ("export/child.py", "export/exporter.py"),
@@ -75,6 +76,7 @@ ONLY_IN = {
             "export",
             "bench",
             "provenance.py",
+            "results.py",
             "yolo.py",
         ),
         "experiments/defaults.py",  # which trains by Ultralytics' own trainer

@@ -7,7 +7,7 @@ asked for: the library takes half a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class Sliced:
     detections: Detections
     slices: np.ndarray
     fired: np.ndarray
+
+
+def as_supervision(found: Detections, names: Mapping[int, str]) -> supervision.Detections:
+    """The same boxes as supervision has them. names: class id -> name, which become class_name among the data."""
+    data: dict[str, Any] = {"class_name": np.array([names[int(number)] for number in found.classes])}
+    return supervision.Detections(xyxy=found.boxes, confidence=found.scores, class_id=found.classes, data=data)
 
 
 def slices_per_side(image_size: tuple[int, int], input_size: int) -> int:

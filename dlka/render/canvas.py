@@ -182,6 +182,8 @@ class Paper:
         """The same pixels as a PNG file."""
         return png(self.to_array())
 
+    _repr_png_ = to_png  # what notebooks show
+
     def to_svg(self, caption: str = "") -> bytes:
         """An SVG file: photographs as pixels; points, arrows and text as vectors. caption: its description (desc)."""
         return svg(self.figure, self._title, caption)
