@@ -14,8 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlka.comparison import compare
     from dlka.ops import deform_dwconv2d
-    from dlka.results import compare, load
+    from dlka.results import load
     from dlka.watching import watch
     from dlka.yolo import YOLO
 
@@ -29,7 +30,7 @@ __all__ = ["YOLO", "__version__", "compare", "deform_dwconv2d", "load", "watch"]
 
 _HOMES = {
     "YOLO": "dlka.yolo",
-    "compare": "dlka.results",
+    "compare": "dlka.comparison",
     "deform_dwconv2d": "dlka.ops",
     "load": "dlka.results",
     "watch": "dlka.watching",

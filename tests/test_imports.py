@@ -45,8 +45,9 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "watching": {"types", "images", "inference", "render", "analysis.stages"},
     "results": ANALYSIS | {"images"},
+    "comparison": ANALYSIS | {"images", "results"},
     "yolo": {"models", "train", "export"},
-    "": {"yolo", "ops", "results", "watching"},
+    "": {"comparison", "yolo", "ops", "results", "watching"},
 }
 # Library -> the only places that may import it.
 ONLY_IN = {
@@ -55,7 +56,7 @@ ONLY_IN = {
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
-    "supervision": ("inference/slicing.py", "results.py"),
+    "supervision": ("inference/slicing.py", "results.py", "comparison.py"),
     "onnx": ("export/network.py",),
     "onnxscript": ("export/network.py",),
     "onnxruntime": ("export/child.py", "export/exporter.py"),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import dlka
-from dlka import results
+from dlka import comparison, results
 from dlka.analysis.analysis import Settings, analyse
 from dlka.analysis.examples import ASSETS, examples
 from dlka.analysis.figures import KINDS
@@ -31,7 +31,9 @@ def pair():
 
 def test_the_examples_of_the_docstring_hold(monkeypatch):
     monkeypatch.chdir(ASSETS.parent)
-    assert doctest.testmod(results).failed == 0
+    for module in (results, comparison):
+        done = doctest.testmod(module)
+        assert done.failed == 0 < done.attempted
 
 
 def test_a_file_an_array_and_a_pil_picture_are_the_same():
@@ -55,6 +57,7 @@ def test_a_comparison_is_that_of_the_page(pair):
     analysis = analyse(examples()[SCENE], Settings("scenes", "scenes-rigid"))
     assert pair.analysis is analysis, "one question has one answer, which is kept"
     assert sum(pair.counts.values()) == len(pair.to_pandas()) == len(analysis.pairing.pairs)
+    assert dlka.compare(read_image(examples()[SCENE]), "scenes").counts == pair.counts
     off = dlka.compare(examples()[SCENE], "scenes", strength=0)
     assert off.analysis.settings.strength == 0
     assert off.counts != pair.counts
