@@ -18,7 +18,7 @@ import numpy as np
 
 from dlka import render
 from dlka.analysis import report
-from dlka.analysis.analysis import Analysis, Settings, analyse
+from dlka.analysis.analysis import Analysis, Settings, analyse, analyse_pixels
 from dlka.analysis.batch import gallery
 from dlka.analysis.boxes import listed
 from dlka.analysis.figures import KINDS, figure, pictures
