@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from dlka import __version__
@@ -65,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("out", metavar="OUT.safetensors")
 
     sub = command("fetch", run.fetch, "download official weights through Ultralytics and convert them")
-    sub.add_argument("name", metavar="yolov8n")
+    sub.add_argument("name", metavar="NAME", help="yolov8n, yolov8s, yolov8m, yolov8l or yolov8x")
 
     sub = command("draw-scenes", run.draw_scenes, "draw a data set of letters and curves, labels exact")
     sub.add_argument("--out", required=True, metavar="DIR", help="an empty folder, or one that is not there yet")
@@ -178,9 +179,27 @@ def _complete(args: argparse.Namespace) -> int:
     return 0
 
 
+# What Ultralytics' command line calls things -> the flag here.
+THEIRS = {"conf": "confidence", "imgsz": "size", "project": "out", "name": "out", "source": "", "weights": "model"}
+
+
+def as_flags(argv: Sequence[str]) -> list[str]:
+    """Arguments as Ultralytics' users type them, key=value, as flags: conf=0.5 is --confidence 0.5, and the value of
+    source= stands alone. What is a file that is there stays as it is."""
+    flags: list[str] = []
+    for argument in argv:
+        key, sign, value = argument.partition("=")
+        if not sign or not key.isidentifier() or Path(argument).exists():
+            flags.append(argument)
+            continue
+        name = THEIRS.get(key, key).replace("_", "-")
+        flags += [f"--{name}", value] if name else [value]
+    return flags
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status, see the top of this file."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(as_flags(sys.argv[1:] if argv is None else argv))
     try:
         check_json(getattr(args, "json", None))
         return args.handler(args)

@@ -206,7 +206,7 @@ def evidence(args: argparse.Namespace) -> int:
         from dlka.experiments.rerun import Places, rerun
         from dlka.models.catalog import OFFICIAL
 
-        places = Places(Path(args.data), args.stock or OFFICIAL, work, runs)
+        places = Places(Path(args.data), args.stock or OFFICIAL[0], work, runs)
         failed = rerun(places, PLAN, args.only, report=_progress)
     out = Path(args.out) if args.out else runs.parent
     written = [*write_report(runs, out, PLAN), write_cards(runs, out, PLAN, SHIPPED)]

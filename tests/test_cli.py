@@ -14,7 +14,7 @@ import torch
 import yaml
 from ultralytics.utils import ASSETS
 
-from dlka.cli import MODEL, PHOTOGRAPHS, build_parser, main
+from dlka.cli import MODEL, PHOTOGRAPHS, as_flags, build_parser, main
 from dlka.errors import DlkaError
 from dlka.models import catalog
 from dlka.printing import table
@@ -85,7 +85,7 @@ def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
         (["doctor", "."], "cannot be read"),
         (["convert", "none.pt", "b.safetensors"], "none.pt: there is no such file"),
         (["convert", "none.pt", "b.pt"], "ends in .safetensors"),
-        (["fetch", "yolov8s"], "expected yolov8n"),
+        (["fetch", "yolov8t"], "expected one of yolov8n, yolov8s"),
         (["bench", "ops", "--rounds", "0"], "expected at least 1"),
         (["bench", "ops", "--device", "cuda", "--threads", "2"], "--threads: with --device cuda there are none"),
         (["bench", "model", "--sizes", "320", "33"], "sizes: expected multiples of 32"),
@@ -275,6 +275,41 @@ def test_convert(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "a.pt"), str(out)]) == 0
     assert capsys.readouterr().out.startswith(f"{out}: head, scale n, 2 classes, converted from a.pt, sha256 ")
     assert "exists already" in refused(capsys, "convert", tmp_path / "a.pt", out)
+
+
+def test_arguments_as_ultralytics_users_type_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.jpg").touch()
+    typed = ["compare", "source=bus.jpg", "a=b.jpg", "conf=0.5", "model=neck", "imgsz=320", "--out=o"]
+    flags = as_flags(typed)
+    assert flags == [
+        "compare",
+        "bus.jpg",
+        "a=b.jpg",
+        "--confidence",
+        "0.5",
+        "--model",
+        "neck",
+        "--size",
+        "320",
+        "--out=o",
+    ]
+    args = build_parser().parse_args(flags)
+    assert (args.images, args.confidence, args.model, args.size) == (["bus.jpg", "a=b.jpg"], 0.5, "neck", 320)
+
+
+def test_what_nobody_knows_is_refused(capsys):
+    with pytest.raises(SystemExit) as status:
+        main(["stages", "colour=red"])
+    assert status.value.code == 2
+    assert "unrecognized arguments: --colour red" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_app_takes_the_flags_of_serve():
+    done = subprocess.run([sys.executable, ROOT / "app.py", "--colour", "red"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unrecognized arguments: --colour red" in done.stderr
 
 
 def test_fetch(monkeypatch, capsys):

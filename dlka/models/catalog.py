@@ -1,7 +1,7 @@
 """The models that can be chosen by name: the files in the project's weights folder and those that were added to them;
 and which belong together.
 
-One more can be fetched: the official yolov8n, through Ultralytics itself, the one download of the project and done only
+More can be fetched: the official weights, through Ultralytics itself, the one download of the project and done only
 when the user asks.
 """
 
@@ -24,7 +24,8 @@ from dlka.models.weights import Card, OtherFile, load_card, recipe_of
 from dlka.shipped import WEIGHTS
 
 PATTERN = "[!.]*.safetensors"
-OFFICIAL = "yolov8n"  # Ultralytics' own weights, there only once the user has fetched them
+# Ultralytics' own weights, there only once the user has fetched them; the first is what trainings start from.
+OFFICIAL = tuple(f"yolov8{scale}" for scale in "nsmlx")
 # The D-LKA models that look where none is named. The first one needs its offsets, and knows drawn letters and curves:
 # it looks at drawn scenes, with which the page opens, and where there is no picture at all.
 DEFAULT, PHOTOGRAPHS = "scenes", "head"
@@ -61,7 +62,7 @@ def find(model: str) -> Path:
         return files[model]  # one that is no model, too: whoever opens it is told what it is
     if Path(model).suffix:
         return Path(model)
-    hint = f"; get it with: python -m dlka fetch {OFFICIAL}" if model == OFFICIAL else ""
+    hint = f"; get it with: python -m dlka fetch {model}" if model in OFFICIAL else ""
     lost = "".join(f"; {sentence.rstrip('.')}" for sentence in left_out().values())
     offered = [name for name in cards() if name not in GUESTS]
     raise DlkaError(
@@ -165,11 +166,11 @@ def _whole(side: int) -> int:
 def fetch(name: str, folder: Path | None = None) -> Path:
     """Get official weights, convert them, and return the file: NAME.safetensors in the project's weights folder.
 
-    Raises DlkaError for any name but OFFICIAL, for a file that is there already, where the download fails, and where
-    what came is not the model.
+    Raises DlkaError for a name that is not in OFFICIAL, for a file that is there already, where the download fails,
+    and where what came is not the model.
     """
-    if name != OFFICIAL:
-        raise DlkaError(f"fetch: expected {OFFICIAL}, the one name that can be fetched, got {name!r}.")
+    if name not in OFFICIAL:
+        raise DlkaError(f"fetch: expected one of {', '.join(OFFICIAL)}; got {name!r:.60}.")
     out = (folder or WEIGHTS) / f"{name}.safetensors"
     if out.exists():
         raise DlkaError(f"{out} is there already; remove it to fetch it again.")

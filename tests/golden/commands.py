@@ -72,7 +72,7 @@ REFUSED = (
     "convert none.pt b.safetensors",
     "convert none.pt b.pt",
     "convert drawn b.safetensors",
-    "fetch yolov8s",
+    "fetch yolov8t",
     "draw-scenes --out drawn --count 4",
     "draw-scenes --out new --count 0",
     "sizes scenes --shape Q",

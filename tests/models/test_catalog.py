@@ -166,10 +166,10 @@ def test_fetch_converts_what_was_downloaded(shared, tmp_path, monkeypatch):
         fetch("yolov8n", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["yolov8s", "../yolov8n", "https://example.org/yolov8n.pt", "", "yolov8n.pt"])
-def test_only_one_name_is_fetched(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["yolov8t", "../yolov8n", "https://example.org/yolov8n.pt", "", "yolov8n.pt"])
+def test_only_official_names_are_fetched(name, tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "download", lambda *_: pytest.fail("nothing may be downloaded"))
-    with pytest.raises(DlkaError, match="expected yolov8n, the one name that can be fetched"):
+    with pytest.raises(DlkaError, match="expected one of yolov8n, yolov8s, yolov8m, yolov8l, yolov8x"):
         fetch(name, tmp_path)
 
 
