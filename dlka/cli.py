@@ -42,14 +42,25 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
-    sub.add_argument("images", nargs="+", metavar="IMAGE")
-    sub.add_argument("--model", default=PHOTOGRAPHS, help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--baseline", help="id or .safetensors file (default: its rigid twin, else its data's control)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
-    sub.add_argument("--size", type=int, help="input in pixels, a multiple of 32 (default: what fits the model)")
-    sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
-    sub.add_argument("--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)")
-    sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+    look = [sub]
+
+    sub = command("predict", run.predict, "what one model finds in pictures")
+    sub.add_argument("--out", metavar="DIR", help="gets a drawing of each picture")
+    sub.add_argument("--classes", nargs="+", default=(), metavar="NAME", help="only these (default: all)")
+    sub.add_argument("--json", metavar="FILE", help="also write every box as JSON")
+    look.append(sub)
+    for sub in look:
+        sub.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern in quotes")
+        sub.add_argument("--model", default=PHOTOGRAPHS, help="id or .safetensors file (default: %(default)s)")
+        sub.add_argument("--size", type=int, help="input in pixels, a multiple of 32 (default: what fits the model)")
+        sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
+        sub.add_argument(
+            "--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)"
+        )
+        sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+        sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
 
     sub = command("stages", run.stages, "list the deform stages of a model")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")

@@ -19,16 +19,47 @@ from dlka.printing import table, write_json
 
 def compare(args: argparse.Namespace) -> int:
     from dlka.analysis.batch import Settings, run_batch
+    from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
+    from dlka.results import model_id
 
-    baseline = args.baseline or baseline_of(args.model) or CONTROL
+    model = model_id(args.model)
+    baseline = model_id(args.baseline or baseline_of(model) or CONTROL)
     settings = Settings(args.size, args.confidence, args.iou, args.strength)
+    images = picture_files(args.images)
     failed = 0
-    for outcome in run_batch(args.images, args.model, baseline, args.out, settings):
+    for outcome in run_batch(images, model, baseline, args.out, settings, args.device):
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
-    total = len(args.images)
-    print(f"{_count(total, 'picture', 'pictures')}: {total - failed} compared, {failed} failed.")
+    print(f"{_count(len(images), 'picture', 'pictures')}: {len(images) - failed} compared, {failed} failed.")
+    return 1 if failed else 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    from dlka.analysis.batch import folders
+    from dlka.images import picture_files
+    from dlka.results import load
+
+    model, images = load(args.model, args.device), picture_files(args.images)
+    asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+    found: list[dict[str, Any]] = []
+    failed = 0
+    for image, name in zip(images, folders(images)):
+        try:
+            result = model(image, **asked)
+        except DlkaError as error:
+            failed += 1
+            print(f"{image}: {error}", file=sys.stderr, flush=True)
+            continue
+        boxes = result.to_pandas()
+        kinds = [f"{number} {kind}" for kind, number in boxes["class"].value_counts().items()]
+        print(f"{image}: {', '.join(kinds) or 'nothing'}", flush=True)
+        found.append({"picture": image, "boxes": boxes.to_dict("records")})
+        if args.out:
+            result.save(Path(args.out) / f"{name}.png")
+    write_json(args.json, {"model": args.model, "settings": asked, "pictures": found})
     return 1 if failed else 0
 
 

@@ -7,11 +7,13 @@ Colours are taken as stored; embedded ICC profiles are not applied. This file im
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 from PIL import (
@@ -47,6 +49,7 @@ _READERS: dict[str, tuple[re.Pattern[bytes], Callable[[io.BytesIO], ImageFile.Im
     "BMP": (re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
 }
 FORMATS = tuple(_READERS)
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")  # that a folder is searched for
 
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # of a JPEG segment; the others occur inside pixel data
 
@@ -60,6 +63,23 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
     8: lambda a: np.rot90(a, 1),
 }
+
+
+def picture_files(names: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Files of pictures by their names: a folder stands for the pictures in it, a pattern (street-*.jpg, **/*.png) for
+    what it matches, both by name; any other name for itself. Raises DlkaError where a folder or a pattern has none."""
+    files: list[str] = []
+    for name in (os.fspath(name) for name in names):
+        if os.path.isdir(name):
+            found = [str(path) for path in Path(name).iterdir() if path.suffix.lower() in ENDINGS]
+        elif os.path.exists(name) or not glob.has_magic(name):
+            found = [name]
+        else:
+            found = [path for path in glob.glob(name, recursive=True) if os.path.isfile(path)]
+        if not found:
+            raise DlkaError(f"{name!r:.200}: expected pictures ({', '.join(ENDINGS)}); there are none.")
+        files += sorted(found)
+    return files
 
 
 def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:

@@ -19,7 +19,7 @@ from PIL import Image
 from dlka import palette, render
 from dlka.analysis.analysis import class_ids
 from dlka.errors import DlkaError
-from dlka.images import read_image, rgb_of
+from dlka.images import picture_files, read_image, rgb_of
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.models.catalog import cards, input_size
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ultralytics.engine.results import Results
 
 Picture = str | os.PathLike[str] | np.ndarray | Image.Image
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")  # of pictures in a folder
 _opened: dict[Path, str] = {}  # files that were named as models -> their ids
 
 
@@ -100,7 +99,7 @@ class Model:
         chosen, changed = class_ids(tuple(classes), self.names), Intervention(strength=strength)
         asked: dict[str, Any] = {"confidence": confidence, "iou": iou, "classes": chosen, "intervention": changed}
         if isinstance(pictures, str | os.PathLike) and Path(pictures).is_dir():
-            pictures = sorted(p for p in Path(pictures).iterdir() if p.suffix.lower() in ENDINGS)
+            pictures = picture_files([pictures])
         if isinstance(pictures, list | tuple):
             return [self._look(picture, size, asked) for picture in pictures]
         return self._look(pictures, size, asked)  # type: ignore[arg-type]  # a single one

@@ -14,6 +14,7 @@ import torch
 import yaml
 from ultralytics.utils import ASSETS
 
+from dlka.analysis.examples import examples
 from dlka.cli import MODEL, PHOTOGRAPHS, as_flags, build_parser, main
 from dlka.errors import DlkaError
 from dlka.models import catalog
@@ -21,8 +22,20 @@ from dlka.printing import table
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
-COMMANDS = ["compare", "stages", "doctor", "convert", "fetch", "draw-scenes", "sizes", "train", "val", "evidence"]
-COMMANDS += ["uses", "train-letter", "bench", "export", "serve"]
+COMMANDS = [
+    "compare",
+    "predict",
+    "stages",
+    "doctor",
+    "convert",
+    "fetch",
+    "draw-scenes",
+    "sizes",
+    "train",
+    "val",
+    "evidence",
+]
+COMMANDS += ["predict", "uses", "train-letter", "bench", "export", "serve"]
 
 
 def refused(capsys, *argv) -> str:
@@ -173,7 +186,7 @@ def test_a_refusal_is_one_sentence(monkeypatch, capsys):
 def test_compare_writes_and_counts(tmp_path, capsys):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff nothing")
-    argv = ["compare", ASSETS / "zidane.jpg", broken, tmp_path, "--model", "control", "--out", tmp_path / "out"]
+    argv = ["compare", ASSETS / "zidane.jpg", broken, "none.jpg", "--model", "control", "--out", tmp_path / "out"]
     assert main([str(a) for a in [*argv, "--size", "160"]]) == 1
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -181,7 +194,7 @@ def test_compare_writes_and_counts(tmp_path, capsys):
     assert lines[0].endswith(f"-> {tmp_path / 'out/zidane'}")
     assert lines[-1] == "3 pictures: 1 compared, 2 failed."
     assert err.count("\n") == 2
-    assert "Expected a picture file, got a folder" in err
+    assert "The picture file 'none.jpg' cannot be opened" in err
     report = json.loads((tmp_path / "out/zidane/comparison.json").read_text())
     assert report["settings"]["size"] == 160
 
@@ -296,6 +309,34 @@ def test_arguments_as_ultralytics_users_type_them(tmp_path, monkeypatch):
     ]
     args = build_parser().parse_args(flags)
     assert (args.images, args.confidence, args.model, args.size) == (["bus.jpg", "a=b.jpg"], 0.5, "neck", 320)
+
+
+def test_predict_says_what_a_model_finds(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scene = next(path for path in examples().values() if path.name == "scene-3.png")
+    Path("many").mkdir()
+    for name in ("many/a.png", "many/b.png"):
+        Path(name).write_bytes(scene.read_bytes())
+    argv = ["predict", "many", "none.png", "--model", "scenes", "--out", "out", "--json", "found.json"]
+    assert main(argv) == 1, "one picture is not there"
+    said = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in said.out.splitlines()] == ["many/a.png", "many/b.png"]
+    assert "4 H" in said.out
+    assert "none.png: The picture file 'none.png' cannot be opened" in said.err
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png"}
+    found = json.loads(Path("found.json").read_text())
+    assert [len(each["boxes"]) for each in found["pictures"]] == [12, 12]
+    assert main(["predict", "many/*.png", "--model", "scenes", "--classes", "ring", "--strength", "0"]) == 0
+    assert "H" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_checkpoints_are_compared(shared, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = str(examples()["Two people"])
+    checkpoint = str(shared / "weights" / "yolov8n.pt")
+    assert main(["compare", picture, "--model", "head", "--baseline", checkpoint, "--out", "o", "--size", "160"]) == 0
+    assert "1 compared, 0 failed" in capsys.readouterr().out
 
 
 def test_what_nobody_knows_is_refused(capsys):

@@ -471,3 +471,18 @@ def test_flipped_bits_are_read_or_refused(data: st.DataObject, sample: bytes) ->
 def test_a_file_cut_in_the_middle_is_refused(sample: bytes) -> None:
     with pytest.raises(DlkaError):
         read_image(sample[: len(sample) // 2])
+
+
+def test_names_of_pictures_are_files_folders_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "odd[1].jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert images.picture_files(["."]) == ["a.PNG", "b.jpg", "odd[1].jpg"]
+    assert images.picture_files(["**/*.webp", "b.jpg", "not there.jpg"]) == ["deep/c.webp", "b.jpg", "not there.jpg"]
+    assert images.picture_files(["odd[1].jpg"]) == ["odd[1].jpg"]
+    (tmp_path / "empty").mkdir()
+    for name in ("*.gif", "empty"):
+        with pytest.raises(DlkaError, match="there are none"):
+            images.picture_files([name])

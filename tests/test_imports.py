@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
     "cli": {"commands", "bench", "printing", "inference", "train.recipe"},
-    "commands": ANALYSIS | {"train", "experiments", "export", "ui", "printing"},
+    "commands": ANALYSIS | {"images", "results", "train", "experiments", "export", "ui", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},
