@@ -142,9 +142,9 @@ def shape_rows(seen: dict[str, BoxSamples]) -> list[list[Any]]:
     return [
         [
             label,
-            f"({_signed(s.shape.shift[0], 2)}, {_signed(s.shape.shift[1], 2)})",
+            f"({signed(s.shape.shift[0], 2)}, {signed(s.shape.shift[1], 2)})",
             f"{s.shape.zoom:.3f}",
-            f"{_signed(float(s.shape.rotation), 1)}°",
+            f"{signed(float(s.shape.rotation), 1)}°",
             f"{s.shape.shear:.3f}",
             f"{s.shape.rest:.2f}",
         ]
@@ -152,7 +152,7 @@ def shape_rows(seen: dict[str, BoxSamples]) -> list[list[Any]]:
     ]
 
 
-def _signed(value: float, digits: int) -> str:
+def signed(value: float, digits: int) -> str:
     """With its sign, and without one where it is rounded to zero."""
     return f"{value:+.{digits}f}" if round(float(value), digits) else f"{0:.{digits}f}"
 

@@ -79,21 +79,22 @@ IF_CLEARED = f"""(picture, line, example) => picture ? [picture, line, example]
 STALE = '<p class="stale">This could not be compared. What stands below is of what was compared before.</p>'
 
 MANY = """# Many pictures
-Several pictures or a whole folder: what each model finds, where the two disagree, the smallest objects first, and with
-labels who is right and what both miss. One HTML file takes it all away."""
+Several pictures or a whole folder: the boxes of both models, where the two disagree, the smallest objects first, and
+with labels who is right and what both miss. One HTML file takes it all away."""
 
 MANY_EMPTY = """Nothing is compared yet. Drop pictures or choose a folder, then press **Compare**; or press
 **Try examples**, which needs nothing of yours."""
 
-MANY_READ = """An object counts as found by both where boxes of the same class overlap by half
-(IoU 0.5 or more). With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the
-surer box goes first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false
-alarms**. Where one model gives a false alarm, the other one, silent there, is right. Hits and misses are counted by
-the size of the labelled box, false alarms by their own.
+MANY_READ = """Boxes of the same class that overlap by half (IoU 0.5 or more) count as one, of both models.
+With labels, a box is a **hit** where it overlaps a labelled object of its class by half or more: the surer box goes
+first, and each object is hit once. Objects that are left are **misses**, boxes that are left **false alarms**. Where
+one model gives a false alarm, the other one, silent there, is right. Hits and misses are counted by the size of the
+labelled box, false alarms by their own.
 
 **Average precision** (AP) is COCO's, of boxes down to a confidence of 0.001, one class a box. Its 95 % intervals say
 how far another choice of such pictures could move a number (a paired bootstrap over the labelled pictures). Where the
-interval of the difference holds zero, or fewer than 10 pictures have such labels, there are **too few to decide**."""
+interval of the difference holds zero, or fewer than 10 pictures have such labels, there are **too few to decide**. How
+many it takes is estimated from how much the difference varies between the pictures that are there."""
 
 LABELS = """Labels come with the pictures, in the same drop or folder:
 
@@ -105,5 +106,5 @@ LABELS = """Labels come with the pictures, in the same drop or folder:
   pixels of the upright picture. Objects with `iscrowd` or `ignore` are neither hit nor missed, and a box that lies in
   one by half is no false alarm.
 
-Classes are matched by name. Labelled objects of classes that the models do not know are left out, and found objects of
-classes that nobody labelled are not counted. At most 200 pictures of 20 MB each."""
+Classes are matched by name. Labelled objects of classes that the models do not know are left out, and boxes of classes
+that nobody labelled are not counted. At most 200 pictures of 20 MB each."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dlka.analysis.bootstrap import coco_rows
-from dlka.analysis.many.precision import FEWEST, precisions
-from dlka.analysis.many.tables import decision
+from dlka.analysis.many.precision import FEWEST, Precision, precisions
+from dlka.analysis.many.tables import decision, verdict
 
 SIDE = {"small": 20.0, "large": 100.0}
 
@@ -35,23 +35,46 @@ def test_a_model_that_finds_more_in_most_pictures_is_ahead():
     for value, (low, high) in zip(ap.values, ap.intervals):
         assert low < value < high
     assert ap.intervals[2][0] > 0
-    assert decision(ap).startswith("AP: D-LKA is ahead on 20 pictures with labelled objects")
+    assert decision(ap).startswith("<b>D-LKA is better here.</b> AP is 90.1 (D-LKA) and 30.7 (baseline) on 20 pictures")
     (ap,) = precisions(run(20, range(6), range(18)))
-    assert decision(ap).startswith("AP: baseline is ahead")
+    assert decision(ap).startswith("<b>baseline is better here.</b>")
 
 
 def test_an_interval_that_holds_zero_decides_nothing():
     (ap,) = precisions(run(20, range(2, 16), range(12)))
     assert ap.intervals[2][0] <= 0 <= ap.intervals[2][1]
-    assert decision(ap).startswith("AP: too few to decide, 20 pictures with labelled objects: the interval")
-    assert "ahead" not in decision(ap)
+    assert decision(ap).startswith("<b>Too few to decide</b> which model is better. AP is")
+    assert "better here" not in decision(ap)
 
 
 def test_few_pictures_decide_nothing_whatever_is_found():
     (ap,) = precisions(run(FEWEST - 1, range(FEWEST), ()))
     assert ap.values == pytest.approx([1, 0, 1])
     assert ap.intervals == []
-    assert decision(ap) == "AP: too few to decide, 9 pictures with labelled objects; expected 10 or more."
+    assert decision(ap) == (
+        "<b>Too few to decide</b> which model is better. AP is 100.0 (D-LKA) and 0.0 (baseline) on 9 pictures with "
+        f"labelled objects. It takes about {FEWEST} pictures like these to see a difference of 100 AP."
+    )
+
+
+def test_as_many_pictures_as_it_is_said_to_take_decide():
+    """A model that finds two thirds beside one that finds a third: too few at first, and enough where it was said."""
+
+    def thirds(pictures):
+        return run(pictures, [i for i in range(pictures) if i % 3], range(0, pictures, 3))
+
+    (few,) = precisions(thirds(12))
+    assert not few.decided
+    assert 12 < few.needed < 200
+    assert f"about {few.needed} pictures like these" in decision(few)
+    (enough,) = precisions(thirds(2 * few.needed))
+    assert enough.decided
+    assert enough.needed == 0
+
+
+def test_a_difference_that_is_rounded_to_nothing_has_no_sign():
+    alike = Precision(False, 12, [0.5, 0.5004, -0.0004], [(0.4, 0.6), (0.4, 0.6), (-0.0003, 0.0004)])
+    assert "a difference of 0.0 with the 95 % interval 0.0 to 0.0" in decision(alike)
 
 
 def test_small_objects_are_counted_by_the_pictures_that_have_some():
@@ -65,12 +88,16 @@ def test_small_objects_are_counted_by_the_pictures_that_have_some():
     )
     ap, small = precisions(both)
     assert (ap.pictures, small.pictures) == (15, 3)
-    assert decision(ap).startswith("AP: D-LKA is ahead on 15 pictures")
-    assert decision(small).startswith("AP of small objects: too few to decide, 3 pictures with labelled small objects;")
+    assert verdict([ap, small]) == [decision(ap), decision(small)]
+    assert decision(ap).startswith("<b>D-LKA is better here.</b>")
+    assert decision(small).startswith("<b>Too few to decide</b> which model is better at small objects.")
+    (told,) = verdict([small, small])
+    assert told.count("Too few to decide") == 1, "once is enough"
 
 
 def test_without_labelled_objects_there_is_no_precision():
     assert precisions(run(0, (), ())) == []
+    assert "nobody can tell which model is better" in verdict([])[0]
     crowded = run(3, (), ())
     crowded.objects = [{**row, "iscrowd": 1} for row in crowded.objects]
     assert precisions(crowded) == []

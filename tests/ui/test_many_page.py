@@ -72,9 +72,9 @@ def test_pictures_and_labels_become_a_table_a_viewer_and_a_report(many, tmp_path
     assert rows[1][-1] == "no labels"
     assert "damaged" in rows[2][1]
     summary = many.locator("#many-summary")
-    expect(summary).to_contain_text("2 pictures compared, 1 could not be.")
+    expect(summary).to_contain_text("2 pictures compared, 1 could not be")
     expect(summary).to_contain_text("2 labelled objects in 1 picture.")
-    expect(summary).to_contain_text("AP: too few to decide, 1 picture with labelled objects")
+    expect(summary).to_contain_text("on 1 picture with labelled objects")
     hits, misses, _ = rows[0][-3:]
     assert hits == "1 / 1", "both find the bus"
     assert misses == "1 / 1", "nobody finds a person of 3 by 2 pixels"
@@ -228,3 +228,25 @@ def test_broken_labels_are_refused_in_a_sentence(many):
     many.locator("#many-files .file-preview").wait_for()
     many.locator("#many-go").click()
     expect(many.locator(".toast-body")).to_contain_text("bus.txt, line 1: expected class cx cy w h")
+
+
+def test_results_fit_a_phone_and_the_verdict_comes_first(browser, server):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{server.rstrip('/')}/many")
+    page.locator("#many-try").click(timeout=60_000)
+    page.locator(".many-seen").wait_for(timeout=120_000)
+    wait_until_it_fits(page)
+    page.wait_for_function("() => document.documentElement.scrollHeight <= 4000")
+    summary = page.locator("#many-summary")
+    heading, verdict = (summary.locator(part).bounding_box() for part in ("h2", "h2 + .many-verdict"))
+    assert verdict["y"] < heading["y"] + 2 * heading["height"]
+    assert summary.inner_text().count("Too few to decide") == 1
+    assert "-0.0" not in summary.inner_text()
+    assert " found" not in page.locator("#both").inner_text(), "labels say what is found, and what is a false alarm"
+    room = "e => e.getBoundingClientRect().right <= e.closest('.headline').getBoundingClientRect().right"
+    assert all(table.evaluate(room) for table in summary.locator("table").all())
+    page.get_by_role("button", name="All pictures as a table").click()
+    page.get_by_text("Swipe sideways").wait_for()  # what does not fit can be reached, and it says so
+    assert page.locator(".many-all").evaluate("e => (e.scrollLeft = 9999) && e.scrollLeft > 0")
+    context.close()

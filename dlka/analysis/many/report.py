@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlka.analysis import model_words
@@ -18,9 +16,6 @@ from dlka.versions import versions
 
 MOST = 200  # close-ups, the smallest ones
 SIDES = {"only D-LKA": "dlka", "only baseline": "baseline", "class changed": "changed", MISSED: "labelled"}
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
 
 
 def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: datetime | None = None) -> str:
@@ -30,7 +25,7 @@ def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: date
     """
     settings, known = many.settings, cards()
     shown = [found for found in many.findings[:MOST] if found.tile]
-    return _TEMPLATES.get_template("report.html").render(
+    return tables.TEMPLATES.get_template("report.html").render(
         when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
         told=told,
         models=[

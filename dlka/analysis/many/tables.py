@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dlka import palette
 from dlka.analysis import report
+from dlka.analysis.box_figures import signed
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
-from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses, Row
-from dlka.analysis.many.precision import FEWEST, Precision, precisions
+from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses
+from dlka.analysis.many.precision import Precision, precisions
 from dlka.types import KIND_NAMES, SIZES, size_of
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
-COLUMNS = ["picture", "size px", "area px", "object", "found by", "D-LKA score", "baseline score", "change"]
+COLUMNS = ["picture", "size px", "area px", "object", "shown by", "D-LKA score", "baseline score", "change"]
 JUDGED = ["right", "ground truth"]  # where there are labels
 RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
-BINS = (*SIZES, "all")
+BINS, EVERY = (*SIZES, "all"), (*SIZES, None)
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
 
 
 def summary(many: ManyAnalyses) -> str:
-    """What was compared, what was found by whom and how large, and what the labels say about it."""
-    done = [row for row in many.rows if row.size]
-    failed = len(many.rows) - len(done)
-    sentence = f"{_plural(len(done), 'picture')} compared" + (f", {failed} could not be" if failed else "")
-    found, judged = report.found(many.pairs) if done else "", ""
+    """What was compared, which model is better, whose boxes there are, how large, and what the labels say of them."""
+    done = sum(row.size is not None for row in many.rows)
+    failed = len(many.rows) - done
+    head = f"<h2>{_plural(done, 'picture')} compared{f', {failed} could not be' if failed else ''}</h2>"
+    if not done:
+        return head
+    boxes, judged, measures = report.found(many.pairs), "", precisions(many)
     if many.truth is not None:
-        found, judged = found + _agreement(many) + _precision(precisions(many)), _judged(many, many.truth)
-    return f'<p>{sentence}.</p><div class="many-sizes"><div>{found}</div><div>{judged}</div></div>'
+        boxes, judged = boxes + _agreement(many), _precision(measures) + _judged(many, many.truth)
+    # One model on both sides has nothing to decide.
+    told = "" if many.settings.dlka == many.settings.baseline else "".join(f"<p>{one}</p>" for one in verdict(measures))
+    sizes = f'<div class="many-sizes"><div>{boxes}</div><div>{judged}</div></div>'
+    return f'{head}<div class="many-verdict">{told}</div>{sizes}'
 
 
 def progress(done: int, total: int, name: str) -> str:
@@ -51,15 +62,11 @@ def sentences(told: Sequence[str]) -> str:
 
 def pictures(many: ManyAnalyses) -> str:
     """One row a picture, in the order they came in; one that could not be compared or judged says why."""
-    heads = ["picture", "px", "objects", *KIND_NAMES.values()]
-    judged = many.judged
-    if judged:
+    heads = ["picture", "px", "boxes", *KIND_NAMES.values()]
+    if many.judged:
         heads += ["labelled", "hits", "misses", "false alarms"]
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
-    body = "".join(f"<tr>{_picture(row, judged)}</tr>" for row in many.rows)
-    told = '<p class="quiet">Hits, misses and false alarms: D-LKA / baseline.</p>' if judged else ""
-    box = '<div class="sheet many-all" tabindex="0" role="region" aria-label="All pictures">'
-    return f"{told}{box}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    told = {"rows": many.rows, "judged": many.judged, "heads": heads, "kinds": KIND_NAMES}
+    return TEMPLATES.get_template("pictures.html").render(told)
 
 
 def columns(many: ManyAnalyses) -> list[str]:
@@ -72,7 +79,7 @@ def finding(many: ManyAnalyses, found: Finding) -> list[str]:
     scores = ["-" if score is None else f"{score:.2f}" for score in found.scores]
     by = "neither" if found.kind == MISSED else found.kind
     cells = [found.file, size_of(found.area), f"{found.area:.0f}", found.name, by, *scores]
-    cells.append("-" if found.kind == MISSED else f"{(found.scores[0] or 0) - (found.scores[1] or 0):+.2f}")
+    cells.append("-" if found.kind == MISSED else signed((found.scores[0] or 0) - (found.scores[1] or 0), 2))
     if not many.judged:
         return cells
     return [*cells, *((RIGHT[found.verdict.right], found.verdict.told) if found.verdict else ("-", "no labels"))]
@@ -81,28 +88,9 @@ def finding(many: ManyAnalyses, found: Finding) -> list[str]:
 def caption(found: Finding) -> str:
     """The same in one sentence: what a close-up shows."""
     x1, y1, x2, y2 = found.box
-    kind = "labelled" if found.kind == MISSED else "found by both" if found.kind == "both" else found.kind
+    kind = "labelled" if found.kind == MISSED else "shown by both" if found.kind == "both" else found.kind
     said = "" if found.verdict is None else f"; {found.verdict.told}"
     return f"{found.file}: {found.name}, {kind}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
-
-
-def _picture(row: Row, judged: bool) -> str:
-    """The cells of a picture."""
-    if row.size is None:
-        return _cells(row.file) + f'<td colspan="{2 + len(KIND_NAMES) + 4 * judged}">{html.escape(row.problem)}</td>'
-    height, width = row.size
-    cells = _cells(row.file, f"{width} x {height}", row.kinds.total(), *(row.kinds[kind] for kind in KIND_NAMES))
-    if not judged:
-        return cells
-    if row.truth is None:
-        return cells + f'<td colspan="4">{html.escape(row.problem or "no labels")}</td>'
-    dlka, baseline = row.truth
-    pairs = zip((dlka.hits, dlka.misses, dlka.false_alarms), (baseline.hits, baseline.misses, baseline.false_alarms))
-    return cells + _cells(dlka.objects(), *(f"{of(ours, None)} / {of(theirs, None)}" for ours, theirs in pairs))
-
-
-def _cells(*values: Any) -> str:
-    return "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
 
 
 def _judged(many: ManyAnalyses, counts: tuple[Counts, Counts]) -> str:
@@ -121,15 +109,13 @@ def _judged(many: ManyAnalyses, counts: tuple[Counts, Counts]) -> str:
         ("hits", lambda c, size: str(of(c.hits, size))),
         ("misses", lambda c, size: str(of(c.misses, size))),
         ("false alarms", lambda c, size: str(of(c.false_alarms, size))),
-        ("recall", lambda c, size: _percent(c.recall(size))),
-        ("precision", lambda c, size: _percent(c.precision(size))),
+        ("recall, %", lambda c, size: _percent(c.recall(size))),
+        ("precision, %", lambda c, size: _percent(c.precision(size))),
     ]
-    every = (*SIZES, None)
-    body = [("labelled objects", "", [str(counts[0].objects(size)) for size in every])]
+    body = [("labelled objects", "", [str(counts[0].objects(size)) for size in EVERY])]
     for what, figure in figures:
-        for model, own in zip(MODELS, counts):
-            body.append((f"{what}, {model}", COLOURS[model], [figure(own, size) for size in every]))
-    return _table(f"<p>{told}</p>", "ground truth", body)
+        body.append((what, "", [" / ".join(figure(own, size) for own in counts) for size in EVERY]))
+    return _table(f"<p>{told}</p>", "D-LKA / baseline", body)
 
 
 def _agreement(many: ManyAnalyses) -> str:
@@ -143,28 +129,45 @@ def _agreement(many: ManyAnalyses) -> str:
 
 
 def _precision(measures: Sequence[Precision]) -> str:
-    """AP of both models, and what can be said of their difference."""
-    body, told = [], "".join(f"<p>{html.escape(decision(one))}</p>" for one in measures)
-    for one in measures:
-        sides = ((*MODELS, "difference"), (*COLOURS.values(), ""), ("", "", "+"), one.values)
-        for number, (side, colour, sign, value) in enumerate(zip(*sides)):
-            ends = [f"{100 * end:{sign}.1f}" for end in one.intervals[number]] if one.intervals else ["-"]
-            body.append((f"AP{' small' * one.small}, {side}", colour, [f"{100 * value:{sign}.1f}", " to ".join(ends)]))
-    return _table(told, "average precision", body, ("%", "95 % interval")) if measures else ""
+    """AP of both models and their difference, with intervals where there are any."""
+    body = []
+    for row, (side, colour) in enumerate(zip((*MODELS, "difference"), (*COLOURS.values(), ""))):
+        cells = [_ap(one.values[row], row) + (f" ({_ends(one, row)})" if one.intervals else "") for one in measures]
+        body.append((side, colour, cells))
+    heads = ["AP of small objects" if one.small else "AP" for one in measures]
+    told = "<p>Average precision in %" + ", with 95 % intervals" * any(one.intervals for one in measures) + ":</p>"
+    return _table(told, "", body, heads) if measures else ""
 
 
-def _measure(one: Precision) -> str:
-    return "AP of small objects" if one.small else "AP"
+def _ap(share: float, row: int = 2) -> str:
+    """Per cent; row: 2 for a difference, which has a sign."""
+    return signed(100 * share, 1) if row == 2 else f"{100 * share:.1f}"
+
+
+def _ends(one: Precision, row: int) -> str:
+    return " to ".join(_ap(end, row) for end in one.intervals[row])
+
+
+def verdict(measures: Sequence[Precision]) -> list[str]:
+    """Which model is better, or what it would take to tell, in sentences of HTML."""
+    if not measures:
+        return ["Without labelled objects nobody can tell which model is better: here is where the two differ."]
+    if any(one.decided for one in measures):
+        return [decision(one) for one in measures]
+    return [decision(measures[0]) + " The same goes for small objects alone." * (len(measures) > 1)]
 
 
 def decision(one: Precision) -> str:
-    """What can be said of the difference of two models, in a sentence."""
-    pictures = f"{_plural(one.pictures, 'picture')} with labelled {'small ' * one.small}objects"
-    if not one.intervals:
-        return f"{_measure(one)}: too few to decide, {pictures}; expected {FEWEST} or more."
-    if one.intervals[2][0] <= 0 <= one.intervals[2][1]:
-        return f"{_measure(one)}: too few to decide, {pictures}: the interval of the difference holds zero."
-    return f"{_measure(one)}: {MODELS[one.values[2] < 0]} is ahead on {pictures}, most likely on others like them too."
+    """The same by one measure."""
+    small, at = "small " * one.small, " at small objects" * one.small
+    values = " and ".join(f"{_ap(value, 0)} ({model})" for value, model in zip(one.values, MODELS))
+    told = f"AP is {values} on {_plural(one.pictures, 'picture')} with labelled {small}objects"
+    if one.intervals:
+        told += f", a difference of {_ap(one.values[2])} with the 95 % interval {_ends(one, 2)}"
+    if one.decided:
+        return f"<b>{MODELS[one.values[2] < 0]} is better here{at}.</b> {told}."
+    needed = f" It takes about {one.needed:,} pictures like these to see a difference of {100 * one.sought:.0f} AP."
+    return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed if one.needed else ''}"
 
 
 def _table(
@@ -186,7 +189,7 @@ def _table(
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f} %"
+    return "-" if share is None else f"{100 * share:.0f}"
 
 
 def _plural(number: int, word: str) -> str:

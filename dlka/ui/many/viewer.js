@@ -19,10 +19,12 @@ function load(data) {
   const any = data.items.length > 0, judged = data.columns.includes("ground truth");
   part("seen").hidden = !any;
   part("all-pictures").hidden = !data.pictures.length;
+  part("all-pictures").open = innerWidth > 640; // on a phone the page is long enough without
+  element.querySelector("h3").textContent = `All ${data.pictures.length} pictures`;
   part("none").hidden = any;
   part("none").textContent = data.pictures.length ? "The two models agree on every object, and no label speaks against them." : "What the two models do not see alike appears here, the smallest first.";
   const labelled = judged ? " Grey: both, and a label speaks against one. Dotted, green: labelled objects; framed so, one that both miss." : "";
-  part("key").textContent = `Solid: only D-LKA. Dashed: only baseline. Dot and dash: another class.${labelled}`;
+  part("key").textContent = `Solid: only D-LKA shows a box. Dashed: only baseline. Dot and dash: another class.${labelled}`;
   part("told").textContent = `Smallest first. Keys: n next, p previous; in here also the arrows, Home and End.`;
   part("counts").textContent = `One picture to look at it alone.${judged ? " Missed objects and false alarms: D-LKA / baseline." : ""}`;
   const classes = [...new Set(data.items.flatMap((item) => item.classes))].sort();
@@ -95,12 +97,12 @@ function thumbnail(picture, number) {
   return button;
 }
 
-// Who found how much in a picture, and what the labels say; or why it was not compared or judged.
+// Whose boxes there are in a picture, and what the labels say; or why it was not compared or judged.
 function toldOf({ problem, kinds = {}, wrong = [] }) {
   const found = Object.entries(kinds).filter(([, number]) => number).map(([name, number]) => `${number} ${name}`);
   const [ours, theirs] = wrong, unlabelled = state.data.columns.includes("ground truth") ? ["no labels"] : [];
   const judged = ours ? [`missed: ${ours[0]} / ${theirs[0]}`, `false alarms: ${ours[1]} / ${theirs[1]}`] : unlabelled;
-  return problem ? [...found, problem] : [...(found.length ? found : ["nothing found"]), ...judged];
+  return problem ? [...found, problem] : [...(found.length ? found : ["no boxes"]), ...judged];
 }
 
 function tileButton(item, number) {
