@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from dlka import palette
 from dlka.analysis import report
 from dlka.analysis.box_figures import signed
-from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, Counts, of
+from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, of
 from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses
 from dlka.analysis.many.precision import Precision, precisions
 from dlka.types import KIND_NAMES, SIZES, size_of
@@ -21,7 +22,6 @@ COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
 COLUMNS = ["picture", "size px", "area px", "object", "shown by", "D-LKA score", "baseline score", "change"]
 JUDGED = ["right", "ground truth"]  # where there are labels
 RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
-BINS, EVERY = (*SIZES, "all"), (*SIZES, None)
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -29,18 +29,28 @@ TEMPLATES = Environment(
 
 def summary(many: ManyAnalyses) -> str:
     """What was compared, which model is better, whose boxes there are, how large, and what the labels say of them."""
-    done = sum(row.size is not None for row in many.rows)
-    failed = len(many.rows) - done
-    head = f"<h2>{_plural(done, 'picture')} compared{f', {failed} could not be' if failed else ''}</h2>"
-    if not done:
-        return head
-    boxes, judged, measures = report.found(many.pairs), "", precisions(many)
-    if many.truth is not None:
-        boxes, judged = boxes + _agreement(many), _precision(measures) + _judged(many, many.truth)
-    # One model on both sides has nothing to decide.
-    told = "" if many.settings.dlka == many.settings.baseline else "".join(f"<p>{one}</p>" for one in verdict(measures))
-    sizes = f'<div class="many-sizes"><div>{boxes}</div><div>{judged}</div></div>'
-    return f'{head}<div class="many-verdict">{told}</div>{sizes}'
+    done, measures = [row for row in many.rows if row.size is not None], precisions(many)
+    alone = many.settings.dlka == many.settings.baseline  # then there is nothing to decide
+    return TEMPLATES.get_template("summary.html").render(
+        done=done,
+        failed=len(many.rows) - len(done),
+        verdict=[] if alone else map(Markup, verdict(measures)),
+        found=Markup(report.found(many.pairs)),
+        counts=many.truth,
+        labelled=sum(row.truth is not None for row in done),
+        right=many.right,
+        agreement=_agreement(many),
+        measured=["AP of small objects" if one.small else "AP" for one in measures],
+        enough=any(one.intervals for one in measures),
+        precision=_precision(measures),
+        bins=(*SIZES, "all"),
+        every=(*SIZES, None),
+        colours=[*COLOURS.values()],
+        chip=lambda text, colour: Markup(report.chip(text, colour)),
+        of=of,
+        plural=_plural,
+        percent=lambda share: "-" if share is None else f"{100 * share:.0f}",
+    )
 
 
 def progress(done: int, total: int, name: str) -> str:
@@ -93,50 +103,20 @@ def caption(found: Finding) -> str:
     return f"{found.file}: {found.name}, {kind}, {x2 - x1:.0f} x {y2 - y1:.0f} px{said}"
 
 
-def _judged(many: ManyAnalyses, counts: tuple[Counts, Counts]) -> str:
-    """Hits, misses, false alarms, recall and precision of both models by size."""
-    labelled = sum(row.truth is not None for row in many.rows)
-    unlabelled = sum(row.truth is None for row in many.rows if row.size)
-    told = f"{_plural(counts[0].objects(), 'labelled object')} in {_plural(labelled, 'picture')}."
-    if unlabelled:
-        told += f" {_plural(unlabelled, 'picture')} without labels that can be used: not judged."
-    if many.right:
-        told += (
-            f' Where the two disagree, <b style="color:{COLOURS[DLKA]}">D-LKA is right: {many.right[DLKA]}</b>,'
-            f' <b style="color:{COLOURS[BASELINE]}">baseline: {many.right[BASELINE]}</b>.'
-        )
-    figures: list[tuple[str, Callable[[Counts, str | None], str]]] = [
-        ("hits", lambda c, size: str(of(c.hits, size))),
-        ("misses", lambda c, size: str(of(c.misses, size))),
-        ("false alarms", lambda c, size: str(of(c.false_alarms, size))),
-        ("recall, %", lambda c, size: _percent(c.recall(size))),
-        ("precision, %", lambda c, size: _percent(c.precision(size))),
-    ]
-    body = [("labelled objects", "", [str(counts[0].objects(size)) for size in EVERY])]
-    for what, figure in figures:
-        body.append((what, "", [" / ".join(figure(own, size) for own in counts) for size in EVERY]))
-    return _table(f"<p>{told}</p>", "D-LKA / baseline", body)
+def _agreement(many: ManyAnalyses) -> list[tuple[str, str, list[int]]]:
+    """Which labelled objects only one of the two hit: words, a colour, numbers by size and of all."""
+    colours = (palette.KIND_COLOURS["both"], *COLOURS.values(), "var(--missed)")
+    numbers = [[many.agreement[which, size] for size in SIZES] for which in AGREEMENTS]
+    return [(which, colour, [*own, sum(own)]) for which, colour, own in zip(AGREEMENTS, colours, numbers)]
 
 
-def _agreement(many: ManyAnalyses) -> str:
-    """Which labelled objects only one of the two hit."""
-    colours = dict(zip(AGREEMENTS, (palette.KIND_COLOURS["both"], *COLOURS.values(), "var(--missed)")))
-    body = []
-    for which in AGREEMENTS:
-        numbers = [many.agreement[which, size] for size in SIZES]
-        body.append((which, colours[which], [str(n) for n in (*numbers, sum(numbers))]))
-    return _table("<p>Labelled objects, and who hits them:</p>", "labelled objects", body)
-
-
-def _precision(measures: Sequence[Precision]) -> str:
-    """AP of both models and their difference, with intervals where there are any."""
+def _precision(measures: Sequence[Precision]) -> list[tuple[str, str, list[str]]]:
+    """AP of both models and their difference, with intervals where there are any: words, a colour, a cell a measure."""
     body = []
     for row, (side, colour) in enumerate(zip((*MODELS, "difference"), (*COLOURS.values(), ""))):
         cells = [_ap(one.values[row], row) + (f" ({_ends(one, row)})" if one.intervals else "") for one in measures]
         body.append((side, colour, cells))
-    heads = ["AP of small objects" if one.small else "AP" for one in measures]
-    told = "<p>Average precision in %" + ", with 95 % intervals" * any(one.intervals for one in measures) + ":</p>"
-    return _table(told, "", body, heads) if measures else ""
+    return body
 
 
 def _ap(share: float, row: int = 2) -> str:
@@ -168,28 +148,6 @@ def decision(one: Precision) -> str:
         return f"<b>{MODELS[one.values[2] < 0]} is better here{at}.</b> {told}."
     needed = f" It takes about {one.needed:,} pictures like these to see a difference of {100 * one.sought:.0f} AP."
     return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed if one.needed else ''}"
-
-
-def _table(
-    sentence: str, corner: str, body: Sequence[tuple[str, str, Sequence[str]]], heads: Sequence[str] = BINS
-) -> str:
-    """A table, by size or under other heads, below a sentence, which is HTML.
-
-    body: rows of (name, colour of its mark or "", a cell for each of the heads).
-    """
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    rows = "".join(
-        f'<tr><th scope="row">{report.chip(name, colour) if colour else html.escape(name)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, colour, cells in body
-    )
-    table = f'<table><tr><th scope="col">{corner}</th>{head}</tr>{rows}</table>'
-    return f'<div class="headline">{sentence}{table}</div>'
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}"
 
 
 def _plural(number: int, word: str) -> str:
