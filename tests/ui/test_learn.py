@@ -193,7 +193,11 @@ def test_the_worksheet_has_all_questions_and_answers_only_for_those_who_may_see_
             assert question["why"] not in bare
             assert all(choice in bare for choice in question.get("choices", ()))
     assert told["sheet"]["answers"] in full
-    assert "3.75" not in bare
+    assert not re.search(r"3[.,]75", bare)
+    decimal = re.escape(told["page"]["decimal"])
+    assert re.search(rf"<b>3{decimal}75</b>", full)
+    for figure in (rf"\b99{decimal}2 %", rf"</i> 61{decimal}0</p>"):  # of a caption, beside a bar
+        assert re.search(figure, bare), figure
     for page in (full, bare):
         assert f'<html lang="{language}">' in page
         assert page.count('<section class="item') == 8

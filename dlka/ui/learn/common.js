@@ -6,6 +6,10 @@ const query = () => new URLSearchParams(location.search);
 const language = Object.hasOwn(page.languages, query().get("lang")) ? query().get("lang") : "en";
 const words = page.words[language];
 const begin = {};
+document.documentElement.lang = language;
+
+// A figure as the language writes it: German has a decimal comma.
+const local = (text) => `${text}`.replace(/(\d)\.(?=\d)/g, `$1${words.page.decimal}`);
 
 // The tools of a piece: what it was given, its parts by class, its sentences with {name} filled in.
 function toolsOf(element, piece) {
@@ -13,7 +17,7 @@ function toolsOf(element, piece) {
   return {
     given: page.data[piece] ?? {},
     part: (name) => element.querySelector(`.${name}`),
-    say: (key, values = {}) => known[key].replace(/\{(\w+)\}/g, (_, name) => values[name]),
+    say: (key, values = {}) => known[key].replace(/\{(\w+)\}/g, (_, name) => local(values[name])),
   };
 }
 
@@ -88,7 +92,7 @@ function fill(body, rows) {
       line.append(
         ...row.map((text, i) => {
           const cell = document.createElement(i ? "td" : "th");
-          cell.textContent = text;
+          cell.textContent = local(text);
           return cell;
         })
       );
@@ -125,7 +129,12 @@ function addExamples(place, examples, choose) {
 // A difference with its sign: one decimal, two where one would show nothing; as the report writes it.
 function difference(value) {
   const digits = Math.abs(value) >= 0.05 || value === 0 ? 1 : 2;
-  return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+  return local((value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits));
+}
+
+// A difference with the ends of its interval, which no decimal comma may run into.
+function withInterval(value, ends) {
+  return `${difference(value)} [${ends.map(difference).join(words.page.decimal === "," ? "; " : ", ")}]`;
 }
 
 // Ask the server; what goes wrong is told in a place of the page. Answers are { error } or what was asked for.

@@ -49,7 +49,7 @@ function slopesOf(corners) {
   return { down: (1 - fx) * (c - a) + fx * (d - b), right: (1 - fy) * (b - a) + fy * (d - c) };
 }
 
-const number = (value, digits) => (Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits);
+const number = (value, digits) => local((Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits));
 
 function drawCorners() {
   const { read, corners } = readBilinear(map, at.y, at.x);

@@ -6,6 +6,7 @@ host.innerHTML = filled(page.html.lesson, words.page);
 const inHost = (name) => host.querySelector(`.${name}`);
 // After the steps: a game and a playground, by their names in the address.
 const beside = { game: "game", play: "playground" };
+const marks = { game: "Aa", play: "✎" };
 const names = [...page.steps, ...Object.keys(beside)], pieces = {};
 
 names.forEach((name, i) => {
@@ -18,7 +19,8 @@ names.forEach((name, i) => {
   const piece = inHost("learn-pieces").lastElementChild, title = own.title;
   piece.id = name in beside ? name : `step-${name}`;
   if (!(name in beside)) addQuestions(piece.querySelector(".learn-questions"), name);
-  const link = make("a", {}, make("b", {}, name in beside ? "✎" : `${i + 1}`), make("span", {}, title));
+  const mark = marks[name] ?? `${i + 1}`;
+  const link = make("a", { title, "aria-label": `${mark} ${title}` }, make("b", {}, mark), make("span", {}, title));
   inHost("learn-steps").append(link);
   const turn = make("p", { class: "learn-turn" });
   for (const [word, to] of [["back", i - 1], ["next", i + 1]]) {
@@ -31,6 +33,18 @@ names.forEach((name, i) => {
 const stepOf = (i) => beside[names[i]] ?? `${i + 1}`;
 const asked = query().get("step"), first = names.findIndex((_, i) => stepOf(i) === asked);
 let current = Math.max(first, 0);
+
+// What the address asks for and the lesson does not have is said, cut to a length, and taken out of the address.
+function noteUnknown() {
+  const { letters, examples } = page.data[names[current]] ?? {}, known = letters ?? examples ?? [];
+  const there = { lang: Object.keys(page.languages), step: names.map((_, i) => stepOf(i)), example: known };
+  const unknown = Object.keys(there).filter((name) => query().has(name) && !there[name].includes(query().get(name)));
+  const value = (name) => query().get(name).replace(/(?<=^.{30}).+/su, "…");
+  const told = unknown.map((name) => words.page[`no_${name}`].replace("{value}", () => value(name)));
+  inHost("learn-note").hidden = !told.length;
+  inHost("learn-note").querySelector("span").textContent = told.join(" ");
+  changeAddress(Object.fromEntries(unknown.map((name) => [name, null])));
+}
 
 function openPiece(i) {
   current = i;
@@ -122,6 +136,8 @@ print.addEventListener("click", async () => {
   make("a", { href: answer.address, download: "worksheet.html" }).click();
 });
 
+inHost("learn-note").querySelector("button").addEventListener("click", () => (inHost("learn-note").hidden = true));
+noteUnknown();
 if (pupil) inHost("learn-pupil").replaceWith(make("span", { class: "learn-pupil-here" }, words.page.pupil_here));
 openPiece(current);
 if (query().get("projector") === "1") project(true);

@@ -73,7 +73,7 @@ part("letter-bars").replaceChildren(
     name.textContent = BARS[reader];
     bar.style.width = `${(100 * share * 0.55).toFixed(2)}%`;
     const figure = document.createElement("b");
-    figure.textContent = `${(100 * share).toFixed(1)} %`;
+    figure.textContent = `${local((100 * share).toFixed(1))} %`;
     row.append(name, bar, figure);
     row.classList.toggle("letter-own", reader === "deformable");
     return row;

@@ -92,7 +92,7 @@ part("levels-inside").append(
       bar.style.width = `${share}%`;
       return bar;
     });
-    const apart = `${difference(change)} [${between.map(difference).join(", ")}]`;
+    const apart = withInterval(change, between);
     const row = say("inside_row", { model, learned: learned.toFixed(0), grid: grid.toFixed(0), difference: apart });
     return make("div", {}, make("p", {}, row), ...bars);
   })

@@ -65,7 +65,7 @@ function drawView(canvas, view, width, height, veil, reads, stage, centre) {
 
 function tellScene(cell, learned, reads, factor) {
   const { stage, inner, label } = scene.views[scene.view], [row, column] = cell;
-  part("offsets-times").textContent = factor.toFixed(2);
+  part("offsets-times").textContent = local(factor.toFixed(2));
   const shared = { label, row, column, strength: factor.toFixed(2) };
   main.told = { cell: [...cell], stage: label, factor, samples: [...reads.samples] }; // for tests
   part("offsets-told").textContent = inner ? say("told_both", { ...shared, ...reachOf(reads) }) : say("told", { ...shared, ...moves(stage, reads) });
@@ -130,7 +130,7 @@ part("offsets-costs").append(
   ...Object.entries(given.costs).map(([kind, { all, nets }]) => {
     const bars = [make("i"), make("i", { class: "nets" })];
     [all - nets, nets].forEach((size, i) => (bars[i].style.width = `${(100 * size) / most}%`));
-    const values = { all: all.toLocaleString("en"), share: ((100 * nets) / all).toFixed(1) };
+    const values = { all: all.toLocaleString("en").replaceAll(",", words.page.decimal === "," ? "\u202f" : ","), share: ((100 * nets) / all).toFixed(1) };
     const figure = nets ? say("cost_share", values) : values.all;
     return make("p", {}, make("span", {}, say(`cost_${kind}`)), make("div", {}, ...bars), make("b", {}, figure));
   })

@@ -65,7 +65,7 @@ function drawTile(which, reads, weights) {
   }
   reads.forEach((read, tap) => {
     cells[tap].style.fill = grey(read);
-    texts[tap].textContent = read.toFixed(2).replace(/^0/, "");
+    texts[tap].textContent = local(read.toFixed(2)).replace(/^0/, "");
     texts[tap].style.fill = read > 0.5 ? "white" : "black";
   });
   const total = reads.reduce((all, read, tap) => all + weights[tap] * read, 0).toFixed(3);

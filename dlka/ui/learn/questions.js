@@ -1,4 +1,5 @@
-// Questions that take an answer and say right or wrong, and why. On the pupils' page they only note it.
+// Questions that take an answer and say right or wrong; why, they say after a right answer or a second wrong one. On the
+// pupils' page they only note it.
 
 const pupil = query().get("pupil") === "1" || query().get("teacher") === "1"; // the second is the name of older links
 
@@ -23,9 +24,10 @@ function questionForm(question, name) {
     input.setAttribute("aria-labelledby", asked.id);
     form.append(asked, make("p", { class: "learn-number" }, input, check), verdict);
   }
+  const tried = new Set(); // the wrong answers so far
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    judge(question, form.elements[name].value, verdict);
+    judge(question, form.elements[name].value, verdict, tried);
   });
   return form;
 }
@@ -33,7 +35,7 @@ function questionForm(question, name) {
 // A number may be written with a comma, or with a minus as it is printed.
 const readNumber = (text) => Number(text.trim().replace(",", ".").replace("\u2212", "-") || NaN);
 
-function judge(question, answer, verdict) {
+function judge(question, answer, verdict, tried) {
   const number = "number" in question, value = readNumber(answer);
   if (number && Number.isNaN(value)) {
     verdict.className = "learn-verdict";
@@ -43,5 +45,7 @@ function judge(question, answer, verdict) {
   const right = number ? Math.abs(value - question.number) < 1e-6 : value === question.right;
   verdict.className = `learn-verdict ${pupil ? "" : right ? "right" : "wrong"}`;
   if (pupil) verdict.textContent = words.page.noted;
-  else verdict.innerHTML = `<b>${right ? words.page.right : words.page.wrong}</b> ${question.why}`;
+  else if (right) verdict.innerHTML = `<b>${words.page.right}</b> ${question.why}`;
+  else if (tried.add(number ? value : answer).size > 1) verdict.innerHTML = `<b>${words.page.wrong}</b> ${question.why}`;
+  else verdict.replaceChildren(make("b", {}, words.page.again));
 }

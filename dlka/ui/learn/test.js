@@ -6,8 +6,8 @@ part("test-models").append(
     const rows = Object.entries(ways).map(([way, { ap, change, between }]) => {
       const bar = make("i");
       bar.style.width = `${ap}%`;
-      const fall = between ? `${difference(change)} [${between.map(difference).join(", ")}]` : "";
-      return make("p", { class: way }, make("span", {}, say(way)), make("div", {}, bar), make("b", {}, ap.toFixed(1)), make("small", {}, fall));
+      const fall = between ? withInterval(change, between) : "";
+      return make("p", { class: way }, make("span", {}, say(way)), make("div", {}, bar), make("b", {}, local(ap.toFixed(1))), make("small", {}, fall));
     });
     return make("section", {}, title, ...rows);
   })

@@ -39,7 +39,7 @@ def worksheet(language: str, answers: bool) -> str:
 
 
 def _items(told: Words) -> Iterator[str]:
-    shares = {word: f"{100 * five_sizes()['bars'][reader]:.1f}" for word, reader in BARS.items()}
+    shares = {word: _local(f"{100 * five_sizes()['bars'][reader]:.1f}", told) for word, reader in BARS.items()}
     for number, step in enumerate(STEPS, 1):
         caption = told["sheet"][f"figure_{step}"].format(stage=scene().stage_labels[0], **shares)
         figure = f"<figure>{FIGURES[step](told)}<figcaption>{caption}</figcaption></figure>"
@@ -59,9 +59,15 @@ def _answers(told: Words) -> Iterator[str]:
     for number, step in enumerate(STEPS, 1):
         yield f"<h2>{number}. {told[step]['title']}</h2><ol>"
         for question in told[step]["questions"]:
-            right = question["number"] if "number" in question else question["choices"][question["right"]]
+            number = "number" in question
+            right = _local(question["number"], told) if number else question["choices"][question["right"]]
             yield f"<li><b>{right}</b><br>{question['why']}</li>"
         yield "</ol>"
+
+
+def _local(figure: object, told: Words) -> str:
+    """A figure with the language's decimal point."""
+    return str(figure).replace(".", told["page"]["decimal"])
 
 
 def taps(_: Words) -> str:
@@ -129,8 +135,8 @@ def test(told: Words) -> str:
     for model in (row for row in tested() if row["model"] in SHOWN):
         rows.append(f"<p><b>{model['model']}</b></p>")
         for way, share in model["ways"].items():
-            bar = f'<i style="width: {0.6 * share["ap"]:.1f}mm"></i>'
-            rows.append(f'<p class="bar"><span>{told["test"][way]}</span>{bar} {share["ap"]:.1f}</p>')
+            bar, ap = f'<i style="width: {0.6 * share["ap"]:.1f}mm"></i>', _local(f"{share['ap']:.1f}", told)
+            rows.append(f'<p class="bar"><span>{told["test"][way]}</span>{bar} {ap}</p>')
     return "".join(rows)
 
 
