@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dlka.analysis.bootstrap import coco_rows
-from dlka.analysis.many.precision import FEWEST, precisions
-from dlka.analysis.many.tables import decision
+from dlka.analysis.many.tables import FEWEST, decision, precisions
 
 SIDE = {"small": 20.0, "large": 100.0}
 
