@@ -9,7 +9,7 @@ import numpy as np
 
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import split_offset
-from dlka.render.geometry import locations, pixels_per_cell, sampled_size, zero_reads
+from dlka.render.geometry import pixels_per_cell
 from dlka.render.offsets import outside_share
 from dlka.types import Capture, stage_labels
 
@@ -54,7 +54,6 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     length = np.hypot(dy, dx)
     mean, p95, maximum = float(length.mean()), float(np.percentile(length, 95)), float(length.max())
     per_cell = pixels_per_cell(stage.stride, letterbox)
-    regular = locations(capture, deformed=False).transpose(0, 2, 3, 1)
     return StageStats(
         name=stage.name,
         label=stage.label,
@@ -69,7 +68,7 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
         moved=float((length > MOVED).mean()),
         varies=float(capture.offset.std(axis=(1, 2)).mean()),
         outside=outside_share(capture, letterbox),
-        regular_outside=float(zero_reads(regular, sampled_size(capture, letterbox)).mean()),
+        regular_outside=outside_share(capture, letterbox, deformed=False),
     )
 
 

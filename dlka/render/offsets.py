@@ -257,9 +257,9 @@ def given_counts(captures: Sequence[Capture], deformed: bool) -> np.ndarray:
     return splat(locations(second, deformed), (first.offset.shape[1], first.offset.shape[2]))
 
 
-def outside_share(capture: Capture, letterbox: Letterbox) -> float:
-    """The share of all samples (0..1) that read zero, because they lie wholly outside the sampled map."""
-    positions = locations(capture).transpose(0, 2, 3, 1)
+def outside_share(capture: Capture, letterbox: Letterbox, deformed: bool = True) -> float:
+    """The share 0..1 of all samples, or of the regular grid's, that read zero: they lie wholly outside the map."""
+    positions = locations(capture, deformed).transpose(0, 2, 3, 1)
     return float(zero_reads(positions, sampled_size(capture, letterbox)).mean())
 
 
