@@ -18,17 +18,20 @@ from dlka.printing import table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
-    from dlka.analysis.batch import Settings, run_batch
+    from dlka.analysis.analysis import Settings
+    from dlka.analysis.batch import run_batch
+    from dlka.analysis.models import FITS
     from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
     from dlka.results import model_id
 
     model = model_id(args.model)
     baseline = model_id(args.baseline or baseline_of(model) or CONTROL)
-    settings = Settings(args.size, args.confidence, args.iou, args.strength)
+    size = FITS if args.size is None else args.size
+    settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
     images = picture_files(args.images)
     failed = 0
-    for outcome in run_batch(images, model, baseline, args.out, settings, args.device):
+    for outcome in run_batch(images, settings, args.out, args.device):
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
     print(f"{_count(len(images), 'picture', 'pictures')}: {len(images) - failed} compared, {failed} failed.")
@@ -287,8 +290,8 @@ def export(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace) -> int:
-    from dlka.analysis.replay import replay as run
-    from dlka.analysis.replay import write
+    from dlka.analysis.recipes import replay as run
+    from dlka.analysis.recipes import write
 
     made = run(args.recipe, args.image)
     print(made.figure.caption)

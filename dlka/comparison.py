@@ -161,12 +161,10 @@ class Comparison(Showable):
 
         What is in the folder already under these names is overwritten.
         """
-        seen, folder = self.analysis, Path(folder)
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        models = seen.settings.dlka, seen.settings.baseline
-        drawn = gallery(seen.image, models, seen.dlka, seen.baseline, seen.pairing, seen.names)
         written = []
-        for name, drawing in drawn:
+        for name, drawing in gallery(self.analysis):
             written.append(folder / f"{name}.png")
             written[-1].write_bytes(drawing.to_png())
         written.append(folder / "objects.csv")

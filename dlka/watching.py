@@ -114,7 +114,7 @@ class Seen:
             x, y = map(float, centres[cell])
             return render.draw_samples(image, [capture], letterbox, (x, y))
         if kind == "density":
-            return render.density_overlay(image, capture, letterbox)
+            return render.density_overlay(image, [capture], letterbox)
         if kind not in OVERLAYS:
             raise DlkaError(f"kind: expected one of {', '.join(OVERLAYS)} or density, got {kind!r:.60}")
         scale = render.field_scale([capture], of_magnitude=kind == "magnitude")

@@ -16,12 +16,9 @@ from dlka.render.geometry import (
     cell_at,
     cell_centres,
     cells_under,
-    composed_grid_points,
-    composed_points,
-    grid_points,
     map_edges,
-    outside,
     pixels_per_cell,
+    reads_of,
     sample_points,
     sampled_size,
 )
@@ -62,11 +59,11 @@ def assert_points_are_reads(of, letterbox: Letterbox) -> None:
     fully = np.abs(inside - 1) < 1e-9  # the read mixes cells of the map only: a ramp is read exactly
     assert fully.any()
     for row, column in some_cells(of):
-        points = sample_points(of, (row, column), letterbox)
+        points = sample_points([of], (row, column), letterbox)
         keep = fully[:, row, column]
         np.testing.assert_allclose(points[keep, 0], x[keep, row, column], rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(points[keep, 1], y[keep, row, column], rtol=0, atol=TOLERANCE)
-        np.testing.assert_array_equal(outside(of, (row, column), letterbox), inside[:, row, column] == 0)
+        np.testing.assert_array_equal(reads_of([of], (row, column), letterbox).zero, inside[:, row, column] == 0)
         # At the border the zero outside takes part; the share that it leaves tells how far outside the point lies.
         edges = np.array(map_edges(sampled_size(of, letterbox), of.stage.stride, letterbox))
         cell = of.stage.stride / letterbox.scale_xy
@@ -112,9 +109,9 @@ def test_one_pixel_picture(tap):
     one = np.zeros((60, 80))
     one[lit] = 1
     assert read_all_taps(one[None], of)[0, tap, cell[0], cell[1]] == pytest.approx(0.75 * 0.5, abs=1e-6)
-    point = sample_points(of, cell, letterbox)[tap]
+    point = sample_points([of], cell, letterbox)[tap]
     np.testing.assert_allclose(point, [(42 - 0.5 + 0.5) * 8 - 0.5, (31 + 0.25 + 0.5) * 8 - 0.5], rtol=0, atol=TOLERANCE)
-    moved = sample_points(of, cell, letterbox) - grid_points(of, cell, letterbox)
+    moved = sample_points([of], cell, letterbox) - sample_points([of], cell, letterbox, deformed=False)
     assert np.flatnonzero(np.abs(moved).max(axis=1) > 1e-9).tolist() == [tap]
 
 
@@ -153,8 +150,7 @@ def test_composed_paths_are_where_two_convolutions_read(first, second, original)
     x, y, inside = (read_all_taps(taps, b) for taps in read_all_taps(ramps(letterbox, 8), a))  # each [K1, K2, H, W]
     seen = 0
     for row, column in some_cells(b):
-        paths = composed_points(a, b, (row, column), letterbox)
-        assert paths.shape == (b.stage.taps, a.stage.taps, 2)
+        paths = sample_points([a, b], (row, column), letterbox).reshape(b.stage.taps, a.stage.taps, 2)
         fully = np.abs(inside[:, :, row, column] - 1).T < 1e-9
         seen += fully.sum()
         np.testing.assert_allclose(paths[fully, 0], x[:, :, row, column].T[fully], rtol=0, atol=TOLERANCE)
@@ -169,9 +165,12 @@ def test_composed_grid_is_composed_without_offsets():
     b0 = capture(b.stage, letterbox, offset=(0, 0))
     for cell in [(0, 0), (15, 20), (29, 39)]:
         np.testing.assert_allclose(
-            composed_grid_points(a, b, cell, letterbox), composed_points(a0, b0, cell, letterbox), rtol=0, atol=1e-9
+            sample_points([a, b], cell, letterbox, deformed=False),
+            sample_points([a0, b0], cell, letterbox),
+            rtol=0,
+            atol=1e-9,
         )
-    middle = composed_grid_points(a, b, (15, 20), letterbox)
+    middle = sample_points([a, b], (15, 20), letterbox, deformed=False)
     assert np.ptp(middle[..., 0]) == pytest.approx(22 * pixels_per_cell(8, letterbox))  # 2 * 3 * 3 + 2 * 2 cells
 
 
@@ -213,4 +212,4 @@ def test_a_capture_of_another_picture_is_refused():
     with pytest.raises(ValueError, match=r"expected an offset map of 80 x 60 .* got 60 x 80"):
         sampled_size(of, Letterbox.fit((640, 480), 640))
     with pytest.raises(ValueError, match="row, column"):
-        sample_points(of, (60, 0), Letterbox.fit((480, 640), 640))
+        sample_points([of], (60, 0), Letterbox.fit((480, 640), 640))

@@ -20,9 +20,9 @@ from dlka.render.box_cells import (
     share_inside,
 )
 from dlka.render.box_samples import box_samples, cell_spreads, inside, shares_inside
-from dlka.render.density import composed_density, density_overlay, splat
-from dlka.render.geometry import cell_squares, composed_points
-from dlka.render.spread_chart import SpreadPoint, spread_chart
+from dlka.render.geometry import cell_squares, sample_points
+from dlka.render.offsets import density_overlay, sample_density, splat
+from dlka.render.recall import SpreadPoint, spread_chart
 
 PLAIN = Letterbox.fit((64, 96), 96)  # one to one
 HALF = Letterbox.fit((128, 192), 96)  # one letterboxed pixel is two of the picture
@@ -72,7 +72,7 @@ def test_spreads_of_many_cells_are_those_of_each():
         for i, cell in enumerate(cells):
             one = box_samples(chosen, tuple(cell), box, PLAIN)
             assert (learned[i], regular[i]) == pytest.approx((one.spread, one.regular_spread))
-    paths = composed_points(*captures, (3, 4), PLAIN).reshape(-1, 2)
+    paths = sample_points(captures, (3, 4), PLAIN)
     assert learned[0] == pytest.approx(spread(paths[np.isfinite(paths).all(1)]))
 
 
@@ -92,7 +92,7 @@ def test_composed_share_follows_every_path():
     boxes = np.array([[0, 0, 40, 30]], np.float32)
     counts = []
     for pair in ((first, second), (capture(THREE, PLAIN, offset=(0, 0)), capture(THREE, PLAIN, offset=(0, 0)))):
-        paths = [composed_points(*pair, (r, c), PLAIN) for r in range(8) for c in range(12)]
+        paths = [sample_points(pair, (r, c), PLAIN) for r in range(8) for c in range(12)]
         counts.append(float(inside(np.array(paths), boxes).mean()))
     assert counts[0] != pytest.approx(counts[1], abs=0.02)
     assert shares_inside([first, second], boxes, PLAIN) == pytest.approx(counts)
@@ -100,13 +100,13 @@ def test_composed_share_follows_every_path():
 
 def test_composed_density_counts_reads_of_reads():
     first, second = capture(THREE, PLAIN, offset=(0, 0)), capture(stage(name="conv_spatial"), PLAIN, offset=(0, 2))
-    learned, regular = composed_density(first, second, PLAIN)
+    learned, regular = sample_density([first, second], PLAIN)
     assert regular[4, 6] == 81
     assert learned[4, 6] == 81
     assert learned[4, 0] < regular[4, 0], "nobody reads at the left edge any more"
     once = splat(np.array([[[[1.5]], [[1.0]]]]), (3, 3), np.array([[4.0]]))
     np.testing.assert_allclose(once, [[0, 0, 0], [0, 2, 0], [0, 2, 0]])
-    drawn = density_overlay(picture(64, 96), second, PLAIN, through=first)
+    drawn = density_overlay(picture(64, 96), [first, second], PLAIN)
     assert "all 9 x 9 paths" in drawn.legend_text
 
 
@@ -147,7 +147,7 @@ def test_samples_are_drawn_against_the_box_and_shares_are_told():
 
 
 def evidence(values, box=(16, 16, 32, 32)):
-    return Evidence(values, 8, np.array(box, np.float32), palette.DLKA, "-", (23.5, 23.5), "Title", "")
+    return Evidence(values, 8, np.array(box, np.float32), palette.DLKA, "-", np.array([23.5, 23.5]), "Title", "")
 
 
 def test_the_same_value_has_the_same_colour_on_a_shared_scale():

@@ -18,7 +18,7 @@ from dlka import palette
 from dlka.render import Canvas, View, legend
 from dlka.render.boxes import leader, overlap, place_labels
 from dlka.render.canvas import Paper
-from dlka.render.marks import SAMPLE, draw_marks
+from dlka.render.legend import SAMPLE, draw_marks
 from dlka.render.picture import muted, resample, whole
 
 

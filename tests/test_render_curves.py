@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlka.render.chart import chart_png
-from dlka.render.curves import curves_chart
+from dlka.render.chart import chart_png, curves_chart
 
 LOSSES = [{"epoch": 1, "box_loss": 2.0, "soft_cls": 0.0}, {"epoch": 2, "box_loss": 1.0, "soft_cls": 0.0}]
 OFFSETS = [

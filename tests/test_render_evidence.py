@@ -7,9 +7,8 @@ import pytest
 
 from dlka import palette
 from dlka.render.chart import chart_png, chart_svg
-from dlka.render.forest import Estimate, Group, Row, forest
+from dlka.render.forest import Candidate, Estimate, Group, Row, forest, tradeoff
 from dlka.render.recall import Curve, RecallPanel, recall_chart
-from dlka.render.tradeoff import Candidate, tradeoff
 
 GROUPS = [
     Group(

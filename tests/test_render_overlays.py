@@ -23,10 +23,8 @@ from dlka.render import (
     reduce_gate,
     sample_density,
 )
-from dlka.render.density import outside_share, splat
-from dlka.render.maps import colour_table, diverging, sequential, wheel
-from dlka.render.offsets import friendly
-from dlka.render.receptive import influence_radius
+from dlka.render.maps import colour_table, diverging, influence_radius, sequential, wheel
+from dlka.render.offsets import friendly, outside_share, splat
 
 LETTERBOX = Letterbox.fit((224, 320), 320)  # unscaled, no padding: 28 x 40 cells at stride 8
 IMAGE = picture(224, 320)
@@ -295,7 +293,7 @@ def test_splat_conserves_and_places():
 
 def test_density_of_regular_samples_is_even():
     of = capture(stage((5, 5)), LETTERBOX, offset=(0, 0))
-    samples, regular = sample_density(of, LETTERBOX)
+    samples, regular = sample_density([of], LETTERBOX)
     np.testing.assert_allclose(samples, regular, atol=1e-6)
     assert regular[15, 20] == 25  # every tap of some cell
     assert regular[0, 0] == 9  # a corner is read by nine cells only
@@ -303,7 +301,7 @@ def test_density_of_regular_samples_is_even():
     assert outside_share(moved, LETTERBOX) > 0.9
     shifted = capture(stage((1, 1)), LETTERBOX, offset=(0.0, 4.0))
     assert outside_share(shifted, LETTERBOX) == pytest.approx(4 / 40)
-    canvas = density_overlay(IMAGE, shifted, LETTERBOX)
+    canvas = density_overlay(IMAGE, [shifted], LETTERBOX)
     assert "10 % of the samples lie outside the map" in canvas.legend_text
     assert "1 cell = 8 px" in canvas.legend_text
 
@@ -313,6 +311,6 @@ def test_inputs_stay_unchanged():
     offset = of.offset.copy()
     for draw in OVERLAYS:
         draw(image, of, LETTERBOX, 1.0).to_array()
-    density_overlay(image, of, LETTERBOX).to_array()
+    density_overlay(image, [of], LETTERBOX).to_array()
     np.testing.assert_array_equal(of.offset, offset)
     np.testing.assert_array_equal(image, IMAGE)

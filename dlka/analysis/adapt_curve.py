@@ -17,8 +17,6 @@ from dlka.analysis.pairing import best_score, expected_boxes
 from dlka.analysis.transforms import Change, apply
 from dlka.csv_text import csv_text
 from dlka.errors import DlkaError
-from dlka.inference.interventions import Intervention
-from dlka.inference.predictor import load_predictor
 from dlka.render.recall import score_chart
 
 STEPS = 16
@@ -60,24 +58,13 @@ def chosen(analysis: Analysis, number: int | None) -> Target:
 
 def measure(analysis: Analysis, chosen: Target) -> Iterator[Step]:
     """One step after the other, largest first. The looks are not kept."""
-    settings = analysis.settings
-    models = (
-        (settings.dlka, Intervention(strength=settings.strength)),
-        (settings.baseline, Intervention()),
-    )
+    changed = {"confidence": CONFIDENCE, "classes": [chosen.class_id]}
     for factor in factors(chosen.side):
         image, moved = apply(analysis.image, Change(shrink=float(factor)))
         boxes, _ = expected_boxes(chosen.box[None], moved, (image.shape[0], image.shape[1]))
         scores = []
-        for model, intervention in models:
-            found = load_predictor(model)[0].predict(
-                image,
-                confidence=CONFIDENCE,
-                iou=settings.iou,
-                size=settings.size,
-                classes=[chosen.class_id],
-                intervention=intervention,
-            )
+        for side in ("dlka", "baseline"):
+            found = analysis.predictor(side).predict(image, **analysis.asked(side) | changed)
             scores.append(best_score(found.detections, boxes[0], chosen.class_id, OVERLAP))
         yield Step(float(factor), chosen.side * float(factor), *scores)
 

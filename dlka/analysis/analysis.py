@@ -18,10 +18,10 @@ from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.errors import DlkaError
 from dlka.images import read_image
-from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
-from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import CONTROL, GUESTS, PHOTOGRAPHS, cards, choices, input_size
+from dlka.inference.predictor import Prediction, Predictor, load_predictor
+from dlka.inference.probe import BlockValues
+from dlka.models.catalog import CONTROL, GUESTS, PHOTOGRAPHS, choices, input_size
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
 from dlka.render import Canvas
@@ -83,6 +83,18 @@ class Analysis:
         """Whether one model stands on both sides, as no other here knows its classes: there is nothing to compare."""
         return self.settings.dlka == self.settings.baseline
 
+    def predictor(self, side: str) -> Predictor:
+        """The model of a side, "dlka" or "baseline", ready to look once more."""
+        return load_predictor(getattr(self.settings, side))[0]
+
+    def asked(self, side: str) -> dict[str, Any]:
+        """What the model of a side was asked: the arguments of Predictor.predict beside the picture."""
+        return question_to(side, self.settings, self.names)
+
+    def asked_again(self, side: str) -> dict[str, Any]:
+        """The part of it that a model needs which looks once more for something else than boxes."""
+        return {name: value for name, value in self.asked(side).items() if name in ("size", "intervention")}
+
     @property
     def image(self) -> np.ndarray:
         """The picture, RGB [H, W, 3] uint8. One from a file is read again where it has made room in memory since."""
@@ -95,11 +107,11 @@ class Analysis:
 
     def capture(self, label: str) -> Capture:
         """The capture of a stage by its label, for example "P3 7x7 d3"."""
-        for known, capture in zip(self.stage_labels, self.dlka.captures):
-            if known == label:
-                return capture
-        labels = ", ".join(self.stage_labels) or "none: this model does not deform"
-        raise DlkaError(f"Stage: expected one of {labels}; got {label!r:.60}.")
+        found = dict(zip(self.stage_labels, self.dlka.captures))
+        if label not in found:
+            labels = ", ".join(found) or "none: this model does not deform"
+            raise DlkaError(f"Stage: expected one of {labels}; got {label!r:.60}.")
+        return found[label]
 
     @property
     def stage_labels(self) -> list[str]:
@@ -108,10 +120,10 @@ class Analysis:
 
     def gate(self, label: str) -> Gate:
         """The gate of a D-LKA block by its label, for example "P3"."""
-        for gate, known in zip(self.dlka.gates, self.gate_labels):
-            if known == label:
-                return gate
-        raise DlkaError(f"Block: expected one of {', '.join(self.gate_labels) or 'none'}; got {label!r:.60}.")
+        found = dict(zip(self.gate_labels, self.dlka.gates))
+        if label not in found:
+            raise DlkaError(f"Block: expected one of {', '.join(found) or 'none'}; got {label!r:.60}.")
+        return found[label]
 
     @property
     def views(self) -> dict[str, list[Capture]]:
@@ -165,22 +177,15 @@ def _read(file: PictureFile) -> np.ndarray:
 def analyse(path: str | Path, settings: Settings) -> Analysis:
     """Run both models on a picture's file, or take the kept result of the same question.
 
-    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, one
-    sentence.
+    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, one sentence.
     """
-    source = source_at(path)
+    source = source_of(path)
     file = examples()[source.example] if source.example else path  # an example's own lasts as long as the process
     question = Question(PictureFile(str(file), source.sha256), source, settings)
     key = _key(source, settings)
     seen = STORE.get(("analysis", key), lambda: _made(key, question))
     QUESTIONS.put(key, question)
     return seen
-
-
-def source_at(path: str | Path) -> Source:
-    """Where the picture of a file comes from. Raises DlkaError for a file that is gone."""
-    _check_there(path)
-    return source_of(path)
 
 
 def _check_there(path: str | Path) -> None:
@@ -216,29 +221,38 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
             raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
         raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
-    (left, left_card), (right, right_card) = load_predictor(settings.dlka), load_predictor(settings.baseline)
-    if left.names != right.names:
+    if load_predictor(settings.dlka)[0].names != load_predictor(settings.baseline)[0].names:
         raise DlkaError(why_not(settings.dlka, settings.baseline))
-    settings = fitted(settings, image)
-    ids = class_ids(settings.classes, left.names)
-    shared: dict[str, Any] = {
-        "confidence": settings.confidence,
-        "iou": settings.iou,
-        "size": settings.size,
-        "classes": ids,
-    }
-    dlka = left.predict(image, **shared, intervention=Intervention(strength=settings.strength))
-    baseline = right.predict(image, **shared)
+    return look(image, settings)
+
+
+def look(image: np.ndarray, settings: Settings, device: str | None = None) -> Analysis:
+    """The same for any two models of the same classes, by id or weights file; settings are not checked."""
+    (left, left_card), (right, right_card) = (load_predictor(m, device) for m in (settings.dlka, settings.baseline))
+    settings = fitted(settings, image, device)
+    dlka = left.predict(image, **question_to("dlka", settings, left.names))
+    baseline = right.predict(image, **question_to("baseline", settings, left.names))
     pairing = match_detections(dlka.detections, baseline.detections)
     cards, weights = (left_card, right_card), left.tap_weights
     return Analysis("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
 
 
-def fitted(settings: Settings, image: np.ndarray) -> Settings:
+def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:
+    """What the model of a side, "dlka" or "baseline", is asked by settings: see Analysis.asked."""
+    return {
+        "confidence": settings.confidence,
+        "iou": settings.iou,
+        "size": settings.size,
+        "classes": class_ids(settings.classes, names),
+        "intervention": Intervention(strength=settings.strength if side == "dlka" else 1.0),
+    }
+
+
+def fitted(settings: Settings, image: np.ndarray, device: str | None = None) -> Settings:
     """The settings with an input size in pixels, for a picture [H, W, 3]."""
     if settings.size != FITS:
         return settings
-    return replace(settings, size=input_size(cards()[settings.dlka], *image.shape[:2]))
+    return replace(settings, size=input_size(load_predictor(settings.dlka, device)[1], *image.shape[:2]))
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:
@@ -272,10 +286,7 @@ def stay(seen: Analysis) -> None:
 def block_values(key: str, block: str) -> BlockValues:
     """What a D-LKA block computed in an analysis that was made before: the model looks once more. Raises DlkaError."""
     seen = get_analysis(key)
-    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
-    return predictor.block_values(
-        seen.image, block, size=settings.size, intervention=Intervention(strength=settings.strength)
-    )
+    return seen.predictor("dlka").block_values(seen.image, block, **seen.asked_again("dlka"))
 
 
 def receptive_field(
@@ -294,9 +305,7 @@ def receptive_field(
 @kept
 def _receptive_field(key: str, block: str, cell: tuple[int, int]) -> np.ndarray:
     seen = get_analysis(key)
-    predictor, settings = load_predictor(seen.settings.dlka)[0], seen.settings
-    changed = Intervention(strength=settings.strength)
-    return predictor.receptive_field(seen.image, block, cell, size=settings.size, intervention=changed)
+    return seen.predictor("dlka").receptive_field(seen.image, block, cell, **seen.asked_again("dlka"))
 
 
 def whole(text: str, what: str, low: int, high: int) -> int:
@@ -328,7 +337,9 @@ class Source:
 
 
 def source_of(path: str | Path) -> Source:
-    """What a picture's file is, whatever it is called: an example is known by its bytes."""
+    """What a picture's file is, whatever it is called: an example is known by its bytes. Raises DlkaError where it is
+    gone."""
+    _check_there(path)
     digest = sha256(path)
     return Source(Path(path).name, digest, _labels().get(digest))
 

@@ -5,37 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlka import palette, provenance, render
-from dlka.analysis.pairing import interesting_point, match_detections, rows, summary
-from dlka.analysis.stages import all_stage_stats
+from dlka.analysis.analysis import Analysis, Settings, fitted, look, question_to
+from dlka.analysis.pairing import interesting_point, rows, summary
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
-from dlka.inference.interventions import Intervention
-from dlka.inference.predictor import Prediction, PredictionFailed, Predictor, load_predictor
-from dlka.models.catalog import input_size
+from dlka.inference.predictor import PredictionFailed, load_predictor
 from dlka.models.checkpoint import sha256
-from dlka.models.weights import Card
-from dlka.types import KIND_NAMES, Pairing
+from dlka.types import KIND_NAMES
 
 REPORT = "comparison.json"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How both models look: input size in pixels, None for what fits the first model and the picture; confidence and
-    IoU in 0..1; factor on every offset of the first."""
-
-    size: int | None = None
-    confidence: float = 0.25
-    iou: float = 0.7
-    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,56 +41,52 @@ class Outcome:
 
 
 def run_batch(
-    images: Sequence[str | os.PathLike[str]],
-    model: str,
-    baseline: str,
-    out: str | Path,
-    settings: Settings = Settings(),
-    device: str | None = None,
+    images: Sequence[str | os.PathLike[str]], settings: Settings, out: str | Path, device: str | None = None
 ) -> Iterator[Outcome]:
-    """Compare `model` with `baseline` on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
+    """Compare two models on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
 
-    Pictures of the same stem get folders STEM, STEM-2, ...; what an earlier run left there is overwritten. Raises,
-    before the first picture, DlkaError for unknown models and for models of different classes or with an output
-    that is not finite, and ValueError for settings out of range.
+    settings: ids of the models, or weights files; all classes count. Pictures of the same stem get folders STEM,
+    STEM-2, ...; what an earlier run left there is overwritten. Raises, before the first picture, DlkaError for unknown
+    models and for models of different classes or with an output that is not finite, and ValueError for settings out of
+    range.
     """
-    (first, card), (second, _) = load_predictor(model, device), load_predictor(baseline, device)
-    if first.names != second.names:
-        raise DlkaError(f"{model} and {baseline} know different classes: expected two models of the same ones.")
+    sides = {"dlka": settings.dlka, "baseline": settings.baseline}
+    names, others = (load_predictor(model, device)[0].names for model in sides.values())
+    if names != others:
+        raise DlkaError(
+            f"{settings.dlka} and {settings.baseline} know different classes: expected two models of the same ones."
+        )
     # A first run on nothing refuses settings out of range, and later timings leave out what happens only once.
-    for name, predictor, strength in zip((model, baseline), (first, second), (settings.strength, 1.0)):
+    blank = np.zeros((64, 64, 3), np.uint8)
+    for side, model in sides.items():
         try:
-            blank = np.zeros((64, 64, 3), np.uint8)
-            _predict(predictor, blank, _size(card, blank, settings), settings, strength)
+            load_predictor(model, device)[0].predict(blank, **question_to(side, fitted(settings, blank, device), names))
         except PredictionFailed as error:
-            raise DlkaError(f"{name}: {error}") from None
+            raise DlkaError(f"{model}: {error}") from None
     made_by = {
-        "models": {"dlka": provenance.weights(model), "baseline": provenance.weights(baseline)},
+        "models": {side: provenance.weights(model) for side, model in sides.items()},
         "machine": provenance.machine(),
         "versions": provenance.versions(),
     }
 
     def compare(path: Path, folder: Path) -> dict[str, Any]:
         image = read_image(path)
-        size = _size(card, image, settings)
-        dlka = _predict(first, image, size, settings, settings.strength)
-        other = _predict(second, image, size, settings, 1.0)
-        pairing = match_detections(dlka.detections, other.detections)
+        analysis = look(image, settings, device)
         folder.mkdir(parents=True, exist_ok=True)
         pictures = {}
-        for name, drawing in gallery(image, (model, baseline), dlka, other, pairing, first.names):
+        for name, drawing in gallery(analysis):
             (folder / f"{name}.png").write_bytes(drawing.to_png())
             pictures[f"{name}.png"] = drawing.legend_text
-        counts = summary(pairing.pairs)
+        counts = summary(analysis.pairing.pairs)
         report = {
             "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
             **made_by,
-            "settings": asdict(replace(settings, size=size)),
-            "device": dlka.device,
-            "milliseconds": {"dlka": dlka.milliseconds, "baseline": other.milliseconds},
+            "settings": {name: getattr(analysis.settings, name) for name in ("size", "confidence", "iou", "strength")},
+            "device": analysis.dlka.device,
+            "milliseconds": {side: getattr(analysis, side).milliseconds for side in sides},
             "summary": counts,
-            "objects": rows(pairing, first.names),
-            "stages": [stats.as_dict() for stats in all_stage_stats(dlka.captures, dlka.letterbox)],
+            "objects": rows(analysis.pairing, names),
+            "stages": [asdict(stats) for stats in analysis.stats],
             "pictures": pictures,  # file name -> what its legend says
         }
         (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -117,21 +99,6 @@ def run_batch(
             return Outcome(image, problem=str(error) if of_the_machine(error) else message(error))
 
     return (outcome(str(image), Path(out) / folder) for image, folder in zip(images, folders(images)))
-
-
-def _size(card: Card, image: np.ndarray, settings: Settings) -> int:
-    """The input size in pixels for both models; card: of the first one."""
-    return settings.size if settings.size is not None else input_size(card, *image.shape[:2])
-
-
-def _predict(predictor: Predictor, image: np.ndarray, size: int, settings: Settings, strength: float) -> Prediction:
-    return predictor.predict(
-        image,
-        confidence=settings.confidence,
-        iou=settings.iou,
-        size=size,
-        intervention=Intervention(strength=strength),
-    )
 
 
 def folders(images: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -155,22 +122,17 @@ def folders(images: Sequence[str | os.PathLike[str]]) -> list[str]:
 REDUCTION = "mean"
 
 
-def gallery(
-    image: np.ndarray,
-    models: tuple[str, str],
-    dlka: Prediction,
-    baseline: Prediction,
-    pairing: Pairing,
-    names: Mapping[int, str],
-) -> Iterator[tuple[str, render.Paper]]:
-    """(file name without ending, drawing) of everything there is to show; models: names of D-LKA and baseline.
+def gallery(analysis: Analysis) -> Iterator[tuple[str, render.Paper]]:
+    """(file name without ending, drawing) of everything there is to show.
 
     Offsets of all stages share one scale, and so do the gates of all blocks. Without deform stages (stock YOLOv8 on
     both sides) only boxes, difference and crops are drawn.
     """
-    found = dlka.detections, baseline.detections
-    yield "boxes-dlka", render.draw_boxes(image, found[0], names, palette.DLKA, f"D-LKA: {models[0]}")
-    yield "boxes-baseline", render.draw_boxes(image, found[1], names, palette.BASELINE, f"Baseline: {models[1]}")
+    image, names, pairing = analysis.image, analysis.names, analysis.pairing
+    dlka, baseline, settings = analysis.dlka, analysis.baseline, analysis.settings
+    yield "boxes-dlka", render.draw_boxes(image, dlka.detections, names, palette.DLKA, f"D-LKA: {settings.dlka}")
+    title = f"Baseline: {settings.baseline}"
+    yield "boxes-baseline", render.draw_boxes(image, baseline.detections, names, palette.BASELINE, title)
     yield "difference", render.draw_difference(image, pairing, names)
     yield "small-objects", render.contact_sheet(image, render.disagreements(pairing, names))
     captures, letterbox = dlka.captures, dlka.letterbox

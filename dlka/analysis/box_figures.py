@@ -11,13 +11,13 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis
-from dlka.analysis.boxes import SIDES, Trace, fields, gradients, prediction
-from dlka.inference.box_gradients import BLOCK
+from dlka.analysis.boxes import OTHER, SIDES, Trace, gradients, in_order, prediction
+from dlka.inference.box_origin import BLOCK
 from dlka.render import box_cells, legend
 from dlka.render.box_cells import Evidence, evidence_overlay, lively_edges, share_inside
 from dlka.render.box_samples import BoxSamples, box_samples
 from dlka.render.boxes import Outline, draw_outlines
-from dlka.render.geometry import cell_squares, pixels_per_cell
+from dlka.render.geometry import cell_squares, pixels_per_cell, to_picture
 from dlka.render.picture import View
 from dlka.types import ONLY_FIRST, ONLY_SECOND
 
@@ -58,17 +58,17 @@ def overview(analysis: Analysis, traces: Sequence[Trace] = ()) -> render.Canvas:
 
 def cells_picture(analysis: Analysis, traces: Sequence[Trace]) -> render.Paper:
     """The box and its cells, for both models beside each other."""
-    panels = [_panel(analysis, trace) for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side))]
+    panels = [_panel(analysis, trace) for trace in in_order(traces)]
     return box_cells.draw_cells(analysis.image, panels, "The cells behind the box")
 
 
 def _panel(analysis: Analysis, trace: Trace) -> box_cells.BoxCells:
-    seen, other = prediction(analysis, trace.side), next(s for s in SIDES if s != trace.side)
+    seen = prediction(analysis, trace.side)
     cells = np.concatenate([np.array([trace.cell]), trace.cells])
     strides = 2 ** np.concatenate([[trace.level], trace.levels])
     squares = cell_squares(cells, strides, seen.letterbox)
     text = f"{SIDES[trace.side]}: {_object(analysis, trace) if trace.found else 'not found, best cell'}"
-    owner = trace.side if trace.found else other
+    owner = trace.side if trace.found else OTHER[trace.side]
     return box_cells.BoxCells(text, COLOURS[owner], LINES[owner], trace.box, squares[0], squares[1:])
 
 
@@ -77,10 +77,10 @@ def samples_of(analysis: Analysis, trace: Trace) -> dict[str, BoxSamples]:
 
     Stages are the D-LKA model's, whichever model the box is of: the maps of a level have the same cells in both.
     """
-    letterbox = analysis.dlka.letterbox
     return {
-        label: box_samples(captures, trace.cell, trace.box, letterbox)
-        for label, captures in fields(analysis, trace.level).items()
+        label: box_samples(captures, trace.cell, trace.box, analysis.dlka.letterbox)
+        for label, captures in analysis.views.items()
+        if captures[0].stage.level == f"P{trace.level}"
     }
 
 
@@ -103,7 +103,7 @@ def samples_picture(analysis: Analysis, trace: Trace, seen: dict[str, BoxSamples
 def box_rows(analysis: Analysis, traces: Sequence[Trace]) -> list[list[Any]]:
     """Both models' answers under BOX_COLUMNS."""
     rows = []
-    for trace in sorted(traces, key=lambda t: list(SIDES).index(t.side)):
+    for trace in in_order(traces):
         across, down = trace.box[2:] - trace.box[:2]
         size = f"{across:.0f} x {down:.0f}" if trace.found else "not found"
         merged = len(trace.cells) if trace.found else "-"
@@ -188,7 +188,7 @@ class Maps:
 
 def maps(analysis: Analysis, traces: Sequence[Trace], kind: str) -> Maps:
     """What the class of an object depends on in both models, ready to be drawn."""
-    traces = tuple(sorted(traces, key=lambda t: list(SIDES).index(t.side)))
+    traces = in_order(traces)
     seen = [gradients(analysis.key, t.side, t.level, t.cell, t.number) for t in traces]
     values = tuple(g.cam if kind == "layercam" else g.field for g in seen)
     strides = tuple(2**t.level if kind == "layercam" else BLOCK for t in traces)
@@ -201,8 +201,21 @@ def maps(analysis: Analysis, traces: Sequence[Trace], kind: str) -> Maps:
 def picture(analysis: Analysis, of: Maps, side: str) -> render.Canvas:
     """The map of one model over the picture."""
     i = list(SIDES).index(side)
-    shown = _evidence(analysis, of.traces[i], *KINDS[of.kind], of.values[i], of.strides[i])
-    letterbox = prediction(analysis, side).letterbox
+    trace, stride, letterbox = of.traces[i], of.strides[i], prediction(analysis, side).letterbox
+    kind, of_what = KINDS[of.kind]
+    cell = legend.number(pixels_per_cell(stride, letterbox))
+    owner = trace.side if trace.found else OTHER[trace.side]
+    found = f"score {trace.score:.2f}" if trace.found else f"not found: its best cell here, score {trace.score:.2f}"
+    shown = Evidence(
+        values=of.values[i],
+        stride=stride,
+        box=trace.box,
+        colour=COLOURS[owner],
+        line=LINES[owner],
+        centre=_centre(analysis, trace),
+        title=f"{EVIDENCE_COLUMNS[1 + i]}: {kind} {analysis.names[trace.number]}",
+        subtitle=f"{trace.where}, {found} · {of_what} · 1 square = {cell} px",
+    )
     return evidence_overlay(analysis.image, shown, letterbox, of.largest, UNIT, of.view)
 
 
@@ -211,7 +224,7 @@ def evidence(analysis: Analysis, traces: Sequence[Trace]) -> tuple[list[render.C
 
     Both models stand on the same scale, and in the same window.
     """
-    traces = sorted(traces, key=lambda t: list(SIDES).index(t.side))
+    traces = in_order(traces)
     seen = [gradients(analysis.key, t.side, t.level, t.cell, t.number) for t in traces]
     drawn = [picture(analysis, of, side) for of in (maps(analysis, traces, kind) for kind in KINDS) for side in SIDES]
     rows = [
@@ -227,28 +240,9 @@ def evidence(analysis: Analysis, traces: Sequence[Trace]) -> tuple[list[render.C
     return drawn, rows
 
 
-def _evidence(analysis: Analysis, trace: Trace, kind: str, of_what: str, values: np.ndarray, stride: int) -> Evidence:
-    cell = legend.number(pixels_per_cell(stride, prediction(analysis, trace.side).letterbox))
-    owner = trace.side if trace.found else next(s for s in SIDES if s != trace.side)
-    found = f"score {trace.score:.2f}" if trace.found else f"not found: its best cell here, score {trace.score:.2f}"
-    return Evidence(
-        values=values,
-        stride=stride,
-        box=trace.box,
-        colour=COLOURS[owner],
-        line=LINES[owner],
-        centre=_centre(analysis, trace),
-        title=f"{EVIDENCE_COLUMNS[1 + list(SIDES).index(trace.side)]}: {kind} {analysis.names[trace.number]}",
-        subtitle=f"{trace.where}, {found} · {of_what} · 1 square = {cell} px",
-    )
-
-
-def _centre(analysis: Analysis, trace: Trace) -> tuple[float, float]:
-    stride = np.array([2**trace.level])
-    left, top, right, bottom = cell_squares(np.array([trace.cell]), stride, prediction(analysis, trace.side).letterbox)[
-        0
-    ]
-    return float(left + right) / 2 - 0.5, float(top + bottom) / 2 - 0.5
+def _centre(analysis: Analysis, trace: Trace) -> np.ndarray:
+    """[2] (x, y) of its cell in pixels of the picture."""
+    return to_picture(np.array(trace.cell), 2**trace.level, prediction(analysis, trace.side).letterbox)
 
 
 def _inside(analysis: Analysis, trace: Trace, values: np.ndarray, stride: int) -> str:
@@ -257,5 +251,5 @@ def _inside(analysis: Analysis, trace: Trace, values: np.ndarray, stride: int) -
 
 
 def _radius(analysis: Analysis, trace: Trace, field: np.ndarray) -> float:
-    centre = np.array(_centre(analysis, trace))
-    return render.influence_radius(field, BLOCK, prediction(analysis, trace.side).letterbox, centre)
+    letterbox = prediction(analysis, trace.side).letterbox
+    return render.influence_radius(field, BLOCK, letterbox, _centre(analysis, trace))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.cache import kept
 from dlka.errors import DlkaError
-from dlka.inference.box_gradients import BoxGradients
-from dlka.inference.box_origin import BoxOrigins, best_cell
-from dlka.inference.interventions import Intervention
-from dlka.inference.predictor import Prediction, Predictor, load_predictor
-from dlka.types import Capture
+from dlka.inference.box_origin import BoxGradients, BoxOrigins, best_cell
+from dlka.inference.predictor import Prediction
 
 SIDES = {"dlka": "D-LKA", "baseline": "baseline"}
+OTHER = {"dlka": "baseline", "baseline": "dlka"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ class Trace:
     def where(self) -> str:
         """The cell for people, for example "P3 (12, 40)"."""
         return f"P{self.level} ({self.cell[0]}, {self.cell[1]})"
+
+
+def in_order(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+    """D-LKA's first, as in SIDES."""
+    return tuple(sorted(traces, key=lambda trace: list(SIDES).index(trace.side)))
 
 
 def prediction(analysis: Analysis, side: str) -> Prediction:
@@ -84,45 +88,25 @@ def find(analysis: Analysis, name: str) -> tuple[Trace, Trace]:
     if name not in [known for _, known in listed(analysis)]:
         raise DlkaError("This box is not one of the picture that is shown; choose another one.")
     side, index = name.split()[0], int(name.split()[1])
-    other = next(s for s in SIDES if s != side)
     own = _found(analysis, side, index)
     ends = [(p.first, p.second) if side == "dlka" else (p.second, p.first) for p in analysis.pairing.pairs]
     twin = next(twin for own_index, twin in ends if own_index == index)
-    return own, _missed(analysis, other, own) if twin is None else _found(analysis, other, twin)
-
-
-def model(analysis: Analysis, side: str) -> Predictor:
-    """The model of one side, ready to look once more."""
-    return load_predictor(getattr(analysis.settings, side))[0]
-
-
-def changed(analysis: Analysis, side: str) -> Intervention:
-    """What was done to the model of this side in the analysis."""
-    return Intervention(strength=analysis.settings.strength if side == "dlka" else 1.0)
+    return own, _missed(analysis, OTHER[side], own) if twin is None else _found(analysis, OTHER[side], twin)
 
 
 @kept
 def origins(key: str, side: str) -> BoxOrigins:
     """Where the boxes of an analysis that was made before come from: the model looks once more. Raises DlkaError."""
     analysis = get_analysis(key)
-    ids = [i for i, name in analysis.names.items() if name in analysis.settings.classes] or None
-    return model(analysis, side).box_origins(
-        analysis.image,
-        confidence=analysis.settings.confidence,
-        iou=analysis.settings.iou,
-        size=analysis.settings.size,
-        classes=ids,
-        intervention=changed(analysis, side),
-    )
+    return analysis.predictor(side).box_origins(analysis.image, **analysis.asked(side))
 
 
 @kept
 def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: int) -> BoxGradients:
     """What a class depends on at one cell of an analysis that was made before. Raises DlkaError."""
     analysis = get_analysis(key)
-    return model(analysis, side).box_gradients(
-        analysis.image, level, cell, number, size=analysis.settings.size, intervention=changed(analysis, side)
-    )
+    asked = analysis.asked_again(side)
+    return analysis.predictor(side).box_gradients(analysis.image, level, cell, number, **asked)
 
 
 def _found(analysis: Analysis, side: str, index: int) -> Trace:
@@ -152,24 +136,13 @@ def _missed(analysis: Analysis, side: str, other: Trace) -> Trace:
     box = letterbox.boxes_forward(other.box[None].astype(np.float64))[0]
     best = best_cell(origin.output, other.number, box)
     index = best[0] if best else origin.index(other.level, other.cell)
-    nothing = np.zeros(0, np.float32)
-    return Trace(
+    return replace(
+        other,
         side=side,
         found=False,
         index=None,
-        number=other.number,
         score=float(origin.output[4 + other.number, index]),
-        box=other.box,
         level=int(origin.levels[index]),
         cell=(int(origin.places[index, 0]), int(origin.places[index, 1])),
-        levels=origin.levels[:0],
-        cells=origin.places[:0],
-        scores=nothing,
-        overlaps=nothing,
+        **{name: getattr(other, name)[:0] for name in ("levels", "cells", "scores", "overlaps")},
     )
-
-
-def fields(analysis: Analysis, level: int | None = None) -> dict[str, list[Capture]]:
-    """Label -> the one stage, or for a composed field the two stages of a block; of one pyramid level or of all."""
-    of = "" if level is None else f"P{level}"
-    return {label: found for label, found in analysis.views.items() if found[0].stage.level.startswith(of)}

@@ -46,15 +46,11 @@ class Kept:
                     return self._values[key][0]
             try:
                 value = make()
-                self._keep(key, value)
+                self.put(key, value)
             finally:
                 with self._lock:
                     self._making.pop(key, None)
         return value
-
-    def put(self, key: Hashable, value: Any) -> None:
-        """Keep this value for a key, instead of what was there."""
-        self._keep(key, value)
 
     def stay(self, key: Hashable) -> None:
         """From now on the value of this key never makes room."""
@@ -65,7 +61,8 @@ class Kept:
         with self._lock:
             return key in self._values
 
-    def _keep(self, key: Hashable, value: Any) -> None:
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep this value for a key, instead of what was there."""
         size = byte_size((key, value))
         with self._lock:
             if size > self.limit and key not in self._lasting:

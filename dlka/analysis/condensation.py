@@ -9,15 +9,15 @@ import numpy as np
 from dlka import render
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.box_figures import COLOURS, LINES, side_of
-from dlka.analysis.boxes import SIDES, fields, listed, prediction
+from dlka.analysis.boxes import SIDES, listed, prediction
 from dlka.analysis.cache import kept
 from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
 from dlka.render.box_samples import cell_spreads, inside, shares_inside
 from dlka.render.boxes import Outline, draw_outlines
-from dlka.render.chart import Chart
-from dlka.render.spread_chart import SpreadPoint, spread_chart
+from dlka.render.canvas import Drawing
+from dlka.render.recall import SpreadPoint, spread_chart
 from dlka.types import Capture
 
 SHAPES_COLUMNS = ["stage", "shift cells", "zoom", "rotation °", "shear", "rest cells"]
@@ -33,7 +33,7 @@ def all_boxes(analysis: Analysis) -> np.ndarray:
 
 def field(analysis: Analysis, label: str) -> list[Capture]:
     """The one stage, or the two of a composed field, by its label. Raises DlkaError for one that is not there."""
-    known = fields(analysis)
+    known = analysis.views
     if label not in known:
         raise DlkaError(
             f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r:.60}."
@@ -44,9 +44,7 @@ def field(analysis: Analysis, label: str) -> list[Capture]:
 def condensation(analysis: Analysis, label: str) -> render.Canvas:
     """Where all samples of a stage, or of a composed field, land against the regular grid, under the boxes."""
     captures = field(analysis, label)
-    first, last = captures[0], captures[-1]
-    through = None if first is last else first
-    canvas = render.density_overlay(analysis.image, last, analysis.dlka.letterbox, SCALE, through=through)
+    canvas = render.density_overlay(analysis.image, captures, analysis.dlka.letterbox, SCALE)
     outlines = [
         Outline(box, "", COLOURS[side], LINES[side], thin=True)
         for side in SIDES
@@ -102,7 +100,7 @@ def pooled(analysis: Analysis) -> str:
 def boxes_rows(analysis: Analysis) -> list[list[Any]]:
     """Samples and kernels inside the boxes of either model, one row a stage or composed field under BOXES_COLUMNS."""
     boxes, rows = all_boxes(analysis), []
-    for label, captures in fields(analysis).items():
+    for label, captures in analysis.views.items():
         learned, regular = shares_inside(captures, boxes, analysis.dlka.letterbox)
         zooms = ["-", "-"]
         if len(captures) == 1:
@@ -116,7 +114,7 @@ def boxes_rows(analysis: Analysis) -> list[list[Any]]:
 def spread_points(analysis: Analysis) -> dict[str, list[SpreadPoint]]:
     """Kind of stage, for example "7x7 d3" -> a point a box, with the samples of the box' cell on its own level."""
     panels: dict[str, list[SpreadPoint]] = {}
-    for label, captures in fields(analysis).items():
+    for label, captures in analysis.views.items():
         level, _, kind = label.partition(" ")
         for side in SIDES:
             found = prediction(analysis, side).detections
@@ -128,10 +126,10 @@ def spread_points(analysis: Analysis) -> dict[str, list[SpreadPoint]]:
     return panels
 
 
-def chart(analysis: Analysis) -> tuple[Chart, str] | None:
+def chart(analysis: Analysis) -> tuple[Drawing, str] | None:
     """Spread against box size over all boxes, and what it comes to in a sentence; None without boxes or stages."""
     panels = spread_points(analysis)
-    return (Chart(spread_chart(panels), SPREAD), agreement(analysis, panels)) if panels else None
+    return (Drawing(spread_chart(panels), SPREAD), agreement(analysis, panels)) if panels else None
 
 
 def agreement(analysis: Analysis, panels: dict[str, list[SpreadPoint]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from dlka.inference.box_origin import SAME
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.render import Paper, cell_at, legend
 from dlka.render.box_samples import box_samples
+from dlka.render.close_ups import AtSize, draw_size_row
 from dlka.render.geometry import to_picture
-from dlka.render.size_row import AtSize, draw_size_row
-from dlka.types import Capture
 
 SIZES = (10.0, 18.0, 32.0, 56.0, 92.0)  # px, from the least to the most that scenes have, evenly in their ratio
 PEN = 0.12  # of the size; scenes have 0.08 to 0.16
@@ -35,7 +33,7 @@ class SizeRow:
     drawing: Paper
 
 
-def five_sizes(model: str, shape: str = "E", stage: str | None = None, device: str | None = None) -> SizeRow:
+def five_sizes(model: str, shape: str = "E", stage: str | None = None) -> SizeRow:
     """Draw a shape upright on even grey at five sizes, and where a stage of a model reads for each.
 
     model: id or .safetensors file; shape: a key of SHAPES; stage: its label, the first that runs by default. The cell
@@ -44,9 +42,9 @@ def five_sizes(model: str, shape: str = "E", stage: str | None = None, device: s
     """
     if shape not in SHAPES:
         raise DlkaError(f"shape: expected one of {', '.join(SHAPES)}, got {shape!r:.40}.")
-    predictor, _ = load_predictor(model, device)
+    predictor, _ = load_predictor(model)
     blank = predictor.predict(np.zeros((SIDE, SIDE, 3), np.uint8), size=SIDE)
-    labels = _labels(blank.captures)
+    labels = legend.numbered([capture.stage.label for capture in blank.captures])
     if not labels:
         raise DlkaError(f"{model} has no deform stages, so that it has no samples to draw: give a D-LKA model.")
     label = stage or labels[0]
@@ -98,12 +96,3 @@ def _at_size(seen: Prediction, which: int, number: int | None, one: Placed, imag
         point = float(x), float(y)
     samples = box_samples([capture], cell_at(point, capture, seen.letterbox), box, seen.letterbox)
     return AtSize(one.size, image, one.middle[::-1], samples, score)
-
-
-def _labels(captures: Sequence[Capture]) -> list[str]:
-    """Labels of all stages, with a number where a model has two alike on one level."""
-    labels = [capture.stage.label for capture in captures]
-    return [
-        label if labels.count(label) == 1 else f"{label} ({labels[: i + 1].count(label)})"
-        for i, label in enumerate(labels)
-    ]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlka import palette
-from dlka.analysis.analysis import Analysis, class_ids, get_analysis
+from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.cache import kept
 from dlka.analysis.pairing import match_detections
 from dlka.analysis.what_if import AS_LEARNED, RIGID, detections
-from dlka.inference.predictor import load_predictor
 from dlka.models.placements import PLAIN
 from dlka.render import Canvas, Sides, draw_boxes, draw_change, draw_sliced
 from dlka.types import ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pairing, size_of
@@ -50,15 +49,11 @@ def four_ways(key: str) -> FourWays:
     from dlka.inference.slicing import look_in_slices, slices_per_side
 
     analysis = get_analysis(key)
-    settings, predictor = analysis.settings, load_predictor(analysis.settings.baseline)[0]
-    ids = class_ids(settings.classes, analysis.names)
 
     def one(part: np.ndarray) -> Detections:
-        return predictor.predict(
-            part, confidence=settings.confidence, iou=settings.iou, size=settings.size, classes=ids
-        ).detections
+        return analysis.predictor("baseline").predict(part, **analysis.asked("baseline")).detections
 
-    parts = slices_per_side((analysis.image.shape[0], analysis.image.shape[1]), settings.size)
+    parts = slices_per_side((analysis.image.shape[0], analysis.image.shape[1]), analysis.settings.size)
     sliced = look_in_slices(one, analysis.image, parts)
     found = (
         analysis.baseline.detections,

@@ -187,16 +187,6 @@ class Truth:
     crowd: np.ndarray
     labelled: frozenset[int]
 
-    def __post_init__(self) -> None:
-        n = len(self.boxes)
-        if self.boxes.shape != (n, 4) or self.classes.shape != (n,) or self.crowd.shape != (n,):
-            raise ValueError(
-                f"Truth: expected boxes [N, 4], classes [N], crowd [N], got {list(self.boxes.shape)}, "
-                f"{list(self.classes.shape)}, {list(self.crowd.shape)}"
-            )
-        if not np.isfinite(self.boxes).all() or (self.boxes[:, 2:] <= self.boxes[:, :2]).any():
-            raise ValueError("Truth.boxes: expected finite boxes with x1 < x2 and y1 < y2")
-
     def __len__(self) -> int:
         return len(self.boxes)
 

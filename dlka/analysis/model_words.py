@@ -7,16 +7,7 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
-from dlka.models.catalog import (
-    PHOTOGRAPHS,
-    SIZE,
-    baseline_of,
-    cards,
-    control_of,
-    is_coco,
-    left_out,
-    subject_of,
-)
+from dlka.models.catalog import PHOTOGRAPHS, SIZE, baseline_of, cards, control_of, is_coco, left_out, subject_of
 from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.weights import NEEDS, Card, recipe_of
 

@@ -1,4 +1,4 @@
-"""A figure's recipe, written and read: all that makes the same figure again, and sums that show whether it is the same.
+"""A figure's recipe, written, read and run: all that makes the same figure again, and sums that show whether it is.
 
 A recipe is JSON: the figure's kind and arguments, picture, weights, settings, versions and device, and the SHA-256 of
 every array behind the figure as numpy's .npy bytes. A small picture of a visitor is inside it, without loss.
@@ -12,7 +12,8 @@ import hashlib
 import io
 import json
 import stat
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,14 +22,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, Settings, Source, source_of
+from dlka.analysis.analysis import Analysis, Settings, Source, analyse_pixels, source_of
 from dlka.analysis.examples import examples
+from dlka.analysis.figures import figure
 from dlka.analysis.figures.figure import Drawn, Figure
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
-from dlka.models.catalog import find
+from dlka.models.catalog import available, find
 from dlka.models.checkpoint import sha256
-from dlka.provenance import arithmetic
+from dlka.provenance import arithmetic, use_threads
 from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"
@@ -206,11 +208,6 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise DlkaError(f"{path.name}: its part {part!r} is missing or damaged{where}: {_got(first)}.") from None
 
 
-def settings_of(recipe: dict[str, Any]) -> Settings:
-    """The settings of a recipe that was read; whether there is such a comparison is for the comparison to say."""
-    return Settings(**recipe["settings"] | {"classes": tuple(recipe["settings"]["classes"])})
-
-
 def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
     """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
 
@@ -233,3 +230,70 @@ def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[
 
 def _got(error: Any) -> str:
     return "nothing is there" if error["type"] == "missing" else f"got {short(error['input'])}"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A figure made again, and its own recipe; told: lines on what is the same; same: every array is, bit by bit."""
+
+    figure: Drawn
+    recipe: dict[str, Any]
+    told: list[str]
+    same: bool
+
+
+def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
+    """Run a recipe again. image: the picture's file, where the recipe does not bring it and it is no example.
+
+    Raises DlkaError or OSError, one sentence each, for a recipe, a picture or weights that cannot be used.
+    """
+    recipe = read_recipe(path)
+    pixels, source = picture_of(recipe, image)
+    # Whether there is such a comparison is for the comparison to say.
+    settings = Settings(**recipe["settings"] | {"classes": tuple(recipe["settings"]["classes"])})
+    asked = figure(recipe["figure"]["kind"], recipe["figure"]["arguments"])
+    use_threads(recipe["arithmetic"]["threads"])
+    analysis = analyse_pixels(pixels, settings, source)
+    made = asked.drawn(analysis)
+    others = list(_others(recipe, pixels_sha256(pixels), analysis.dlka.device))
+    told, same = [f"Note: {other}." for other in others], True
+    reason = " and ".join(others) or "other code of the same version made it, or the recipe was changed"
+    now, before = sums(made.arrays), recipe["arrays"]
+    for name in {**before, **now}:
+        alike = before.get(name) == now.get(name)
+        same &= alike
+        shape = " x ".join(map(str, now[name]["shape"])) if name in now else "missing"
+        told.append(f"{name:.60} [{shape}]: " + ("same" if alike else f"differs, because {reason}"))
+    return Replayed(made, recipe_of(analysis, asked, made), told, same)
+
+
+def write(replayed: Replayed, folder: str | Path) -> list[Path]:
+    """The figure's files in a folder, which is made where it is not there; returns their paths."""
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for ending, data in files(replayed.figure, replayed.recipe).items():
+        written.append(out / f"figure.{ending}")
+        written[-1].write_bytes(data)
+    return written
+
+
+def _others(recipe: dict[str, Any], pixels: str, device: str) -> Iterator[str]:
+    """What is not as it was when the recipe was written."""
+    if recipe["picture"]["pixels_sha256"] != pixels:
+        yield "the picture has other pixels"
+    for side, said in recipe["weights"].items():
+        if said["id"] not in available() or weights(said["id"]) != said:
+            yield f"the weights of {said['id']:.60} ({side}) are others"
+    before = recipe["versions"]
+    others = [(name, before.get(name), now) for name, now in versions().items() if before.get(name) != now]
+    changed = [f"{name} {was!s:.20} then and {now} now" for name, was, now in others]
+    if changed:
+        yield f"versions are others ({', '.join(changed)})"
+    if recipe["device"] != device:
+        yield f"it was made on {recipe['device']!s:.40} and now on {device}"
+    was, now = recipe["arithmetic"], arithmetic()
+    if was["threads"] != now["threads"]:
+        yield f"sums were shared among {was['threads']} threads and are among {now['threads']}, as many as cores"
+    if was["instructions"] != now["instructions"]:
+        yield f"the processor's instructions were {was['instructions']!s:.40} and are {now['instructions']}"

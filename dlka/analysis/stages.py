@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import split_offset
-from dlka.render.density import outside_share
-from dlka.render.geometry import pixels_per_cell, regular_locations, sampled_size, zero_reads
+from dlka.render.geometry import pixels_per_cell
+from dlka.render.offsets import outside_share
 from dlka.types import Capture, stage_labels
 
 MOVED = 0.1  # cells; offsets below hardly change a bilinear read
@@ -47,10 +46,6 @@ class StageStats:
     outside: float
     regular_outside: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
-
 
 def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     """The numbers of one stage on one picture. Offsets must be finite."""
@@ -59,7 +54,6 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     length = np.hypot(dy, dx)
     mean, p95, maximum = float(length.mean()), float(np.percentile(length, 95)), float(length.max())
     per_cell = pixels_per_cell(stage.stride, letterbox)
-    regular = regular_locations(capture).transpose(0, 2, 3, 1)
     return StageStats(
         name=stage.name,
         label=stage.label,
@@ -74,7 +68,7 @@ def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
         moved=float((length > MOVED).mean()),
         varies=float(capture.offset.std(axis=(1, 2)).mean()),
         outside=outside_share(capture, letterbox),
-        regular_outside=float(zero_reads(regular, sampled_size(capture, letterbox)).mean()),
+        regular_outside=outside_share(capture, letterbox, deformed=False),
     )
 
 

@@ -21,7 +21,7 @@ from torch.utils.benchmark import set_torch_threads, timer
 from dlka import provenance
 from dlka.bench.timing import least_in_turns, turn
 from dlka.errors import DlkaError
-from dlka.inference.predictor import as_input, precision, ready
+from dlka.inference.predictor import as_input, ready
 from dlka.layers import DeformConv
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.cost import DEFORMABLE_STEP, OFFSET_CONVOLUTIONS, TOTAL, multiply_adds, parameters
@@ -100,7 +100,7 @@ class Entrant:
 
     def run(self, x: torch.Tensor) -> None:
         """One forward pass as the predictor makes it."""
-        with torch.inference_mode(), precision(self.device, self.subject.bfloat16):
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.subject.bfloat16):
             self.model(x)
 
     def deform(self, x: torch.Tensor) -> None:

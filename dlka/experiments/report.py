@@ -29,9 +29,8 @@ from dlka.experiments.tables import causes_table, differences_table, figures_tab
 from dlka.experiments.words import machine, rendered, versions
 from dlka.models.placements import PLAIN
 from dlka.render.chart import chart_png, chart_svg
-from dlka.render.forest import Estimate, Group, Row, forest
+from dlka.render.forest import Candidate, Estimate, Group, Row, forest, tradeoff
 from dlka.render.recall import Curve, RecallPanel, recall_chart
-from dlka.render.tradeoff import Candidate, tradeoff
 from dlka.shipped import ASSETS
 
 RUNS = ASSETS / "evidence" / "runs"

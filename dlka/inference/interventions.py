@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +66,10 @@ def intervene(model: nn.Module, intervention: Intervention) -> Iterator[None]:
     stages or blocks is left as it is. Raises ValueError for a place in `where` that the model does not have, and for
     fields that are missing or do not fit.
     """
-    handles: list[Any] = []
-    try:
+    with ExitStack() as hooks:
         for module, hook in _hooks(model, intervention):
-            handles.append(module.register_forward_hook(hook, prepend=True))
+            hooks.enter_context(module.register_forward_hook(hook, prepend=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _hooks(model: nn.Module, intervention: Intervention) -> Iterator[tuple[nn.Module, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,12 +13,10 @@ import numpy as np
 import torch
 
 from dlka.errors import DlkaError
-from dlka.inference.block_values import BlockValues, watch_block
-from dlka.inference.box_gradients import BoxGradients, box_gradients, effective_receptive_field
-from dlka.inference.box_origin import BoxOrigins, candidates
+from dlka.inference.box_origin import BoxGradients, BoxOrigins, box_gradients, candidates, effective_receptive_field
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox, side_multiple
-from dlka.inference.probe import probe, stages, tap_weights
+from dlka.inference.probe import BlockValues, probe, stages, tap_weights, watch_block
 from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
@@ -73,22 +70,11 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-def precision(device: torch.device, bfloat16: bool) -> AbstractContextManager[Any]:
-    """The context in which a model runs: mixed precision, or float32."""
-    return torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
-
-
 class Predictor:
-    """One model, ready to look at pictures. Safe to call from several threads: they take turns.
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
 
-    bfloat16: convolutions in mixed precision, offsets and coordinates in float32 all the same. It saves time on
-    processors with AVX512-BF16 (`python -m dlka bench model --bfloat16` tells how much), and it shows: boxes move by
-    some pixels, scores by some hundredths, and a box near the least confidence may come or go.
-    """
-
-    def __init__(self, model: DLKAModel, device: torch.device | None = None, bfloat16: bool = False) -> None:
+    def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
-        self.bfloat16 = bfloat16
         self.names: dict[int, str] = dict(model.names)
         self.parameters = parameters(model)  # before batch norms are folded into convolutions
         self.model = ready(model, self.device)
@@ -116,8 +102,7 @@ class Predictor:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
-        if size % self.multiple or not 32 <= size <= 4096:
-            raise DlkaError(f"size: expected a multiple of {self.multiple} from 32 to 4096, got {size}")
+        _check_size(size, self.multiple)
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
             raise DlkaError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
         begin = time.perf_counter()
@@ -125,8 +110,7 @@ class Predictor:
         x = as_input(letterbox.apply(image)[None], self.device)
         prepared = time.perf_counter()
         with self._lock, torch.inference_mode(), intervene(self.model, intervention), probe(self.model) as captures:
-            with precision(self.device, self.bfloat16):
-                output = self.model(x)[0].float()
+            output = self.model(x)[0].float()
             finite = bool(output.isfinite().all())  # also waits for the device
         ran = time.perf_counter()
         if not finite:
@@ -160,7 +144,6 @@ class Predictor:
             torch.inference_mode(),
             intervene(self.model, intervention),
             watch_block(self.model, block) as values,
-            precision(self.device, self.bfloat16),
         ):
             self.model(x)
         return values
@@ -191,12 +174,7 @@ class Predictor:
     ) -> BoxOrigins:
         """Which cells the boxes come from that `predict` gives for the same arguments."""
         x = self._input(image, size)
-        with (
-            self._lock,
-            torch.inference_mode(),
-            intervene(self.model, intervention),
-            precision(self.device, self.bfloat16),
-        ):
+        with self._lock, torch.inference_mode(), intervene(self.model, intervention):
             output = self.model(x)[0].float()
         levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
         seen = candidates(output, confidence, iou, classes)
@@ -212,7 +190,7 @@ class Predictor:
         size: int = 640,
         intervention: Intervention = AS_LEARNED,
     ) -> BoxGradients:
-        """What the class logit of one cell depends on (see dlka.inference.box_gradients). level: 3, 4, 5 for P3, ..."""
+        """What the class logit of one cell depends on (see dlka.inference.box_origin). level: 3, 4, 5 for P3, ..."""
         x = self._input(image, size)
         with self._lock, intervene(self.model, intervention):
             return box_gradients(self.model, x, level - (self.strides[0].bit_length() - 1), cell, number)
@@ -253,14 +231,24 @@ class Predictor:
         return levels, cells
 
 
-@lru_cache(maxsize=16)
 def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
     """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
 
     Raises DlkaError with one sentence.
     """
+    return kept_predictor(model, device)
+
+
+@lru_cache(maxsize=16)
+def kept_predictor(model: str, device: str | None) -> tuple[Predictor, Card]:
+    """The same; both arguments are a part of what is kept, so that nothing is loaded twice."""
     net, card = load_model(find(model))
     return Predictor(net, torch.device(device) if device else None), card
+
+
+def _check_size(size: int, multiple: int) -> None:
+    if size % multiple or not 32 <= size <= 4096:
+        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
 
 
 def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
@@ -271,8 +259,7 @@ def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
     """
     net, _ = load_model(find(model))
     multiple = side_multiple(int(stride) for stride in net.stride)
-    if size % multiple or not 32 <= size <= 4096:
-        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
+    _check_size(size, multiple)
     rows = []
     for stage in stages(net):
         side = size // stage.stride

@@ -17,13 +17,8 @@ import supervision
 from dlka.types import Detections
 
 OVERLAP = 0.2  # of a slice's side that its neighbour sees too
-NOTHING = Detections(
-    np.zeros((0, 4), np.float32),
-    np.zeros(0, np.float32),
-    np.zeros(0, np.int64),
-    np.zeros(0, np.int64),
-    np.zeros((0, 2), np.int64),
-)
+_IDS = np.zeros(0, np.int64)
+NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), _IDS, _IDS, np.zeros((0, 2), np.int64))
 MERGED = 0.5  # overlap, as a share of the smaller box, at which two boxes of a class are one object
 
 

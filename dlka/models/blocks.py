@@ -57,13 +57,7 @@ class C2f_DLKA(nn.Module):
     """
 
     def __init__(
-        self,
-        c1: int,
-        c2: int,
-        n: int = 1,
-        shortcut: bool = False,
-        offsets: str = "dense",
-        hidden: int | None = None,
+        self, c1: int, c2: int, n: int = 1, shortcut: bool = False, offsets: str = "dense", hidden: int | None = None
     ) -> None:
         super().__init__()
         self.c = hidden or c2 // 2

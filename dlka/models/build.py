@@ -13,15 +13,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOGGER
 
 from dlka.errors import DlkaError
-from dlka.models.blocks import (
-    SIDE,
-    Detect1x1,
-    DetectDLKA,
-    class_settings_kept,
-    exchange_stand_ins,
-    outputs,
-    skeleton,
-)
+from dlka.models.blocks import SIDE, Detect1x1, DetectDLKA, class_settings_kept, exchange_stand_ins, outputs, skeleton
 from dlka.models.model_yaml import MAX_CLASSES, check_model, load_model_yaml, scale_in_name
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.models.yaml_lint import diagnose
@@ -95,14 +87,11 @@ class DLKAModel(DetectionModel):
         if isinstance(head, DetectDLKA | Detect1x1):
             head.inplace = self.inplace
             head.bias_init()
-        self._initialise_batch_norms()
-        if verbose:
-            self.info()
-
-    def _initialise_batch_norms(self) -> None:
         for module in self.modules():  # YOLOv8's values, which DetectionModel set before the exchange
             if type(module) is nn.BatchNorm2d:
                 module.eps, module.momentum = 1e-3, 0.03
+        if verbose:
+            self.info()
 
 
 def build_model(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> DLKAModel:

@@ -31,8 +31,6 @@ from dlka.models.model_yaml import parse_model_yaml
 from dlka.models.placements import PLACEMENTS, SCALES
 from dlka.models.weights import Card, save_weights
 
-__all__ = ["Checkpoint", "convert", "identify", "read_checkpoint", "restore", "sha256"]
-
 SECONDS = 120.0  # wall clock; the processor time is limited in the child
 # -I keeps the environment and the working folder out of the child's imports; the parent's search path replaces them.
 BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main(*sys.argv[2:])"
@@ -263,10 +261,7 @@ def _fill(model: DLKAModel, checkpoint: Checkpoint, given: Mapping[str, torch.Te
 
 
 def _rows(config: Mapping[str, Any]) -> list[Any] | None:
-    """What the shapes of the tensors do not tell: modules, where their input comes from, strides, shortcuts.
-
-    None for what is no list of rows: the yaml of a checkpoint is whatever its author wrote.
-    """
+    """What shapes of tensors do not tell: modules, inputs, strides, shortcuts. None where the yaml has no such rows."""
     rows = []
     try:
         for index, (source, _, module, args) in enumerate(config["backbone"] + config["head"]):

@@ -6,7 +6,7 @@ Counters that know torch's own layers only see nothing of a deformable convoluti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -69,8 +69,7 @@ def _counted(model: DLKAModel) -> Iterator[dict[str, int]]:
 
         return hook
 
-    handles: list[Any] = []
-    try:
+    with ExitStack() as hooks:
         for name, module in model.named_modules():
             part = _part(name, model)
             if isinstance(module, DeformConv | RigidConv):
@@ -82,11 +81,8 @@ def _counted(model: DLKAModel) -> Iterator[dict[str, int]]:
                 each = module.weight[0].numel()
             else:
                 continue
-            handles.append(module.register_forward_hook(count(part, each)))
+            hooks.enter_context(module.register_forward_hook(count(part, each)))
         yield counts
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _part(name: str, model: DLKAModel) -> str:

@@ -58,7 +58,8 @@ def transfer(
     """
     rows = model.yaml["backbone"] + model.yaml["head"]
     stock_index = _stock_rows([row[2] for row in rows], stock)
-    class_rows = [_class_row(name, stock_names) for _, name in sorted(model_names.items())]
+    known = {name.lower(): number for number, name in reversed([*stock_names.items()])}  # of several the first
+    class_rows = [known.get(name.lower()) for _, name in sorted(model_names.items())]
     ledger = Ledger()
     parameters = {name for name, _ in model.named_parameters()}
     head = f"model.{len(rows) - 1}."
@@ -133,10 +134,6 @@ def _is_class_row(name: str, model: DLKAModel) -> bool:
     return any(
         name.startswith(f"model.{last}.cv3.{level}.{len(branch) - 1}.") for level, branch in enumerate(detect.cv3)
     )
-
-
-def _class_row(name: str, stock_names: Mapping[int, str]) -> int | None:
-    return next((i for i, stock in stock_names.items() if stock.lower() == name.lower()), None)
 
 
 def _copy_part(tensor: torch.Tensor, source: torch.Tensor, class_rows: list[int | None] | None) -> str:

@@ -81,11 +81,12 @@ def diagnose(model: dict[str, Any], scale: str | None = None, channels: int = 3)
     scale, depth = scale_of(model, scale)
     written: list[Row] = model["backbone"] + model["head"]
     repeats = [max(round(row[1] * depth), 1) if row[1] > 1 else row[1] for row in written]
-    problems = [
-        Problem(i, f"{_brief(row)}: {refusal(row[2])}", _renamed(row))
-        for i, row in enumerate(written)
-        if refusal(row[2])
-    ]
+    problems = []
+    for i, row in enumerate(written):
+        if refusal(row[2]):
+            meant = closest_name(row[2]) if are_arguments(row[3]) else None  # arguments wait for a known name
+            fixed = [row[0], row[1], meant, row[3]] if meant else None
+            problems.append(Problem(i, f"{_brief(row)}: {refusal(row[2])}", fixed))
     problems += _own_rules(model, _fixed(written, problems))
     wrong = {problem.row for problem in problems if problem.row is not None and problem.fixed is None}
     offsets = model["offsets"] if model.get("offsets") in tuple(OFFSETS) else "dense"
@@ -143,12 +144,6 @@ def _brief(row: Row) -> str:
     return f"{row[2]} {flow_text(row[3]):.80}"
 
 
-def _renamed(row: Row) -> Row | None:
-    """A row of a misspelt module; its arguments were not checked before the name was known."""
-    meant = closest_name(row[2]) if are_arguments(row[3]) else None
-    return [row[0], row[1], meant, row[3]] if meant else None
-
-
 def _fixed(rows: list[Row], problems: list[Problem]) -> list[Row]:
     better = {problem.row: problem.fixed for problem in problems if problem.fixed is not None}
     return [better.get(index, row) for index, row in enumerate(rows)]
@@ -192,10 +187,7 @@ def _own_rules(model: dict[str, Any], rows: list[Row]) -> list[Problem]:
 def _built(
     config: dict[str, Any], rows: list[Row], channels: int, wrong: set[int]
 ) -> tuple[list[RowMaps], list[Problem]]:
-    """The maps of the rows, those without their stride halved again, and why rows do not build.
-
-    wrong: rows of which it is known that they may not be built.
-    """
+    """The maps of the rows, lost strides found again, and why rows do not build; wrong: those known not to."""
     problems: list[Problem] = []
     maps, faults = dry_build({**config, "backbone": rows, "head": []}, channels, wrong)
     join = next((index for index in faults if rows[index][2] == "Concat"), None)

@@ -2,17 +2,32 @@
 
 # ruff: noqa: F401 - these names are handed on
 
-from dlka.render.before_after import Side, draw_before_after
-from dlka.render.boxes import draw_boxes, draw_difference
+from dlka.render.boxes import Sides, draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Paper, jpeg, png
-from dlka.render.change import Sides, draw_change, draw_followed, draw_sliced
-from dlka.render.density import density_overlay, sample_density
-from dlka.render.gates import REDUCTIONS, gate_colours, gate_overlay, gate_scale, reduce_gate
-from dlka.render.geometry import cell_at, cell_centres, grid_points, pixels_per_cell, sample_points, sampled_size
-from dlka.render.maps import colour_table
-from dlka.render.offsets import field_scale, magnitude, mean_offset, offset_arrows, offset_flow, offset_magnitude
+from dlka.render.change import draw_change, draw_followed, draw_sliced
+from dlka.render.close_ups import Side, draw_before_after
+from dlka.render.geometry import cell_at, cell_centres, pixels_per_cell, reads_at, reads_of, sample_points, sampled_size
+from dlka.render.maps import (
+    INFLUENCE,
+    REDUCTIONS,
+    colour_table,
+    gate_colours,
+    gate_overlay,
+    gate_scale,
+    influence_radius,
+    receptive_field_overlay,
+    reduce_gate,
+)
+from dlka.render.offsets import (
+    density_overlay,
+    field_scale,
+    magnitude,
+    mean_offset,
+    offset_arrows,
+    offset_flow,
+    offset_magnitude,
+    sample_density,
+)
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size
 from dlka.render.picture import View
-from dlka.render.reads import reads_at
-from dlka.render.receptive import INFLUENCE, influence_radius, receptive_field_overlay
 from dlka.render.samples import draw_samples, draw_samples_grid, mark_point

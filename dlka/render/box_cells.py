@@ -14,10 +14,10 @@ from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
 from dlka.render.box_samples import BoxSamples, inside
 from dlka.render.boxes import corners
-from dlka.render.canvas import WIDTH, Canvas, Paper
+from dlka.render.canvas import Canvas, Paper, Tiles
 from dlka.render.geometry import to_picture
+from dlka.render.legend import CELL, ZERO_READ, Mark, draw_marks
 from dlka.render.maps import check_scale, map_canvas, sequential
-from dlka.render.marks import CELL, ZERO_READ, Mark, draw_marks
 from dlka.render.picture import View, muted, whole
 
 INSIDE, OUTSIDE = Mark(palette.DLKA), Mark(palette.DLKA, hollow=True)  # samples, against a box
@@ -47,8 +47,7 @@ def close_view(boxes: Sequence[np.ndarray], image: np.ndarray | None = None) -> 
     """A square view that holds all of the boxes [4] with some room around them; with an image no more than that."""
     all_ = np.array(boxes, np.float64) - 0.5
     low, high = all_[:, :2].min(axis=0), all_[:, 2:].max(axis=0)
-    (x, y), half = (low + high) / 2, max(float((high - low).max()), 1.0) * (0.5 + CLOSE)
-    view = View(x - half, y - half, x + half, y + half)
+    view = View.around((low + high) / 2, max(float((high - low).max()), 1.0) * (0.5 + CLOSE))
     if image is None:
         return view
     edge = whole(image)
@@ -63,13 +62,10 @@ def outline(axes: Axes, box: np.ndarray, colour: str, line: float, style: str = 
 
 def draw_cells(image: np.ndarray, panels: Sequence[BoxCells], title: str) -> Paper:
     """Panels side by side in one window: box, winning cell (filled) and cells merged into it (outlines)."""
-    gap = max(2, WIDTH // 160)
-    side = (WIDTH - gap * (len(panels) - 1)) // len(panels)
     view = close_view([b for p in panels for b in (p.box, p.winner, *p.merged)])
-    paper = Paper(WIDTH, side)
-    image = muted(image)
+    image, paper = muted(image), Tiles(1, len(panels))
     for i, panel in enumerate(panels):
-        axes = paper.panel(image, view, i * (side + gap), 0, side, side)
+        axes, _ = paper.tile(image, view, 0, i)
         if len(panel.merged):
             for colour, thick in ((palette.RIM, 1.6), (palette.REGULAR, 0.7)):
                 axes.add_collection(
@@ -106,19 +102,15 @@ def draw_box_samples(
 
     Samples inside the box are discs, those outside rings.
     """
-    columns, gap = max(len(row) for row in rows), max(2, WIDTH // 160)
-    side = (WIDTH - gap * (columns - 1)) // columns
-    paper = Paper(WIDTH, len(rows) * (side + gap) - gap)
-    image, zeros = muted(image), False
+    image, paper, zeros = muted(image), Tiles(len(rows), max(map(len, rows))), False
     for i, row in enumerate(rows):
         half = max(samples.reads.reach for _, samples in row)
-        x, y = row[0][1].reads.centre
-        half = max(half, float(np.abs(box.reshape(2, 2) - 0.5 - (x, y)).max()) * 1.1)
+        centre = row[0][1].reads.centre
+        half = max(half, float(np.abs(box.reshape(2, 2) - 0.5 - centre).max()) * 1.1)
         for j, (label, samples) in enumerate(row):
-            view = View(x - half, y - half, x + half, y + half)
-            axes = paper.panel(image, view, j * (side + gap), i * (side + gap), side, side)
+            axes, scale = paper.tile(image, View.around(centre, half), i, j)
             outline(axes, box, colour, paper.line, line)
-            _draw_reads(axes, samples, box, 0.75 * paper.line, side / (2 * half))
+            _draw_reads(axes, samples, box, 0.75 * paper.line, scale)
             paper.caption(axes, f"{label}: {samples.share:.0%}, grid {samples.regular_share:.0%}")
             zeros |= samples.reads.zeros > 0
     legend.title(paper, title)
@@ -152,11 +144,7 @@ def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, s
         axes.add_collection(LineCollection(list(paths), colors=palette.REGULAR, linewidths=0.5 * line, zorder=3))
     draw_marks(axes, reads.regular, GRID, 0.5 * size, 0.4 * line)
     within = inside(reads.samples, box[None])
-    for chosen, mark in (
-        (reads.zero, ZERO_READ),
-        (~reads.zero & ~within, outside),
-        (~reads.zero & within, INSIDE),
-    ):
+    for chosen, mark in ((reads.zero, ZERO_READ), (~reads.zero & ~within, outside), (~reads.zero & within, INSIDE)):
         draw_marks(axes, reads.samples[chosen], mark, size, 0.7 * line)
     draw_marks(axes, reads.centre[None], CELL, 2.2 * max(size, 4 * line), 1.1 * line)
 
@@ -164,14 +152,14 @@ def _draw_reads(axes: Axes, samples: BoxSamples, box: np.ndarray, line: float, s
 @dataclass(frozen=True)
 class Evidence:
     """A map about one box. values [H, W] >= 0 on cells of `stride` letterboxed pixels; box [4] x1 y1 x2 y2 in original
-    pixels, with its outline's colour and style; centre: (x, y) of the cell that is asked about, in original pixels."""
+    pixels, with its outline's colour and style; centre [2]: (x, y) of the cell that is asked about, there, too."""
 
     values: np.ndarray
     stride: int
     box: np.ndarray
     colour: str
     line: str
-    centre: tuple[float, float]
+    centre: np.ndarray
     title: str
     subtitle: str
 
@@ -185,7 +173,7 @@ def evidence_overlay(
     colours = sequential(np.sqrt(of.values / largest), 1.0)
     canvas = map_canvas(image, colours, of.stride, letterbox, 0.75, view=view, width=720)
     outline(canvas.axes, of.box, of.colour, canvas.line, of.line)
-    draw_marks(canvas.axes, np.array([of.centre]), CELL, 1.2 * canvas.font, canvas.line)
+    draw_marks(canvas.axes, of.centre[None], CELL, 1.2 * canvas.font, canvas.line)
     legend.title(canvas, of.title, of.subtitle)
     ends = ["0", legend.number(largest / 4), f"{legend.number(largest)} {unit}"]
     legend.colour_bar(canvas, sequential(np.linspace(0, 1, 255), 1.0), [ends])

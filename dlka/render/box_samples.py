@@ -10,19 +10,8 @@ import numpy as np
 from dlka.inference.kernel_shape import KernelShape, kernel_shape, spread
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import composed_locations
-from dlka.render.density import composed_counts
-from dlka.render.geometry import (
-    Cell,
-    cell_centres,
-    composed_grid_points,
-    composed_points,
-    grid_points,
-    locations,
-    regular_locations,
-    sample_points,
-    to_picture,
-)
-from dlka.render.reads import Reads, reads_at
+from dlka.render.geometry import Cell, Reads, locations, reads_of, sample_points, to_picture
+from dlka.render.offsets import given_counts
 from dlka.types import Capture
 
 
@@ -63,16 +52,10 @@ class BoxSamples:
 def box_samples(captures: Sequence[Capture], cell: Cell, box: np.ndarray, letterbox: Letterbox) -> BoxSamples:
     """captures: one stage, or the two of a block in order for the composed field; cell of the last; box [4] x1 y1 x2 y2
     in original pixels."""
-    first, last = captures[0], captures[-1]
-    if first is last:
-        samples, regular = sample_points(last, cell, letterbox), grid_points(last, cell, letterbox)
-    else:
-        samples = composed_points(first, last, cell, letterbox).reshape(-1, 2)
-        regular = composed_grid_points(first, last, cell, letterbox).reshape(-1, 2)
+    samples, regular = (sample_points(captures, cell, letterbox, deformed) for deformed in (True, False))
     known, known_regular = (np.isfinite(p).all(axis=1) for p in (samples, regular))  # lost paths are not finite
     both = known & known_regular
-    x, y = cell_centres(last, letterbox)[cell]
-    reads = reads_at(captures, (float(x), float(y)), letterbox)
+    reads = reads_of(captures, cell, letterbox)
     fit = kernel_shape(*(p[both, ::-1] / reads.per_cell for p in (regular, samples)))
     return BoxSamples(
         reads=reads,
@@ -93,12 +76,12 @@ def shares_inside(captures: Sequence[Capture], boxes: np.ndarray, letterbox: Let
     first, last = captures[0], captures[-1]
     shares = []
     for deformed in (True, False):
-        places = locations(first) if deformed else regular_locations(first)  # [K, 2, H, W]
+        places = locations(first, deformed)  # [K, 2, H, W]
         hit = inside(to_picture(places.transpose(0, 2, 3, 1), first.stage.stride, letterbox), boxes)
         if first is last:
             shares.append(float(hit.mean()))
         else:
-            weight = composed_counts(last, first.offset.shape[1:], deformed)
+            weight = given_counts(captures, deformed)
             reads = last.offset[0].size * last.stage.taps * first.stage.taps  # those that leave the map, too
             shares.append(float((hit * weight).sum() / reads))
     return shares[0], shares[1]
@@ -111,8 +94,8 @@ def cell_spreads(captures: Sequence[Capture], cells: np.ndarray, letterbox: Lett
     """
     first, last = captures[0], captures[-1]
     found = []
-    for place in (locations, regular_locations):
-        outer, inner = place(last), None if first is last else place(first)
+    for deformed in (True, False):
+        outer, inner = locations(last, deformed), None if first is last else locations(first, deformed)
         spreads = []
         for row, column in cells:
             reads = outer[:, :, row, column]

@@ -12,9 +12,10 @@ from matplotlib.colors import to_rgb
 from dlka import palette
 from dlka.render import legend
 from dlka.render.canvas import Canvas
-from dlka.types import BOTH, CLASS_CHANGED, KIND_NAMES, SIZES, Detections, Pair, Pairing, size_of
+from dlka.types import BOTH, CLASS_CHANGED, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pair, Pairing, size_of
 
 Names = Mapping[int, str] | Sequence[str]
+TOLD = 0.05  # least change of a score that is written beside a box that stayed
 Rect = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -102,6 +103,11 @@ def size_counts(counts: Sequence[int]) -> str:
 def close(canvas: Canvas, missing: int) -> Canvas:
     """The last rows of a legend about boxes; missing: labels that found no place."""
     legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
+    return close_labels(canvas, missing)
+
+
+def close_labels(canvas: Canvas, missing: int) -> Canvas:
+    """The last row where sizes are not told."""
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
     return legend.finish(canvas)
@@ -123,19 +129,53 @@ def draw_boxes(image: np.ndarray, detections: Detections, names: Names, colour: 
     return close(canvas, missing)
 
 
-def pair_outline(pairing: Pairing, pair: Pair, names: Names) -> Outline:
-    """How an object of D-LKA against the baseline is drawn: its D-LKA box where it has one, in the look of its kind."""
+class Sides(NamedTuple):
+    """How two looks at a picture are called, and the colours of the boxes that only one of them has.
+
+    renamed: what an object of another class is called; moved: from which change of a score on it is written beside a
+    box that stayed.
+    """
+
+    before: str
+    after: str
+    before_colour: str
+    after_colour: str
+    renamed: str = "another class"
+    moved: float = TOLD
+
+    def entry(self, kind: str) -> legend.Entry:
+        """How a kind of pair, of after against before, is called and drawn."""
+        text, colour = {
+            BOTH: ("both", palette.KIND_COLOURS[BOTH]),
+            CLASS_CHANGED: (self.renamed, palette.CHANGED),
+            ONLY_FIRST: (f"only {self.after}", self.after_colour),
+            ONLY_SECOND: (f"only {self.before}", self.before_colour),
+        }[kind]
+        return legend.Entry(text, colour=colour, line=palette.KIND_LINES[kind], thin=kind == BOTH)
+
+    def key(self, pairing: Pairing) -> list[legend.Entry]:
+        """The entries of all kinds with their counts, in all and by size."""
+        out = []
+        for kind in KINDS:
+            entry, sizes = self.entry(kind), size_counts([pairing.count(kind, size) for size in SIZES])
+            out.append(entry._replace(text=f"{entry.text} {pairing.count(kind)} ({sizes})"))
+        return out
+
+
+MODELS = Sides("baseline", "D-LKA", palette.BASELINE, palette.DLKA, "class changed", np.inf)
+
+
+def pair_outline(pairing: Pairing, pair: Pair, names: Names, sides: Sides = MODELS) -> Outline:
+    """How an object of after against before is drawn: its box after where it has one, in the look of its kind."""
     found, index = pairing.shown(pair)
-    name = names[int(found.classes[index])]
+    look, name = sides.entry(pair.kind), names[int(found.classes[index])]
     if pair.kind == BOTH:
-        label = ""
+        label = f"{pair.score_change:+.2f}" if abs(pair.score_change) >= sides.moved else ""
     elif pair.kind == CLASS_CHANGED:
-        label = f"{name}, baseline {names[int(pairing.second.classes[pair.second])]}"
+        label = f"{name}, {sides.before} {names[int(pairing.second.classes[pair.second])]}"
     else:
         label = f"{name} {found.scores[index]:.2f}"
-    return Outline(
-        found.boxes[index], label, palette.KIND_COLOURS[pair.kind], palette.KIND_LINES[pair.kind], pair.kind == BOTH
-    )
+    return Outline(found.boxes[index], label, look.colour, look.line, look.thin)
 
 
 def draw_difference(image: np.ndarray, pairing: Pairing, names: Names) -> Canvas:
@@ -146,18 +186,7 @@ def draw_difference(image: np.ndarray, pairing: Pairing, names: Names) -> Canvas
     canvas = Canvas(image)
     missing = draw_outlines(canvas, [pair_outline(pairing, pair, names) for pair in pairing.pairs])
     legend.title(canvas, "What the two models found differently")
-    legend.key(
-        canvas,
-        [
-            legend.Entry(
-                f"{name} {pairing.count(kind)} ({size_counts([pairing.count(kind, s) for s in SIZES])})",
-                colour=palette.KIND_COLOURS[kind],
-                line=palette.KIND_LINES[kind],
-                thin=kind == BOTH,
-            )
-            for kind, name in KIND_NAMES.items()
-        ],
-    )
+    legend.key(canvas, MODELS.key(pairing))
     return close(canvas, missing)
 
 

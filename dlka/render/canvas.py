@@ -46,27 +46,41 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
 
 
-def pixels(figure: Figure) -> np.ndarray:
-    """[h, w, 3] uint8: a figure at its own resolution."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
+class Drawing:
+    """A matplotlib figure, and what it is handed out as. title: what it shows, for those who cannot see it."""
 
+    def __init__(self, figure: Figure, title: str = "dlka") -> None:
+        self.figure, self._title = figure, title
 
-def svg(figure: Figure, title: str, caption: str = "") -> bytes:
-    """A figure as an SVG file. caption: its description (desc)."""
-    out = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Title": title})
-    described = f"</title>\n <desc>{escape(caption)}</desc>".encode()
-    return out.getvalue().replace(b"</title>", described, 1) if caption else out.getvalue()
+    @property
+    def title(self) -> str:
+        return self._title
 
+    def to_array(self) -> np.ndarray:
+        """[h, w, 3] uint8, at the figure's own resolution."""
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
 
-def pdf(figure: Figure, title: str, caption: str = "") -> bytes:
-    """A figure as a PDF file of one page. caption: the document's subject."""
-    out = io.BytesIO()
-    told = {"Title": title, "Subject": caption, "CreationDate": None}
-    FigureCanvasPdf(figure).print_pdf(out, metadata=told)
-    return out.getvalue()
+    def to_png(self) -> bytes:
+        """The same pixels as a PNG file."""
+        return png(self.to_array())
+
+    _repr_png_ = to_png  # what notebooks show
+
+    def to_svg(self, caption: str = "") -> bytes:
+        """An SVG file: photographs as pixels; points, arrows and text as vectors. caption: its description (desc)."""
+        out = io.BytesIO()
+        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Title": self.title})
+        described = f"</title>\n <desc>{escape(caption)}</desc>".encode()
+        return out.getvalue().replace(b"</title>", described, 1) if caption else out.getvalue()
+
+    def to_pdf(self, caption: str = "") -> bytes:
+        """A PDF file of one page. caption: the document's subject."""
+        out = io.BytesIO()
+        told = {"Title": self.title, "Subject": caption, "CreationDate": None}
+        FigureCanvasPdf(self.figure).print_pdf(out, metadata=told)
+        return out.getvalue()
 
 
 class _NoTicks:
@@ -107,7 +121,7 @@ class PlainAxes(Axes):
         pass
 
 
-class Paper:
+class Paper(Drawing):
     """A white sheet: picture panels on top, a legend strip below that grows as rows are added.
 
     width, picture_height  pixels of the part above the legend strip
@@ -119,7 +133,7 @@ class Paper:
         self.width, self.picture_height, self.strip_height = width, picture_height, 0
         self.font = palette.FONT_SIZE * width / PHONE
         self.line = palette.LINE * width / (2 * PHONE)
-        self.figure = Figure(dpi=72, facecolor=palette.PAPER)
+        super().__init__(Figure(dpi=72, facecolor=palette.PAPER))
         self.panels: list[tuple[Axes, tuple[int, int, int, int]]] = []
         self.strip = self._axes()  # data coordinates: pixels from the strip's top left corner
         self.legend: list[str] = []  # every sentence on the legend, in order
@@ -174,24 +188,6 @@ class Paper:
         """Everything the legend says, one row per line: also the picture's description for those who cannot see it."""
         return "\n".join(self.legend)
 
-    def to_array(self) -> np.ndarray:
-        """[h, w, 3] uint8, w = width, h = picture_height + strip_height."""
-        return pixels(self.figure)
-
-    def to_png(self) -> bytes:
-        """The same pixels as a PNG file."""
-        return png(self.to_array())
-
-    _repr_png_ = to_png  # what notebooks show
-
-    def to_svg(self, caption: str = "") -> bytes:
-        """An SVG file: photographs as pixels; points, arrows and text as vectors. caption: its description (desc)."""
-        return svg(self.figure, self._title, caption)
-
-    def to_pdf(self, caption: str = "") -> bytes:
-        """A PDF file of one page, like to_svg. caption: the document's subject."""
-        return pdf(self.figure, self._title, caption)
-
     def save(self, path: str | Path, caption: str = "") -> None:
         """Write it to a file that ends in .png, .svg or .pdf. Raises ValueError for another ending."""
         path = Path(path)
@@ -201,8 +197,23 @@ class Paper:
         path.write_bytes(writers[path.suffix.lower()]())
 
     @property
-    def _title(self) -> str:
-        return self.legend[0] if self.legend else "dlka"
+    def title(self) -> str:
+        return self.legend[0] if self.legend else super().title
+
+
+class Tiles(Paper):
+    """Square panels in rows and columns, a little apart; side: of one, in pixels."""
+
+    def __init__(self, rows: int, columns: int, width: int = WIDTH) -> None:
+        gap = max(2, width // 160)
+        self.side = (width - gap * (columns - 1)) // columns
+        self.pitch = self.side + gap
+        super().__init__(width, rows * self.pitch - gap)
+
+    def tile(self, image: np.ndarray, view: View, row: int, column: int) -> tuple[Axes, float]:
+        """A panel that shows a square view of a picture, and its pixels per pixel of the picture."""
+        axes = self.panel(image, view, column * self.pitch, row * self.pitch, self.side, self.side)
+        return axes, self.side / (view.right - view.left)
 
 
 class Canvas(Paper):
@@ -213,7 +224,6 @@ class Canvas(Paper):
     """
 
     def __init__(self, image: np.ndarray, width: int = WIDTH, view: View | None = None) -> None:
-        check_image(image)
         self.image_size = (image.shape[0], image.shape[1])
         self.view = view or whole(image)
         across, down = self.view.right - self.view.left, self.view.bottom - self.view.top

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -11,32 +10,13 @@ from matplotlib.patheffects import withStroke
 
 from dlka import palette
 from dlka.render import legend
-from dlka.render.boxes import Names, Outline, close, corners, draw_outlines, size_counts
+from dlka.render.boxes import Names, Outline, Sides, close, close_labels, corners, draw_outlines, pair_outline
 from dlka.render.canvas import Canvas
-from dlka.render.marks import Mark, draw_marks
-from dlka.types import BOTH, CLASS_CHANGED, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Detections, Pair, Pairing
+from dlka.render.legend import Mark, draw_marks
+from dlka.types import BOTH, Detections, Pairing
 
-TOLD = 0.05  # least change of a score that is written beside a box that stayed
 NEEDS_DEFORMATION = Mark(palette.ONLY_DEFORMED, shape="*")
 KEPT_LINE, NEW_LINE, LOST_LINE = "-", "--", ":"  # of a changed picture
-
-
-class Sides(NamedTuple):
-    """How the two looks are called, and the colours of the boxes that only one of them has."""
-
-    before: str
-    after: str
-    before_colour: str
-    after_colour: str
-
-    def entry(self, kind: str) -> legend.Entry:
-        """How a kind of pair, of after against before, is called and drawn."""
-        return {
-            BOTH: legend.Entry("both", colour=palette.KIND_COLOURS[BOTH], thin=True),
-            CLASS_CHANGED: legend.Entry("another class", colour=palette.CHANGED, line="-."),
-            ONLY_FIRST: legend.Entry(f"only {self.after}", colour=self.after_colour),
-            ONLY_SECOND: legend.Entry(f"only {self.before}", colour=self.before_colour, line="--"),
-        }[kind]
 
 
 LEARNED_CHANGED = Sides("learned", "changed", palette.DLKA, palette.WHAT_IF)
@@ -56,10 +36,10 @@ def draw_change(
     where the picture is not about that.
     """
     canvas = Canvas(image)
-    outlines = [_outline(pairing, pair, names, sides) for pair in pairing.pairs]
+    outlines = [pair_outline(pairing, pair, names, sides) for pair in pairing.pairs]
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
-    entries = _entries(pairing, sides)
+    entries = sides.key(pairing)
     if lost is not None:
         marked = [o.box for o, pair in zip(outlines, pairing.pairs) if pair.second in lost]
         if marked:
@@ -67,18 +47,14 @@ def draw_change(
             draw_marks(canvas.axes, points, NEEDS_DEFORMATION, 1.5 * canvas.font, canvas.line)
         entries.append(legend.Entry(f"only with deformation {len(marked)}", NEEDS_DEFORMATION))
     legend.key(canvas, entries)
-    legend.note(canvas, f"Signed numbers: change of a score, {sides.after} minus {sides.before}, from {TOLD:g} on.")
+    legend.note(
+        canvas, f"Signed numbers: change of a score, {sides.after} minus {sides.before}, from {sides.moved:g} on."
+    )
     return close(canvas, missing)
 
 
 def draw_sliced(
-    image: np.ndarray,
-    pairing: Pairing,
-    names: Names,
-    title: str,
-    sides: Sides,
-    slices: np.ndarray,
-    fired: np.ndarray,
+    image: np.ndarray, pairing: Pairing, names: Names, title: str, sides: Sides, slices: np.ndarray, fired: np.ndarray
 ) -> Canvas:
     """The same for a look in slices: their grid is drawn, and every box after says which slice it comes from.
 
@@ -88,7 +64,7 @@ def draw_sliced(
     _draw_grid(canvas, slices)
     outlines = []
     for pair in pairing.pairs:
-        outline = _outline(pairing, pair, names, sides)
+        outline = pair_outline(pairing, pair, names, sides)
         if pair.first is not None:
             text = "" if pair.kind == BOTH else f"{outline.label} "
             outline = outline._replace(label=f"{text}#{fired[pair.first] + 1}")
@@ -96,31 +72,9 @@ def draw_sliced(
     missing = draw_outlines(canvas, outlines)
     legend.title(canvas, title)
     grid = legend.Entry(f"{len(slices)} slices, #1 to #{len(slices)}", colour=palette.MUTED, line=":")
-    legend.key(canvas, [*_entries(pairing, sides), grid])
+    legend.key(canvas, [*sides.key(pairing), grid])
     legend.note(canvas, "The number at a box is the slice that fired.")
     return close(canvas, missing)
-
-
-def _entries(pairing: Pairing, sides: Sides) -> list[legend.Entry]:
-    """A key with the counts of every kind, in all and by size."""
-    out = []
-    for kind in KINDS:
-        entry, sizes = sides.entry(kind), size_counts([pairing.count(kind, size) for size in SIZES])
-        out.append(entry._replace(text=f"{entry.text} {pairing.count(kind)} ({sizes})"))
-    return out
-
-
-def _outline(pairing: Pairing, pair: Pair, names: Names, sides: Sides) -> Outline:
-    """One object: its box after where there is one, else the one before."""
-    found, index = pairing.shown(pair)
-    look, name = sides.entry(pair.kind), names[int(found.classes[index])]
-    if pair.kind == BOTH:
-        label = f"{pair.score_change:+.2f}" if abs(pair.score_change) >= TOLD else ""
-    elif pair.kind == CLASS_CHANGED:
-        label = f"{name}, {sides.before} {names[int(pairing.second.classes[pair.second])]}"
-    else:
-        label = f"{name} {found.scores[index]:.2f}"
-    return Outline(found.boxes[index], label, look.colour, look.line, look.thin)
 
 
 def _draw_grid(canvas: Canvas, slices: Sequence[np.ndarray] | np.ndarray) -> None:
@@ -171,9 +125,7 @@ def draw_followed(
         _mark_corners(canvas, chosen)
         entries.append(legend.Entry("corners: the object to follow", colour=palette.INK))
     legend.key(canvas, entries)
-    if missing:
-        legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
-    return legend.finish(canvas)
+    return close_labels(canvas, missing)
 
 
 def _mark_corners(canvas: Canvas, box: np.ndarray) -> None:

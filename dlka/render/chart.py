@@ -1,4 +1,5 @@
-"""Charts of figures: one sheet, one look, and files whose bytes depend on nothing but what is drawn.
+"""Charts of figures: one sheet, one look, and files whose bytes depend on nothing but what is drawn. And how a training
+run went: losses, average precision and offsets by epoch.
 
 As for the other drawings, matplotlib's object-oriented API only. Lengths are points, 72 to an inch, and a sheet is
 PHONE of them wide: on a screen of that width the type is as large as the palette says.
@@ -7,28 +8,26 @@ PHONE of them wide: on a screen of that width the type is as large as the palett
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dlka import palette
-from dlka.render.canvas import PHONE, pdf, pixels, svg
+from dlka.render.canvas import PHONE, Drawing
+from dlka.render.legend import numbered
 
 SHARPNESS = 3  # pixels of a PNG to a point
-MARKS = {
-    "dense": "o",
-    "separable": "D",
-    "none": "s",
-    "features": "^",
-    "plain": "X",
-}  # by offsets: told apart without colours too
+LEFT, RIGHT = 40.0, 10.0  # points beside axes that take the whole width
+# By offsets: told apart without colours too.
+MARKS = {"dense": "o", "separable": "D", "none": "s", "features": "^", "plain": "X"}
 HOLLOW = ("none", "features")
 VARIANT_WORDS = {
     "dense": "D-LKA, dense offsets",
@@ -55,6 +54,18 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
     axes.set_axisbelow(True)
     axes.xaxis.label.set(color=palette.INK, fontsize=palette.FONT_SIZE)
     axes.yaxis.label.set(color=palette.INK, fontsize=palette.FONT_SIZE)
+    return axes
+
+
+def titled(
+    figure: Figure, top: float, title: str, above: float, height: float, xlabel: str = "", ylabel: str = ""
+) -> Axes:
+    """Axes as wide as the sheet, `above` points below their title's place `top`, with horizontal grid lines."""
+    write(figure, LEFT, top + 14, title, fontweight="bold")
+    axes = panel(figure, LEFT, top + above, PHONE - LEFT - RIGHT, height)
+    axes.set_xlabel(xlabel, labelpad=2)
+    axes.set_ylabel(ylabel, labelpad=2)
+    axes.grid(axis="y", color=palette.OUTSIDE, linewidth=0.6)
     return axes
 
 
@@ -109,31 +120,56 @@ def chart_png(figure: Figure) -> bytes:
 
 def chart_svg(figure: Figure, title: str) -> bytes:
     """The sheet as an SVG file; title: what it shows, for those who cannot see it."""
-    out = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "dlka"}):  # otherwise the ids in it are random
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Title": title})
-    return out.getvalue()
+        return Drawing(figure, title).to_svg()
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A sheet that is handed out as Paper is. title: what stands in its files for those who cannot see it."""
+HEIGHT, TITLE, FOOT, ENTRY = 120.0, 24.0, 38.0, 14.0  # points: axes, above and below them, a line of the legend
+DASHES = ("-", "--", ":", "-.")  # once all colours are used up
+AVERAGES = ("AP", "AP50")
 
-    figure: Figure
-    title: str
+Lines = dict[str, tuple[list[float], list[float]]]
 
-    def to_array(self) -> np.ndarray:
-        """[h, w, 3] uint8, SHARPNESS pixels to a point."""
-        return pixels(self.figure)
 
-    def to_png(self) -> bytes:
-        """The same pixels as a PNG file."""
-        return chart_png(self.figure)
+def curves_chart(curves: Sequence[Mapping[str, Any]], offsets: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """Panels below each other: losses; AP and AP50, if `curves` has them; mean offset of every stage, if there are any.
 
-    def to_svg(self, caption: str = "") -> bytes:
-        """An SVG file. caption: its description (desc)."""
-        return svg(self.figure, self.title, caption)
+    curves: a row an epoch, "epoch" and figures by name, AP in 0..1; losses that are zero all along are left out.
+    offsets: rows with "epoch", "stage", "label" and "mean" (cells). ValueError for no epochs.
+    """
+    if not curves:
+        raise ValueError("expected at least one epoch to draw, got none")
+    epochs = [float(row["epoch"]) for row in curves]
+    names = [name for name in curves[0] if name != "epoch" and name not in AVERAGES]
+    losses: Lines = {n: (epochs, [float(row[n]) for row in curves]) for n in names if any(row[n] for row in curves)}
+    measured: Lines = {n: (epochs, [100 * row[n] for row in curves]) for n in AVERAGES if n in curves[0]}
+    panels = [("Losses", losses, "log"), ("Validation, %", measured, "linear")]
+    panels.append(("Mean offset, cells", _by_stage(offsets), "linear"))
+    panels = [one for one in panels if one[1]]
+    heights = [TITLE + HEIGHT + FOOT + ENTRY * ((len(lines) + 2) // 3) for _, lines, _ in panels]
+    figure = sheet(sum(heights) + 6)
+    for number, (title, lines, scale) in enumerate(panels):
+        top = sum(heights[:number])
+        axes = titled(figure, top, title, TITLE, HEIGHT)
+        axes.set_xlabel("epoch", labelpad=1)
+        axes.set_yscale(scale)
+        axes.tick_params(which="minor", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        entries = []
+        for (name, (x, y)), (dash, colour) in zip(lines.items(), cycle(product(DASHES, palette.FLOW_WHEEL))):
+            style: dict[str, Any] = {"color": colour, "linestyle": dash}
+            shown = [value if value > 0 or scale == "linear" else math.nan for value in y]
+            axes.plot(x, shown, linewidth=1.2, marker="." if len(x) < 40 else "", markersize=4, **style)
+            entries.append(Line2D([], [], label=name, linewidth=1.2, **style))
+        key(figure, top + TITLE + HEIGHT + FOOT - 12, entries, columns=3, line=2)
+    return figure
 
-    def to_pdf(self, caption: str = "") -> bytes:
-        """A PDF file of one page. caption: the document's subject."""
-        return pdf(self.figure, self.title, caption)
+
+def _by_stage(offsets: Sequence[Mapping[str, Any]]) -> Lines:
+    """A line a stage; where several stages have one label, they are numbered in the order they run."""
+    labels = {row["stage"]: row["label"] for row in offsets}
+    lines: Lines = {}
+    for stage, name in zip(labels, numbered(list(labels.values()))):
+        rows = [row for row in offsets if row["stage"] == stage]
+        lines[name] = ([float(row["epoch"]) for row in rows], [float(row["mean"]) for row in rows])
+    return lines

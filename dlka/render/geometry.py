@@ -5,14 +5,18 @@ Points are (x, y) in pixels of the original picture, measured at pixel centres; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import cell_to_pixel, composed_locations, output_size, sampling_locations, tap_grid
-from dlka.types import Capture
+from dlka.types import Capture, Stage
 
 Cell = tuple[int, int]
+Point = tuple[float, float]  # (x, y) in original pixels
 
 
 def to_picture(positions: np.ndarray, stride: float, letterbox: Letterbox) -> np.ndarray:
@@ -51,21 +55,14 @@ def sampled_size(capture: Capture, letterbox: Letterbox) -> Cell:
     return size
 
 
-def locations(capture: Capture) -> np.ndarray:
-    """[K, 2, H, W] (y, x): where every tap of every cell reads, in cells of the sampled map."""
+def locations(capture: Capture, deformed: bool = True) -> np.ndarray:
+    """[K, 2, H, W] (y, x): where every tap of every cell reads, in cells of the sampled map; or the undeformed grid."""
     stage = capture.stage
+    geometry = (stage.kernel, stage.step, stage.padding, stage.dilation)
+    if not deformed:
+        return tap_grid((capture.offset.shape[1], capture.offset.shape[2]), *geometry)
     # float64: a float32 coordinate near cell 100 has steps of up to 2e-4 original pixels.
-    return sampling_locations(
-        capture.offset.astype(np.float64), stage.kernel, stage.step, stage.padding, stage.dilation
-    )
-
-
-def regular_locations(capture: Capture) -> np.ndarray:
-    """[K, 2, H, W] (y, x): the same without the offsets, the tap grid."""
-    stage = capture.stage
-    return tap_grid(
-        (capture.offset.shape[1], capture.offset.shape[2]), stage.kernel, stage.step, stage.padding, stage.dilation
-    )
+    return sampling_locations(capture.offset.astype(np.float64), *geometry)
 
 
 def check_cell(capture: Capture, cell: Cell) -> Cell:
@@ -78,22 +75,18 @@ def check_cell(capture: Capture, cell: Cell) -> Cell:
     return cell
 
 
-def sample_points(capture: Capture, cell: Cell, letterbox: Letterbox) -> np.ndarray:
-    """[K, 2] (x, y): where the taps of one cell read."""
-    row, column = check_cell(capture, cell)
-    return to_picture(locations(capture)[:, :, row, column], capture.stage.stride, letterbox)
+def sample_points(captures: Sequence[Capture], cell: Cell, letterbox: Letterbox, deformed: bool = True) -> np.ndarray:
+    """Where one cell reads, (x, y): [K, 2] of a stage; of the two stages of a block, in order, every path through both.
 
-
-def grid_points(capture: Capture, cell: Cell, letterbox: Letterbox) -> np.ndarray:
-    """[K, 2] (x, y): where the taps of one cell would read without offsets."""
-    row, column = check_cell(capture, cell)
-    return to_picture(regular_locations(capture)[:, :, row, column], capture.stage.stride, letterbox)
-
-
-def outside(capture: Capture, cell: Cell, letterbox: Letterbox) -> np.ndarray:
-    """[K] bool: the taps of one cell that read zero because they lie at or beyond -1 or the size of the map."""
-    row, column = check_cell(capture, cell)
-    return zero_reads(locations(capture)[:, :, row, column], sampled_size(capture, letterbox))
+    captures: the stage, or both; then [K2 * K1, 2], the cell is one of the second stage, and NaN stands for a path that
+    reads zero in between. deformed: with the offsets, or the regular grid.
+    """
+    first, last = captures[0], captures[-1]
+    row, column = check_cell(last, cell)
+    places = locations(last, deformed)[:, :, row, column]
+    if first is not last:
+        places = composed_locations(places, locations(first, deformed)).reshape(-1, 2)
+    return to_picture(places, first.stage.stride, letterbox)
 
 
 def zero_reads(positions: np.ndarray, size: Cell) -> np.ndarray:
@@ -101,26 +94,12 @@ def zero_reads(positions: np.ndarray, size: Cell) -> np.ndarray:
     return np.logical_not(((positions > -1) & (positions < np.array(size))).all(axis=-1))
 
 
-def composed_points(first: Capture, second: Capture, cell: Cell, letterbox: Letterbox) -> np.ndarray:
-    """[K2, K1, 2] (x, y): where one cell of the second stage looks through the first; NaN: the path reads zero."""
-    row, column = check_cell(second, cell)
-    paths = composed_locations(locations(second)[:, :, row, column], locations(first))
-    return to_picture(paths, first.stage.stride, letterbox)
-
-
-def composed_grid_points(first: Capture, second: Capture, cell: Cell, letterbox: Letterbox) -> np.ndarray:
-    """[K2, K1, 2] (x, y): the same with both stages undeformed."""
-    row, column = check_cell(second, cell)
-    paths = composed_locations(regular_locations(second)[:, :, row, column], regular_locations(first))
-    return to_picture(paths, first.stage.stride, letterbox)
-
-
 def cell_positions(capture: Capture) -> np.ndarray:
     """[2, H, W] (y, x): the middle of every cell's undeformed kernel, in cells of the sampled map.
 
     For the usual odd kernel with "same" padding and step 1 this is simply the cell itself.
     """
-    return regular_locations(capture).mean(axis=0)
+    return locations(capture, deformed=False).mean(axis=0)
 
 
 def cell_centres(capture: Capture, letterbox: Letterbox) -> np.ndarray:
@@ -128,7 +107,7 @@ def cell_centres(capture: Capture, letterbox: Letterbox) -> np.ndarray:
     return to_picture(cell_positions(capture).transpose(1, 2, 0), capture.stage.stride, letterbox)
 
 
-def cell_at(point: tuple[float, float], capture: Capture, letterbox: Letterbox) -> Cell:
+def cell_at(point: Point, capture: Capture, letterbox: Letterbox) -> Cell:
     """(row, column) of the cell whose centre is nearest to a point of the original picture."""
     centres = cell_centres(capture, letterbox)
     column = np.abs(centres[0, :, 0] - point[0]).argmin()
@@ -163,3 +142,78 @@ def cells_under(
     position = (letterbox.points_forward(both)[:, axis] + 0.5) / stride - 0.5  # inverse of cell_to_pixel
     index = np.floor((position - first) / step + 0.5).astype(int)
     return np.where((index >= 0) & (index < cells), index, -1)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What one cell of a stage reads, directly or (composed) through the stage before it.
+
+    stage    the stage that the cell belongs to
+    composed whether the reads go on through the first stage of the block
+    cell     (row, column); centre [2] (x, y) of it in original pixels, like all points here
+    samples  [n, 2]; composed: only paths that are not lost
+    regular  [m, 2]: the undeformed places, without repeats if composed
+    zero     [n] bool: samples outside the map, which read zero
+    lost     number of composed paths that leave the map between the two stages, and so read zero too
+    edges    (left, top, right, bottom) of the sampled map
+    per_cell original pixels per cell
+    """
+
+    stage: Stage
+    composed: bool
+    cell: Cell
+    centre: np.ndarray
+    samples: np.ndarray
+    regular: np.ndarray
+    zero: np.ndarray
+    lost: int
+    edges: tuple[float, float, float, float]
+    per_cell: float
+
+    @property
+    def zeros(self) -> int:
+        """How many reads give zero because they are outside the map, lost ones included."""
+        return int(self.zero.sum()) + self.lost
+
+    @property
+    def reach(self) -> float:
+        """Half the side of a square around the cell that holds grid and samples, wild ones left out."""
+        grid = float(np.abs(self.regular - self.centre).max(initial=self.per_cell))
+        finite = self.samples[np.isfinite(self.samples).all(axis=1)]
+        moved = float(np.abs(finite - self.centre).max(initial=0.0))
+        return max(grid, min(moved, 2 * grid)) + 1.2 * self.per_cell
+
+
+def reads_at(captures: Sequence[Capture], point: Point, letterbox: Letterbox) -> Reads:
+    """The reads of the cell nearest to a point: of one stage, or of the two stages of a block, in order, composed."""
+    return reads_of(captures, cell_at(point, captures[-1], letterbox), letterbox)
+
+
+def reads_of(captures: Sequence[Capture], cell: Cell, letterbox: Letterbox) -> Reads:
+    """The same for a cell of the last stage."""
+    first, last = captures[0], captures[-1]
+    if first.stage.block != last.stage.block:
+        raise ValueError(f"expected two stages of one block, got {first.stage.block} and {last.stage.block}")
+    size = sampled_size(first, letterbox)
+    samples, regular = (sample_points(captures, cell, letterbox, deformed) for deformed in (True, False))
+    lost = 0
+    if first is last:
+        zero = zero_reads(locations(last)[:, :, cell[0], cell[1]], size)
+    else:
+        through = np.isfinite(samples).all(axis=1)
+        samples, lost = samples[through], int((~through).sum())
+        regular = np.unique(regular[np.isfinite(regular).all(axis=1)], axis=0)
+        position = (letterbox.points_forward(samples) + 0.5) / first.stage.stride - 0.5
+        zero = zero_reads(position[:, ::-1], size)
+    return Reads(
+        stage=last.stage,
+        composed=first is not last,
+        cell=cell,
+        centre=cell_centres(last, letterbox)[cell],
+        samples=samples,
+        regular=regular,
+        zero=zero,
+        lost=lost,
+        edges=map_edges(size, first.stage.stride, letterbox),
+        per_cell=pixels_per_cell(last.stage.stride, letterbox),
+    )

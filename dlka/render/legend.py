@@ -1,4 +1,7 @@
-"""Rows of the legend strip: title, sentences, colour bars, keys. Each adds itself below what is there already."""
+"""Rows of the legend strip: title, sentences, colour bars, keys. Each adds itself below what is there already.
+
+And the point marks that a key explains: with a dark rim, visible on any picture.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -16,12 +21,49 @@ from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render.canvas import Paper
 from dlka.render.geometry import pixels_per_cell
-from dlka.render.marks import Mark, draw_marks
 from dlka.types import Capture, Stage
 
 QUIET = 0.88  # text height of what is said in passing, in those of the legend
 ROW = 1.45  # line height in text heights
 Sheet = TypeVar("Sheet", bound=Paper)
+
+
+class Mark(NamedTuple):
+    """How a kind of point looks. shape: a matplotlib marker; hollow: a ring instead of a disc."""
+
+    colour: str
+    shape: str = "o"
+    hollow: bool = False
+    alpha: float = 1.0
+
+
+REGULAR = Mark(palette.REGULAR, hollow=True)
+SAMPLE = Mark(palette.DLKA)
+ZERO_READ = Mark(palette.DLKA, shape="x")
+CELL = Mark(palette.REGULAR, shape="+")
+
+
+def draw_marks(axes: Axes, points: np.ndarray, mark: Mark, size: float, line: float) -> Line2D:
+    """Marks at points [n, 2] (x, y) in data coordinates, `size` pixels wide; returns the upper of the two layers."""
+    stroked = mark.hollow or mark.shape in "x+"
+    for colour, edge, thickness in (
+        (palette.RIM, palette.RIM, 1.9 * line if stroked else 0.8 * line),
+        (mark.colour, mark.colour, 0.8 * line if stroked else 0.0),
+    ):
+        layer = Line2D(
+            points[:, 0],
+            points[:, 1],
+            linestyle="none",
+            marker=mark.shape,
+            markersize=size,
+            markerfacecolor="none" if mark.hollow else colour,
+            markeredgecolor=edge,
+            markeredgewidth=thickness,
+            alpha=mark.alpha,
+            zorder=4,
+        )
+        axes.add_line(layer)
+    return layer
 
 
 class Entry(NamedTuple):
@@ -63,6 +105,14 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 def kernel(stage: Stage) -> str:
     """A stage's kernel for people, for example "7x7 d3"."""
     return stage.label.removeprefix(stage.level).strip()
+
+
+def numbered(labels: Sequence[str]) -> list[str]:
+    """Labels that stand several times get their number, in order: "P3 (1)", "P3 (2)"."""
+    return [
+        label if labels.count(label) == 1 else f"{label} ({labels[: i + 1].count(label)})"
+        for i, label in enumerate(labels)
+    ]
 
 
 def stage_line(capture: Capture, letterbox: Letterbox) -> str:
@@ -148,17 +198,6 @@ def colour_bar(paper: Paper, colours: np.ndarray, ticks: Sequence[Sequence[str]]
         paper.legend.append(" | ".join(labels))
 
 
-def draw_mark(paper: Paper, entry: Entry, x: float, y: float) -> None:
-    """The mark of one key entry, centred on (x, y) of the strip."""
-    if entry.mark:
-        draw_marks(paper.strip, np.array([[x, y]]), entry.mark, 0.6 * paper.font, paper.line)
-    else:
-        half = 0.7 * paper.font
-        strokes = LineCollection([[(x - half, y), (x + half, y)]], colors=entry.colour, linestyles=entry.line)
-        strokes.set_linewidth(paper.line * (0.7 if entry.thin else 1.4))
-        paper.strip.add_collection(strokes)
-
-
 def key(paper: Paper, entries: Iterable[Entry]) -> None:
     """Marks with their meaning, side by side, as many rows as they need."""
     em, left, room = paper.font, margin(paper), paper.width - margin(paper)
@@ -168,7 +207,17 @@ def key(paper: Paper, entries: Iterable[Entry]) -> None:
         width = 2.1 * em + text_width(entry.text, em)
         if x + width > room:
             x, top = left, paper.grow(ROW * em)
-        draw_mark(paper, entry, x + 0.8 * em, top + 0.7 * em)
+        middle, y = x + 0.8 * em, top + 0.7 * em
+        if entry.mark:
+            draw_marks(paper.strip, np.array([[middle, y]]), entry.mark, 0.6 * em, paper.line)
+        else:
+            strokes = LineCollection(
+                [[(middle - 0.7 * em, y), (middle + 0.7 * em, y)]],
+                colors=entry.colour,
+                linestyles=entry.line,
+                linewidths=paper.line * (0.7 if entry.thin else 1.4),
+            )
+            paper.strip.add_collection(strokes)
         write(paper, x + 1.9 * em, top + 1.05 * em, entry.text, palette.INK)
         paper.legend.append(entry.text)
         x += width + 1.1 * em

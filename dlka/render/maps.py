@@ -1,18 +1,35 @@
-"""Values to colours, and maps of cells laid over a picture with sharp and exact cell edges."""
+"""Values to colours, and maps of cells laid over a picture with sharp and exact cell edges: gates, receptive fields.
+
+A gate, the attention map of a D-LKA block, is signed and without bounds. The effective receptive field is that of one
+cell; the reads of the block's composed field lie on top of it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle
 
 from dlka import palette
 from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
+from dlka.render import legend
 from dlka.render.canvas import WIDTH, Canvas
-from dlka.render.geometry import cell_positions, cells_under, check_picture
+from dlka.render.geometry import (
+    Reads,
+    cell_positions,
+    cells_under,
+    check_picture,
+    map_size,
+    pixels_per_cell,
+    to_picture,
+)
+from dlka.render.legend import CELL, SAMPLE, draw_marks
 from dlka.render.picture import View, grey
-from dlka.types import Capture
+from dlka.types import Capture, Gate
 
 
 def check_scale(scale: float, unit: str) -> float:
@@ -80,3 +97,132 @@ def map_canvas(
     columns = cells_under(x, colours.shape[1], stride, letterbox, 0, first[1], step[1])
     canvas.tint(colours, rows, columns, opacity)
     return canvas
+
+
+# Name -> [C, H, W] to [H, W]. "channel" takes one channel as it is.
+REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda values: values.mean(axis=0),
+    "mean abs": lambda values: np.abs(values).mean(axis=0),
+    "max abs": lambda values: np.abs(values).max(axis=0),
+}
+NAMES = {"mean": "mean", "mean abs": "mean of absolute values", "max abs": "largest absolute value"}
+
+
+def reduce_gate(values: np.ndarray, reduction: str = "mean", channel: int | None = None) -> np.ndarray:
+    """Gate values [C, H, W] -> [H, W], by a name from REDUCTIONS or by "channel" with the channel's index."""
+    if reduction == "channel":
+        if channel is None or not 0 <= channel < len(values):
+            raise DlkaError(f'reduction "channel": expected a channel in 0..{len(values) - 1}, got {channel}')
+        return values[channel]
+    if reduction not in REDUCTIONS:
+        raise DlkaError(f"expected a reduction out of {', '.join(REDUCTIONS)} or channel, got {reduction!r:.60}")
+    return REDUCTIONS[reduction](values)
+
+
+def gate_scale(
+    gates: Iterable[Gate], reduction: str = "mean", channel: int | None = None, percentile: float = 99
+) -> tuple[float, float]:
+    """(low, high): one colour scale for several gates together, which covers the reduced values that are there.
+
+    All but the least and the largest hundredth of them, with the percentile as it is; (0, 1) where there are none, and
+    a range around it where all are the same.
+    """
+    values = [reduce_gate(g.values, reduction, channel).ravel() for g in gates]
+    pool = np.concatenate(values) if values else np.zeros(0)
+    pool = pool[np.isfinite(pool)]
+    if not pool.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(pool, (100 - percentile, percentile)))
+    return (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)
+
+
+def gate_colours(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Reduced gate values [...] -> [..., 3] uint8. scale: (low, high); values beyond take the colours of its ends.
+
+    With both signs on the scale colours are centred on zero; with one sign they go from end to end, so that what varies
+    is seen.
+    """
+    low, high = scale
+    if low < 0 < high:
+        return diverging(values, max(-low, high), palette.GATE_MAP)
+    return sequential(np.nan_to_num(values, nan=low) - low, high - low, palette.ONE_SIGN_MAP)
+
+
+def gate_overlay(
+    image: np.ndarray,
+    gate: Gate,
+    letterbox: Letterbox,
+    reduction: str,
+    scale: tuple[float, float],
+    channel: int | None = None,
+    opacity: float = 0.65,
+) -> Canvas:
+    """The reduced gate in the colours of gate_colours. scale: (low, high), in the gate's own units."""
+    low, high = scale
+    check_scale(high - low, "the gate's own units")
+    expected = map_size(gate.stride, letterbox)
+    if gate.values.shape[1:] != expected:
+        raise ValueError(
+            f"{gate.block}: expected a gate [C, {expected[0]}, {expected[1]}], got {list(gate.values.shape)}"
+        )
+    reduced = reduce_gate(gate.values, reduction, channel)
+    canvas = map_canvas(image, gate_colours(reduced, scale), gate.stride, letterbox, opacity)
+    channels, height, across = gate.values.shape
+    what = f"channel {channel}" if reduction == "channel" else f"{NAMES[reduction]} over {channels} channels"
+    cell = legend.number(pixels_per_cell(gate.stride, letterbox))
+    legend.title(canvas, f"Attention gate, {what}", f"{gate.level} · map {across}x{height} · 1 cell = {cell} px")
+    ticks = [f"{value:.2f}" for value in (low, (low + high) / 2, high)]
+    legend.colour_bar(canvas, gate_colours(np.linspace(low, high, 255), scale), [ticks])
+    least, most = legend.number(reduced.min()), legend.number(reduced.max())
+    centred = f" White: {'nothing passes' if reduction == 'channel' else 'zero on average'}." if low < 0 < high else ""
+    legend.note(canvas, f"The gate multiplies its input. This map runs from {least} to {most}.{centred}")
+    return legend.finish(canvas)
+
+
+INFLUENCE = 0.9  # share of all of it, for the radius that is told
+
+
+def influence_radius(field: np.ndarray, patch: float, letterbox: Letterbox, centre: np.ndarray) -> float:
+    """Radius in original pixels around a point [2] (x, y) that holds INFLUENCE of a field's sum; 0 where all is zero.
+
+    field [H, W] on patches of so many letterboxed pixels, not negative.
+    """
+    rows, columns = np.indices(field.shape)
+    places = to_picture(np.stack([rows, columns], axis=-1), patch, letterbox)
+    distance = np.hypot(*(places - centre).reshape(-1, 2).T)
+    # [H * W]: from the point outwards, until the sum has reached its share.
+    order = distance.argsort()
+    mass = field.ravel()[order].cumsum(dtype=np.float64)
+    return float(distance[order][np.searchsorted(mass, INFLUENCE * mass[-1])]) if mass[-1] > 0 else 0.0
+
+
+def receptive_field_overlay(
+    image: np.ndarray, field: np.ndarray, patch: float, letterbox: Letterbox, reads: Reads
+) -> Canvas:
+    """The field in sequential colours, the square root of its share of the largest value, under the composed reads."""
+    largest = float(field.max())
+    shares = np.sqrt(field / largest) if largest > 0 else np.zeros_like(field)
+    canvas = map_canvas(image, sequential(shares, 1.0), patch, letterbox, 0.75)
+    small = 1.8 * canvas.line
+    draw_marks(canvas.axes, reads.samples[~reads.zero], SAMPLE._replace(alpha=0.5), small, 0.4 * canvas.line)
+    draw_marks(canvas.axes, reads.centre[None], CELL, 1.2 * canvas.font, canvas.line)
+    radius = influence_radius(field, patch, letterbox, reads.centre)
+    for colour, line in ((palette.RIM, 2.2), (palette.PAPER, 1.0)):
+        canvas.axes.add_patch(
+            Circle(tuple(reads.centre), radius, fill=False, edgecolor=colour, linewidth=line * canvas.line)
+        )
+    row, column = reads.cell
+    title = f"What changes cell (row {row}, column {column}) of the block at {reads.stage.level}"
+    legend.title(canvas, title, "effective receptive field: gradient of its output on this picture")
+    colours = sequential(np.linspace(0, 1, 255), 1.0)
+    legend.colour_bar(canvas, colours, [["0", "25 %", "100 % of the largest"]])
+    legend.key(canvas, [legend.Entry("chosen cell", CELL), legend.Entry("composed reads of the block", SAMPLE)])
+    reach = float(np.hypot(*(reads.samples - reads.centre).T).max(initial=0.0))
+    legend.note(
+        canvas,
+        f"{INFLUENCE:.0%} of the influence comes from within {legend.number(radius)} px of the cell (the circle); the "
+        f"block itself reads up to {legend.number(reach)} px away. The rest is the work of all layers before it.",
+    )
+    if largest == 0:
+        legend.note(canvas, "No pixel changes this cell.", warn=True)
+    return legend.finish(canvas)

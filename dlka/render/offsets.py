@@ -1,11 +1,11 @@
-"""The offset field of one deform stage over its picture: arrows, wheel colours, magnitude.
+"""The offset field of one deform stage over its picture: arrows, wheel colours, magnitude, and density of samples.
 
 Every scale is in feature-map cells and chosen outside, so that pictures side by side mean the same thing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from dlka.inference.letterbox import Letterbox
 from dlka.ops.sampling import split_offset
 from dlka.render import legend
 from dlka.render.canvas import Canvas
-from dlka.render.geometry import cell_centres, check_picture, pixels_per_cell, sampled_size
-from dlka.render.maps import check_scale, map_canvas, sequential, wheel
+from dlka.render.geometry import Cell, cell_centres, check_picture, locations, pixels_per_cell, sampled_size, zero_reads
+from dlka.render.maps import check_scale, diverging, map_canvas, sequential, wheel
 from dlka.render.picture import muted
 from dlka.types import Capture
 
@@ -64,11 +64,6 @@ def field_scale(captures: Iterable[Capture], tap: int | None = None, of_magnitud
     return friendly(max(float(np.percentile(values, 99)) if values.size else 0.0, SMALLEST_SCALE))
 
 
-def near_zero(capture: Capture) -> bool:
-    """Whether no tap of any cell is moved by as much as NEAR_ZERO cells."""
-    return not (np.abs(capture.offset) >= NEAR_ZERO).any()
-
-
 def _what(tap: int | None, capture: Capture, mean: str) -> str:
     if tap is None:
         return f"{mean} over {capture.stage.taps} taps"
@@ -79,7 +74,7 @@ def _what(tap: int | None, capture: Capture, mean: str) -> str:
 def _close(canvas: Canvas, capture: Capture) -> Canvas:
     if not np.isfinite(capture.offset).all():
         legend.note(canvas, "Some offsets are not finite: this model cannot be trusted.", warn=True)
-    elif near_zero(capture):
+    elif not (np.abs(capture.offset) >= NEAR_ZERO).any():
         legend.note(canvas, "Offsets are near zero: untrained or switched off.", warn=True)
     return legend.finish(canvas)
 
@@ -99,11 +94,9 @@ def offset_magnitude(
     opacity: float = 0.6,
 ) -> Canvas:
     """How far the taps are moved, whatever the direction: viridis from zero to scale_cells."""
-    sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
     colours = sequential(magnitude(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
-    legend.title(canvas, f"Offset length, {_what(tap, capture, 'mean')}", legend.stage_line(capture, letterbox))
+    canvas = _map(image, capture, letterbox, colours, opacity, f"Offset length, {_what(tap, capture, 'mean')}")
     bar = sequential(np.linspace(0, 1, 256), 1)
     legend.colour_bar(canvas, bar, _ticks(scale, pixels_per_cell(capture.stage.stride, letterbox)))
     return _close(canvas, capture)
@@ -118,14 +111,21 @@ def offset_flow(
     opacity: float = 0.7,
 ) -> Canvas:
     """Direction and length at once by the colours of a wheel, which stands on the legend."""
-    sampled_size(capture, letterbox)
     scale = check_scale(scale_cells, "cells")
-    colours = wheel(mean_offset(capture, tap), scale)
-    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
-    subtitle = legend.stage_line(capture, letterbox)
-    legend.title(canvas, f"Offset direction, {_what(tap, capture, 'mean offset')}", subtitle)
+    colours, what = wheel(mean_offset(capture, tap), scale), _what(tap, capture, "mean offset")
+    canvas = _map(image, capture, letterbox, colours, opacity, f"Offset direction, {what}")
     _wheel_row(canvas, scale, pixels_per_cell(capture.stage.stride, letterbox))
     return _close(canvas, capture)
+
+
+def _map(
+    image: np.ndarray, capture: Capture, letterbox: Letterbox, colours: np.ndarray, opacity: float, title: str
+) -> Canvas:
+    """The colours of a stage's cells over the picture, under their title."""
+    sampled_size(capture, letterbox)  # refuses the capture of another picture
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity, capture)
+    legend.title(canvas, title, legend.stage_line(capture, letterbox))
+    return canvas
 
 
 def _wheel_row(canvas: Canvas, scale: float, per_cell: float) -> None:
@@ -205,3 +205,92 @@ def offset_arrows(
     legend.colour_bar(canvas, sequential(np.linspace(0, 1, 256), 1), _ticks(scale, per_cell))
     legend.note(canvas, f"Arrows are drawn at {drawn}, from {thinned} of each row and column.")
     return _close(canvas, capture)
+
+
+# Where all samples of a stage land, against where the regular grid lands ("feature-coordinate projection"): the idea is
+# that of "Revisiting the Deformable Convolution by Visualization" (VISAPP 2021), samples condense on objects.
+
+
+def splat(positions: np.ndarray, size: Cell, times: np.ndarray | None = None) -> np.ndarray:
+    """Bilinear counts: positions [K, 2, h, w] (y, x) in cells -> [H, W], each read spread over the cells that it mixes.
+
+    times [h, w]: how often the taps of each cell are read, once by default. Parts that fall outside the map, and
+    positions that are not finite, count nowhere.
+    """
+    height, width = size
+    y, x = positions[:, 0].ravel(), positions[:, 1].ravel()
+    inside = (y > -1) & (y < height) & (x > -1) & (x < width)  # also drops NaN and infinities, before the integers
+    y, x = y[inside], x[inside]
+    often = 1.0 if times is None else np.broadcast_to(times, positions[:, 0].shape).ravel()[inside]
+    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
+    fy, fx = y - top, x - left
+    # One cell of margin on each side takes the parts outside: row -1 and row H.
+    corner = (top + 1) * (width + 2) + left + 1
+    counts = np.zeros((height + 2) * (width + 2))
+    for index, weight in (
+        (corner, (1 - fy) * (1 - fx)),
+        (corner + 1, (1 - fy) * fx),
+        (corner + width + 2, fy * (1 - fx)),
+        (corner + width + 3, fy * fx),
+    ):
+        counts += np.bincount(index, weight * often, len(counts))
+    return counts.reshape(height + 2, width + 2)[1:-1, 1:-1]
+
+
+def sample_density(captures: Sequence[Capture], letterbox: Letterbox) -> tuple[np.ndarray, np.ndarray]:
+    """(samples [H, W], regular [H, W]): reads per cell of the sampled map, with and without the offsets.
+
+    captures: one stage, or the two of a block, in order, for reads of reads: every bilinear read of the second stage is
+    shared among the cells that it mixes, and each of these had read at the places of the first stage.
+    """
+    size = sampled_size(captures[0], letterbox)
+    learned, regular = (
+        splat(locations(captures[0], deformed), size, None if len(captures) == 1 else given_counts(captures, deformed))
+        for deformed in (True, False)
+    )
+    return learned, regular
+
+
+def given_counts(captures: Sequence[Capture], deformed: bool) -> np.ndarray:
+    """[H, W]: how often the second stage of a block reads each cell that the first one gives."""
+    first, second = captures
+    return splat(locations(second, deformed), (first.offset.shape[1], first.offset.shape[2]))
+
+
+def outside_share(capture: Capture, letterbox: Letterbox, deformed: bool = True) -> float:
+    """The share 0..1 of all samples, or of the regular grid's, that read zero: they lie wholly outside the map."""
+    positions = locations(capture, deformed).transpose(0, 2, 3, 1)
+    return float(zero_reads(positions, sampled_size(capture, letterbox)).mean())
+
+
+def log_ratio(samples: np.ndarray, regular: np.ndarray) -> np.ndarray:
+    """[H, W] log2 of samples over regular; one read is added to both, so that empty cells stay finite."""
+    return np.log2((samples + 1) / (regular + 1))
+
+
+def density_overlay(
+    image: np.ndarray, captures: Sequence[Capture], letterbox: Letterbox, scale: float = 1.0, opacity: float = 0.55
+) -> Canvas:
+    """log2 of sample density over the regular grid's, from -scale (sparser) over 0 to +scale (denser), in doublings.
+
+    captures: one stage, or the two of a block, in order, for the composed field.
+    """
+    scale = check_scale(scale, "doublings")
+    first, capture = captures[0], captures[-1]
+    ratio = log_ratio(*sample_density(captures, letterbox))
+    colours = diverging(ratio, scale, palette.DENSITY_MAP)
+    canvas = map_canvas(image, colours, capture.stage.stride, letterbox, opacity)
+    taps = capture.stage.taps
+    subtitle = legend.stage_line(capture, letterbox)
+    what = f"all {taps} taps"
+    if first is not capture:
+        what = f"all {taps} x {first.stage.taps} paths"
+        subtitle += f" · through the {legend.kernel(first.stage)}"
+    legend.title(canvas, f"Where {what} of all cells read, against the regular grid", subtitle)
+    times = legend.number(2**scale)
+    ticks = [[f"1/{times} of the grid's reads", "as many", f"{times} times as many"]]
+    legend.colour_bar(canvas, diverging(np.linspace(-1, 1, 255), 1, palette.DENSITY_MAP), ticks)
+    if first is capture:
+        share = 100 * outside_share(capture, letterbox)
+        legend.note(canvas, f"{legend.number(share)} % of the samples lie outside the map and read zero.")
+    return legend.finish(canvas)

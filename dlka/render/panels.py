@@ -64,8 +64,7 @@ def window(box: np.ndarray, size: tuple[int, int]) -> View:
     def fit(centre: float, length: int) -> float:
         return float(np.clip(centre, half - 0.5, length - 0.5 - half)) if 2 * half <= length else (length - 1) / 2
 
-    x, y = fit(x, size[1]), fit(y, size[0])
-    return View(x - half, y - half, x + half, y + half)
+    return View.around((fit(x, size[1]), fit(y, size[0])), half)
 
 
 def _tile(paper: Paper, image: np.ndarray, crop: Crop, left: int, top: int, side: int) -> Axes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +22,12 @@ class View(NamedTuple):
     top: float
     right: float
     bottom: float
+
+    @classmethod
+    def around(cls, middle: Sequence[float] | np.ndarray, half: float) -> View:
+        """A square with a point (x, y) in its middle, 2 * half wide."""
+        x, y = middle
+        return cls(x - half, y - half, x + half, y + half)
 
 
 def check_image(image: np.ndarray) -> None:

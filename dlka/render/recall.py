@@ -1,8 +1,9 @@
-"""Curves against the size of objects: recall of models and how far it is above control, and the score of one object."""
+"""Against the size of objects: recall of models, how far it is above control, the score of one object, the spread of
+samples behind a box."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from dlka import palette
-from dlka.render.canvas import PHONE
-from dlka.render.chart import key, panel, sheet, write
+from dlka.render.chart import key, sheet, titled, write
 from dlka.types import MEDIUM_AREA, SMALL_AREA
 
 HEIGHT, TITLE, FOOT = 150.0, 24.0, 34.0  # points: axes, what stands above and below them
 BELOW, BETWEEN = 80.0, 12.0  # points: the axes of the differences, and above them
-LEFT, RIGHT = 40.0, 10.0
 TICKS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # px
 # Where both models agree, the square stands around the dot.
 MARKS: dict[str, dict[str, Any]] = {
@@ -69,12 +68,9 @@ def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
     figure = sheet(sum(each) + 12 * len(lines) + 4)
     for number, one in enumerate(panels):
         top = sum(each[:number])
-        write(figure, LEFT, top + 14, one.title, fontweight="bold")
-        upper = panel(figure, LEFT, top + TITLE, PHONE - LEFT - RIGHT, HEIGHT)
-        lower = panel(figure, LEFT, top + TITLE + HEIGHT + BETWEEN, PHONE - LEFT - RIGHT, BELOW)
-        upper.set_ylabel("recall, %", labelpad=2)
-        lower.set_ylabel("- control, points", labelpad=2)
-        lower.set_xlabel("object size: square root of box area, px", labelpad=2)
+        upper = titled(figure, top, one.title, TITLE, HEIGHT, ylabel="recall, %")
+        sizes = "object size: square root of box area, px"
+        lower = titled(figure, top, "", TITLE + HEIGHT + BETWEEN, BELOW, sizes, "- control, points")
         _draw(upper, one.sides, one.curves)
         _draw(lower, one.sides, one.gains)
         upper.tick_params(labelbottom=False)
@@ -83,7 +79,8 @@ def recall_chart(panels: Sequence[RecallPanel], band: str) -> Figure:
         lower.axhline(0, color=palette.INK, linewidth=0.8, zorder=1)
         lower.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         lower.yaxis.set_major_formatter(lambda y, _: f"{y:+.3g}" if abs(y) > 1e-9 else "0")
-        key(figure, top + TITLE + HEIGHT + BETWEEN + BELOW + FOOT - 6, [_entry(curve) for curve in one.curves], line=3)
+        entries = [Line2D([], [], label=curve.label, **_style(curve.role)) for curve in one.curves]
+        key(figure, top + TITLE + HEIGHT + BETWEEN + BELOW + FOOT - 6, entries, line=3)
     _notes(figure, sum(each) + 8, lines)
     return figure
 
@@ -92,10 +89,16 @@ def _draw(axes: Axes, sides: np.ndarray, curves: Sequence[Curve]) -> None:
     """Curves in per cent over a logarithmic axis of sizes, with the limits of COCO's size bins."""
     _size_axis(axes, sides[0] / 1.06, sides[-1] * 1.06, TICKS)
     for curve in curves:
-        colour, line = ROLES[curve.role]
-        axes.fill_between(sides, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(sides, 100 * curve.recall, line, color=colour, linewidth=1.5, marker=".", markersize=4)
+        style = _style(curve.role)
+        axes.fill_between(sides, 100 * curve.low, 100 * curve.high, color=style["color"], alpha=0.13, linewidth=0)
+        axes.plot(sides, 100 * curve.recall, **style)
     _size_bins(axes, sides[0], sides[-1], 0.6)
+
+
+def _style(role: str, **mark: Any) -> dict[str, Any]:
+    """How the curve of a role is drawn; mark: another one than a dot."""
+    colour, line = ROLES[role]
+    return {"color": colour, "linestyle": line, "linewidth": 1.5, "marker": ".", "markersize": 4, **mark}
 
 
 def _size_axis(axes: Axes, low: float, high: float, ticks: Sequence[float]) -> None:
@@ -104,7 +107,6 @@ def _size_axis(axes: Axes, low: float, high: float, ticks: Sequence[float]) -> N
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="y", color=palette.OUTSIDE, linewidth=0.6)
 
 
 def _size_bins(axes: Axes, low: float, high: float, width: float) -> None:
@@ -117,12 +119,6 @@ def _size_bins(axes: Axes, low: float, high: float, width: float) -> None:
 def _notes(figure: Figure, top: float, lines: Sequence[str]) -> None:
     for number, line in enumerate(lines):
         write(figure, 8, top + 12 * number, line, fontsize=palette.FONT_SIZE - 1, color=palette.MUTED)
-
-
-def _entry(curve: Curve) -> Line2D:
-    colour, line = ROLES[curve.role]
-    style: Any = {"color": colour, "linestyle": line, "linewidth": 1.5, "marker": ".", "markersize": 4}
-    return Line2D([], [], label=curve.label, **style)
 
 
 def score_chart(
@@ -145,16 +141,15 @@ def score_chart(
     above, high_axes = 28.0, 170.0  # points: the title, and the axes
     foot = above + high_axes + FOOT
     figure = sheet(foot + 34 + 12 * len(lines))
-    write(figure, LEFT, 14, title, fontweight="bold")
-    axes = panel(figure, LEFT, above, PHONE - LEFT - RIGHT, high_axes)
+    axes = titled(
+        figure, 0, title, above, high_axes, "object size: square root of box area, px of the picture", "score"
+    )
     low, high = span[0] / 1.08, span[1] * 1.08
     ticks = [t for t in (*TICKS, 768, 1024) if low <= t <= high]
     if len(ticks) > 11:  # a wide span has more ticks than room
         ticks = [t for t in ticks if (t & (t - 1)) == 0 or t == 96]
     _size_axis(axes, low, high, ticks)
     axes.set_ylim(0, 1)
-    axes.set_xlabel("object size: square root of box area, px of the picture", labelpad=2)
-    axes.set_ylabel("score", labelpad=2)
     _size_bins(axes, low, high, 0.8)
     for name, first, last in (("S", 0.0, BINS[0]), ("M", *BINS), ("L", BINS[1], float("inf"))):
         left, right = max(first, low), min(last, high)
@@ -165,11 +160,74 @@ def score_chart(
     axes.axhline(confidence, zorder=1, **limit)
     entries = []
     for role, (label, values) in scores.items():
-        colour, dashes = ROLES[role]
-        style = {"color": colour, "linestyle": dashes, "linewidth": 1.5, **MARKS[role]}
+        style = _style(role, **MARKS[role])
         axes.plot(sizes, values, clip_on=False, **style)
         entries.append(Line2D([], [], label=label, **style))
     entries.append(Line2D([], [], label=f"confidence {confidence:g}: boxes below are not shown", **limit))
     key(figure, foot - 4, entries, line=3)
     _notes(figure, foot + 38, lines)
+    return figure
+
+
+EVEN = 6**-0.5  # spread of samples that fill a square of side 1 evenly: each axis has a variance of 1 / 12
+
+_DOT: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markeredgewidth": 1}
+STYLES: dict[bool, dict[str, Any]] = {
+    True: {**_DOT, "marker": "o", "color": palette.DLKA},
+    False: {**_DOT, "marker": "s", "color": palette.BASELINE, "markerfacecolor": "none"},
+}
+REGULAR_STYLE: dict[str, Any] = {**_DOT, "marker": "_", "color": palette.INK, "markersize": 8}
+
+
+@dataclass(frozen=True)
+class SpreadPoint:
+    """One box. side: square root of its area; learned, regular: spread of the samples of its cell with and without
+    offsets, all in px of the picture; ours: the D-LKA model's box, not the baseline's."""
+
+    side: float
+    learned: float
+    regular: float
+    ours: bool
+
+
+def spread_chart(panels: Mapping[str, Sequence[SpreadPoint]]) -> Figure:
+    """One panel a kind of stage ("7x7 d3"), below each other, on the same axes. ValueError for no points."""
+    panels = {name: points for name, points in panels.items() if points}
+    if not panels:
+        raise ValueError("expected at least one box to draw, got none")
+    sides = np.array([p.side for points in panels.values() for p in points])
+    spreads = np.array([s for points in panels.values() for p in points for s in (p.learned, p.regular)])
+    above = 22.0  # points: the title
+    each = above + HEIGHT + FOOT
+    figure = sheet(each * len(panels) + 34)
+    wide = np.array([sides.min() / 1.25, sides.max() * 1.25])
+    for number, (name, points) in enumerate(panels.items()):
+        top = each * number
+        axes = titled(figure, top, name, above, HEIGHT, "box size: square root of its area, px", "spread, px")
+        axes.grid(axis="x", color=palette.OUTSIDE, linewidth=0.6)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(*wide)
+        axes.set_ylim(spreads.min() / 1.4, spreads.max() * 1.4)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.set_minor_formatter(NullFormatter())
+        axes.plot(wide, wide * EVEN, ":", color=palette.MUTED, linewidth=1.2, zorder=1)
+        at, low, high = np.array([(p.side, p.regular, p.learned) for p in points]).T
+        axes.vlines(at, low, high, color=palette.MUTED, linewidth=0.5, zorder=1)
+        for ours, style in STYLES.items():
+            group = [p for p in points if p.ours == ours]
+            axes.plot([p.side for p in group], [p.learned for p in group], zorder=3, **style)
+        axes.plot(at, low, zorder=2, **REGULAR_STYLE)
+    key(
+        figure,
+        each * len(panels) - 2,
+        [
+            Line2D([], [], label="learned, box of D-LKA", **STYLES[True]),
+            Line2D([], [], label="learned, box of the baseline", **STYLES[False]),
+            Line2D([], [], label="regular grid at the same cell", **REGULAR_STYLE),
+            Line2D([], [], label="samples that fill the box evenly", color=palette.MUTED, linestyle=":", linewidth=1.2),
+        ],
+    )
     return figure

@@ -12,11 +12,10 @@ from matplotlib.patches import Rectangle
 from dlka import palette
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
-from dlka.render.canvas import WIDTH, Canvas, Paper
-from dlka.render.geometry import check_picture
-from dlka.render.marks import CELL, REGULAR, SAMPLE, ZERO_READ, draw_marks
+from dlka.render.canvas import Canvas, Paper, Tiles
+from dlka.render.geometry import Point, Reads, check_picture, reads_at
+from dlka.render.legend import CELL, REGULAR, SAMPLE, ZERO_READ, draw_marks
 from dlka.render.picture import View, muted
-from dlka.render.reads import Point, Reads, reads_at
 from dlka.types import Capture
 
 WINDOW = 3 / 4  # height of a close-up in its widths
@@ -84,25 +83,16 @@ def _reach(reads: Reads) -> str:
     return f"Reads spread over {both(reads.samples)}; the regular grid over {both(reads.regular)}."
 
 
-def draw_samples(
-    image: np.ndarray,
-    captures: Sequence[Capture],
-    letterbox: Letterbox,
-    point: Point,
-    zoom: bool = True,
-) -> Canvas:
-    """Where the cell nearest to a point (x, y, original pixels) reads: every tap, joined to its undeformed place.
+def draw_samples(image: np.ndarray, captures: Sequence[Capture], letterbox: Letterbox, point: Point) -> Canvas:
+    """A close-up of where the cell nearest to a point (x, y, original pixels) reads: every tap, joined to its
+    undeformed place. It may reach beyond the picture, which is plain paper there.
 
     captures: one stage, or the two stages of a block in order for the composed field: every path through both.
-    zoom: a close-up around the cell, which may reach beyond the picture (plain paper there); else the whole picture.
     """
     check_picture(image, letterbox)
     reads = reads_at(captures, point, letterbox)
-    view = None
-    if zoom:
-        (x, y), half = reads.centre, reads.reach
-        view = View(x - half / WINDOW, y - half, x + half / WINDOW, y + half)
-    canvas = Canvas(muted(image), view=view)
+    (x, y), half = reads.centre, reads.reach
+    canvas = Canvas(muted(image), view=View(x - half / WINDOW, y - half, x + half / WINDOW, y + half))
     draw_reads(canvas.axes, reads, canvas.line, canvas.scale)
     row, column = reads.cell
     where = f"cell (row {row}, column {column})"
@@ -140,25 +130,19 @@ def draw_samples_grid(image: np.ndarray, captures: Sequence[Capture], letterbox:
         [reads_at([c], point, letterbox) for c in row] + ([reads_at(row, point, letterbox)] if len(row) == 2 else [])
         for row in blocks.values()
     ]
-    columns, gap = max(len(row) for row in rows), max(2, WIDTH // 160)
-    side = (WIDTH - gap * (columns - 1)) // columns
-    image = muted(image)
-    paper = Paper(WIDTH, len(rows) * (side + gap) - gap)
-    levels = [row[0].stage.level for row in rows]
+    image, paper = muted(image), Tiles(len(rows), max(map(len, rows)))
+    levels = legend.numbered([row[0].stage.level for row in rows])
     sizes: list[str] = []
     for i, row in enumerate(rows):
         # The widest panel decides for its row; rows differ, or fine levels would shrink to dots beside coarse ones.
         half = max(reads.reach for reads in row)
-        level = levels[i] if levels.count(levels[i]) == 1 else f"{levels[i]} ({levels[: i + 1].count(levels[i])})"
-        sizes.append(f"{level}: 1 cell = {legend.number(row[0].per_cell)} px")
+        sizes.append(f"{levels[i]}: 1 cell = {legend.number(row[0].per_cell)} px")
         for j, reads in enumerate(row):
-            x, y = reads.centre
-            view = View(x - half, y - half, x + half, y + half)
-            axes = paper.panel(image, view, j * (side + gap), i * (side + gap), side, side)
-            draw_reads(axes, reads, 0.75 * paper.line, side / (2 * half))
+            axes, scale = paper.tile(image, View.around(reads.centre, half), i, j)
+            draw_reads(axes, reads, 0.75 * paper.line, scale)
             missed = f", {reads.zeros} outside" if reads.zeros else ""
             name = "composed" if reads.composed else legend.kernel(reads.stage)
-            paper.caption(axes, f"{level} {name}{missed}")
+            paper.caption(axes, f"{levels[i]} {name}{missed}")
     legend.title(paper, f"Where every deform stage reads for the point ({point[0]:.0f}, {point[1]:.0f})")
     sample_key(paper, None if any(reads.zeros for row in rows for reads in row) else 0, composed=False)
     legend.note(paper, " · ".join(sizes) + ". The panels of a row show the same window.")

@@ -43,8 +43,7 @@ class History:
 
     def draw(self, folder: RunFolder) -> None:
         """curves.png."""
-        from dlka.render.chart import chart_png
-        from dlka.render.curves import curves_chart
+        from dlka.render.chart import chart_png, curves_chart
 
         if self.curves:
             folder.file("curves.png").write_bytes(chart_png(curves_chart(self.curves, self.offsets)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from gradio_client.utils import is_file_obj_with_meta
@@ -21,7 +21,7 @@ from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
-from dlka.render import cell_at, grid_points, sample_points
+from dlka.render import cell_at, sample_points
 from dlka.ui import files
 from dlka.ui.toolkit import gr
 
@@ -78,7 +78,7 @@ def stages(image: Picture, model: str = DEFAULT.dlka, size: int = DEFAULT.size) 
     """Numbers of every deform stage on one picture: lengths of offsets in cells and in pixels of the picture, and
     shares.
     """
-    return [stats.as_dict() for stats in _look(image, dlka=model, size=size).stats]
+    return [asdict(stats) for stats in _look(image, dlka=model, size=size).stats]
 
 
 def offset_overlay(
@@ -140,8 +140,8 @@ def probe(
             {
                 "stage": label,
                 "cell": [row, column],
-                "samples": sample_points(capture, (row, column), box).tolist(),
-                "regular": grid_points(capture, (row, column), box).tolist(),
+                "samples": sample_points([capture], (row, column), box).tolist(),
+                "regular": sample_points([capture], (row, column), box, deformed=False).tolist(),
                 "samples_in_cells": cells[:, :, row, column].tolist(),
             }
         )

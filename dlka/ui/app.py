@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 
 from dlka import temporary
 from dlka.analysis import model_words, suited
-from dlka.analysis.analysis import Analysis, analyse, source_at, stay, warm_up
+from dlka.analysis.analysis import Analysis, analyse, source_of, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError, short
@@ -124,7 +124,7 @@ def build_app(first: Analysis) -> gr.Blocks:
             file, settings = given[asked["image"]], controls.settings(asked, given)
             if file is None:
                 raise DlkaError("There is no picture yet: drop one, paste one, or choose an example.")
-            source = source_at(file)
+            source = source_of(file)
             models = settings.dlka, settings.baseline
             if source.sha256 != given[picture]:
                 models = suited.suited(file, source, *models)

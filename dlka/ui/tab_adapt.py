@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown
+from dlka.analysis import adapt, adapt_curve
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import pictures
 from dlka.analysis.figures.changes import ChangedPicture, ChangedSamples
@@ -143,19 +143,19 @@ def draw(
 ) -> dict[str, str]:
     """Values of PICTURE_OUTPUTS for a changed picture; given: by SLIDERS."""
     seen = _follow(analysis, point, number, given)
-    pair = "".join(_image(adapt_shown.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
-    paper = None if stage is None else adapt_shown.samples(seen, stage)
+    pair = "".join(_image(adapt.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
+    paper = None if stage is None else adapt.samples(seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
     if stage is None:
         samples = f"<p>{NO_STAGES}</p>"
     elif paper is not None:
         samples = f'<div class="adapt-one">{_image(paper, "samples.jpg")}</div>'
     return {
-        "headline": adapt_shown.headline(seen),
+        "headline": adapt.headline(seen),
         "boxes": f'<div class="adapt-pair">{pair}</div>',
-        "objects": adapt_shown.object_table(seen),
+        "objects": adapt.object_table(seen),
         "samples": samples,
-        "numbers": "" if stage is None else adapt_shown.sample_table(seen, stage),
+        "numbers": "" if stage is None else adapt.sample_table(seen, stage),
         "figures": figure_row.value(analysis, _figures(seen, number, stage)),
     }
 

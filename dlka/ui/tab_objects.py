@@ -102,7 +102,7 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
 def draw(key: str) -> dict[str, Any]:
     """All of OUTPUTS for an analysis: its smallest box is chosen."""
     analysis = get_analysis(key)
-    choices, stages = boxes.listed(analysis), list(condensation.fields(analysis))
+    choices, stages = boxes.listed(analysis), list(analysis.views)
     name = choices[0][1] if choices else None
     stage = stages[0] if stages else None
     of_box = {**_about(analysis, name), **_evidence(analysis, name)} if name else _nothing(analysis)

@@ -9,8 +9,8 @@ from typing import Any
 from dlka import render
 from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
-from dlka.analysis.tap_card import tap_card
-from dlka.inference.box_gradients import BLOCK
+from dlka.analysis.report import tap_card
+from dlka.inference.box_origin import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
@@ -63,8 +63,7 @@ def field_card(key: str, label: str, row: str, column: str) -> str:
     analysis = get_analysis(key)
     field, captures, cell = receptive_field(analysis, label, row, column)
     letterbox = analysis.dlka.letterbox
-    point = render.cell_centres(captures[-1], letterbox)[cell]
-    reads = render.reads_at(captures, (float(point[0]), float(point[1])), letterbox)
+    reads = render.reads_of(captures, cell, letterbox)
     drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"

@@ -10,8 +10,22 @@ from dlka.analysis import four_ways, model_words, report
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.examples import examples, subject
 from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
-from dlka.analysis.what_if import HIGH, KINDS, LOW, Change, WhatIf, asked, what_if
-from dlka.analysis.what_if_words import COLUMNS, DIFFERENCE, LEFT, RIGHT, drawing, headline, object_rows
+from dlka.analysis.what_if import (
+    COLUMNS,
+    DIFFERENCE,
+    HIGH,
+    KINDS,
+    LEFT,
+    LOW,
+    RIGHT,
+    Change,
+    WhatIf,
+    asked,
+    drawing,
+    headline,
+    object_rows,
+    what_if,
+)
 from dlka.inference import interventions as kinds
 from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words

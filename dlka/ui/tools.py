@@ -7,6 +7,7 @@ a picture where there is one to see. The docstrings are what an assistant reads;
 # No "from __future__ import annotations": gradio reads how many outputs there are from the real annotation.
 
 import json
+from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
@@ -91,7 +92,7 @@ def list_stages(
     stages = zip(seen.stage_labels, seen.dlka.captures, seen.stats)
     views = [view for view in seen.views if view not in seen.stage_labels]
     told = [
-        {"stage": label, "kernel": c.stage.kernel, "dilation": c.stage.dilation, **stats.as_dict()}
+        {"stage": label, "kernel": c.stage.kernel, "dilation": c.stage.dilation, **asdict(stats)}
         for label, c, stats in stages
     ]
     return _json({"stages": told, "composed_views": views})

@@ -132,7 +132,7 @@ def test_settings_decide(bus):
     assert set(persons.baseline.detections.classes) == {0}
     assert len(nothing.baseline.detections) == 0
     assert "Neither model found what it knows" in report.headline(nothing)
-    assert pictures.crops(nothing) is None
+    assert pictures.crops_of(nothing) == []
     assert pictures.default_point(nothing) == (404.5, 539.5)
 
 

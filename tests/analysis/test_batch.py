@@ -16,7 +16,8 @@ from PIL import Image
 from ultralytics.utils import ASSETS
 
 from dlka.analysis import batch
-from dlka.analysis.batch import Settings, folders, run_batch
+from dlka.analysis.analysis import Settings
+from dlka.analysis.batch import folders, run_batch
 from dlka.analysis.pairing import interesting_object, interesting_point
 from dlka.errors import DlkaError
 from dlka.images import read_image
@@ -25,7 +26,8 @@ from dlka.models.catalog import find
 from dlka.models.weights import Card, load_model, save_weights
 from dlka.types import ONLY_FIRST, ONLY_SECOND, Detections, Pair, Pairing
 
-SMALL = Settings(size=160, confidence=0.05)
+SMALL = Settings("neck", "control", size=160, confidence=0.05)
+STOCK = replace(SMALL, dlka="control")
 
 
 def save(path: Path, image: np.ndarray) -> Path:
@@ -47,7 +49,7 @@ def run(tmp_path_factory, bus):
     broken = folder / "in" / "broken.jpg"
     broken.write_bytes((ASSETS / "bus.jpg").read_bytes()[:2000])
     images = [good, broken, folder / "in/none.png", twin]
-    return folder, images, list(run_batch(images, "neck", "control", folder / "out", SMALL, "cpu"))
+    return folder, images, list(run_batch(images, SMALL, folder / "out"))
 
 
 @pytest.mark.slow
@@ -101,7 +103,7 @@ def test_pictures_and_report(run, bus):
 @pytest.mark.slow
 def test_a_drawn_scene_goes_in_as_large_as_it_is(tmp_path):
     scene = Path(__file__).parents[2] / "assets" / "scene-3.png"
-    (outcome,) = run_batch([scene], "scenes", "scenes-rigid", tmp_path, device="cpu")
+    (outcome,) = run_batch([scene], Settings("scenes", "scenes-rigid"), tmp_path)
     report = json.loads((outcome.folder / batch.REPORT).read_text())
     assert report["settings"]["size"] == 320
     assert [stage["cells"] for stage in report["stages"]] == [[32, 40], [32, 40]]
@@ -112,7 +114,7 @@ def test_both_models_look_with_the_size_that_suits_the_first(tmp_path, bus):
     picture = save(tmp_path / "bus.png", bus)
     model, card = load_model(find("neck"))
     save_weights(tmp_path / "neck.safetensors", model.state_dict(), replace(card, metrics={"size": 160}))
-    (outcome,) = run_batch([picture], str(tmp_path / "neck.safetensors"), "control", tmp_path / "out", device="cpu")
+    (outcome,) = run_batch([picture], Settings(str(tmp_path / "neck.safetensors")), tmp_path / "out")
     report = json.loads((outcome.folder / batch.REPORT).read_text())
     assert report["settings"]["size"] == 160
     assert report["stages"][0]["cells"] == [20, 16]
@@ -147,7 +149,7 @@ def test_the_twin_picture_is_its_own(run):
 
 def test_stock_models_draw_boxes_only(tmp_path, bus):
     image = save(tmp_path / "a.png", bus)
-    (outcome,) = run_batch([image], "control", "control", tmp_path / "out", SMALL, "cpu")
+    (outcome,) = run_batch([image], STOCK, tmp_path / "out")
     assert sorted(p.name for p in outcome.folder.iterdir()) == [
         "boxes-baseline.png",
         "boxes-dlka.png",
@@ -170,7 +172,7 @@ def test_stock_models_draw_boxes_only(tmp_path, bus):
 )
 def test_a_run_that_cannot_start(tmp_path, model, changes, error, message):
     with pytest.raises(error, match=message):
-        run_batch([ASSETS / "bus.jpg"], model, "control", tmp_path / "out", Settings(**changes), "cpu")
+        run_batch([ASSETS / "bus.jpg"], Settings(model, "control", **changes), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -178,7 +180,7 @@ def test_models_of_different_classes(tmp_path):
     card = Card("neck", "n", "dense", {0: "ant"}, 64, "none", "random", "AGPL-3.0", 0, {})
     save_weights(tmp_path / "ants.safetensors", build_model("neck", "n", 1).state_dict(), card)
     with pytest.raises(DlkaError, match="know different classes"):
-        run_batch([ASSETS / "bus.jpg"], str(tmp_path / "ants.safetensors"), "control", tmp_path / "out", SMALL, "cpu")
+        run_batch([ASSETS / "bus.jpg"], replace(SMALL, dlka=str(tmp_path / "ants.safetensors")), tmp_path / "out")
 
 
 def test_a_fault_of_the_program_is_no_mistake_of_a_picture(tmp_path, bus, monkeypatch, caplog):
@@ -186,7 +188,7 @@ def test_a_fault_of_the_program_is_no_mistake_of_a_picture(tmp_path, bus, monkey
         raise ValueError("operands could not be broadcast together")
 
     monkeypatch.setattr(batch, "gallery", gallery)
-    (one,) = run_batch([save(tmp_path / "a.png", bus)], "neck", "control", tmp_path / "out", SMALL, "cpu")
+    (one,) = run_batch([save(tmp_path / "a.png", bus)], SMALL, tmp_path / "out")
     assert one.problem.startswith("Something broke here, it was not your picture.")
     (record,) = caplog.records
     assert "broadcast" in str(record.exc_info[1])
@@ -197,14 +199,14 @@ def test_a_full_disk_stops_one_picture_only(tmp_path, bus, monkeypatch):
     images = [save(tmp_path / "a.png", bus), save(tmp_path / "b.png", bus)]
     whole = batch.gallery
 
-    def gallery(image, *rest):
+    def gallery(analysis):
         if not list((tmp_path / "out").glob("*/*.png")):
             (tmp_path / "out/a/full.png").write_bytes(b"")
             raise OSError(28, "No space left on device")
-        return whole(image, *rest)
+        return whole(analysis)
 
     monkeypatch.setattr(batch, "gallery", gallery)
-    first, second = run_batch(images, "control", "control", tmp_path / "out", SMALL, "cpu")
+    first, second = run_batch(images, STOCK, tmp_path / "out")
     assert "No space left" in first.problem
     assert second.folder == tmp_path / "out/b"
 

@@ -77,7 +77,7 @@ def test_arrays_are_the_numbers_of_the_look(analysis):
     reads = figure("reads", {"view": "P3 5x5", "row": 5, "column": 6}).drawn(analysis)
     capture = analysis.capture("P3 5x5")
     np.testing.assert_array_equal(reads.arrays["offset"], capture.offset[:, 5, 6])
-    wanted = render.sample_points(capture, (5, 6), analysis.dlka.letterbox)
+    wanted = render.sample_points([capture], (5, 6), analysis.dlka.letterbox)
     np.testing.assert_array_equal(reads.arrays["samples"], wanted)
     mean = np.hypot(*(wanted - reads.arrays["regular"]).T).mean()
     told = float(re.search(r"= ([\d.]+) px on average", reads.caption).group(1))

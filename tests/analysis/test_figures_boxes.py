@@ -36,7 +36,7 @@ EVERY = [
 # Arguments: recipes. Exit status: how many of them do not give the same arrays.
 REPLAY = """
 import sys
-from dlka.analysis.replay import replay
+from dlka.analysis.recipes import replay
 made = [replay(path) for path in sys.argv[1:]]
 print(*(line for one in made for line in one.told), sep="\\n")
 sys.exit(sum(not one.same for one in made))
@@ -162,7 +162,7 @@ def test_the_tab_tells_what_can_be_taken_and_no_model_runs_for_it(analysis, monk
     shown = json.loads(drawn["figures"]) + json.loads(drawn["map_figures"])
     names = ["box cells", "box samples", *["box evidence"] * 4, "condensation", "spread"]
     assert [one["kind"] for one in shown] == names
-    monkeypatch.setattr(boxes, "model", lambda *_: pytest.fail("a model runs"))
+    monkeypatch.setattr(analysis_module, "load_predictor", lambda _: pytest.fail("a model runs"))
     for one in shown:
         assert figure(one["kind"], one["arguments"]).caption(analysis) == one["caption"]
         assert figure(one["kind"], one["arguments"]).drawn(analysis).caption == one["caption"]

@@ -41,7 +41,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 # Writes the figure of every recipe that it is given; says what differs.
 REPLAY = """
 import sys
-from dlka.analysis.replay import replay
+from dlka.analysis.recipes import replay
 for path in sys.argv[1:]:
     replayed = replay(path)
     print(path, replayed.same, len(replayed.told), *replayed.told)
@@ -129,7 +129,6 @@ def test_captions_run_no_model(analysis, monkeypatch):
     said = [figure(kind, arguments).caption(analysis) for kind, arguments in EVERY]
     monkeypatch.setattr(analysis_module, "load_predictor", None)
     monkeypatch.setattr(what_if, "load_predictor", None)
-    monkeypatch.setattr("dlka.analysis.four_ways.load_predictor", None)
     assert said == [figure(kind, arguments).caption(analysis) for kind, arguments in EVERY]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -42,4 +44,4 @@ def test_one_moved_tap_in_one_cell():
     assert stats.maximum == pytest.approx(0.2)
     assert stats.moved == pytest.approx(1 / (9 * 128))
     assert stats.varies > 0
-    assert [s.as_dict()["label"] for s in all_stage_stats([moved], LETTERBOX)] == ["P3 3x3"]
+    assert [asdict(s)["label"] for s in all_stage_stats([moved], LETTERBOX)] == ["P3 3x3"]

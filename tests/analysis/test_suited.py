@@ -115,10 +115,8 @@ def test_drawn_scenes_go_in_as_large_as_they_are():
 
 
 def test_a_photograph_is_looked_at_with_the_size_that_its_model_was_measured_at(monkeypatch):
-    known = catalog.cards()
-    monkeypatch.setattr(
-        analysis_module, "cards", lambda: known | {"head": replace(known["head"], metrics={"size": 416})}
-    )
+    measured = replace(catalog.cards()["head"], metrics={"size": 416})
+    monkeypatch.setattr(analysis_module, "load_predictor", {"head": (None, measured)}.get)
     image = np.zeros((240, 320, 3), np.uint8)
     assert fitted(Settings(*COCO), image).size == 416
     assert fitted(Settings(*COCO, size=320), image).size == 320

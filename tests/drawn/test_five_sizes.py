@@ -56,7 +56,7 @@ class Breathing:
 @pytest.fixture
 def breathing(monkeypatch):
     def use(model):
-        monkeypatch.setattr(job, "load_predictor", lambda name, device: (model, None))
+        monkeypatch.setattr(job, "load_predictor", lambda name: (model, None))
         return model
 
     return use

@@ -7,9 +7,8 @@ import pytest
 import torch
 from deforming import deforming, hooks, picture, run
 
-from dlka.inference.block_values import tap_sum, watch_block
 from dlka.inference.interventions import Intervention, intervene
-from dlka.inference.probe import probe, stages
+from dlka.inference.probe import probe, stages, tap_sum, watch_block
 
 PLACEMENTS = ["residual", "neck", "head"]
 

@@ -130,6 +130,10 @@ def test_the_same_question_has_the_same_answer(pictures, model):
     assert len(first.gates) == len(first.captures) // 2
 
 
+def test_a_model_is_loaded_once_however_it_is_asked_for():
+    assert load_predictor("control") is load_predictor("control", None)
+
+
 def test_several_threads(pictures):
     predictor = load_predictor("neck", "cpu")[0]
     # Strengths differ too: one caller's must not reach another.
@@ -218,13 +222,15 @@ def test_the_layout_changes_no_result(pictures):
 def test_bfloat16_runs_in_it_and_keeps_offsets_in_float32(pictures):
     model, _ = load_model(find("neck"))
     dtypes: dict[type, set] = {}
-    exact, mixed = Predictor(model, CPU), Predictor(model, CPU, bfloat16=True)
+    exact, mixed = Predictor(model, CPU), Predictor(model, CPU)
     hooks = [
         m.register_forward_hook(lambda m, i, o: dtypes.setdefault(type(m), set()).add(o.dtype))
         for m in mixed.model.modules()
         if isinstance(m, Conv2d)
     ]
-    found, wanted = (p.predict(pictures["bus"]) for p in (mixed, exact))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = mixed.predict(pictures["bus"])
+    wanted = exact.predict(pictures["bus"])
     for hook in hooks:
         hook.remove()
     assert dtypes == {Conv2d: {torch.bfloat16}, OffsetConv2d: {torch.float32}}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from render_builders import detections
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown
+from dlka.analysis import adapt, adapt_curve
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
@@ -21,8 +21,9 @@ from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.transforms import Change, apply, map_boxes, map_points, matrix
 from dlka.errors import DlkaError
 from dlka.images import read_image
+from dlka.inference.kernel_shape import kernel_shape
 from dlka.inference.predictor import load_predictor
-from dlka.render import before_after
+from dlka.render import close_ups, reads_at
 from dlka.ui import tab_adapt
 
 SETTINGS = Settings(size=320)
@@ -39,7 +40,7 @@ def test_no_change_keeps_every_object_and_runs_no_model(analysis, monkeypatch):
     assert seen.after is analysis
     assert len(seen.dlka.kept) == len(analysis.dlka.detections) > 0
     assert seen.scores == seen.target.scores
-    assert "Nothing is changed yet" in adapt_shown.headline(seen)
+    assert "Nothing is changed yet" in adapt.headline(seen)
 
 
 def test_targets_are_what_both_found_smallest_first(analysis):
@@ -61,7 +62,7 @@ def test_the_chosen_place_goes_through_the_matrix(analysis):
     height, width = size
     hull = map_boxes(seen.target.box, matrix(change, size)).clip(0, [width, height, width, height])
     np.testing.assert_allclose(seen.box, hull)
-    samples = adapt_shown.sides(seen, analysis.stage_labels[0])[1]
+    samples = adapt.sides(seen, analysis.stage_labels[0])[1]
     assert samples.point == seen.point
     assert samples.image is seen.after.image is not analysis.image
 
@@ -71,12 +72,12 @@ def test_headline_and_table_count_the_same(analysis):
     fate, count = seen.dlka, len(analysis.dlka.detections)
     assert len(fate.kept) + len(fate.class_changed) + len(fate.lost) + len(fate.left_frame) == count
     assert fate.lost, "at this size something must be lost, or this test sees nothing"
-    text, table = adapt_shown.headline(seen), adapt_shown.object_table(seen)
+    text, table = adapt.headline(seen), adapt.object_table(seen)
     assert f"D-LKA keeps {len(fate.kept)} of {count}" in text
     assert f"loses {len(fate.lost)}, finds {len(fate.new)} new" in text
     assert table.count("<td>lost</td>") == len(fate.lost) + len(seen.baseline.lost)
     assert table.count("<td>new</td>") == len(fate.new) + len(seen.baseline.new)
-    legends = [adapt_shown.boxes(seen, side).legend_text for side in ("baseline", "dlka")]
+    legends = [adapt.boxes(seen, side).legend_text for side in ("baseline", "dlka")]
     assert f"lost {len(fate.lost)}: where it must be" in legends[1]
     assert "0.3 x the size, 0.5 x the brightness" in legends[0]
 
@@ -87,17 +88,18 @@ def test_an_object_that_leaves_the_picture_is_told(analysis):
     seen = adapt.follow(analysis, Change(right=-50), left, (0, 0))
     assert not seen.inside
     assert seen.scores == (0, 0)
-    assert f"The {seen.target.name} has left the picture" in adapt_shown.headline(seen)
-    assert adapt_shown.samples(seen, analysis.stage_labels[0]) is None
-    assert "<td>-</td>" in adapt_shown.sample_table(seen, analysis.stage_labels[0])
+    assert f"The {seen.target.name} has left the picture" in adapt.headline(seen)
+    assert adapt.samples(seen, analysis.stage_labels[0]) is None
+    assert "<td>-</td>" in adapt.sample_table(seen, analysis.stage_labels[0])
 
 
 def test_numbers_of_samples_are_those_of_the_offsets(analysis):
     seen = adapt.follow(analysis, Change(shrink=0.5), 0, (0, 0))
     label = analysis.stage_labels[0]
-    side = adapt_shown.sides(seen, label)[1]
-    told = dict(before_after.numbers(*adapt_shown.sides(seen, label)))
-    row, column = before_after.reads_at([side.capture], side.point, side.letterbox).cell
+    side = adapt.sides(seen, label)[1]
+    told = dict(close_ups.numbers(*adapt.sides(seen, label)))
+    reads = reads_at([side.capture], side.point, side.letterbox)
+    row, column = reads.cell
     dy, dx = side.capture.offset[0::2, row, column], side.capture.offset[1::2, row, column]
     px = side.capture.stage.stride / side.letterbox.scale_xy
     assert told["taps moved by, px"][1] == pytest.approx(np.hypot(dx * px[0], dy * px[1]).mean(), rel=1e-5)
@@ -105,11 +107,11 @@ def test_numbers_of_samples_are_those_of_the_offsets(analysis):
     ys, xs = (grid[:, 0] + dy) * px[1], (grid[:, 1] + dx) * px[0]
     spread = np.sqrt(xs.var() + ys.var())
     assert told["samples spread by, px"][1] == pytest.approx(spread, rel=1e-5)
-    inside = before_after.share_on(np.array([[0.0, 0], [9.4, 5], [9.6, 5]]), np.array([0.0, 0, 10, 10]))
-    assert inside == pytest.approx(2 / 3)
+    within = (reads.samples + 0.5 >= side.box[:2]) & (reads.samples + 0.5 <= side.box[2:])
+    assert told["samples in the box of the object"][1] == pytest.approx(within.all(axis=1).mean())
     side = seen.target.side
     assert f"<td>size of the object, px</td><td>{side:.2f}</td><td>{side / 2:.2f}</td><td>0.50</td>" in (
-        adapt_shown.sample_table(seen, label)
+        adapt.sample_table(seen, label)
     )
 
 
@@ -119,8 +121,8 @@ def test_zoom_and_rotation_of_a_kernel(zoom, turn):
     grid = np.array([(x, y) for y in range(-3, 4) for x in range(-3, 4)], float) * 24
     moved = matrix(Change(rotate=turn), (1, 1))[:, :2] * zoom
     noise = np.where((np.abs(grid) == 72).all(axis=1)[:, None], (9.0, 4.0), 0)
-    reads = SimpleNamespace(regular=grid + 500, samples=grid @ moved.T + noise + (530, 470))
-    assert before_after.zoom_and_rotation(reads) == pytest.approx((zoom, turn))
+    shape = kernel_shape((grid + 500)[:, ::-1], (grid @ moved.T + noise + (530, 470))[:, ::-1])
+    assert (float(shape.zoom), float(shape.rotation)) == pytest.approx((zoom, turn))
 
 
 def test_without_objects_the_place_is_followed(analysis):
@@ -185,7 +187,7 @@ def test_what_counts_as_the_object_on_a_curve(analysis, monkeypatch):
             return SimpleNamespace(detections=detections([row]))
 
     models = {analysis.settings.dlka: (Found(0.4), None), analysis.settings.baseline: (Found(0.25), None)}
-    monkeypatch.setattr(adapt_curve, "load_predictor", models.get)
+    monkeypatch.setattr(analysis_module, "load_predictor", models.get)
     assert {(round(s.dlka, 3), s.baseline) for s in adapt_curve.measure(analysis, chosen)} == {(0.7, 0.0)}
 
 

@@ -121,10 +121,11 @@ def test_a_new_visitor_has_the_first_look_after_many_others(server, store):
 def test_pictures_of_the_page_are_small_and_look_the_same(store):
     """A page's picture against every pixel of the one to take along: PSNR, and the largest error."""
     from dlka.analysis.figures import pictures
+    from dlka.analysis.figures.views import Samples
     from dlka.images import read_image
 
     analysis = analyse(examples()["Bus stop"], Settings(size=320))
-    for drawn in (pictures.difference(analysis), pictures.sample_panels(analysis, (400, 500))):
+    for drawn in (pictures.difference(analysis), Samples(400, 500).draw(analysis)):
         shown, whole = (read_image(make(drawn)) for make in (files.picture, files.png))
         error = np.abs(shown.astype(int) - whole.astype(int))
         assert shown.shape == whole.shape

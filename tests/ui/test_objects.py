@@ -128,9 +128,8 @@ def test_the_logit_behind_the_pictures_is_that_of_the_box(analysis):
 
 
 def test_all_stages_and_composed_fields_can_be_chosen(analysis):
-    assert list(boxes.fields(analysis)) == [f"P{p} {kind}" for p in (3, 4, 5) for kind in ("5x5", "7x7 d3", "composed")]
-    assert list(boxes.fields(analysis, 4)) == ["P4 5x5", "P4 7x7 d3", "P4 composed"]
-    composed = boxes.fields(analysis)["P4 composed"]
+    assert list(analysis.views) == [f"P{p} {kind}" for p in (3, 4, 5) for kind in ("5x5", "7x7 d3", "composed")]
+    composed = analysis.views["P4 composed"]
     assert [c.stage.label for c in composed] == ["P4 5x5", "P4 7x7 d3"]
     assert "boxes of baseline" in condensation.condensation(analysis, "P5 composed").legend_text
     with pytest.raises(DlkaError, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):

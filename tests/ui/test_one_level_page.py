@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.analysis import adapt, adapt_curve, adapt_shown, boxes, four_ways, model_words, report, tap_card, what_if
+from dlka.analysis import adapt, adapt_curve, boxes, four_ways, model_words, report, what_if
 from dlka.analysis.analysis import Settings, analyse_pixels
-from dlka.analysis.batch import Settings as BatchSettings
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure, pictures
@@ -117,7 +116,7 @@ def test_every_tab_shows_every_stage(analysis):
         assert f"of the offsets of {label}" in Offsets(label, "Arrows", 0, 0.7, "All stages", *point).caption(analysis)
         assert f"of block {place}, mean" in Attention(place, "mean", 0, 0.5).caption(analysis)
         assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
-        assert "tap" in tap_card.tap_card(analysis.key, label, "2", "3", "0", "1")
+        assert "tap" in report.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
     value = json.loads(see_data.see_value(analysis, point))
     assert [gate["label"] for gate in value["gates"]] == PLACES
@@ -157,7 +156,7 @@ def test_boxes_and_what_they_come_from(analysis):
 
 def test_a_changed_picture_is_followed(analysis):
     seen = adapt.follow(analysis, PictureChange(shrink=0.7), 0, (0.0, 0.0))
-    assert adapt_shown.samples(seen, LABELS[-1]) is not None
+    assert adapt.samples(seen, LABELS[-1]) is not None
     large = adapt.targets(analysis)[-1]
     steps = adapt_curve.measure(analysis, large)
     assert next(steps).dlka > 0
@@ -178,7 +177,7 @@ def test_a_twin_in_which_nothing_moves_says_so():
 
 def test_many_pictures_from_the_command_line(tmp_path):
     file = next(iter(examples().values()))
-    (outcome,) = run_batch([file], "scenes-one-level", "scenes-control", tmp_path, BatchSettings(128, 0.5))
+    (outcome,) = run_batch([file], Settings("scenes-one-level", "scenes-control", 0.5, size=128), tmp_path)
     assert outcome.problem is None
     drawn = {path.name for path in outcome.folder.iterdir()}
     assert len([name for name in drawn if name.startswith("offsets-")]) == 4 * BLOCKS

@@ -18,7 +18,7 @@ from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.render import sampled_size
-from dlka.render.reads import reads_at
+from dlka.render.geometry import reads_at
 from dlka.ui import files
 from dlka.ui.app import first_picture
 

@@ -11,9 +11,9 @@ from dlka import palette, render
 from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.render.density import composed_density, log_ratio
 from dlka.render.geometry import to_picture
 from dlka.render.maps import diverging, sequential, wheel
+from dlka.render.offsets import log_ratio
 
 LAYER = """canvas => { const { cells, from, to, scale, title, arrows, ticks } = canvas.layer;
   const pixels = cells && [...cells.getContext('2d').getImageData(0, 0, cells.width, cells.height).data];
@@ -122,8 +122,8 @@ def test_density_counts_what_python_counts(page):
     analysis = first_look()
     first, second = analysis.dlka.captures
     for view, counted in (
-        ("P3 7x7 d3", render.sample_density(second, analysis.dlka.letterbox)),
-        ("P3 composed", composed_density(first, second, analysis.dlka.letterbox)),
+        ("P3 7x7 d3", render.sample_density([second], analysis.dlka.letterbox)),
+        ("P3 composed", render.sample_density([first, second], analysis.dlka.letterbox)),
     ):
         check(choose(page, "density", view), diverging(log_ratio(*counted), 1.0, palette.DENSITY_MAP))
 

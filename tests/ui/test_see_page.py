@@ -16,8 +16,7 @@ from test_see_cells_page import DRAWN, first_look, settle
 
 from dlka import palette
 from dlka.inference.kernel_shape import axis_spreads
-from dlka.render.geometry import to_picture
-from dlka.render.reads import reads_at
+from dlka.render.geometry import reads_at, to_picture
 from dlka.types import BOTH, ONLY_FIRST, ONLY_SECOND
 from dlka.ui.see_data import see_value
 

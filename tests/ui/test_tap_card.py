@@ -9,7 +9,7 @@ import pytest
 
 from dlka.analysis.analysis import Settings, analyse_pixels, block_values
 from dlka.analysis.examples import examples
-from dlka.analysis.tap_card import tap_card
+from dlka.analysis.report import tap_card
 from dlka.images import read_image
 from dlka.ui.tab_see import add_up
 

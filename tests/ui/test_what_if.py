@@ -13,8 +13,20 @@ from dlka.analysis.examples import examples, first
 from dlka.analysis.pairing import box_iou, match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.analysis.suited import settings_for
-from dlka.analysis.what_if import AS_LEARNED, RIGID, Change, asked, detections, offsets_of, what_if
-from dlka.analysis.what_if_words import LOST, headline, lost_at_zero, object_rows, title
+from dlka.analysis.what_if import (
+    AS_LEARNED,
+    LOST,
+    RIGID,
+    Change,
+    asked,
+    detections,
+    headline,
+    lost_at_zero,
+    object_rows,
+    offsets_of,
+    title,
+    what_if,
+)
 from dlka.images import read_image
 from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Intervention
 from dlka.inference.predictor import Predictor, load_predictor
@@ -144,7 +156,7 @@ def test_offsets_of_another_picture(crowd):
 
 def test_the_same_question_runs_no_model_again(crowd, monkeypatch):
     first = what_if(crowd, RIGID)
-    monkeypatch.setattr("dlka.analysis.what_if.load_predictor", None)
+    monkeypatch.setattr("dlka.analysis.analysis.load_predictor", None)
     assert same(what_if(crowd, RIGID).changed, first.changed)
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlka.analysis import adapt, adapt_shown, four_ways, what_if, what_if_words
+from dlka.analysis import adapt, four_ways, what_if
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES
 from dlka.analysis.examples import examples
@@ -24,14 +24,15 @@ from dlka.analysis.figures.figure import (
     one_of,
     pair_arrays,
     picture_name,
+    read_arrays,
     subject,
 )
 from dlka.analysis.transforms import Change
-from dlka.analysis.what_if_words import lost_at_zero, title
+from dlka.analysis.what_if import lost_at_zero, title
 from dlka.errors import DlkaError
 from dlka.inference import interventions
 from dlka.inference.kernel_shape import spread
-from dlka.render import before_after, reads_at
+from dlka.render import close_ups, reads_at
 from dlka.render.legend import number as rounded
 from dlka.types import KINDS, Pairing
 
@@ -42,7 +43,7 @@ STAGES = ", "  # between the labels of several stages
 class ChangedModel(Figure):
     """A changed model against the learned one.
 
-    picture: one of what_if_words.PICTURES; kind, strength, seed: as in what_if.Change; stages: labels with STAGES
+    picture: one of what_if.PICTURES; kind, strength, seed: as in what_if.Change; stages: labels with STAGES
     between them, "" for all; example: label of the picture whose offsets are used, for the kind "given".
     """
 
@@ -55,15 +56,15 @@ class ChangedModel(Figure):
     name: ClassVar[str] = "what if"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        return what_if_words.drawing(analysis, self._seen(analysis), self.picture)
+        return what_if.drawing(analysis, self._seen(analysis), self.picture)
 
     def caption(self, analysis: Analysis) -> str:
         seen = self._seen(analysis)
         who = f"{analysis.settings.dlka} on {picture_name(analysis)}"
         counts = _counts(seen.pairing, "learned", "changed")
         said = f"{title(seen.change, analysis)}: {who}, changed against learned: {counts}."
-        if self.picture != what_if_words.DIFFERENCE:
-            boxes = seen.learned if self.picture == what_if_words.LEFT else seen.changed
+        if self.picture != what_if.DIFFERENCE:
+            boxes = seen.learned if self.picture == what_if.LEFT else seen.changed
             said = f"The {len(boxes)} {'box' if len(boxes) == 1 else 'boxes'} of the {self.picture} model. {said}"
         return f"{said} {lost_at_zero(seen)}" if analysis.stage_labels and len(seen.learned) else said
 
@@ -79,7 +80,7 @@ class ChangedModel(Figure):
         }
 
     def _seen(self, analysis: Analysis) -> what_if.WhatIf:
-        one_of("Picture", self.picture, what_if_words.PICTURES)
+        one_of("Picture", self.picture, what_if.PICTURES)
         one_of("Kind", self.kind, interventions.KINDS)
         if not 0 <= self.seed < 2**31:
             raise DlkaError(f"Seed: expected a whole number from 0; got {self.seed}.")
@@ -145,18 +146,18 @@ class ChangedPicture(Figure):
     name: ClassVar[str] = "adapted"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        return adapt_shown.boxes(self._seen(analysis), self.side)
+        return adapt.boxes(self._seen(analysis), self.side)
 
     def caption(self, analysis: Analysis) -> str:
         seen = self._seen(analysis)
-        before, _ = adapt_shown.detections(seen, self.side)
-        keeps, more = adapt_shown.tracked_words(getattr(seen, self.side), len(before))
-        changed = f"the picture {adapt_shown.told_change(seen.change)}"
+        before, _ = adapt.detections(seen, self.side)
+        keeps, more = adapt.tracked_words(getattr(seen, self.side), len(before))
+        changed = f"the picture {adapt.told_change(seen.change)}"
         return f"The {model_and_picture(analysis, self.side)}, {changed}: the model {keeps}, {more}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         seen = self._seen(analysis)
-        before, after = adapt_shown.detections(seen, self.side)
+        before, after = adapt.detections(seen, self.side)
         tracked = getattr(seen, self.side)
         arrays = found_arrays(before, "before_") | found_arrays(after, "after_")
         arrays |= {"matrix": seen.moved, "expected": tracked.expected}
@@ -191,7 +192,7 @@ class ChangedSamples(Figure):
     name: ClassVar[str] = "adapted samples"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        paper = adapt_shown.samples(self._seen(analysis), self.stage)
+        paper = adapt.samples(self._seen(analysis), self.stage)
         if paper is None:
             raise DlkaError("The chosen place has left the picture, so nothing is read there.")
         return paper
@@ -201,10 +202,10 @@ class ChangedSamples(Figure):
         where = "the point ({:.0f}, {:.0f})".format(*seen.point_before)
         if seen.target is not None:
             where = f"object {self.number}, {seen.target.name} of {seen.target.side:.0f} px"
-        reads = [reads_at([side.capture], side.point, side.letterbox) for side in adapt_shown.sides(seen, self.stage)]
-        moved = [f"{rounded(before_after.moved(read))} px" for read in reads]
+        reads = [reads_at([side.capture], side.point, side.letterbox) for side in adapt.sides(seen, self.stage)]
+        moved = [f"{rounded(close_ups.moved(read))} px" for read in reads]
         wide = [f"{rounded(spread(read.samples))} px" for read in reads]
-        how = adapt_shown.told_change(seen.change)
+        how = adapt.told_change(seen.change)
         return (
             f"Where {self.stage} reads at {where}, {subject(analysis)}, before and after the picture is changed "
             f"({how}): taps moved by {moved[0]} and {moved[1]} on average, samples spread by {wide[0]} and {wide[1]}."
@@ -213,14 +214,8 @@ class ChangedSamples(Figure):
     def arrays(self, analysis: Analysis) -> Arrays:
         seen = self._seen(analysis)
         arrays: Arrays = {"matrix": seen.moved}
-        for name, one in zip(("before", "after"), adapt_shown.sides(seen, self.stage)):
-            read = reads_at([one.capture], one.point, one.letterbox)
-            arrays |= {
-                f"{name}_cell": np.array(read.cell, np.int64),
-                f"{name}_samples": read.samples,
-                f"{name}_regular": read.regular,
-                f"{name}_zero": read.zero,
-            }
+        for name, one in zip(("before", "after"), adapt.sides(seen, self.stage)):
+            arrays |= read_arrays(reads_at([one.capture], one.point, one.letterbox), f"{name}_")
             if one.box is not None:
                 arrays[f"{name}_box"] = one.box
         return arrays

@@ -5,24 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dlka.analysis.analysis import Analysis
 from dlka.errors import DlkaError
+from dlka.render.canvas import Drawing
+from dlka.render.geometry import Reads
 from dlka.types import Detections, Pairing
 
 Arrays = dict[str, np.ndarray]
-
-
-class Drawing(Protocol):
-    """What every drawing can be handed out as: render.Paper, and render.chart.Chart."""
-
-    def to_array(self) -> np.ndarray: ...
-    def to_png(self) -> bytes: ...
-    def to_svg(self, caption: str = "") -> bytes: ...
-    def to_pdf(self, caption: str = "") -> bytes: ...
 
 
 class Drawn(NamedTuple):
@@ -99,3 +92,9 @@ def pair_arrays(pairing: Pairing) -> Arrays:
     both = [[-1 if i is None else i for i in (p.first, p.second)] for p in pairing.pairs]
     ious = np.array([p.iou for p in pairing.pairs], np.float64)
     return {"pairs": np.array(both, np.int64).reshape(-1, 2), "ious": ious}
+
+
+def read_arrays(read: Reads, before: str = "") -> Arrays:
+    """cell [2] (row, column); samples and regular [n, 2] (x, y) in pixels of the picture; zero [n] bool."""
+    told = {"cell": np.array(read.cell, np.int64), "samples": read.samples, "regular": read.regular, "zero": read.zero}
+    return {f"{before}{name}": value for name, value in told.items()}

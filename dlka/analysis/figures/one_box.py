@@ -13,14 +13,14 @@ import numpy as np
 
 from dlka.analysis import box_figures, condensation
 from dlka.analysis.analysis import Analysis
-from dlka.analysis.boxes import SIDES, Trace, find, prediction
+from dlka.analysis.boxes import SIDES, Trace, find, in_order, prediction
 from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
 from dlka.render.box_cells import share_inside
 from dlka.render.box_samples import BoxSamples as SeenSamples
 from dlka.render.box_samples import inside, shares_inside
-from dlka.render.density import composed_density, log_ratio, sample_density
 from dlka.render.legend import number
+from dlka.render.offsets import log_ratio, sample_density
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class BoxCells(Figure):
         return box_figures.cells_picture(analysis, find(analysis, self.box))
 
     def caption(self, analysis: Analysis) -> str:
-        of_both = sorted(find(analysis, self.box), key=lambda t: list(SIDES).index(t.side))
+        of_both = in_order(find(analysis, self.box))
         return f"Cells behind a box, {_both(analysis)}. {'; '.join(_answer(analysis, t) for t in of_both)}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
@@ -129,8 +129,7 @@ class Condensation(Figure):
 
     def arrays(self, analysis: Analysis) -> Arrays:
         captures, letterbox = condensation.field(analysis, self.stage), analysis.dlka.letterbox
-        first, last = captures[0], captures[-1]
-        counts = sample_density(last, letterbox) if first is last else composed_density(first, last, letterbox)
+        counts = sample_density(captures, letterbox)
         arrays = {"samples": counts[0], "regular": counts[1], "doublings": log_ratio(*counts)}
         arrays["scale"] = np.array([condensation.SCALE])
         return arrays | {f"{side}_boxes": prediction(analysis, side).detections.boxes for side in SIDES}

@@ -10,7 +10,7 @@ from dlka import palette, render
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.pairing import interesting_point
 from dlka.errors import DlkaError
-from dlka.render import Canvas, Paper
+from dlka.render import Canvas
 from dlka.types import Capture
 
 # Overlay -> what draws it from picture, capture, letterbox, cells of the scale, tap (from 0; None: mean) and opacity.
@@ -19,7 +19,7 @@ _DRAW: dict[str, Callable[..., Canvas]] = {
     "Arrows": render.offset_arrows,
     "Flow colours": render.offset_flow,
     "Sample density": lambda image, capture, box, cells, tap, opacity: render.density_overlay(
-        image, capture, box, opacity=opacity
+        image, [capture], box, opacity=opacity
     ),
 }
 OVERLAYS = tuple(_DRAW)
@@ -52,12 +52,6 @@ def difference(analysis: Analysis) -> Canvas:
     return render.draw_difference(analysis.image, analysis.pairing, analysis.names)
 
 
-def crops(analysis: Analysis) -> Paper | None:
-    """Close-ups of the small objects that only one model found; None where there are none."""
-    found = crops_of(analysis)
-    return render.contact_sheet(analysis.image, found) if found else None
-
-
 def crops_of(analysis: Analysis) -> list[render.Crop]:
     """The small objects that only one model found, smallest first."""
     return render.disagreements(analysis.pairing, analysis.names)
@@ -87,15 +81,10 @@ def scale_cells(analysis: Analysis, capture: Capture, scale: str | float, tap: i
         return float(scale)
     if scale not in SCALES:
         raise DlkaError(f"Scale: expected one of {', '.join(SCALES)} or a number of cells; got {scale!r:.60}.")
-    group = (
-        [c for c in analysis.dlka.captures if tap is None or tap < c.stage.taps] if scale == "All stages" else [capture]
-    )
+    group = [capture]
+    if scale == "All stages":
+        group = [c for c in analysis.dlka.captures if tap is None or tap < c.stage.taps]
     return render.field_scale(group, tap, of_magnitude=of_magnitude)
-
-
-def sample_panels(analysis: Analysis, point: tuple[float, float]) -> Paper:
-    """Where every stage reads for the cell at a point (x, y, pixels of the picture), and both stages composed."""
-    return render.draw_samples_grid(analysis.image, analysis.dlka.captures, analysis.dlka.letterbox, point)
 
 
 def default_point(analysis: Analysis) -> tuple[float, float]:

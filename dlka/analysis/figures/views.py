@@ -20,12 +20,13 @@ from dlka.analysis.figures.figure import (
     model_and_picture,
     one_of,
     pair_arrays,
+    read_arrays,
     subject,
 )
 from dlka.errors import DlkaError
-from dlka.inference.box_gradients import BLOCK
+from dlka.inference.box_origin import BLOCK
+from dlka.render.geometry import Reads as ReadsAt
 from dlka.render.legend import cells_and_pixels, number
-from dlka.render.reads import Reads as ReadsAt
 from dlka.types import KIND_NAMES, SIZES, Capture, size_of
 
 FEW = 6  # objects that are named one by one
@@ -135,7 +136,7 @@ class Offsets(Figure):
         capture, number = analysis.capture(self.stage), self.tap - 1 if self.tap else None
         arrays = {"offset": capture.offset}
         if self.overlay == "Sample density":
-            arrays["samples"], arrays["regular"] = render.sample_density(capture, analysis.dlka.letterbox)
+            arrays["samples"], arrays["regular"] = render.sample_density([capture], analysis.dlka.letterbox)
         elif self.overlay == "Magnitude":
             arrays["magnitude"] = render.magnitude(capture, number)
         else:
@@ -153,7 +154,8 @@ class Samples(Figure):
     name: ClassVar[str] = "samples"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        return pictures.sample_panels(analysis, _point(self.x, self.y))
+        captures, letterbox = analysis.dlka.captures, analysis.dlka.letterbox
+        return render.draw_samples_grid(analysis.image, captures, letterbox, _point(self.x, self.y))
 
     def caption(self, analysis: Analysis) -> str:
         told = "; ".join(_moved(analysis, stage, (self.x, self.y)) for stage in analysis.stage_labels)
@@ -259,8 +261,7 @@ class ReceptiveField(Figure):
 
     def _seen(self, analysis: Analysis) -> tuple[np.ndarray, ReadsAt]:
         field, block, cell = receptive_field(analysis, self.stage, str(self.row), str(self.column))
-        x, y = map(float, render.cell_centres(block[-1], analysis.dlka.letterbox)[cell])
-        return field, render.reads_at(block, (x, y), analysis.dlka.letterbox)
+        return field, render.reads_of(block, cell, analysis.dlka.letterbox)
 
 
 def summary(analysis: Analysis) -> Offsets:
@@ -274,10 +275,7 @@ FIGURES: Mapping[str, type[Figure]] = {
 
 
 def _read_arrays(analysis: Analysis, view: str, point: tuple[float, float]) -> Arrays:
-    """cell [2] (row, column); samples and regular [n, 2] (x, y) in pixels of the picture; zero [n] bool."""
-    found = render.reads_at(analysis.views[view], point, analysis.dlka.letterbox)
-    cell = np.array(found.cell, np.int64)
-    return {"cell": cell, "samples": found.samples, "regular": found.regular, "zero": found.zero}
+    return read_arrays(render.reads_at(analysis.views[view], point, analysis.dlka.letterbox))
 
 
 def _point(x: float, y: float) -> tuple[float, float]:

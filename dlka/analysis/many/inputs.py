@@ -111,10 +111,8 @@ def _lists_pictures(data: bytes) -> bool:
 
 
 def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
-    """The JSON files that hold labels, in COCO's format or not, with their content.
-
-    beside: whether there are label files in YOLO's format; then a JSON that cannot be read is about something else.
-    """
+    """The JSON files that hold labels, in COCO's format or not, with their content; one that cannot be read is about
+    something else where there are YOLO's label files `beside` it."""
     labels: list[tuple[Path, Any]] = []
     for path in files:
         if path.suffix.lower() != ".json":
@@ -135,8 +133,9 @@ def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
     say different things."""
     given: dict[Path, dict[int, str]] = {}
     for path in files:
-        if _is_names(path) or (is_yaml(path.name) and "names" in _yaml(path)):
-            given[path] = parse_names(read_bytes(path), path.name)
+        data = read_bytes(path) if _is_names(path) or is_yaml(path.name) else b""
+        if _is_names(path) or (data and "names" in yaml_mapping(text_of(data, path.name), path.name)):
+            given[path] = parse_names(data, path.name)
     first = next(iter(given), None)
     if first is None:
         return [], None
@@ -150,7 +149,3 @@ def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
 
 def _is_names(path: Path) -> bool:
     return path.name.lower() == NAMES[0] or path.name.lower().endswith(NAMES[1:])
-
-
-def _yaml(path: Path) -> dict[Any, Any]:
-    return yaml_mapping(text_of(read_bytes(path), path.name), path.name)

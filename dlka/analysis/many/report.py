@@ -37,10 +37,7 @@ def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: date
                 "seed": known[model].seed,
                 "licence": known[model].licence,
             }
-            for side, name, model in (
-                ("D-LKA", "dlka", settings.dlka),
-                ("Baseline", "baseline", settings.baseline),
-            )
+            for side, name, model in (("D-LKA", "dlka", settings.dlka), ("Baseline", "baseline", settings.baseline))
         ],
         settings={
             "confidence, least score of a box": f"{settings.confidence:g}",
