@@ -301,12 +301,6 @@ def split(model: str) -> tuple[str, str]:
     return (CONTROL if placement in (STOCK, START) else placement), offsets
 
 
-def word_of(placement: str, offsets: str) -> str:
-    """The model word of a placement with these offsets: ("neck", "none") -> "neck-rigid"."""
-    ending = next(ending for ending, variant in VARIANTS.items() if variant == offsets)
-    return placement if placement in PLAIN else f"{placement}{ending}"
-
-
 def family(model: str) -> str:
     """What a model shares with its variants of offsets: "neck-fitted-rigid" -> "neck-fitted"."""
     return model.removesuffix(next((ending for ending in VARIANTS if ending and model.endswith(ending)), ""))

@@ -65,10 +65,11 @@ def rerun(
     that fits nothing, and for data and stock weights that are not there.
     """
     everything = {step.id: step for step in steps(plan)}
-    missing = [step for step in choose(list(everything.values()), only) if not places.measured(step)]
+    wanted = choose(list(everything.values()), only)
+    missing = [step for step in wanted if not places.measured(step)]
     work = _with_starts(missing, everything, places)
     _check(work, places)
-    report(f"{len(work)} to do; {len(choose(list(everything.values()), only)) - len(missing)} are stored already.")
+    report(f"{len(work)} to do; {len(wanted) - len(missing)} are stored already.")
     failed: list[str] = []
     for number, step in enumerate(work, 1):
         place = f"[{number}/{len(work)}, {len(failed)} failed]" if failed else f"[{number}/{len(work)}]"
@@ -78,7 +79,9 @@ def rerun(
             continue
         try:
             if not places.weights(step).is_file():
-                report(f"{place} {step.id}: {_doing(step)}")
+                made = step.recipe
+                does = f"training, {made.epochs} epochs at {made.crop or made.size} px" if made else "converting"
+                report(f"{place} {step.id}: {does}")
                 _make(step, everything, places, device)
             if step in missing:
                 report(f"{place} {step.id}: measuring")
@@ -122,12 +125,6 @@ def _check(work: list[Step], places: Places) -> None:
     needed = any(recipe is None or STOCK in (recipe.start, recipe.teacher) for recipe in new)
     if needed and not find(places.stock).is_file():  # raises DlkaError for an id that is none
         raise DlkaError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
-
-
-def _doing(step: Step) -> str:
-    if step.recipe is None:
-        return "converting"
-    return f"training, {step.recipe.epochs} epochs at {step.recipe.crop or step.recipe.size} px"
 
 
 def _make(step: Step, everything: dict[str, Step], places: Places, device: str | None) -> None:

@@ -30,7 +30,6 @@ from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
 from dlka.train.val import run_val
 
-LICENCE = "AGPL-3.0"
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
     "lrf": 0.05,
@@ -205,15 +204,21 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
         data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
     chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
     paths = {k: Path(v).name for k in ("data", "start", "teacher", "unlabelled") if (v := getattr(recipe, k))}
+    return card_of(recipe, names, f"{data}; weights of epoch {epoch}, {chosen}", {**asdict(recipe), **paths})
+
+
+def card_of(recipe: Any, names: dict[int, str], data: str, settings: dict[str, Any]) -> Card:
+    """The card of new weights. recipe: a Recipe, or what has its placement, scale, offsets, size and seed; names: class
+    number -> name; data: a sentence; settings: what stands in it as the recipe."""
     return Card(
         placement=recipe.placement,
         scale=recipe.scale,
         offsets=recipe.offsets,
         names=names,
         input_size=recipe.size,
-        data=f"{data}; weights of epoch {epoch}, {chosen}",
-        recipe=json.dumps({**asdict(recipe), **paths}),
-        licence=LICENCE,
+        data=data,
+        recipe=json.dumps(settings),
+        licence="AGPL-3.0",
         seed=recipe.seed,
         versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
     )

@@ -24,12 +24,13 @@ LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
 class Validation:
     """The labelled pictures of a data set's validation part, and one model that is asked about them.
 
-    names: class number of the data -> name, of the classes that the model knows; ids: class number of the data -> of
-    the model; category: of the model -> of the data, the first of several that are one to the model; size: input in
-    pixels; told: sentences on what is left out. Pictures are numbered from 0, by name.
+    data: as it was named; names: class number of the data -> name, of the classes that the model knows; ids: class
+    number of the data -> of the model; category: of the model -> of the data, the first of several that are one to the
+    model; size: input in pixels; told: sentences on what is left out. Pictures are numbered from 0, by name.
     """
 
     predictor: Predictor
+    data: str | Path
     names: dict[int, str]
     labelled: list[Labelled]
     ids: dict[int, int]
@@ -53,7 +54,7 @@ class Validation:
         absent = {name: unknown[name] for number, name in part.names.items() if number not in ids}
         told = told_left_out(absent, sum(r.without_area for r in rows), sum(r.polygons for r in rows))
         names = {number: part.names[number] for number in ids}
-        return cls(predictor, names, part.labelled, ids, size, part.told + told)
+        return cls(predictor, data, names, part.labelled, ids, size, part.told + told)
 
     def __len__(self) -> int:
         return len(self.labelled)

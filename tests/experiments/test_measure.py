@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from labelled import data_set, four_toys, lively_residual
 
 from dlka.analysis.bootstrap import MEASURES, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.measure import another, measure, name_of, split_run, visits
+from dlka.experiments.measure import another, measure, visits
 from dlka.experiments.stored import load
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
@@ -54,7 +53,7 @@ def analyses(toys, lively):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Predictor, "predict", watched)
-        run = measure(lively, toys, size=SIZE, device="cpu")
+        run = measure(lively, toys, "toys/residual-s0", size=SIZE, device="cpu")
     return run, asked
 
 
@@ -153,10 +152,10 @@ def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
 def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
     analyses, predict = [], Predictor.predict
     monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
-    run = measure("control", toys, "toys/start-s7", size=SIZE, limit=2, device="cpu")
-    assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 2)
+    run = measure("control", toys, "toys/start-s7", size=SIZE, device="cpu")
+    assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 4)
     assert (run.interventions, run.intervention_replicates, run.stage_offsets) == ({}, {}, [])
-    assert len(analyses) == 2
+    assert len(analyses) == 4
     assert run.parameters == 3_157_200
     assert not run.found.all()
 
@@ -167,11 +166,14 @@ def test_a_rigid_twin_has_gates_alone(toys, tmp_path):
     torch.manual_seed(0)
     card = Card("residual", "n", "none", names, 160, "none", "{}", "AGPL-3.0", 4, {})
     save_weights(tmp_path / "rigid.safetensors", build_model("residual", "n", len(names), "none").state_dict(), card)
-    run = measure(tmp_path / "rigid.safetensors", toys, size=SIZE, limit=2, device="cpu")
+    what = (tmp_path / "rigid.safetensors", toys, "toys/residual-rigid-s4")
+    run = measure(*what, size=SIZE, device="cpu")
     assert run.run == "toys/residual-rigid-s4"
     assert list(run.interventions) == ["gate off"]
     assert run.stage_offsets == []
-    plain = measure(tmp_path / "rigid.safetensors", toys, size=SIZE, limit=2, device="cpu", interventions=False)
+    plain = measure(
+        tmp_path / "rigid.safetensors", toys, "toys/residual-rigid-s4", size=SIZE, device="cpu", interventions=False
+    )
     assert plain.interventions == {}
     assert plain.metrics == run.metrics
 
@@ -180,19 +182,7 @@ def test_refusals(toys, tmp_path):
     blank = np.zeros((40, 40, 3), np.uint8)
     alone = data_set(tmp_path / "alone", ["person"], {"a": (blank, [])})
     with pytest.raises(DlkaError, match="expected two validation pictures or more, got 1"):
-        measure("control", alone, size=SIZE)
-    for word in ("toys", "toys/control", "toys/control-s", "/control-s1", "toys/-s1", "a/b/control-s1", "a/b-s-1"):
-        with pytest.raises(ValueError, match="run: expected data/model-s0"):
-            measure("control", toys, word, size=SIZE)
-
-
-def test_names(tmp_path):
-    card = load_card(find("residual"))
-    (tmp_path / "hit-uav").mkdir()
-    assert name_of(card, tmp_path / "hit-uav") == "hit-uav/residual-s0"
-    assert name_of(replace(card, offsets="separable", seed=2), tmp_path / "my.yaml") == "my/residual-separable-s2"
-    assert name_of(replace(card, placement="control", offsets="none"), tmp_path / "hit-uav") == "hit-uav/control-s0"
-    assert split_run("hit-uav/neck-head-separable-s12") == ("hit-uav", "neck-head-separable", 12)
+        measure("control", alone, "alone/control-s0", size=SIZE)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 10, 51, 420])
