@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -114,14 +115,10 @@ class Entrant:
             module.weight.div_(spread)
             return offset / spread
 
-        nets = [m for m in self.model.modules() if isinstance(m, OffsetConv2d)]
-        handles = [net.register_forward_hook(one_cell) for net in nets]
-        try:
-            with torch.no_grad():
-                self.model(x)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with ExitStack() as hooks, torch.no_grad():
+            for net in (m for m in self.model.modules() if isinstance(m, OffsetConv2d)):
+                hooks.enter_context(net.register_forward_hook(one_cell))
+            self.model(x)
 
     def parts(self, x: torch.Tensor) -> dict[str, float]:
         """Milliseconds of one call by PARTS, from hooks around backbone, offset nets and deformable convolutions.
@@ -131,7 +128,6 @@ class Entrant:
         the whole takes longer than without: time it in a call of its own. No hook is left behind.
         """
         times = dict.fromkeys(PARTS, 0.0)
-        handles: list[Any] = []
 
         def watch(first: nn.Module, last: nn.Module, **signs: int) -> None:
             begun = 0.0
@@ -145,11 +141,11 @@ class Entrant:
                 for part, sign in signs.items():
                     times[part] += sign * spent
 
-            handles.append(first.register_forward_pre_hook(begin))
-            handles.append(last.register_forward_hook(end))
+            hooks.enter_context(first.register_forward_pre_hook(begin))
+            hooks.enter_context(last.register_forward_hook(end))
 
         layers = self.model.model
-        try:
+        with ExitStack() as hooks:
             watch(layers[0], layers[len(self.model.yaml["backbone"]) - 1], **{BACKBONE: 1})
             for module in self.model.modules():
                 if isinstance(module, DeformConv):
@@ -158,9 +154,6 @@ class Entrant:
             begun = timer()
             self.run(x)
             times[REST] = 1000 * (timer() - begun) - sum(times.values())
-        finally:
-            for handle in handles:
-                handle.remove()
         return times
 
 

@@ -12,7 +12,7 @@ import yaml
 from dlka.models.build import model_config
 from dlka.models.placements import SCRATCH
 from dlka.models.weights import save_weights
-from dlka.train.dataset_yaml import read_dataset
+from dlka.train.dataset import read_dataset
 from dlka.train.device import use_bfloat16
 from dlka.train.training import card_of
 from dlka.yolo import YOLO
@@ -54,7 +54,9 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
     run.mkdir(parents=True, exist_ok=True)
     last = run / "weights" / "last.pt"
     data = read_dataset(Path(recipe.data))
-    model = YOLO(last if last.is_file() else _model_yaml(recipe, run))
+    rows = run / f"yolov8{recipe.scale}-{recipe.placement}-{recipe.offsets}.yaml"
+    rows.write_text(yaml.safe_dump(model_config(recipe.placement, recipe.scale, offsets=recipe.offsets)), "utf-8")
+    model = YOLO(last if last.is_file() else rows)
     model.add_callback("on_train_start", _in_bfloat16)
     model.train(
         data=str(data.file),
@@ -77,9 +79,3 @@ def _in_bfloat16(trainer: Any) -> None:
         capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)
         if capabilities().get("avx512_bf16"):
             use_bfloat16(trainer.model, "cpu")
-
-
-def _model_yaml(recipe: DefaultTraining, run: Path) -> Path:
-    path = run / f"yolov8{recipe.scale}-{recipe.placement}-{recipe.offsets}.yaml"
-    path.write_text(yaml.safe_dump(model_config(recipe.placement, recipe.scale, offsets=recipe.offsets)), "utf-8")
-    return path

@@ -125,14 +125,14 @@ def _row(stage: Stage, pictures: list[dict[str, np.ndarray]], resamples: np.ndar
         row |= _estimate(name, lambda w, k=kernel, b=box: rank_correlation(seen[k], seen[b], w), weights)
     small = seen["size"] <= np.median(seen["size"]) if count else np.zeros(0, bool)
     for name, half in (("spread_small", small), ("spread_large", ~small)):
-        row[name] = _number(seen["spread"][half].mean()) if count >= FEWEST and half.any() else None
+        row[name] = rounded(seen["spread"][half].mean()) if count >= FEWEST and half.any() else None
     # In a box far smaller or larger than the kernel, nearly no or nearly all samples lie whatever the offsets are.
     judged = seen["judged"]
     weights = weights[:, judged]
     row["in_box_objects"] = int(judged.sum())
     learned, grid, chance = (seen[name][judged] for name in ("learned", "grid", "chance"))
     for name, values in (("in_box", learned), ("in_box_grid", grid), ("in_box_chance", chance)):
-        row[name] = _number(values.mean()) if len(values) >= FEWEST else None
+        row[name] = rounded(values.mean()) if len(values) >= FEWEST else None
     for name, values in (("in_box_minus_grid", learned - grid), ("in_box_minus_chance", learned - chance)):
         row |= _estimate(name, lambda w, v=values: _mean(v, w), weights)
     return row
@@ -143,15 +143,16 @@ def _estimate(name: str, measure: Any, weights: np.ndarray) -> dict[str, Any]:
     count = weights.shape[1]
     if count < FEWEST:
         return {name: None, f"{name}_95": None}
-    value = _number(measure(np.ones((1, count)))[0])
+    value = rounded(measure(np.ones((1, count)))[0])
     # Ranks are made anew for every resample, [R, n] each: in blocks, or they would fill the memory.
     blocks = [measure(weights[i : i + _BLOCK]) for i in range(0, len(weights), _BLOCK)]
-    low, high = (_number(end) for end in interval(np.concatenate(blocks)))
+    low, high = (rounded(end) for end in interval(np.concatenate(blocks)))
     return {name: value, f"{name}_95": None if low is None or high is None else [low, high]}
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), DIGITS) if np.isfinite(value) else None
+def rounded(value: float | None) -> float | None:
+    """To DIGITS; None for what is not defined, as None or nan."""
+    return None if value is None or not np.isfinite(value) else round(float(value), DIGITS)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

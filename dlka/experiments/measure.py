@@ -21,8 +21,7 @@ from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
-from dlka.train.val import OffsetTotals, average_precision, class_precision
-from dlka.train.validation import LOOK, Validation
+from dlka.train.val import LOOK, OffsetTotals, Validation, average_precision, class_precision
 from dlka.types import Capture
 
 SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
@@ -61,7 +60,7 @@ def measure(
     predictor, card = load_predictor(str(model), device)
     name, _, rest = run.partition("/")
     word, _, seed = rest.rpartition("-s")
-    part = Validation.of(predictor, str(model), data, size)
+    part = Validation(predictor, str(model), data, size)
     changes = _changes(predictor.model) if interventions else {}
 
     truth: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ from dlka.experiments.stored import load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
 from dlka.models.placements import SCRATCH
-from dlka.train.dataset_yaml import class_names
+from dlka.train.dataset import class_names
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
 from dlka.train.training import fit, resume, unfinished

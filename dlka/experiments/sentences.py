@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from dlka.analysis.bootstrap import COMPARED
+from dlka.analysis.labels import count
 from dlka.experiments.deltas import Delta, Model, difference, intervened, recall, single, size_bins
 from dlka.experiments.plan import CONTROL, STOCK, rigid_twin
 from dlka.experiments.stored import StoredRun
@@ -68,8 +69,7 @@ def _summary(deformed: Mapping[str, Model], control: Model) -> str:
     sides = {sign: [word for word, d in deltas.items() if d and d.sign == sign] for sign in (1, -1, 0)}
     words = {1: "above control", -1: "below control", 0: "not distinguishable from control"}
     parts = [f"{len(found)} {words[sign]} ({listed(found)})" for sign, found in sides.items() if found]
-    count = sum(map(len, sides.values()))
-    return f"By AP, of {count} D-LKA {'model' if count == 1 else 'models'}: {listed(parts)}." if parts else "No AP."
+    return f"By AP, of {count(len(deltas), 'D-LKA model')}: {listed(parts)}." if parts else "No AP."
 
 
 def _verdicts(name: str, deltas: Mapping[str, Delta]) -> str:
@@ -139,9 +139,10 @@ def _sizes(run: StoredRun) -> Iterator[str]:
     counts = Counter(size_of(float(side) ** 2) for side in run.object_side)
     if sure := {size: ap for size, ap in figures.items() if counts[size] >= FEW}:
         size = min(sure, key=lambda size: sure[size])
-        yield f"By size, AP is lowest for {size}: {100 * sure[size]:.1f}, which rests on {_objects(counts[size])}."
+        rests = count(counts[size], "object")
+        yield f"By size, AP is lowest for {size}: {100 * sure[size]:.1f}, which rests on {rests}."
     for size in (size for size in figures if size not in sure):
-        yield f"AP_{size}, {100 * figures[size]:.1f}, rests on {_objects(counts[size])} and is unreliable."
+        yield f"AP_{size}, {100 * figures[size]:.1f}, rests on {count(counts[size], 'object')} and is unreliable."
     if not run.objects:
         return
     number, sides = size_bins(run.object_side)
@@ -149,7 +150,7 @@ def _sizes(run: StoredRun) -> Iterator[str]:
     worst = int(share.argmin())
     among = int((number == worst).sum())
     yield (
-        f"Of the {_objects(among)} around {sides[worst]:.0f} px wide, the size that it finds least of, it finds "
+        f"Of the {count(among, 'object')} around {sides[worst]:.0f} px wide, the size that it finds least of, it finds "
         f"{100 * share[worst]:.0f} % (score 0.25, IoU 0.5)."
     )
 
@@ -189,8 +190,4 @@ def _offsets(run: StoredRun) -> Iterator[str]:
 
 
 def _named(rows: list[tuple[str, dict[str, float]]]) -> str:
-    return listed([f"{name} ({100 * row['AP']:.1f}, {_objects(int(row['objects']))})" for name, row in rows])
-
-
-def _objects(count: int) -> str:
-    return f"{count:,} object{'' if count == 1 else 's'}"
+    return listed([f"{name} ({100 * row['AP']:.1f}, {count(int(row['objects']), 'object')})" for name, row in rows])

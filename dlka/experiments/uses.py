@@ -16,7 +16,7 @@ import numpy as np
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.following import DIGITS, Following
+from dlka.experiments.following import Following, rounded
 from dlka.experiments.measure import ON_OFFSETS, evaluated, looks
 from dlka.experiments.words import NONE, figure, markdown, per_cent, points
 from dlka.inference.interventions import GIVEN, Intervention
@@ -24,7 +24,7 @@ from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages
 from dlka.models.catalog import find, suited_size
 from dlka.models.weights import IN_USE, SMALL, UNUSED, load_card, with_card
-from dlka.train.validation import Validation
+from dlka.train.val import Validation
 
 OWN, OFF, SHUFFLED, ANOTHER, MEAN = "own", "off", "shuffled", "another picture's", "mean field"
 CHANGES = {
@@ -64,7 +64,7 @@ def uses(
     size = suited_size(card) if size is None else size
     if not stages(predictor.model):
         raise DlkaError(f"{model} has no deform stages, so it has no offsets that it could use.")
-    part = Validation.of(predictor, str(model), data, size, limit)
+    part = Validation(predictor, str(model), data, size, limit)
 
     truth: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (OWN, *CHANGES, MEAN)}
@@ -91,7 +91,7 @@ def uses(
         found[MEAN] += part.found(number, part.look(number, mean))
 
     metrics, drawn = evaluated(part, truth, found)
-    offsets = {name: {m: _rounded(metrics[name][m]) for m in SHOWN} for name in found}
+    offsets = {name: {m: rounded(metrics[name][m]) for m in SHOWN} for name in found}
     for name in (*CHANGES, MEAN):
         for measure in SHOWN:
             offsets[name] |= _to_own(measure, metrics[name], metrics[OWN], drawn[name] - drawn[OWN])
@@ -146,12 +146,8 @@ def _to_own(
     if a is None or b is None:
         return {f"{measure}_minus_own": None, f"{measure}_minus_own_95": None}
     low, high = interval(drawn[:, MEASURES.index(measure)])
-    ends = None if np.isnan(low) else [_rounded(low), _rounded(high)]
-    return {f"{measure}_minus_own": _rounded(a - b), f"{measure}_minus_own_95": ends}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
+    ends = None if np.isnan(low) else [rounded(low), rounded(high)]
+    return {f"{measure}_minus_own": rounded(a - b), f"{measure}_minus_own_95": ends}
 
 
 def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def fit_blocks(
     """
     blocks = {row: module for row, module in enumerate(model.model) if isinstance(module, C2f_DLKA)}
     device = next(model.parameters()).device
-    stock = _StockMaps(model, start, blocks).to(device)
+    stock = _stock_maps(model, start, blocks, device)
     fitted = nn.ModuleList(blocks.values()).train()
     frozen = [parameter for parameter in fitted.parameters() if not parameter.requires_grad]
     fitted.requires_grad_(True)
@@ -77,29 +77,24 @@ def fit_blocks(
     return rows
 
 
-class _StockMaps(nn.Module):
+def _stock_maps(
+    model: DLKAModel, start: Start, rows: Iterable[int], device: torch.device
+) -> Callable[[torch.Tensor], Mapping[int, tuple[torch.Tensor, torch.Tensor]]]:
     """Images -> row -> what the stock block in that row gets and gives; the network ends at the last of the rows."""
+    net = build_model("control", model.yaml["scale"], len(model.names))
+    transfer(net, start[0], model.names, start[1])
+    net.model = net.model[: max(rows) + 1]
+    net.fuse(verbose=False).eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for row in rows:
+        net.model[row].register_forward_hook(lambda _, x, out, row=row: seen.update({row: (x[0], out)}))
 
-    def __init__(self, model: DLKAModel, start: Start, rows: Iterable[int]) -> None:
-        super().__init__()
-        self.net = build_model("control", model.yaml["scale"], len(model.names))
-        transfer(self.net, start[0], model.names, start[1])
-        self.net.model = self.net.model[: max(rows) + 1]
-        self.net.fuse(verbose=False).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self.seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for row in rows:
-            self.net.model[row].register_forward_hook(self._keep(row))
-
-    def _keep(self, row: int) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-            self.seen[row] = inputs[0], output
-
-        return keep
-
-    def forward(self, images: torch.Tensor) -> Mapping[int, tuple[torch.Tensor, torch.Tensor]]:
+    def maps(images: torch.Tensor) -> Mapping[int, tuple[torch.Tensor, torch.Tensor]]:
         with torch.no_grad():
-            self.net.predict(images)
-        return self.seen
+            net.predict(images)
+        return seen
+
+    return maps
 
 
 def _relative_error(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -20,15 +20,13 @@ def use_bfloat16(model: nn.Module, device: str) -> None:
     for module in model.modules():
         if isinstance(module, OffsetConv2d):
             module.bfloat16_products = True
-    model.predict = _in_bfloat16(model.predict, device)  # type: ignore[assignment,arg-type]  # a tensor, mypy thinks
+    predict: Callable[..., Any] = model.predict  # type: ignore[assignment]  # a tensor, mypy thinks
 
-
-def _in_bfloat16(predict: Callable[..., Any], device: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device, torch.bfloat16):
             return _as_float32(predict(*args, **kwargs))
 
-    return run
+    model.predict = run  # type: ignore[assignment]  # as above
 
 
 def _as_float32(value: Any) -> Any:

@@ -20,7 +20,7 @@ from dlka.train.block_fit import fit_blocks
 from dlka.train.device import use_bfloat16
 from dlka.train.folder import History, RunFolder
 from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
-from dlka.train.offsets import OffsetWatch, told
+from dlka.train.offsets import offset_rows, told, watched
 from dlka.train.recipe import warmed_up
 from dlka.train.start import read_start, read_teacher
 from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
@@ -148,8 +148,8 @@ class RecipeTrainer(DLKATrainer):
         super().run_callbacks(event)
         after = {
             "on_train_start": self._set_loss,
-            "on_train_epoch_start": self._count,
-            "on_train_batch_end": self._fade,
+            "on_train_epoch_start": self._begin_epoch,
+            "on_train_batch_end": lambda: self._go_on(self.batches_done + 1),
             "on_fit_epoch_end": self._log,
         }
         if event in after:
@@ -181,30 +181,24 @@ class RecipeTrainer(DLKATrainer):
     def _fit_blocks(self) -> None:
         """Replaced blocks as the stock ones, as far as they can be, and so in the averaged weights. It is over before
         there is a state: a run that is killed in it begins anew."""
-        net: Any = self.net
         assert self.start is not None
-        fit_blocks(net, self.start, self._pictures, len(self.train_loader), self.recipe)
+
+        def pictures() -> Iterator[torch.Tensor]:  # one pass over them, drawn and augmented as an epoch's are
+            return (self.preprocess_batch(batch)["img"] for batch in self.train_loader)
+
+        net: Any = self.net
+        fit_blocks(net, self.start, pictures, len(self.train_loader), self.recipe)
         self.ema.ema.load_state_dict(net.state_dict())
 
-    def _pictures(self) -> Iterator[torch.Tensor]:
-        """One pass over the training pictures, drawn and augmented as an epoch's are."""
-        for batch in self.train_loader:
-            yield self.preprocess_batch(batch)["img"]
+    def _begin_epoch(self) -> None:
+        """Batches are counted by the epoch: it may be the first after a kill, or begun again with smaller batches."""
+        self._go_on(self.epoch * len(self.train_loader))
 
-    def _count(self) -> None:
-        """Batches by the epoch: it may be the first after a kill, or be begun again with smaller batches."""
-        self.batches_done = self.epoch * len(self.train_loader)
-        self._match_features()
-
-    def _fade(self) -> None:
-        self.batches_done += 1
-        self._match_features()
-
-    def _match_features(self) -> None:
-        """Feature matching fades from 1 to 0 over the run."""
-        whole = len(self.train_loader) * self.epochs
+    def _go_on(self, batches: int) -> None:
+        """So many batches are done; feature matching fades from 1 to 0 over the run."""
+        self.batches_done = batches
         if self.loss_function:
-            self.loss_function.feature_weight = max(0.0, 1 - self.batches_done / whole)
+            self.loss_function.feature_weight = max(0.0, 1 - batches / (len(self.train_loader) * self.epochs))
 
     def _log(self) -> None:
         """Print and keep the mean losses of the epoch and a line a stage, then everything that a resumed run needs."""
@@ -214,8 +208,7 @@ class RecipeTrainer(DLKATrainer):
         if self.recipe.patience:
             figures |= {short: float(self.metrics[f"metrics/{name}(B)"]) for short, name in AVERAGES.items()}
         print(f"epoch {self.epoch + 1}/{self.epochs}  " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-        watch = OffsetWatch.over(self.train_loader.dataset.im_files, self.recipe.size)
-        offsets = watch.rows(self.ema.ema)
+        offsets = offset_rows(self.ema.ema, watched(self.train_loader.dataset.im_files), self.recipe.size)
         print("".join(f"{told(row)}\n" for row in offsets), end="", flush=True)
         self.history.add(self.epoch + 1, figures, offsets)
         self.history.write(self.folder)

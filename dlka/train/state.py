@@ -42,7 +42,7 @@ def draw_whole_passes(loader: Any) -> None:
 
 def trainer_state(trainer: Any) -> dict[str, Any]:
     """The state of Ultralytics' trainer after an epoch, as tensors and plain values."""
-    stopper = trainer.stopper
+    stopper, order = trainer.stopper, getattr(trainer.train_loader.sampler, "generator", None)
     return {
         "epoch": trainer.epoch,
         "model": _on_cpu(unwrap_model(trainer.model).state_dict()),
@@ -54,7 +54,7 @@ def trainer_state(trainer: Any) -> dict[str, Any]:
         "stopper": [float(stopper.best_fitness), int(stopper.best_epoch), bool(stopper.possible_stop)],
         "stop": bool(trainer.stop),
         "read": list(trainer.train_loader.dataset.buffer),
-        "random": _random_state(trainer),
+        "random": {**_numbers(), "order": None if order is None else order.get_state()},
     }
 
 
@@ -93,11 +93,6 @@ def random_numbers_kept() -> Iterator[None]:
         yield
     finally:
         _set_numbers(before)
-
-
-def _random_state(trainer: Any) -> dict[str, Any]:
-    order = getattr(trainer.train_loader.sampler, "generator", None)
-    return {**_numbers(), "order": None if order is None else order.get_state()}
 
 
 def _numbers() -> dict[str, Any]:

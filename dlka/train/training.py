@@ -19,9 +19,8 @@ from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
 from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
+from dlka.train.dataset import find_pictures, read_dataset
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures
-from dlka.train.dataset_yaml import read_dataset
 from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
@@ -126,23 +125,6 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
     _write_weights(folder)
 
 
-def record_metrics(path: Path, data: Path, device: str | None = None) -> dict[str, Any]:
-    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card.
-
-    Returns the report of `run_val`.
-    """
-    report = run_val(str(path), data, device=device)
-    metrics = {
-        "data": f"{read_dataset(data).title} val",
-        "pictures": report["pictures"],
-        "size": report["settings"]["size"],
-        **report["metrics"],
-    }
-    model, card = load_model(path)
-    save_weights(path, model.state_dict(), replace(card, metrics=metrics))
-    return report
-
-
 def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
     """Train until the folder's state is that of the last epoch. Ultralytics starts further processes for more GPUs."""
     settings = {
@@ -187,14 +169,20 @@ def _write_weights(folder: RunFolder) -> None:
 
 
 def _report(run: Path, device: str | None) -> None:
-    """report.json of the weights file of a run, where there is something to measure it on."""
+    """Measure the weights file of a run, as `dlka val` does, where there is something to measure it on: the figures go
+    into its card and, with all else, into report.json."""
     folder = RunFolder(run)
     recipe, out, measured = folder.told()
     if not measured:
         print("There is no validation part, so nothing was measured.")
         return
     where = None if device is None else first_device(training_device(device, recipe.batch))
-    report = record_metrics(out, Path(recipe.data), where)
+    data = Path(recipe.data)
+    report = run_val(str(out), data, device=where)
+    about = {"data": f"{read_dataset(data).title} val", "pictures": report["pictures"]}
+    metrics = {**about, "size": report["settings"]["size"], **report["metrics"]}
+    model, card = load_model(out)
+    save_weights(out, model.state_dict(), replace(card, metrics=metrics))
     folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

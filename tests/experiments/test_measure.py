@@ -21,9 +21,8 @@ from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.train.dataset_yaml import read_val
-from dlka.train.val import average_precision, run_val
-from dlka.train.validation import LOOK, Validation
+from dlka.train.dataset import read_val
+from dlka.train.val import LOOK, Validation, average_precision, run_val
 
 SIZE = 160
 CAUSES = ["offsets x0", "offsets x0.5", "offsets x1.5", "offsets shuffled", "offsets of another picture", "gate off"]
@@ -77,10 +76,11 @@ def test_as_learned_it_is_what_val_gives(run, toys, lively):
         assert 0 < row["content"] < 1
     assert run.metrics["AP"] == pytest.approx(1)
     assert run.found.all()
+    part = read_val(toys)
     areas = [
-        box[2] * box[3] * math.prod(read_image(item.picture).shape[:2])
-        for item in read_val(toys).labelled
-        for box in item.boxes
+        box[2] * box[3] * math.prod(read_image(picture).shape[:2])
+        for picture, rows in zip(part.pictures, part.rows)
+        for box in rows.boxes
     ]
     np.testing.assert_allclose(run.object_side, np.sqrt(areas), rtol=1e-4)  # by picture, whatever the order of looks
 
@@ -121,11 +121,11 @@ def test_every_picture_gets_every_intervention_once(analyses, toys):
 @pytest.mark.slow
 def test_an_intervention_is_measured_as_if_alone(run, toys, lively):
     predictor = load_predictor(lively, "cpu")[0]
-    part = Validation.of(predictor, lively, toys, SIZE)
+    part = Validation(predictor, lively, toys, SIZE)
     truth, found = [], []
-    for number, item in enumerate(part.labelled):
+    for number, picture in enumerate(part.pictures):
         prediction = predictor.predict(
-            read_image(item.picture),
+            read_image(picture),
             size=SIZE,
             classes=sorted(part.category),
             intervention=Intervention("gate off"),

@@ -147,10 +147,10 @@ def test_folders_that_hold_no_run(tmp_path):
 def test_a_state_holds_no_code(tmp_path):
     """Only tensors and plain values are read back: somebody else's run folder does nothing."""
     folder = RunFolder(tmp_path)
-    torch.save({"epoch": Path("a")}, folder.state)
+    torch.save({"epoch": Path("a")}, folder.file("state.pt"))
     with pytest.raises(DlkaError, match=r"state\.pt is damaged .*: remove it and start anew"):
         folder.load_state()
-    folder.state.write_bytes(b"PK")
+    folder.file("state.pt").write_bytes(b"PK")
     with pytest.raises(DlkaError, match="is damaged"):
         unfinished(tmp_path)
 
