@@ -39,7 +39,6 @@ class Delta(Estimate):
 class Model:
     """All stored runs of one model on one data set, by seed."""
 
-    data: str
     word: str
     runs: tuple[StoredRun, ...]
 
@@ -56,7 +55,7 @@ class Model:
 
 def single(run: StoredRun) -> Model:
     """One run as a model of one seed."""
-    return Model(run.data, run.model, (run,))
+    return Model(run.model, (run,))
 
 
 def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
@@ -128,16 +127,13 @@ def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection
     """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""
     planned = steps(plan)
     rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
-    by_model: dict[tuple[str, str], list[StoredRun]] = {}
-    for run in runs:
-        by_model.setdefault((run.data, run.model), []).append(run)
-    models: dict[str, dict[str, Model]] = {}
-    for data, word in sorted(by_model, key=lambda key: (rank.get(key, len(rank)), key)):
-        found = tuple(sorted(by_model[data, word], key=lambda run: run.seed))
-        models.setdefault(data, {})[word] = Model(data, word, found)
-    for of_data in models.values():
-        _check([run for model in of_data.values() for run in model.runs])
-    there = {run.run for found in by_model.values() for run in found}
+    found: dict[str, dict[str, list[StoredRun]]] = {}
+    for run in sorted(runs, key=lambda r: (rank.get((r.data, r.model), len(rank)), r.data, r.model, r.seed)):
+        found.setdefault(run.data, {}).setdefault(run.model, []).append(run)
+    models = {data: {word: Model(word, tuple(alike)) for word, alike in words.items()} for data, words in found.items()}
+    for words in found.values():
+        _check([run for alike in words.values() for run in alike])
+    there = {run.run for words in found.values() for alike in words.values() for run in alike}
     return Collection(models, [step.id for step in planned if step.id not in there])
 
 

@@ -68,7 +68,9 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
     # Box edges in pixels to cells, whose middles lie half a stride from their edges; then the nearest kernel's cell.
     centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / stage.stride - 0.5
     cells = np.floor((centre - first) / step + 0.5).astype(int)
-    low = np.array([_border(stage, size, axis) for axis in (0, 1)])
+    # Left out at each end of an axis are cells from which the grid leaves the map, where offset nets see padding; of a
+    # map that is small for the kernel the middle half is kept.
+    low = np.minimum(-(-np.array(stage.padding) // step), np.array(size) // 4)
     kept = ((cells >= low) & (cells < np.array(size) - low)).all(axis=1)
     boxes, cells = boxes[kept], cells[kept]
 
@@ -81,7 +83,8 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
     down, across = np.moveaxis(axis_spreads(taps + own), -1, 0)
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     side = np.sqrt(wide * high)
-    ratio = side / _width(stage)
+    # Over the pixels that the undeformed kernel covers, from the first tap's cell to the last one's; mean of both axes.
+    ratio = side / (stage.stride * np.mean((np.array(stage.kernel) - 1) * stage.dilation + 1))
     corners = boxes[:, [[1, 0], [3, 2]]] / stage.stride - 0.5  # [n, 2, 2]: upper left, lower right, (y, x) in cells
     at = taps + cells[:, None] * step  # [n, K, 2]
     return {
@@ -96,17 +99,6 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
         "grid": _share(at, corners),
         "chance": _share(at[:, None] + others, corners[:, None]).mean(axis=1),
     }
-
-
-def _border(stage: Stage, size: tuple[int, ...], axis: int) -> int:
-    """How many cells at each end of an axis are left out: those from which the grid leaves the map, where offset nets
-    see padding. Of a map that is small for the kernel the middle half is kept."""
-    return min(-(-stage.padding[axis] // stage.step[axis]), size[axis] // 4)
-
-
-def _width(stage: Stage) -> float:
-    """Pixels that the undeformed kernel covers, from the first tap's cell to the last one's; mean of both axes."""
-    return stage.stride * float(np.mean([(k - 1) * d + 1 for k, d in zip(stage.kernel, stage.dilation)]))
 
 
 def _share(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -50,12 +50,7 @@ class Places:
 
 
 def rerun(
-    places: Places,
-    plan: Iterable[Experiment],
-    only: str | None = None,
-    *,
-    device: str | None = None,
-    report: Callable[[str], None] = print,
+    places: Places, plan: Iterable[Experiment], only: str | None = None, report: Callable[[str], None] = print
 ) -> list[str]:
     """Train and measure what is missing of the plan, or of the runs whose id fits the pattern `only`.
 
@@ -82,13 +77,11 @@ def rerun(
                 made = step.recipe
                 does = f"training, {made.epochs} epochs at {made.crop or made.size} px" if made else "converting"
                 report(f"{place} {step.id}: {does}")
-                _make(step, everything, places, device)
+                _make(step, everything, places)
             if step in missing:
                 report(f"{place} {step.id}: measuring")
                 folder = places.data / step.data
-                run = measure(
-                    places.weights(step), folder, step.id, size=step.size, interventions=step.causes, device=device
-                )
+                run = measure(places.weights(step), folder, step.id, size=step.size, interventions=step.causes)
                 run.save(places.runs)
         except Exception as error:  # whatever it is: hours of other runs do not depend on it
             failed.append(step.id)
@@ -127,19 +120,19 @@ def _check(work: list[Step], places: Places) -> None:
         raise DlkaError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
 
 
-def _make(step: Step, everything: dict[str, Step], places: Places, device: str | None) -> None:
+def _make(step: Step, everything: dict[str, Step], places: Places) -> None:
     """Write the weights file of a step: trained, or for the stock weights converted or copied."""
     out = places.weights(step)
     out.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(step.recipe, DefaultTraining):
         data = str((places.data / step.data).resolve())
-        fit_by_default(replace(step.recipe, data=data), out, places.training(step), device)
+        fit_by_default(replace(step.recipe, data=data), out, places.training(step))
     elif step.recipe is not None:
         recipe, run = resolved(step.recipe, everything, places), places.training(step)
         if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
-            resume(run, device, measure=False)
+            resume(run, measure=False)
         else:
-            fit(recipe, out, run, device)
+            fit(recipe, out, run)
     elif (stock := find(places.stock)).suffix == ".safetensors":
         shutil.copyfile(stock, out)
     else:

@@ -112,17 +112,9 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
     for word, model in others.items():
         rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
         twin = models.get(rigid) if word != rigid else None
-        to_control = {measure: difference(model, control, measure) for measure in COMPARED}
+        to_control = [difference(model, control, measure) for measure in COMPARED]
         to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
-        rows.append(
-            [
-                word,
-                *map(cell, to_control.values()),
-                seeds_cell(to_control["AP"]),
-                seeds_cell(to_control["AP_S"]),
-                *map(cell, to_twin),
-            ]
-        )
+        rows.append([word, *map(cell, to_control), *map(seeds_cell, to_control), *map(cell, to_twin)])
     header = ["model", "AP - control", "AP_S - control", "AP by seed", "AP_S by seed", "AP - twin", "AP_S - twin"]
     return markdown(header, rows)
 
@@ -166,8 +158,8 @@ def _varies(seeds: Sequence[bool | None]) -> str:
 
 def stock_table(models: Mapping[str, Model], stock: Model) -> str:
     """One row a model: above the stock weights that it started from."""
-    rows = []
-    for word, model in models.items():
-        deltas = [difference(model, stock, measure, by_seed=False) for measure in COMPARED]
-        rows.append([word, *map(cell, deltas)])
+    rows = [
+        [word, *(cell(difference(model, stock, measure, by_seed=False)) for measure in COMPARED)]
+        for word, model in models.items()
+    ]
     return markdown(["model", "AP - stock", "AP_S - stock"], rows)

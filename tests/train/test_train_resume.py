@@ -28,14 +28,14 @@ from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.training import fit
 
 torch.set_num_threads(1)
-batch, fade = int(sys.argv[1]), RecipeTrainer._fade
+batch, run_callbacks = int(sys.argv[1]), RecipeTrainer.run_callbacks
 
-def killed(self):
-    fade(self)
-    if self.batches_done == batch:
+def killed(self, event):
+    run_callbacks(self, event)
+    if event == "on_train_batch_end" and self.batches_done == batch:
         os.kill(os.getpid(), signal.SIGKILL)
 
-RecipeTrainer._fade = killed
+RecipeTrainer.run_callbacks = killed
 fit(eval(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), "cpu")
 """
 
