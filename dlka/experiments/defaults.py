@@ -13,7 +13,7 @@ from dlka.models.build import model_config
 from dlka.models.placements import SCRATCH
 from dlka.models.weights import save_weights
 from dlka.train.dataset import read_dataset
-from dlka.train.device import use_bfloat16
+from dlka.train.trainer import use_bfloat16
 from dlka.train.training import card_of
 from dlka.yolo import YOLO
 

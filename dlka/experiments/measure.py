@@ -43,13 +43,7 @@ ON_GATES: dict[str, Change] = {"gate off": lambda number, other: Intervention(GA
 
 
 def measure(
-    model: str | Path,
-    data: str | Path,
-    run: str,
-    *,
-    size: int,
-    interventions: bool = True,
-    device: str | None = None,
+    model: str | Path, data: str | Path, run: str, *, size: int, interventions: bool = True, device: str | None = None
 ) -> StoredRun:
     """Look at all validation pictures of `data` once as learned, and once for each intervention that the model has
     something for.
@@ -61,7 +55,9 @@ def measure(
     name, _, rest = run.partition("/")
     word, _, seed = rest.rpartition("-s")
     part = Validation(predictor, str(model), data, size)
-    changes = _changes(predictor.model) if interventions else {}
+    # What the model has something for: a rigid one has gates alone, a stock one neither.
+    net, gated = predictor.model, any(isinstance(m, DeformableLKAAttention) for m in predictor.model.modules())
+    changes = {**(ON_OFFSETS if stages(net) else {}), **(ON_GATES if gated else {})} if interventions else {}
 
     truth: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in (AS_IT_IS, *changes)}
@@ -173,12 +169,6 @@ def another(number: int, count: int) -> int:
 def visits(count: int) -> list[int]:
     """All pictures, those that give each other their offsets close together: each is then looked at once for both."""
     return sorted(range(count), key=lambda number: (number % (count // 2), number))
-
-
-def _changes(model: Any) -> dict[str, Change]:
-    """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
-    gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
-    return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}
 
 
 class OffsetVariation:

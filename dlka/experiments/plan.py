@@ -104,7 +104,7 @@ SCENES = Experiment(
     models=(CONTROL, "one-level-plain", "one-level-rigid", "one-level-features", "one-level-separable", "one-level"),
     seeds=(0, 1, 2),
     settings={
-        **{"size": 160, "epochs": 3, "batch": 16, "lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0, "bfloat16": True},
+        **{"size": 160, "epochs": 3, "batch": 16, "lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0, "bfloat16": True}
     },
     own={"one-level": {"offset_lr": 3e-4}},
     start=SCRATCH,

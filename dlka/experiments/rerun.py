@@ -17,7 +17,7 @@ from dlka.experiments.stored import load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
 from dlka.models.placements import SCRATCH
-from dlka.train.dataset import class_names
+from dlka.train.dataset import read_dataset
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
 from dlka.train.training import fit, resume, unfinished
@@ -109,7 +109,7 @@ def _with_starts(missing: list[Step], everything: dict[str, Step], places: Place
 
 def _check(work: list[Step], places: Places) -> None:
     for name in dict.fromkeys(step.data for step in work):
-        class_names(places.data / name / "data.yaml")  # raises DlkaError
+        read_dataset(places.data / name)  # raises DlkaError
     pools = dict.fromkeys(step.recipe.unlabelled for step in work if step.recipe and step.recipe.unlabelled)
     for pool in pools:
         if not (places.data / pool).is_dir():

@@ -66,11 +66,7 @@ class Exported:
 
 
 def export_model(
-    model: str,
-    format_name: str,
-    out: str | Path | None = None,
-    internals: bool = False,
-    sizes: Sequence[int] = SIZES,
+    model: str, format_name: str, out: str | Path | None = None, internals: bool = False, sizes: Sequence[int] = SIZES
 ) -> Exported:
     """Write `model` (an id or a weights file) as onnx, torchscript or pt2, and check what the file finds.
 
@@ -116,7 +112,11 @@ def export_loaded(
     with torch.no_grad():
         outputs = [net(torch.from_numpy(case.images)) for case in inputs]
     expected = [[tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))] for given in outputs]
-    with _workplace(file) as folder:
+    try:
+        workplace = TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
+    except OSError as error:
+        raise DlkaError(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
+    with workplace as folder:
         unfinished = Path(folder) / file.name
         write(net, unfinished, further, about)
         got = run(unfinished, [case.images for case in inputs], operator=deformable and format_name != "onnx")
@@ -157,14 +157,6 @@ def check_runtime() -> None:
             f"format onnx: ONNX Runtime {installed} cannot run DeformConv, so the file could not be checked; expected "
             f"{RUNTIME[0]}.{RUNTIME[1]} or newer, which needs Python 3.11 or newer."
         )
-
-
-def _workplace(file: Path) -> TemporaryDirectory[str]:
-    """A folder beside the file; DlkaError where nothing can be written."""
-    try:
-        return TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
-    except OSError as error:
-        raise DlkaError(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
 
 
 def _tensors(format_name: str, classes: int, further: list[dict[str, Any]]) -> dict[str, str]:

@@ -60,7 +60,8 @@ def fit_blocks(
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
                 seen = stock(images)
                 given = [block(seen[row][0]) for row, block in blocks.items()]
-            errors = torch.stack([_relative_error(x, seen[row][1]) for row, x in zip(blocks, given)])
+            wanted = [seen[row][1].float() for row in blocks]
+            errors = torch.stack([(x.float() - y).square().mean() / y.var() for x, y in zip(given, wanted)])
             optimizer.zero_grad()
             (errors.sum() + recipe.offset_mean * fields.alike()).backward()
             nn.utils.clip_grad_norm_(fitted.parameters(), 10.0)
@@ -95,11 +96,6 @@ def _stock_maps(
         return seen
 
     return maps
-
-
-def _relative_error(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    wanted = wanted.float()
-    return (given.float() - wanted).square().mean() / wanted.var()
 
 
 def _share(step: int, whole: int) -> float:

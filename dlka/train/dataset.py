@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlka.analysis import labels as truth_names
-from dlka.analysis.labels import count, read_bytes, text_of
+from dlka.analysis.labels import class_names, count, read_bytes, text_of, yaml_mapping
 from dlka.analysis.labels_yolo import MOST_OF_ROWS, Rows, parse_rows
 from dlka.errors import DlkaError
 
@@ -50,7 +49,7 @@ def read_dataset(path: Path) -> DataSet:
     """
     file = _yaml_of(path)
     content = _content(file)
-    names = truth_names.class_names(content, str(file))
+    names = class_names(content, str(file))
     given = str(content.get("path") or "")
     root = first_there(file.parent.resolve(), given, Path.cwd())
     if not os.path.isdir(root):
@@ -68,11 +67,6 @@ def read_dataset(path: Path) -> DataSet:
     )
 
 
-def class_names(file: Path) -> dict[int, str]:
-    """Class number -> name of a data.yaml; raises DlkaError."""
-    return truth_names.class_names(_content(file), str(file))
-
-
 def _yaml_of(path: Path) -> Path:
     """A yaml file, or data.yaml of a folder, or the only yaml there."""
     file = path if path.suffix.lower() in SUFFIXES else path / "data.yaml"
@@ -87,7 +81,7 @@ def _content(file: Path) -> dict[Any, Any]:
         raise DlkaError(
             f"{file}: expected a data set folder with data.yaml, images/train, images/val and labels, or a yaml file."
         )
-    content = truth_names.yaml_mapping(text_of(read_bytes(file), str(file)), str(file))
+    content = yaml_mapping(text_of(read_bytes(file), str(file)), str(file))
     if content.get("kpt_shape") is not None:
         raise DlkaError(f"{file}: expected labels of boxes or polygons, got those of keypoints (kpt_shape).")
     return content

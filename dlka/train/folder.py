@@ -135,10 +135,6 @@ class RunFolder:
             why = str(error).splitlines()[0]
             raise DlkaError(f"{file} is damaged ({why:.80}): remove it and start anew.") from None
 
-    def finish(self) -> None:
-        """Leave only a note where the state was: it is several times as large as the weights."""
-        self.save_state({"finished": True})
-
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""

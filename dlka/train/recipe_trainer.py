@@ -17,14 +17,12 @@ from ultralytics.utils.torch_utils import unwrap_model
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.placements import SCRATCH
 from dlka.train.block_fit import fit_blocks
-from dlka.train.device import use_bfloat16
 from dlka.train.folder import History, RunFolder
 from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
 from dlka.train.offsets import offset_rows, told, watched
 from dlka.train.recipe import warmed_up
-from dlka.train.start import read_start, read_teacher
 from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
-from dlka.train.trainer import DLKATrainer
+from dlka.train.trainer import DLKATrainer, read_start, read_teacher, use_bfloat16
 
 
 class RecipeTrainer(DLKATrainer):

@@ -21,12 +21,11 @@ from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
 from dlka.train.dataset import find_pictures, read_dataset
 from dlka.train.dataset_check import check_dataset
-from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
 from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
+from dlka.train.trainer import check_stock, first_device, frozen_layers, read_start, read_teacher, training_device
 from dlka.train.val import run_val
 
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
@@ -165,7 +164,7 @@ def _write_weights(folder: RunFolder) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, weights, _card(recipe, folder.names(), epoch))
     history.draw(folder)
-    folder.finish()
+    folder.save_state({"finished": True})  # a note in its place: it is several times as large as the weights
 
 
 def _report(run: Path, device: str | None) -> None:

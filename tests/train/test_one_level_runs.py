@@ -25,7 +25,7 @@ from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 from dlka.train.loss import OFFSETS, OffsetFields, build_optimizer
 from dlka.train.recipe import Recipe, check_recipe
-from dlka.train.start import frozen_layers
+from dlka.train.trainer import frozen_layers
 from dlka.train.training import fit
 from tests.labelled import data_set
 

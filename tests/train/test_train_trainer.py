@@ -23,7 +23,7 @@ from dlka.train.folder import RunFolder
 from dlka.train.loss import OFFSETS, build_optimizer
 from dlka.train.recipe import Recipe, warmed_up
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import read_start
+from dlka.train.trainer import read_start
 from dlka.train.training import FIXED
 
 pytestmark = pytest.mark.slow
