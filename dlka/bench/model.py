@@ -193,7 +193,11 @@ def bench_model(
         raise DlkaError(f"sizes: expected multiples of 32 from 32 to 4096, got {', '.join(map(str, sizes)) or 'none'}")
     if min((rounds, 1 if threads is None else threads, *batches)) < 1 or not batches:
         raise DlkaError(f"batches, rounds and threads: expected at least 1, got {list(batches)}, {rounds}, {threads}")
-    where = _device(device)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device):
+        found = ", ".join(name for name, ok in there.items() if ok)
+        raise DlkaError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {device!r:.60}")
+    where = torch.device(device)
     for name in backends:
         if name != "auto" and (reason := BACKENDS[name].supports(where)):
             raise DlkaError(f"backends: {name} cannot run here: {reason}")
@@ -213,14 +217,6 @@ def bench_model(
         machine = provenance.machine()
     on = torch.cuda.get_device_name(where) if where.type == "cuda" else device
     return {"rows": rows, "laws": laws(rows), "rounds": rounds, "device": on, "machine": machine}
-
-
-def _device(name: str) -> torch.device:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(name):
-        found = ", ".join(n for n, ok in there.items() if ok)
-        raise DlkaError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {name!r:.60}")
-    return torch.device(name)
 
 
 def measure(entrants: Sequence[Entrant], size: int, batch: int, rounds: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from shlex import quote
@@ -45,6 +45,7 @@ def cards_text(
     """
     chosen = {part.name: part.chosen for part in plan}
     there = {id_: run for id_, run_id in shipped.items() if (run := collection.find(run_id))}
+    trained_on = dict.fromkeys(run.recipe.get(key) for key in FOLDERS for run in there.values())
     missing = [f"{id_} ({run_id})" for id_, run_id in shipped.items() if id_ not in there]
     return rendered(
         "cards.md.j2",
@@ -55,7 +56,7 @@ def cards_text(
                 {**_card(id_, run, collection, files.get(id_)), "chosen": chosen.get(run.data)}
                 for id_, run in there.items()
             ],
-            "data_sets": data_sets(there.values()),
+            "data_sets": {name: DATA_SETS[name] for name in trained_on if name in DATA_SETS},
             "rule": RULE,
         },
     )
@@ -64,9 +65,8 @@ def cards_text(
 def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
     rows = []
     for id_, run in there.items():
-        control = collection.models[run.data].get(CONTROL)
-        others = control if run.model != CONTROL else None
-        gains = [cell(difference(single(run), others, measure)) if others else NONE for measure in COMPARED]
+        control = None if run.model == CONTROL else collection.models[run.data].get(CONTROL)
+        gains = [cell(difference(single(run), control, measure)) if control else NONE for measure in COMPARED]
         aps = [per_cent(run.metrics[measure]) for measure in COMPARED]
         rows.append([f"[{id_}](#{id_})", run.data_set, f"{run.parameters:,}", *aps, *gains])
     return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
@@ -175,13 +175,6 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
         "measured_with": versions(run.versions),
         "machine": machine(run.machine, "cpu", "vectors", "device"),
     }
-
-
-def data_sets(runs: Iterable[StoredRun]) -> dict[str, DataSet]:
-    """What is known of the data sets that runs were trained on."""
-    recipes = [run.recipe for run in runs]
-    names = dict.fromkeys(recipe.get(key) for key in FOLDERS for recipe in recipes)
-    return {name: DATA_SETS[name] for name in names if name in DATA_SETS}
 
 
 def train_command(recipe: Mapping[str, Any], out: str) -> str:

@@ -25,15 +25,9 @@ from dlka.models.weights import Card, load_model
 
 SIZES = (640, 320)  # inputs of the check, in pixels of the longer side
 RUNTIME = (1, 25)  # the first ONNX Runtime that runs DeformConv
-
-
 # Name, which is also the file's suffix -> modules that writing and checking it need besides the project's own.
 FORMATS = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "torchscript": [], "pt2": []}
 
-_TENSORFLOW = (
-    "TensorFlow and LiteRT have no deformable convolution; newer versions of onnx2tf unroll that of an ONNX file "
-    "into gathers (not tried here)"
-)
 # Ultralytics' names of formats -> why a model with deformable convolutions is not exported to them (November 2026); of
 # its others no converter is known that could.
 ELSEWHERE = {
@@ -43,7 +37,11 @@ ELSEWHERE = {
         "(not tried here)"
     ),
     "coreml": "Core ML Tools 9.0 cannot convert a deformable convolution",
-    **dict.fromkeys(("saved_model", "pb", "litert", "edgetpu"), _TENSORFLOW),
+    **dict.fromkeys(
+        ("saved_model", "pb", "litert", "edgetpu"),
+        "TensorFlow and LiteRT have no deformable convolution; newer versions of onnx2tf unroll that of an ONNX file "
+        "into gathers (not tried here)",
+    ),
     "ncnn": "ncnn's DeformableConv2D has no groups, and that of D-LKA is depthwise",
     "executorch": "ExecuTorch's kernel libraries have no deformable convolution",
 }

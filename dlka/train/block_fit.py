@@ -52,7 +52,11 @@ def fit_blocks(
     fields = OffsetFields(fitted)
     optimizer = build_optimizer(fitted, replace(recipe, lr=recipe.fit_lr), (), DECAY)
     whole = steps * recipe.fit_epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, whole))
+
+    def share(step: int) -> float:  # of the learning rate: rising at first, then falling to zero on half a cosine
+        return min(1.0, (step + 1) / (WARM_UP * whole)) * 0.5 * (1 + math.cos(math.pi * min(step / whole, 1)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     rows = []
     for number in range(1, recipe.fit_epochs + 1):
         sums = torch.zeros(len(blocks))
@@ -96,8 +100,3 @@ def _stock_maps(
         return seen
 
     return maps
-
-
-def _share(step: int, whole: int) -> float:
-    """Share of the learning rate at a step: rising at first, then falling to zero on half a cosine."""
-    return min(1.0, (step + 1) / (WARM_UP * whole)) * 0.5 * (1 + math.cos(math.pi * min(step / whole, 1)))

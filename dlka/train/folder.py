@@ -138,9 +138,7 @@ class RunFolder:
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""
-    paths: dict[str, Any] = {"data": recipe.data, "unlabelled": recipe.unlabelled}
-    for name in ("start", "teacher"):
-        if (weights := getattr(recipe, name)) and Path(weights).suffix:
-            paths[name] = weights
-    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path}
+    files = [name for name in ("start", "teacher") if Path(getattr(recipe, name) or "").suffix]
+    given = {name: getattr(recipe, name) for name in ("data", "unlabelled", *files)}
+    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in given.items() if path}
     return replace(recipe, **found)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import RandomSampler
 from ultralytics.data.augment import RandomPerspective
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.utils import DEFAULT_CFG, LOGGER, RANK
@@ -21,7 +22,7 @@ from dlka.train.folder import History, RunFolder
 from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
 from dlka.train.offsets import offset_rows, told, watched
 from dlka.train.recipe import warmed_up
-from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
+from dlka.train.state import WholePasses, random_numbers_kept, restore, restore_random, trainer_state
 from dlka.train.trainer import DLKATrainer, read_start, read_teacher, use_bfloat16
 
 
@@ -83,10 +84,12 @@ class RecipeTrainer(DLKATrainer):
     def get_dataloader(
         self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
     ) -> InfiniteDataLoader:
-        """Ultralytics' loader; the order of training pictures can be gone on with after a kill."""
+        """Ultralytics' loader, which repeats the batches of torch's own; the order of training pictures is drawn by
+        whole passes, so that it can be gone on with after a kill."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        if mode == "train":
-            draw_whole_passes(loader)
+        batches: Any = loader.batch_sampler.sampler
+        if mode == "train" and isinstance(batches.sampler, RandomSampler):  # among several processes there is another
+            batches.sampler = WholePasses(batches.sampler)
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -98,11 +101,15 @@ class RecipeTrainer(DLKATrainer):
 
     def _setup_train(self) -> None:
         """Ultralytics' set-up, without its line for every tensor of the frozen layers."""
-        LOGGER.addFilter(_says_more_than_freezing)
+
+        def says_more(record: logging.LogRecord) -> bool:
+            return not record.getMessage().startswith("Freezing layer")
+
+        LOGGER.addFilter(says_more)
         try:
             super()._setup_train()
         finally:
-            LOGGER.removeFilter(_says_more_than_freezing)
+            LOGGER.removeFilter(says_more)
 
     def optimizer_step(self) -> None:
         """One step, in which offset convolutions that are still warming up go a part of their way."""
@@ -215,7 +222,3 @@ class RecipeTrainer(DLKATrainer):
 
 
 AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them
-
-
-def _says_more_than_freezing(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("Freezing layer")

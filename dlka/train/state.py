@@ -33,13 +33,6 @@ class WholePasses(Sampler[int]):
         return len(self.sampler)
 
 
-def draw_whole_passes(loader: Any) -> None:
-    """Let Ultralytics' data loader, which repeats the batches of torch's own, draw its order by whole passes."""
-    batches = loader.batch_sampler.sampler
-    if isinstance(batches.sampler, RandomSampler):  # among several processes there is another
-        batches.sampler = WholePasses(batches.sampler)
-
-
 def trainer_state(trainer: Any) -> dict[str, Any]:
     """The state of Ultralytics' trainer after an epoch, as tensors and plain values."""
     stopper, order = trainer.stopper, getattr(trainer.train_loader.sampler, "generator", None)
