@@ -141,7 +141,7 @@ class YOLO(Model):
         opened, for shipped and new models in the working folder. Raises DlkaError for other formats, and for
         settings that would change what is written.
         """
-        from dlka.export.exporter import FORMATS, export_loaded
+        from dlka.export.exporter import export_loaded
 
         self._check_is_pytorch_model()
         name = str(kwargs.pop("format", DEFAULT_CFG_DICT["format"])).lower()
@@ -153,9 +153,8 @@ class YOLO(Model):
             )
         opened = Path(getattr(self.model, "pt_path", None) or Path(str(self.model_name)).name)
         folder = Path() if opened.parent == WEIGHTS_FOLDER else opened.parent
-        suffix = FORMATS[name].suffix if name in FORMATS else ""  # others are refused there
         with TemporaryDirectory(dir=folder, prefix=".dlka-export-") as temporary:
-            out = Path(temporary) / f"{opened.stem}{suffix}"
+            out = Path(temporary) / f"{opened.stem}.{name}"
             exported = export_loaded(deepcopy(self.model).float(), self._card(), opened.stem, name, out)
             return str(exported.file.replace(folder / out.name))
 

@@ -59,11 +59,14 @@ def bench_cuda(rounds: int = 5) -> dict[str, Any]:
         for row in measure(case, rounds, measured):
             rows.append(row)
             print(f"{case}, {row['pass']}, {row['dtype']} ...", file=sys.stderr, flush=True)
+    device = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
         "rows": rows,
         "rates": measured,
         "rounds": rounds,
-        **device(),
+        "device": device.name,
+        "gpu_memory_gib": round(device.total_memory / 2**30, 1),
+        "multiprocessors": device.multi_processor_count,
         "versions": versions(["triton"]) | {"cuda": str(torch.version.cuda)},
     }
 
@@ -72,13 +75,6 @@ def cases() -> list[Case]:
     """All of them, the largest maps last within each number of channels."""
     sides = sorted({size // stride for size in (640, 1280) for stride in (8, 16, 32)})
     return [Case(c, side, n, stage) for c, n, side, stage in product((32, 64, 128, 256), (1, 8, 32), sides, STAGES)]
-
-
-def device() -> dict[str, Any]:
-    """Name, memory and multiprocessors of the current CUDA device."""
-    found = torch.cuda.get_device_properties(torch.cuda.current_device())
-    memory = round(found.total_memory / 2**30, 1)
-    return {"device": found.name, "gpu_memory_gib": memory, "multiprocessors": found.multi_processor_count}
 
 
 def rates(rounds: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -114,14 +115,10 @@ class Entrant:
             module.weight.div_(spread)
             return offset / spread
 
-        nets = [m for m in self.model.modules() if isinstance(m, OffsetConv2d)]
-        handles = [net.register_forward_hook(one_cell) for net in nets]
-        try:
-            with torch.no_grad():
-                self.model(x)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with ExitStack() as hooks, torch.no_grad():
+            for net in (m for m in self.model.modules() if isinstance(m, OffsetConv2d)):
+                hooks.enter_context(net.register_forward_hook(one_cell))
+            self.model(x)
 
     def parts(self, x: torch.Tensor) -> dict[str, float]:
         """Milliseconds of one call by PARTS, from hooks around backbone, offset nets and deformable convolutions.
@@ -131,7 +128,6 @@ class Entrant:
         the whole takes longer than without: time it in a call of its own. No hook is left behind.
         """
         times = dict.fromkeys(PARTS, 0.0)
-        handles: list[Any] = []
 
         def watch(first: nn.Module, last: nn.Module, **signs: int) -> None:
             begun = 0.0
@@ -145,11 +141,11 @@ class Entrant:
                 for part, sign in signs.items():
                     times[part] += sign * spent
 
-            handles.append(first.register_forward_pre_hook(begin))
-            handles.append(last.register_forward_hook(end))
+            hooks.enter_context(first.register_forward_pre_hook(begin))
+            hooks.enter_context(last.register_forward_hook(end))
 
         layers = self.model.model
-        try:
+        with ExitStack() as hooks:
             watch(layers[0], layers[len(self.model.yaml["backbone"]) - 1], **{BACKBONE: 1})
             for module in self.model.modules():
                 if isinstance(module, DeformConv):
@@ -158,9 +154,6 @@ class Entrant:
             begun = timer()
             self.run(x)
             times[REST] = 1000 * (timer() - begun) - sum(times.values())
-        finally:
-            for handle in handles:
-                handle.remove()
         return times
 
 
@@ -200,7 +193,11 @@ def bench_model(
         raise DlkaError(f"sizes: expected multiples of 32 from 32 to 4096, got {', '.join(map(str, sizes)) or 'none'}")
     if min((rounds, 1 if threads is None else threads, *batches)) < 1 or not batches:
         raise DlkaError(f"batches, rounds and threads: expected at least 1, got {list(batches)}, {rounds}, {threads}")
-    where = _device(device)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device):
+        found = ", ".join(name for name, ok in there.items() if ok)
+        raise DlkaError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {device!r:.60}")
+    where = torch.device(device)
     for name in backends:
         if name != "auto" and (reason := BACKENDS[name].supports(where)):
             raise DlkaError(f"backends: {name} cannot run here: {reason}")
@@ -220,14 +217,6 @@ def bench_model(
         machine = provenance.machine()
     on = torch.cuda.get_device_name(where) if where.type == "cuda" else device
     return {"rows": rows, "laws": laws(rows), "rounds": rounds, "device": on, "machine": machine}
-
-
-def _device(name: str) -> torch.device:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(name):
-        found = ", ".join(n for n, ok in there.items() if ok)
-        raise DlkaError(f"device: expected cpu, cuda or mps, of which torch finds {found} here; got {name!r:.60}")
-    return torch.device(name)
 
 
 def measure(entrants: Sequence[Entrant], size: int, batch: int, rounds: int) -> list[dict[str, Any]]:

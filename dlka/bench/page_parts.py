@@ -33,12 +33,15 @@ LIBRARIES = {
 
 def measure(begun: float) -> dict[str, Any]:
     """Go through a start, then through comparisons; see above."""
+    import psutil
+
     phases: list[dict[str, Any]] = []
 
     def lap(name: str) -> None:
         nonlocal begun
         now = time.time()
-        phases.append({"phase": name, "milliseconds": 1000 * (now - begun), "megabytes": _resident()})
+        held = psutil.Process().memory_info().rss / 1e6
+        phases.append({"phase": name, "milliseconds": 1000 * (now - begun), "megabytes": held})
         begun = now
 
     lap("interpreter")
@@ -108,12 +111,6 @@ def _payload() -> dict[str, float]:
     sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
     at_once = len(zlib.compress(value.encode())) / 1e6 + sizes["offsets"] + sizes["picture"]
     return {"at once": at_once, "gates": sizes["gate_values"]}
-
-
-def _resident() -> float:
-    import psutil
-
-    return psutil.Process().memory_info().rss / 1e6
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cv2
@@ -137,7 +137,10 @@ def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Pro
         environment = os.environ | ({"TMPDIR": temporary} if temporary else {})
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         try:
-            while not _answers(url):
+            while True:
+                with suppress(OSError):
+                    urllib.request.urlopen(url).read()
+                    break
                 if process.poll() is not None:
                     said.seek(0)
                     raise DlkaError(f"The page did not start: {last_line(said.read().decode(errors='replace'))}")
@@ -148,14 +151,6 @@ def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Pro
         finally:
             process.kill()
             process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url).read()
-    except OSError:
-        return False
-    return True
 
 
 def megabytes(process: psutil.Process) -> float:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dlka.drawn.letter_net import READERS, LetterNet
-from dlka.errors import DlkaError, short
+from dlka.errors import DlkaError, first_problem, short
 from dlka.shipped import WEIGHTS
 
 FORMAT = "dlka-letter-1"  # known to dlka.models.weights, too, which imports nothing from here
@@ -27,13 +28,42 @@ COMMAND = "python -m dlka train-letter"
 MAX_BYTES = 2**20
 MAX_TEXT = 2000  # characters
 
+TWINS = tuple(reader for reader in READERS if reader != "deformable")
 # What is measured of every reader, and beside it of the deformable one: name -> how many numbers, 0 for one by itself.
 OF_ALL = {"parameters": 0, "accuracy": 0, "by_size": 4}
 OF_DEFORMABLE = {
     **{"off": 0, "another": 0, "mean_field": 0, "size_rho": 0, "size_rho_95": 2, "turn_rho": 0, "turn_rho_95": 2},
     **{"spread_by_size": 4, "outside_by_size": 4, "spread_of_e": 3},
 }
-TWINS = tuple(reader for reader in READERS if reader != "deformable")
+
+
+def _whole(figures: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    if set(figures) != set(READERS):
+        raise ValueError(f"figures should be of {', '.join(READERS)}")
+    for reader, rows in figures.items():
+        columns = {**OF_ALL, **(OF_DEFORMABLE if reader == "deformable" else {})}
+        if not rows or not all(_is_row(row, columns) for row in rows):
+            raise ValueError(f"figures of {reader} should be rows of {', '.join(columns)}")
+    return figures
+
+
+def _is_row(row: dict[str, Any], columns: dict[str, int]) -> bool:
+    return set(row) == set(columns) and all(_fits(row[name], count) for name, count in columns.items())
+
+
+def _fits(value: Any, count: int) -> bool:
+    """Whether it is so many finite numbers, or one by itself for a count of 0."""
+    values = value if count and isinstance(value, list) else [value]
+    return len(values) == (count or 1) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+
+
+def _of_twins(leads: dict[str, list[float]]) -> dict[str, list[float]]:
+    if set(leads) != set(TWINS) or not all(_fits(lead, 3) for lead in leads.values()):
+        raise ValueError(f"leads should have three numbers for each of {', '.join(TWINS)}")
+    return leads
+
+
+_Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 @dataclass(frozen=True)
@@ -58,28 +88,34 @@ class LetterCard:
               interval over pictures
     """
 
-    what: str
-    data: str
-    recipe: str
-    licence: str
-    caveats: list[str]
-    versions: dict[str, str]
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    what: _Text
+    data: _Text
+    recipe: _Text
+    licence: _Text
+    caveats: list[_Text]
+    versions: dict[_Text, _Text]
     seed: int
     pictures: int
-    quarters: list[float]
-    figures: dict[str, list[dict[str, Any]]]
-    leads: dict[str, list[float]]
+    quarters: Annotated[list[float], Field(min_length=5, max_length=5)]
+    figures: Annotated[dict[str, list[dict[str, Any]]], AfterValidator(_whole)]
+    leads: Annotated[dict[str, list[float]], AfterValidator(_of_twins)]
+
+
+_CARD = TypeAdapter(LetterCard)
 
 
 def save_letter(path: str | Path, nets: Mapping[str, LetterNet], card: LetterCard) -> None:
     """Write a net of every reader, exactly, with the card. The file appears whole or not at all."""
-    _check(asdict(card))
+    text = json.dumps(asdict(card), allow_nan=False)
+    _CARD.validate_json(text)  # what could not be read back is not written
     tensors = {f"{reader}.{key}": value for reader in READERS for key, value in nets[reader].state_dict().items()}
     path = Path(path)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
         unfinished = Path(file.name)
     try:
-        save_file(tensors, unfinished, metadata={"format": FORMAT, "card": json.dumps(asdict(card), allow_nan=False)})
+        save_file(tensors, unfinished, metadata={"format": FORMAT, "card": text})
         unfinished.chmod(0o644)
         unfinished.replace(path)
     finally:
@@ -133,51 +169,8 @@ def _nets(file: Any, name: str) -> dict[str, LetterNet]:
 
 
 def _card(metadata: Mapping[str, str], name: str) -> LetterCard:
-    text = metadata.get("card", "")
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _unusable(name, error) from None
-    try:
-        _check(values)
-    except DlkaError as error:
-        raise _unusable(name, error) from None
-    return LetterCard(**values)
-
-
-def _unusable(name: str, error: Exception) -> DlkaError:
-    return DlkaError(f"{name}: its card cannot be used ({error!s:.200}); make it again with: {COMMAND}")
-
-
-def _check(values: Any) -> None:
-    """Raises DlkaError unless these are the fields of a LetterCard."""
-    wanted = [f.name for f in fields(LetterCard)]
-    if not isinstance(values, dict) or sorted(values) != sorted(wanted):
-        raise DlkaError(f"it should have exactly {', '.join(wanted)}")
-    texts, versions = values["caveats"], values["versions"]
-    if not isinstance(texts, list) or not isinstance(versions, dict):
-        raise DlkaError("caveats should be a list and versions a table")
-    texts = [*texts, *versions, *versions.values(), *(values[key] for key in ("what", "data", "recipe", "licence"))]
-    if not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts):
-        raise DlkaError(f"expected texts of up to {MAX_TEXT} characters")
-    if any(type(values[key]) is not int for key in ("seed", "pictures")) or not _numbers(values["quarters"], 5):
-        raise DlkaError("seed and pictures should be whole numbers, quarters five numbers")
-    leads, figures = values["leads"], values["figures"]
-    if not isinstance(leads, dict) or set(leads) != set(TWINS) or not all(_numbers(v, 3) for v in leads.values()):
-        raise DlkaError(f"leads should have three numbers for each of {', '.join(TWINS)}")
-    if not isinstance(figures, dict) or set(figures) != set(READERS):
-        raise DlkaError(f"figures should be of {', '.join(READERS)}")
-    for reader, rows in figures.items():
-        columns = {**OF_ALL, **(OF_DEFORMABLE if reader == "deformable" else {})}
-        if not isinstance(rows, list) or not rows or not all(_is_row(row, columns) for row in rows):
-            raise DlkaError(f"figures of {reader} should be rows of {', '.join(columns)}")
-
-
-def _is_row(row: Any, columns: dict[str, int]) -> bool:
-    return isinstance(row, dict) and set(row) == set(columns) and all(_numbers(row[k], n) for k, n in columns.items())
-
-
-def _numbers(value: Any, count: int) -> bool:
-    """Finite numbers: a list of so many, or one by itself for a count of 0."""
-    values = value if count and isinstance(value, list) else [value]
-    return len(values) == (count or 1) and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+        return _CARD.validate_json(metadata.get("card", ""))
+    except ValidationError as error:
+        why = first_problem(error, "card")
+        raise DlkaError(f"{name}: its card cannot be used ({why:.200}); make it again with: {COMMAND}") from None

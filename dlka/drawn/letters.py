@@ -48,13 +48,13 @@ def draw_letters(count: int, seed: int) -> Letters:
     return Letters(pictures, labels, tuple(one for _, one in drawn))
 
 
-def plain_letter(name: str, size: float, turn: float = 0.0, stretch: float = 1.0) -> np.ndarray:
+def plain_letter(name: str, size: float) -> np.ndarray:
     """A picture [48, 48] uint8 of one letter around the cell that reads, without noise, in the middle of all ranges.
 
-    name: one of LETTERS, or another of SHAPES; size: px; turn: degrees, clockwise; stretch: width over height.
+    name: one of LETTERS, or another of SHAPES; size: px.
     """
     picture = np.full((SIDE, SIDE), round(sum(GROUND) / 2), np.uint8)
-    one = Placed(name, size, turn, stretch, (MIDDLE, MIDDLE), max(1.0, 0.12 * size))
+    one = Placed(name, size, 0.0, 1.0, (MIDDLE, MIDDLE), max(1.0, 0.12 * size))
     one.draw(picture, sum(GROUND) / 2 + sum(CONTRAST) / 2)
     return picture
 
@@ -74,13 +74,8 @@ def _draw_letter(draw: np.random.Generator) -> tuple[np.ndarray, Placed]:
 def _inside(draw: np.random.Generator, name: str, size: float) -> Placed:
     """A letter that lies in the picture: turn and stretch are drawn again until it does, which large ones need."""
     for _ in range(_TRIES):
-        one = placed(draw, name, size, TURN, STRETCH, lambda: _near(draw))
+        one = placed(draw, name, size, TURN, STRETCH, lambda: tuple(draw.uniform(MIDDLE - AWAY, MIDDLE + AWAY, 2)))
         x1, y1, x2, y2 = one.box()
         if min(x1, y1) >= 0 and max(x2, y2) <= SIDE:
             return one
     raise RuntimeError(f"no turn of a {name} of {size:.1f} px fits a picture of {SIDE} px")
-
-
-def _near(draw: np.random.Generator) -> tuple[float, float]:
-    y, x = draw.uniform(MIDDLE - AWAY, MIDDLE + AWAY, 2)
-    return float(y), float(x)

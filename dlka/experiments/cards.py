@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
-from dlka.experiments.data_sets import DATA_SETS, DataSet
 from dlka.experiments.defaults import TRAINER
 from dlka.experiments.deltas import Collection, Model, collect, difference, single
-from dlka.experiments.failures import failures
 from dlka.experiments.plan import CONTROL, NOTES, SCRATCH, STOCK, Experiment, rigid_twin
-from dlka.experiments.sentences import against, best_of
+from dlka.experiments.sentences import against, best_of, failures
 from dlka.experiments.stored import METRICS, StoredRun, load_all
 from dlka.experiments.tables import causes_table, offsets_table
 from dlka.experiments.uses import RULE, changes_table, following_table
@@ -47,6 +45,7 @@ def cards_text(
     """
     chosen = {part.name: part.chosen for part in plan}
     there = {id_: run for id_, run_id in shipped.items() if (run := collection.find(run_id))}
+    trained_on = dict.fromkeys(run.recipe.get(key) for key in FOLDERS for run in there.values())
     missing = [f"{id_} ({run_id})" for id_, run_id in shipped.items() if id_ not in there]
     return rendered(
         "cards.md.j2",
@@ -57,7 +56,7 @@ def cards_text(
                 {**_card(id_, run, collection, files.get(id_)), "chosen": chosen.get(run.data)}
                 for id_, run in there.items()
             ],
-            "data_sets": data_sets(there.values()),
+            "data_sets": {name: DATA_SETS[name] for name in trained_on if name in DATA_SETS},
             "rule": RULE,
         },
     )
@@ -66,22 +65,18 @@ def cards_text(
 def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
     rows = []
     for id_, run in there.items():
-        control = collection.models[run.data].get(CONTROL)
-        others = control if run.model != CONTROL else None
-        gains = [cell(difference(single(run), others, measure)) if others else NONE for measure in COMPARED]
+        control = None if run.model == CONTROL else collection.models[run.data].get(CONTROL)
+        gains = [cell(difference(single(run), control, measure)) if control else NONE for measure in COMPARED]
         aps = [per_cent(run.metrics[measure]) for measure in COMPARED]
         rows.append([f"[{id_}](#{id_})", run.data_set, f"{run.parameters:,}", *aps, *gains])
     return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
 
 
-def _uses(card: Card | None, run: StoredRun) -> Mapping[str, Any] | None:
-    """What a weights file says of its offsets, where it is of this run: its figures are the run's."""
-    return card.uses if card and all(card.metrics.get(name) == run.metrics[name] for name in METRICS) else None
-
-
 def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -> dict[str, Any]:
     """What a card says; its tables are Markdown, None where there is nothing to show."""
     models, alone = collection.models[run.data], {run.model: single(run)}
+    # Only where the figures in the file are the run's, it is of this run what the file says of its offsets.
+    uses = file.uses if file and all(file.metrics.get(name) == run.metrics[name] for name in METRICS) else None
     card = {
         "id": id_,
         "run": run,
@@ -90,10 +85,10 @@ def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -
         "compared": _compared(run, models),
         "lengths": offsets_table(alone),
         "interventions": causes_table(alone),
-        "uses": _uses(file, run),
+        "uses": uses,
         "failures": failures(run, models),
     }
-    if uses := card["uses"]:
+    if uses:
         card |= {"needs": NEEDS[uses["verdict"]], "changes": changes_table(uses), "following": following_table(uses)}
     return card
 
@@ -104,10 +99,8 @@ def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
         ["these weights", *(per_cent(run.metrics[measure]) for measure in METRICS)],
         ["95 % interval", *(_interval(run, measure) for measure in METRICS)],
     ]
-    every, others = models[run.model], {}
-    if run.model != CONTROL:
-        others = {"control": CONTROL, "its rigid twin": rigid_twin(run.model) or ""}
-    for name, word in {**others, "the stock weights": STOCK}.items():
+    every = models[run.model]
+    for name, word in (*_others(run), ("the stock weights", STOCK)):
         if word not in models:
             continue
         rows.append([f"minus {name}", *_deltas(single(run), models[word])])
@@ -119,10 +112,10 @@ def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
 def _compared(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
     """How all seeds stand to control and to the rigid twin, with their spread."""
     every = models[run.model]
-    if run.model != CONTROL and CONTROL in models:
-        yield against(f"{run.model} ({_seeds(every)})", every, "control", models[CONTROL])
-    if (twin := models.get(rigid_twin(run.model) or "")) is not None:
-        yield against(f"{run.model} ({_seeds(every)})", every, "its rigid twin", twin)
+    seeds = "one seed" if len(every.runs) == 1 else f"mean over {len(every.runs)} seeds"
+    for name, word in _others(run):
+        if word in models:
+            yield against(f"{run.model} ({seeds})", every, name, models[word])
     if run.model == CONTROL and (spread := every.spread("AP")) and len(every.runs) > 1:
         yield f"AP by seed: {spread[0]:.1f} to {spread[1]:.1f} ({len(every.runs)} seeds)."
     deformed = {word: each for word, each in models.items() if rigid_twin(word)}
@@ -145,8 +138,10 @@ def _interval(run: StoredRun, measure: str) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _seeds(model: Model) -> str:
-    return "one seed" if len(model.runs) == 1 else f"mean over {len(model.runs)} seeds"
+def _others(run: StoredRun) -> list[tuple[str, str]]:
+    """What a model stands beside, for people, and the model word of it."""
+    others = [] if run.model == CONTROL else [("control", CONTROL)]
+    return others + ([("its rigid twin", twin)] if (twin := rigid_twin(run.model)) else [])
 
 
 FEW = 10  # classes that are named one by one
@@ -180,13 +175,6 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
         "measured_with": versions(run.versions),
         "machine": machine(run.machine, "cpu", "vectors", "device"),
     }
-
-
-def data_sets(runs: Iterable[StoredRun]) -> dict[str, DataSet]:
-    """What is known of the data sets that runs were trained on."""
-    recipes = [run.recipe for run in runs]
-    names = dict.fromkeys(recipe.get(key) for key in FOLDERS for recipe in recipes)
-    return {name: DATA_SETS[name] for name in names if name in DATA_SETS}
 
 
 def train_command(recipe: Mapping[str, Any], out: str) -> str:
@@ -243,3 +231,50 @@ def _classes(run: StoredRun) -> str:
         return f"COCO's {count}" if count == COCO else str(count)
     unseen = count - len(run.classes)
     return ", ".join([*run.classes, *([f"{unseen} more"] if unseen else [])])
+
+
+# The data sets: what they show, where they come from, under which licence.
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """pictures: what they show; source: who made them; licence: as stated where they were published."""
+
+    pictures: str
+    source: str
+    licence: str
+
+
+DATA_SETS = {
+    "coco-mini": DataSet(
+        "everyday photographs with COCO's 80 classes: 238 to train on and 119 to measure on",
+        "COCO 2017, by way of lightly-ai/coco128_yolo, zzowenzz/COCO_Tiny, Deci-AI/super-gradients and "
+        "mosjel/Tiny-COCO-Val-2017. Those to measure on are of val2017, which stock YOLOv8 was not trained on; it was "
+        "trained on all of the others",
+        "COCO's terms",
+    ),
+    "scenes": DataSet(
+        "letters and curves of 8 to 96 px, turned, stretched, on clutter, 160x160: 12,000 to train on and 500 to "
+        "measure on, drawn by python -m dlka draw-scenes --count 12000 --seed 0 --val 500",
+        "this project",
+        "AGPL-3.0",
+    ),
+    "natural-pool": DataSet(
+        "2,587 photographs of scenes, streets and things, longer side 300 to 640 px, without labels",
+        "samples of ADE20K, ImageNet, BSDS and VOC, and street scenes",
+        "research terms",
+    ),
+    "hit-uav": DataSet(
+        "thermal frames of a drone at 60 to 130 m, 640x512: 1,500 to train on and 420 to measure on. They were split "
+        "by segment of a flight; the official split mixes neighbouring frames, so that figures on it do not compare",
+        "HIT-UAV: Suo et al., Scientific Data 10, 227, 2023",
+        "CC BY 4.0",
+    ),
+    "neu-det": DataSet(
+        "photographs of rolled steel with six kinds of defects, 200x200, grey: 1,440 to train on and 180 to measure "
+        "on, split at random within the kinds",
+        "NEU-DET: Song and Yan, Applied Surface Science 285, 2013; He et al., IEEE Transactions on Instrumentation and "
+        "Measurement 69, 2020",
+        "for research, as its makers offer it",
+    ),
+}

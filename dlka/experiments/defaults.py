@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import yaml
 
-import dlka
 from dlka.models.build import model_config
 from dlka.models.placements import SCRATCH
-from dlka.models.weights import Card, save_weights
-from dlka.train.dataset_yaml import DataSet, read_dataset
-from dlka.train.device import use_bfloat16
-from dlka.train.training import LICENCE
+from dlka.models.weights import save_weights
+from dlka.train.dataset import read_dataset
+from dlka.train.trainer import use_bfloat16
+from dlka.train.training import card_of
 from dlka.yolo import YOLO
 
 TRAINER = "Ultralytics"  # in the recipe of a card
@@ -57,7 +54,9 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
     run.mkdir(parents=True, exist_ok=True)
     last = run / "weights" / "last.pt"
     data = read_dataset(Path(recipe.data))
-    model = YOLO(last if last.is_file() else _model_yaml(recipe, run))
+    rows = run / f"yolov8{recipe.scale}-{recipe.placement}-{recipe.offsets}.yaml"
+    rows.write_text(yaml.safe_dump(model_config(recipe.placement, recipe.scale, offsets=recipe.offsets)), "utf-8")
+    model = YOLO(last if last.is_file() else rows)
     model.add_callback("on_train_start", _in_bfloat16)
     model.train(
         data=str(data.file),
@@ -67,8 +66,9 @@ def fit_by_default(recipe: DefaultTraining, out: Path, run: Path, device: str | 
         device=device or ("0" if torch.cuda.is_available() else "cpu"),
         resume=last.is_file(),
     )
-    state = YOLO(last).model.state_dict()
-    save_weights(out, state, _card(recipe, data))
+    told = f"labels of {data.title}; weights of epoch {recipe.epochs}, the last one, not chosen on any data"
+    settings = {"trainer": TRAINER, "start": SCRATCH, **asdict(recipe), "data": Path(recipe.data).name}
+    save_weights(out, YOLO(last).model.state_dict(), card_of(recipe, data.names, told, settings))
 
 
 def _in_bfloat16(trainer: Any) -> None:
@@ -79,25 +79,3 @@ def _in_bfloat16(trainer: Any) -> None:
         capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)
         if capabilities().get("avx512_bf16"):
             use_bfloat16(trainer.model, "cpu")
-
-
-def _model_yaml(recipe: DefaultTraining, run: Path) -> Path:
-    path = run / f"yolov8{recipe.scale}-{recipe.placement}-{recipe.offsets}.yaml"
-    path.write_text(yaml.safe_dump(model_config(recipe.placement, recipe.scale, offsets=recipe.offsets)), "utf-8")
-    return path
-
-
-def _card(recipe: DefaultTraining, data: DataSet) -> Card:
-    names = {"trainer": TRAINER, "start": SCRATCH, **asdict(recipe), "data": Path(recipe.data).name}
-    return Card(
-        placement=recipe.placement,
-        scale=recipe.scale,
-        offsets=recipe.offsets,
-        names=data.names,
-        input_size=recipe.size,
-        data=f"labels of {data.title}; weights of epoch {recipe.epochs}, the last one, not chosen on any data",
-        recipe=json.dumps(names),
-        licence=LICENCE,
-        seed=recipe.seed,
-        versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,16 +18,11 @@ from dlka.analysis.bootstrap import MEASURES, interval
 from dlka.errors import DlkaError
 from dlka.experiments.plan import START, STOCK, Experiment, steps
 from dlka.experiments.stored import StoredRun
+from dlka.render.forest import Estimate
 
 
-@dataclass(frozen=True)
-class Delta:
-    """A difference of two AP figures in per cent; low, high: its 95 % interval; seeds: each seed's own difference."""
-
-    value: float
-    low: float
-    high: float
-    seeds: tuple[float, ...]
+class Delta(Estimate):
+    """A difference of two AP figures in per cent, with its 95 % interval and each seed's own difference."""
 
     @property
     def sign(self) -> int:
@@ -43,7 +39,6 @@ class Delta:
 class Model:
     """All stored runs of one model on one data set, by seed."""
 
-    data: str
     word: str
     runs: tuple[StoredRun, ...]
 
@@ -60,7 +55,7 @@ class Model:
 
 def single(run: StoredRun) -> Model:
     """One run as a model of one seed."""
-    return Model(run.data, run.model, (run,))
+    return Model(run.model, (run,))
 
 
 def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) -> Delta | None:
@@ -69,25 +64,24 @@ def difference(model: Model, to: Model, metric: str, *, by_seed: bool = True) ->
     by_seed: only seeds that both have are compared, each with its like; otherwise all seeds of the model with all of
     the other, for models that were not trained alike.
     """
-    pairs = [(a, b) for a in model.runs for b in to.runs if a.seed == b.seed or not by_seed]
-    ours, theirs = ([run for run in m.runs if any(run is p[i] for p in pairs)] for i, m in enumerate((model, to)))
-    value = _minus(*(mean([r.metrics[metric] for r in runs]) for runs in (ours, theirs)))
-    if value is None:
-        return None
-    column = MEASURES.index(metric)
-    spread = _replicates([r.replicates for r in ours], column) - _replicates([r.replicates for r in theirs], column)
-    return _delta(value, spread, [_minus(a.metrics[metric], b.metrics[metric]) for a, b in pairs])
+    return _delta(
+        [
+            (a.metrics[metric], b.metrics[metric], a.replicates, b.replicates)
+            for a in model.runs
+            for b in to.runs
+            if a.seed == b.seed or not by_seed
+        ],
+        MEASURES.index(metric),
+    )
 
 
-def intervened(model: Model, name: str, metric: str = "AP") -> Delta | None:
-    """How far an intervention moves a model's metric from where it is; None where no seed was measured with it."""
-    runs = [r for r in model.runs if name in r.interventions]
-    each = [_minus(r.interventions[name][metric], r.metrics[metric]) for r in runs]
-    value = mean(each)
-    if value is None:
-        return None
-    spread = _replicates([r.intervention_replicates[name] - r.replicates for r in runs], MEASURES.index(metric))
-    return _delta(value, spread, each)
+def intervened(model: Model, name: str) -> Delta | None:
+    """How far an intervention moves a model's AP from where it is; None where no seed was measured with it."""
+    runs = [run for run in model.runs if name in run.interventions]
+    return _delta(
+        [(r.interventions[name]["AP"], r.metrics["AP"], r.intervention_replicates[name], r.replicates) for r in runs],
+        MEASURES.index("AP"),
+    )
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -96,21 +90,19 @@ def mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
+_Pair = tuple[float | None, float | None, np.ndarray, np.ndarray]  # two figures in 0..1, and their replicates
 
 
-def _replicates(of_runs: Sequence[np.ndarray], column: int) -> np.ndarray:
-    """[R] one metric in 0..1, averaged over runs; NaN where a resample has no such object."""
-    return np.mean([replicates[:, column].astype(np.float64) for replicates in of_runs], axis=0)
-
-
-def _delta(value: float, spread: np.ndarray, seeds: Sequence[float | None]) -> Delta | None:
-    """In per cent from differences in 0..1: of the means, of their resamples [R], of single seeds."""
-    low, high = interval(spread)
+def _delta(pairs: Sequence[_Pair], column: int) -> Delta | None:
+    """The mean difference of pairs, and each pair's own; column: of the replicates, NaN where there is no object."""
+    seeds = [a - b for a, b, _, _ in pairs if a is not None and b is not None]
+    if not seeds or len(seeds) < len(pairs):
+        return None
+    spread = [a[:, column].astype(np.float64) - b[:, column].astype(np.float64) for _, _, a, b in pairs]
+    low, high = interval(np.mean(spread, axis=0))
     if np.isnan(low):
         return None
-    return Delta(100 * value, 100 * low, 100 * high, tuple(100 * seed for seed in seeds if seed is not None))
+    return Delta(100 * float(np.mean(seeds)), 100 * low, 100 * high, tuple(100 * seed for seed in seeds))
 
 
 @dataclass(frozen=True)
@@ -135,16 +127,13 @@ def collect(runs: Iterable[StoredRun], plan: Iterable[Experiment]) -> Collection
     """Runs by experiment and model. Raises DlkaError for runs that were not measured alike."""
     planned = steps(plan)
     rank = {(step.name, step.model): number for number, step in reversed(list(enumerate(planned)))}
-    by_model: dict[tuple[str, str], list[StoredRun]] = {}
-    for run in runs:
-        by_model.setdefault((run.data, run.model), []).append(run)
-    models: dict[str, dict[str, Model]] = {}
-    for data, word in sorted(by_model, key=lambda key: (rank.get(key, len(rank)), key)):
-        found = tuple(sorted(by_model[data, word], key=lambda run: run.seed))
-        models.setdefault(data, {})[word] = Model(data, word, found)
-    for of_data in models.values():
-        _check([run for model in of_data.values() for run in model.runs])
-    there = {run.run for found in by_model.values() for run in found}
+    found: dict[str, dict[str, list[StoredRun]]] = {}
+    for run in sorted(runs, key=lambda r: (rank.get((r.data, r.model), len(rank)), r.data, r.model, r.seed)):
+        found.setdefault(run.data, {}).setdefault(run.model, []).append(run)
+    models = {data: {word: Model(word, tuple(alike)) for word, alike in words.items()} for data, words in found.items()}
+    for words in found.values():
+        _check([run for alike in words.values() for run in alike])
+    there = {run.run for words in found.values() for alike in words.values() for run in alike}
     return Collection(models, [step.id for step in planned if step.id not in there])
 
 
@@ -174,8 +163,7 @@ LEAST = 60  # objects a bin, at least: with fewer a band is wider than what coul
 Z = 1.96  # half width of a 95 % interval in standard deviations
 
 
-@dataclass(frozen=True)
-class Recall:
+class Recall(NamedTuple):
     """Shares 0..1, [bins] each; low and high end the 95 % interval."""
 
     mean: np.ndarray

@@ -28,7 +28,7 @@ class Following:
 
     def __init__(self) -> None:
         self._stages: dict[str, Stage] = {}
-        self._seen: dict[str, list[np.ndarray]] = {}  # module path -> [n, len(_COLUMNS)] a picture
+        self._seen: dict[str, list[dict[str, np.ndarray]]] = {}  # module path -> what a picture gives
 
     def add(self, number: int, captures: Sequence[Capture], boxes: np.ndarray) -> None:
         """Take in the offsets of one picture (its number) and its objects: boxes [n, 4] x1 y1 x2 y2 in pixels of the
@@ -55,14 +55,11 @@ class Following:
         With _95 what stands beside it is a 95 % interval [low, high] over pictures. None where there are fewer than 10
         objects, or nothing varies.
         """
-        return [_row(stage, np.concatenate(self._seen[name]), resamples) for name, stage in self._stages.items()]
+        return [_row(stage, self._seen[name], resamples) for name, stage in self._stages.items()]
 
 
-_COLUMNS = ("picture", "size", "shape", "spread", "aspect", "judged", "learned", "grid", "chance")
-
-
-def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """[n, len(_COLUMNS)] of the objects [N, 4] of one picture whose middle cell is away from the border."""
+def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.random.Generator) -> dict[str, np.ndarray]:
+    """What is measured [n] of the objects [N, 4] of one picture whose middle cell is away from the border, by name."""
     stage = capture.stage
     size = capture.offset.shape[1:]
     # [K, 2] (y, x): the kernel of cell (0, 0); that of every other cell is the same, moved by the step.
@@ -71,7 +68,9 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
     # Box edges in pixels to cells, whose middles lie half a stride from their edges; then the nearest kernel's cell.
     centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / stage.stride - 0.5
     cells = np.floor((centre - first) / step + 0.5).astype(int)
-    low = np.array([_border(stage, size, axis) for axis in (0, 1)])
+    # Left out at each end of an axis are cells from which the grid leaves the map, where offset nets see padding; of a
+    # map that is small for the kernel the middle half is kept.
+    low = np.minimum(-(-np.array(stage.padding) // step), np.array(size) // 4)
     kept = ((cells >= low) & (cells < np.array(size) - low)).all(axis=1)
     boxes, cells = boxes[kept], cells[kept]
 
@@ -84,10 +83,11 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
     down, across = np.moveaxis(axis_spreads(taps + own), -1, 0)
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     side = np.sqrt(wide * high)
-    ratio = side / _width(stage)
+    # Over the pixels that the undeformed kernel covers, from the first tap's cell to the last one's; mean of both axes.
+    ratio = side / (stage.stride * np.mean((np.array(stage.kernel) - 1) * stage.dilation + 1))
     corners = boxes[:, [[1, 0], [3, 2]]] / stage.stride - 0.5  # [n, 2, 2]: upper left, lower right, (y, x) in cells
     at = taps + cells[:, None] * step  # [n, K, 2]
-    columns = {
+    return {
         "picture": np.full(len(cells), number),
         "size": side,
         "shape": wide / high,
@@ -99,18 +99,6 @@ def _at_objects(number: int, capture: Capture, boxes: np.ndarray, draw: np.rando
         "grid": _share(at, corners),
         "chance": _share(at[:, None] + others, corners[:, None]).mean(axis=1),
     }
-    return np.stack([columns[name] for name in _COLUMNS], axis=1).astype(np.float64)
-
-
-def _border(stage: Stage, size: tuple[int, ...], axis: int) -> int:
-    """How many cells at each end of an axis are left out: those from which the grid leaves the map, where offset nets
-    see padding. Of a map that is small for the kernel the middle half is kept."""
-    return min(-(-stage.padding[axis] // stage.step[axis]), size[axis] // 4)
-
-
-def _width(stage: Stage) -> float:
-    """Pixels that the undeformed kernel covers, from the first tap's cell to the last one's; mean of both axes."""
-    return stage.stride * float(np.mean([(k - 1) * d + 1 for k, d in zip(stage.kernel, stage.dilation)]))
 
 
 def _share(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -119,23 +107,24 @@ def _share(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return ((points >= low) & (points < high)).all(axis=-1).mean(axis=-1)
 
 
-def _row(stage: Stage, table: np.ndarray, resamples: np.ndarray) -> dict[str, Any]:
-    seen = dict(zip(_COLUMNS, table.T))
+def _row(stage: Stage, pictures: list[dict[str, np.ndarray]], resamples: np.ndarray) -> dict[str, Any]:
+    seen = {name: np.concatenate([objects[name] for objects in pictures]) for name in pictures[0]}
+    count = len(seen["picture"])
     # An object counts as often as its picture was drawn: those of one picture are not independent.
-    weights = resamples[:, seen["picture"].astype(int)].astype(np.float64)  # [R, n]
-    row: dict[str, Any] = {"stage": stage.name, "label": stage.label, "objects": len(table)}
+    weights = resamples[:, seen["picture"]].astype(np.float64)  # [R, n]
+    row: dict[str, Any] = {"stage": stage.name, "label": stage.label, "objects": count}
     for name, kernel, box in (("size_rho", "spread", "size"), ("aspect_rho", "aspect", "shape")):
         row |= _estimate(name, lambda w, k=kernel, b=box: rank_correlation(seen[k], seen[b], w), weights)
-    small = seen["size"] <= np.median(seen["size"]) if len(table) else np.zeros(0, bool)
+    small = seen["size"] <= np.median(seen["size"]) if count else np.zeros(0, bool)
     for name, half in (("spread_small", small), ("spread_large", ~small)):
-        row[name] = _number(seen["spread"][half].mean()) if len(table) >= FEWEST and half.any() else None
+        row[name] = rounded(seen["spread"][half].mean()) if count >= FEWEST and half.any() else None
     # In a box far smaller or larger than the kernel, nearly no or nearly all samples lie whatever the offsets are.
-    judged = seen["judged"] > 0
+    judged = seen["judged"]
     weights = weights[:, judged]
     row["in_box_objects"] = int(judged.sum())
     learned, grid, chance = (seen[name][judged] for name in ("learned", "grid", "chance"))
     for name, values in (("in_box", learned), ("in_box_grid", grid), ("in_box_chance", chance)):
-        row[name] = _number(values.mean()) if len(values) >= FEWEST else None
+        row[name] = rounded(values.mean()) if len(values) >= FEWEST else None
     for name, values in (("in_box_minus_grid", learned - grid), ("in_box_minus_chance", learned - chance)):
         row |= _estimate(name, lambda w, v=values: _mean(v, w), weights)
     return row
@@ -146,15 +135,16 @@ def _estimate(name: str, measure: Any, weights: np.ndarray) -> dict[str, Any]:
     count = weights.shape[1]
     if count < FEWEST:
         return {name: None, f"{name}_95": None}
-    value = _number(measure(np.ones((1, count)))[0])
+    value = rounded(measure(np.ones((1, count)))[0])
     # Ranks are made anew for every resample, [R, n] each: in blocks, or they would fill the memory.
     blocks = [measure(weights[i : i + _BLOCK]) for i in range(0, len(weights), _BLOCK)]
-    low, high = (_number(end) for end in interval(np.concatenate(blocks)))
+    low, high = (rounded(end) for end in interval(np.concatenate(blocks)))
     return {name: value, f"{name}_95": None if low is None or high is None else [low, high]}
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), DIGITS) if np.isfinite(value) else None
+def rounded(value: float | None) -> float | None:
+    """To DIGITS; None for what is not defined, as None or nan."""
+    return None if value is None or not np.isfinite(value) else round(float(value), DIGITS)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from dlka.drawn.letters import QUARTERS, SIDE, SIZES, STRETCH, TURN, Letters, dr
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.experiments.following import DIGITS, rank_correlation
-from dlka.experiments.uses import points, rho
+from dlka.experiments.uses import rho
+from dlka.experiments.words import points
 from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.versions import versions
 
@@ -116,11 +117,12 @@ def accuracy_rows(card: LetterCard) -> list[dict[str, Any]]:
     rows = []
     for reader, seeds in card.figures.items():
         mean = np.mean([row["by_size"] for row in seeds], axis=0)
+        lead = "" if reader == "deformable" else points(card.leads[reader][0], card.leads[reader][1:])
         rows.append(
             {"named, %": reader, "parameters": seeds[0]["parameters"]}
             | {edge: f"{100 * value:.1f}" for edge, value in zip(edges, mean)}
             | {"all sizes, each seed": ", ".join(f"{100 * row['accuracy']:.1f}" for row in seeds)}
-            | {"deformable - it": "" if reader == "deformable" else _points(card.leads[reader])}
+            | {"deformable - it": lead}
         )
     return rows
 
@@ -135,8 +137,8 @@ def offset_rows(card: LetterCard) -> list[dict[str, Any]]:
             "mean field": f"{100 * row['mean_field']:.1f}",
             "rho, spread and size": rho(row, "size_rho"),
             "rho, rotation and turn": rho(row, "turn_rho"),
-            "spread/grid by size": _listed(row["spread_by_size"]),
-            f"of an E of {', '.join(map(str, E_SIZES))} px": _listed(row["spread_of_e"]),
+            "spread/grid by size": ", ".join(f"{value:.2f}" for value in row["spread_by_size"]),
+            f"of an E of {', '.join(map(str, E_SIZES))} px": ", ".join(f"{value:.2f}" for value in row["spread_of_e"]),
         }
         for seed, row in enumerate(card.figures["deformable"])
     ]
@@ -148,13 +150,14 @@ def _caveats(figures: dict[str, list[dict[str, Any]]], leads: dict[str, list[flo
     turns = ", ".join(f"{row['turn_rho']:+.2f}" for row in rows)
     outside = ", ".join(f"{100 * row['outside_by_size'][-1]:.0f} %" for row in rows)
     rigid = min((twin for twin in TWINS if twin != "features"), key=lambda twin: leads[twin][0])
+    to_rigid, to_features = (points(leads[twin][0], leads[twin][1:]) for twin in (rigid, "features"))
     return [
         "Samples follow size and hardly turn: the rank correlation of the kernel's rotation with the letter's turn is "
         f"{turns}.",
-        f"The deformable kernel names {_points(leads[rigid])} points more than the best rigid one ({rigid}), which has "
-        f"fewer parameters, and {_points(leads['features'])} more than the same offset net whose outputs go on as "
-        "plain features, where nothing moves: the rest is what that net knows, not where it looks. Seeds are few; the "
-        "intervals are over pictures.",
+        f"The deformable kernel names {to_rigid} points more than the best rigid one ({rigid}), which has fewer "
+        f"parameters, and {to_features} more than the same offset net whose outputs go on as plain features, where "
+        "nothing moves: the rest is what that net knows, not where it looks. Seeds are few; the intervals are over "
+        "pictures.",
         "That accuracy falls without its own offsets says that this net needs them, not that the task does.",
         f"Every letter lies around the cell that reads ({CELL} px wide), and is light on dark. Of the samples "
         f"{outside} lie outside the picture, where they read zero, in the quarter of the largest letters.",
@@ -180,12 +183,3 @@ def _by(quarter: np.ndarray, values: np.ndarray) -> list[float]:
 
 def _number(value: float) -> float:
     return round(float(value), DIGITS)
-
-
-def _points(lead: list[float]) -> str:
-    """A lead with its interval in points, for example "+0.9 [+0.3, +1.5]"."""
-    return points(lead[0], lead[1:])
-
-
-def _listed(values: list[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)

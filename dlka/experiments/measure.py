@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ from dlka.analysis.bootstrap import RESAMPLES, SEED, replicates, resamples
 from dlka.analysis.judging import IOU, match
 from dlka.analysis.stages import MOVED
 from dlka.errors import DlkaError
-from dlka.experiments.plan import word_of
 from dlka.experiments.stored import StoredRun
 from dlka.inference.interventions import GATE_OFF, GIVEN, SHUFFLED, Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.probe import stages
 from dlka.layers import DeformableLKAAttention
 from dlka.models.cost import TOTAL
-from dlka.models.weights import Card
-from dlka.train.val import OffsetTotals, average_precision, class_precision
-from dlka.train.validation import LOOK, Validation
+from dlka.train.val import LOOK, OffsetTotals, Validation, average_precision, class_precision
 from dlka.types import Capture
 
 SCORE = 0.25  # what a detection must have for its object to count as found, as on the page
@@ -47,58 +43,45 @@ ON_GATES: dict[str, Change] = {"gate off": lambda number, other: Intervention(GA
 
 
 def measure(
-    model: str | Path,
-    data: str | Path,
-    run: str | None = None,
-    *,
-    size: int = 640,
-    interventions: bool = True,
-    limit: int | None = None,
-    device: str | None = None,
+    model: str | Path, data: str | Path, run: str, *, size: int, interventions: bool = True, device: str | None = None
 ) -> StoredRun:
-    """Look at the validation pictures of `data` (the first `limit` of them) once as learned, and once for each
-    intervention that the model has something for.
+    """Look at all validation pictures of `data` once as learned, and once for each intervention that the model has
+    something for.
 
-    model: an id or a weights file; run: "{data}/{model}-s{seed}", or None to make it from the data's folder and the
-    card. Offsets of another picture are those of the picture half the list further on, around its end. Raises
-    DlkaError (for fewer than two pictures, too), and ValueError for a run or a size that is none.
+    model: an id or a weights file; run: "{data}/{model}-s{seed}", the id of a Step. Offsets of another picture are
+    those of the picture half the list further on, around its end. Raises DlkaError (for fewer than two pictures, too).
     """
     predictor, card = load_predictor(str(model), device)
-    data_word, model_word, seed = split_run(run or name_of(card, Path(data)))
-    part = Validation.of(predictor, str(model), data, size, limit)
-    count = len(part)
-    if count < 2:
-        raise DlkaError(f"{data}: expected two validation pictures or more, got {count}.")
-    changes = _changes(predictor.model) if interventions else {}
+    name, _, rest = run.partition("/")
+    word, _, seed = rest.rpartition("-s")
+    part = Validation(predictor, str(model), data, size)
+    # What the model has something for: a rigid one has gates alone, a stock one neither.
+    net, gated = predictor.model, any(isinstance(m, DeformableLKAAttention) for m in predictor.model.modules())
+    changes = {**(ON_OFFSETS if stages(net) else {}), **(ON_GATES if gated else {})} if interventions else {}
 
     truth: list[dict[str, Any]] = []
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (AS_IT_IS, *changes)}
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in (AS_IT_IS, *changes)}
     totals, variation = OffsetTotals(), OffsetVariation()
     for number, prediction, changed in looks(part, changes):
         truth += part.truth(number, prediction)
-        found[AS_IT_IS] += part.found(number, prediction)
         totals.add(prediction.captures)
         variation.add(prediction.captures)
-        for name, seen in changed.items():
-            found[name] += part.found(number, seen)
+        for way, seen in {AS_IT_IS: prediction, **changed}.items():
+            found[way] += part.found(number, seen)
 
-    # By picture, not as they were visited: resamples go by picture, and runs are compared object by object.
-    truth.sort(key=lambda row: row["image_id"])
-    # The same resamples for all of them, so that the differences between them are paired.
-    drawn = resamples(count)
-    metrics = {name: average_precision(count, sorted(part.names), truth, rows) for name, rows in found.items()}
-    drawn_metrics = {name: replicates(truth, rows, drawn).astype(np.float32) for name, rows in found.items()}
-    precision = class_precision(count, sorted(part.names), truth, found[AS_IT_IS])
+    metrics, drawn = evaluated(part, truth, found)
+    drawn = {way: values.astype(np.float32) for way, values in drawn.items()}
+    precision = class_precision(len(part), sorted(part.names), truth, found[AS_IT_IS])
     objects = Counter(row["category_id"] for row in truth)
     side, hit = objects_found(truth, found[AS_IT_IS])
     varying = variation.rows()
     return StoredRun(
-        run=f"{data_word}/{model_word}-s{seed}",
-        data=data_word,
-        model=model_word,
+        run=run,
+        data=name,
+        model=word,
         placement=card.placement,
         offsets=card.offsets,
-        seed=seed,
+        seed=int(seed),
         card=provenance.weights(str(model)),
         versions=provenance.versions(),
         machine={**provenance.machine(), "device": str(predictor.device)},
@@ -110,26 +93,29 @@ def measure(
             "found_iou": IOU,
             "found_score": SCORE,
         },
-        pictures=count,
+        pictures=len(part),
         objects=len(truth),
         parameters=predictor.parameters,
         multiply_adds=predictor.multiply_adds(COST_SIZE)[TOTAL],
         metrics=metrics.pop(AS_IT_IS),
         classes={part.names[c]: {"AP": ap, "objects": objects[c]} for c, ap in precision.items()},
         stage_offsets=[{**row, **varying[row["stage"]]} for row in totals.rows()],
-        replicates=drawn_metrics.pop(AS_IT_IS),
+        replicates=drawn.pop(AS_IT_IS),
         object_side=side,
         found=hit,
         interventions=metrics,
-        intervention_replicates=drawn_metrics,
+        intervention_replicates=drawn,
     )
 
 
 def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int, Prediction, dict[str, Prediction]]]:
     """For every picture its number, what the model sees in it, and what it sees there with each of the changes.
 
-    Not in the order of the numbers: so that a few looks kept in memory do for the offsets of another picture.
+    Not in the order of the numbers: so that a few looks kept in memory do for the offsets of another picture. Raises
+    DlkaError for fewer than two pictures.
     """
+    if len(part) < 2:
+        raise DlkaError(f"{part.data}: expected two validation pictures or more, got {len(part)}.")
     learned = lru_cache(maxsize=8)(part.look)
     for number in visits(len(part)):
         prediction = learned(number)
@@ -138,6 +124,18 @@ def looks(part: Validation, changes: Mapping[str, Change]) -> Iterator[tuple[int
             other = learned(another(number, len(part)))  # one of the last few looks
             changed[name] = part.look(number, change(number, other))
         yield number, prediction, changed
+
+
+def evaluated(
+    part: Validation, truth: list[dict[str, Any]], found: Mapping[str, list[dict[str, Any]]]
+) -> tuple[dict[str, dict[str, float | None]], dict[str, np.ndarray]]:
+    """AP figures and replicates [R, 5] float64 of each of the results; truth gets into the order of the pictures."""
+    # By picture, not as they were visited: resamples go by picture, and runs are compared object by object.
+    truth.sort(key=lambda row: row["image_id"])
+    # The same resamples for all of them, so that the differences between them are paired.
+    drawn, categories = resamples(len(part)), sorted(part.names)
+    metrics = {way: average_precision(len(part), categories, truth, rows) for way, rows in found.items()}
+    return metrics, {way: replicates(truth, rows, drawn) for way, rows in found.items()}
 
 
 def objects_found(truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -173,28 +171,6 @@ def visits(count: int) -> list[int]:
     return sorted(range(count), key=lambda number: (number % (count // 2), number))
 
 
-def name_of(card: Card, data: Path) -> str:
-    """The name of a run, from what the weights file says about itself: "hit-uav/residual-separable-s1"."""
-    folder = data.resolve()
-    word = word_of(card.placement, card.offsets)
-    return f"{folder.name if folder.is_dir() else folder.stem}/{word}-s{card.seed}"
-
-
-def split_run(run: str) -> tuple[str, str, int]:
-    """Data, model word and seed of a run's name; ValueError for another text."""
-    data, _, rest = run.partition("/")
-    model, _, seed = rest.rpartition("-s")
-    if not (data and model and seed.isdecimal()) or "/" in rest:
-        raise ValueError(f"run: expected data/model-s0, got {run!r}")
-    return data, model, int(seed)
-
-
-def _changes(model: Any) -> dict[str, Change]:
-    """The interventions that a model has something for: a rigid one has gates alone, a stock one neither."""
-    gated = any(isinstance(module, DeformableLKAAttention) for module in model.modules())
-    return {**(ON_OFFSETS if stages(model) else {}), **(ON_GATES if gated else {})}
-
-
 class OffsetVariation:
     """Whether a stage's offsets vary with the picture: sums over pictures, split into place and what is shown there.
 
@@ -206,18 +182,18 @@ class OffsetVariation:
     """
 
     def __init__(self) -> None:
-        self._pictures: dict[str, int] = {}
-        self._within: dict[str, float] = {}
-        self._sums: dict[str, dict[tuple[int, ...], _Sums]] = {}  # stage name -> shape of its field -> sums
+        self._within: dict[str, list[float]] = {}  # stage name -> a figure a picture
+        # Stage name -> shape of its field -> pictures, sum of their offsets [2K, H, W], sum of all squares [2K].
+        self._sums: dict[str, dict[tuple[int, ...], list[Any]]] = {}
 
     def add(self, captures: Sequence[Capture]) -> None:
         """Take in what all stages did on one picture."""
         for capture in captures:
             name, offset = capture.stage.name, capture.offset
-            self._pictures[name] = self._pictures.get(name, 0) + 1
-            self._within[name] = self._within.get(name, 0.0) + float(offset.std(axis=(1, 2), dtype=np.float64).mean())
-            shapes = self._sums.setdefault(name, {})
-            shapes.setdefault(offset.shape, _Sums.zeros(offset.shape)).add(offset)
+            self._within.setdefault(name, []).append(float(offset.std(axis=(1, 2), dtype=np.float64).mean()))
+            sums = self._sums.setdefault(name, {}).setdefault(offset.shape, [0, 0.0, 0.0])
+            squares = np.square(offset, dtype=np.float64).sum(axis=(1, 2))
+            sums[:] = sums[0] + 1, sums[1] + offset.astype(np.float64), sums[2] + squares
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Stage name -> what its offsets vary by, in cells; one offset is a tap's dy or dx at a cell.
@@ -231,46 +207,27 @@ class OffsetVariation:
         """
         rows = {}
         for name, shapes in self._sums.items():
-            sums = max(shapes.values(), key=lambda each: each.count)
-            content, place = sums.split()
+            count, total, squares = max(shapes.values(), key=lambda sums: sums[0])
+            content, place = _split(count, total, squares) if count > 1 else (None, 0.0)
             rows[name] = {
-                "within_cells": self._within[name] / self._pictures[name],
+                "within_cells": sum(self._within[name]) / len(self._within[name]),
                 "between_cells": None if content is None else content**0.5,
                 "content": None if content is None else content / ((content + place) or 1.0),
                 "varies": None if content is None else content**0.5 > MOVED,
-                "pictures": sums.count,
+                "pictures": count,
             }
         return rows
 
 
-@dataclass
-class _Sums:
-    """Of the offsets [2K, H, W] of `count` pictures: their sum [2K, H, W] and the sum of all squares [2K]."""
+def _split(count: int, total: np.ndarray, squares: np.ndarray) -> tuple[float, float]:
+    """Variance between pictures and between the places' means, of OffsetVariation's sums; mean over the 2K offsets.
 
-    count: int
-    total: np.ndarray
-    squares: np.ndarray
-
-    @classmethod
-    def zeros(cls, shape: tuple[int, ...]) -> _Sums:
-        return cls(0, np.zeros(shape), np.zeros(shape[0]))
-
-    def add(self, offset: np.ndarray) -> None:
-        self.count += 1
-        self.total += offset
-        self.squares += np.square(offset, dtype=np.float64).sum(axis=(1, 2))
-
-    def split(self) -> tuple[float | None, float]:
-        """Variance between pictures (None for one picture) and between the places' means; mean over the 2K offsets.
-
-        Analysis of variance with the cells as groups. The means of so few pictures vary by chance, too, by the variance
-        between pictures over their number: that is taken off again.
-        """
-        if self.count < 2:
-            return None, 0.0
-        cells = self.total[0].size
-        mean = self.total / self.count
-        rest = self.squares - self.count * np.square(mean).sum(axis=(1, 2))
-        content = float(rest.clip(0).mean()) / (cells * (self.count - 1))
-        place = float(mean.var(axis=(1, 2), ddof=min(1, cells - 1)).mean()) - content / self.count
-        return content, max(0.0, place)
+    Analysis of variance with the cells as groups. The means of so few pictures vary by chance, too, by the variance
+    between pictures over their number: that is taken off again.
+    """
+    cells = total[0].size
+    mean = total / count
+    rest = squares - count * np.square(mean).sum(axis=(1, 2))
+    content = float(rest.clip(0).mean()) / (cells * (count - 1))
+    place = float(mean.var(axis=(1, 2), ddof=min(1, cells - 1)).mean()) - content / count
+    return content, max(0.0, place)

@@ -104,7 +104,7 @@ SCENES = Experiment(
     models=(CONTROL, "one-level-plain", "one-level-rigid", "one-level-features", "one-level-separable", "one-level"),
     seeds=(0, 1, 2),
     settings={
-        **{"size": 160, "epochs": 3, "batch": 16, "lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0, "bfloat16": True},
+        **{"size": 160, "epochs": 3, "batch": 16, "lr": 2e-3, "offset_lr": 2e-3, "offset_mean": 0.0, "bfloat16": True}
     },
     own={"one-level": {"offset_lr": 3e-4}},
     start=SCRATCH,
@@ -299,12 +299,6 @@ def split(model: str) -> tuple[str, str]:
     placement = family(model).removesuffix(FITTED).removesuffix(LONGER)
     offsets = VARIANTS[model.removeprefix(family(model))]
     return (CONTROL if placement in (STOCK, START) else placement), offsets
-
-
-def word_of(placement: str, offsets: str) -> str:
-    """The model word of a placement with these offsets: ("neck", "none") -> "neck-rigid"."""
-    ending = next(ending for ending, variant in VARIANTS.items() if variant == offsets)
-    return placement if placement in PLAIN else f"{placement}{ending}"
 
 
 def family(model: str) -> str:

@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from dlka.analysis.bootstrap import COMPARED
 from dlka.experiments.deltas import (
     Collection,
-    Delta,
     Model,
-    Recall,
     collect,
     difference,
     recall,
@@ -21,15 +19,22 @@ from dlka.experiments.deltas import (
     size_bins,
     trained_alike,
 )
-from dlka.experiments.latency import Latency, load_latency
 from dlka.experiments.plan import CONTROL, START, STOCK, Experiment, family, rigid_twin, split, steps
 from dlka.experiments.sentences import best_of, findings
 from dlka.experiments.stored import load_all
-from dlka.experiments.tables import causes_table, differences_table, figures_table, offsets_table, stock_table
+from dlka.experiments.tables import (
+    Latency,
+    causes_table,
+    differences_table,
+    figures_table,
+    load_latency,
+    offsets_table,
+    stock_table,
+)
 from dlka.experiments.words import machine, rendered, versions
 from dlka.models.placements import PLAIN
 from dlka.render.chart import chart_png, chart_svg
-from dlka.render.forest import Candidate, Estimate, Group, Row, forest, tradeoff
+from dlka.render.forest import Candidate, Group, Row, forest, tradeoff
 from dlka.render.recall import Curve, RecallPanel, recall_chart
 from dlka.shipped import ASSETS
 
@@ -46,12 +51,28 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path
     has none. Returns what was written. Raises DlkaError for no runs, for damaged ones and for runs that were
     not measured alike.
     """
-    collection, times = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
-    drawn = charts(collection, times)
+    collection, latency = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
+    drawn = charts(collection, latency)
+    measured, chosen = collection.runs, {part.name: part.chosen for part in plan}
+    text = rendered(
+        "report.md.j2",
+        {
+            "planned": len(steps(plan)),
+            "missing": collection.missing,
+            "missing_by_model": _by_model(collection.missing),
+            "latency": latency,
+            "charts": {name: title for name, (_, title) in drawn.items()},
+            "parts": [
+                {**_part(data, models, latency), "chosen": chosen.get(data)}
+                for data, models in collection.models.items()
+            ],
+            "versions": list(dict.fromkeys(versions(run.versions) for run in measured)),
+            "machines": list(dict.fromkeys(machine(run.machine, "cpu", "vectors") for run in measured)),
+        },
+    )
     out.mkdir(parents=True, exist_ok=True)
     written = [out / "report.md"]
-    titles = {name: title for name, (_, title) in drawn.items()}
-    written[0].write_text(report_text(collection, times, titles, plan), encoding="utf-8")
+    written[0].write_text(text, encoding="utf-8")
     for name in CHARTS:
         for suffix in (".png", ".svg"):
             file = out / f"{name}{suffix}"
@@ -61,30 +82,6 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path
                 file.write_bytes(chart_png(figure) if suffix == ".png" else chart_svg(figure, title))
                 written.append(file)
     return written
-
-
-def report_text(
-    collection: Collection, latency: Latency | None, drawn: Mapping[str, str], plan: Sequence[Experiment]
-) -> str:
-    """The Markdown; drawn: file stem of each chart that lies beside it -> what it shows."""
-    chosen = {part.name: part.chosen for part in plan}
-    runs = collection.runs
-    return rendered(
-        "report.md.j2",
-        {
-            "planned": len(steps(plan)),
-            "missing": collection.missing,
-            "missing_by_model": _by_model(collection.missing),
-            "latency": latency,
-            "charts": drawn,
-            "parts": [
-                {**_part(data, models, latency), "chosen": chosen.get(data)}
-                for data, models in collection.models.items()
-            ],
-            "versions": list(dict.fromkeys(versions(run.versions) for run in runs)),
-            "machines": list(dict.fromkeys(machine(run.machine, "cpu", "vectors") for run in runs)),
-        },
-    )
 
 
 def _part(data: str, models: Mapping[str, Model], latency: Latency | None) -> dict[str, Any]:
@@ -151,13 +148,11 @@ def charts(collection: Collection, latency: Latency | None) -> dict[str, tuple[F
         columns = ["AP - control, points", "AP_S - control, points"]
         drawn = forest(groups, columns, "95 % interval over pictures")
         found["forest"] = drawn, "Difference to control in AP and AP_S, by model"
-    timed = [(data, _candidates(models, latency)) for data, models in compared.items() if latency]
-    timed = [(data, candidates) for data, candidates in timed if len(candidates) > 1]
-    if timed:
+    timed = [(data, _candidates(models, latency)) for data, models in compared.items()] if latency else []
+    if timed := [(data, candidates) for data, candidates in timed if len(candidates) > 1]:
         drawn = tradeoff(timed, "time for a picture, control = 1", "AP, %", "least to most of the seeds")
         found["latency"] = drawn, "AP against the time for a picture, by model"
-    panels = [p for data, models in compared.items() if (p := _recall_panel(data, models))]
-    if panels:
+    if panels := [p for data, models in compared.items() if (p := _recall_panel(data, models))]:
         note = "Found: IoU 0.5, score 0.25. Bands: 95 % intervals over objects.\nDotted upright: 32 and 96 px."
         found["recall"] = recall_chart(panels, note), "Recall against the size of objects, control and D-LKA"
     return found
@@ -167,14 +162,12 @@ def _group(data: str, models: Mapping[str, Model]) -> Group:
     rows, before = [], ""
     families, variants = list(dict.fromkeys(map(family, models))), list(VARIANT)
     for word in sorted(models, key=lambda word: (families.index(family(word)), variants.index(_variant(word)))):
-        model = models[word]
         name, offsets = family(word), _variant(word)
-        deltas = [difference(model, models[CONTROL], measure) for measure in COMPARED]
-        if word == CONTROL or not any(deltas):
-            continue
-        first, before = name != before, name
-        label = f"{name} {VARIANT[offsets]}".strip() if first else VARIANT[offsets]
-        rows.append(Row(label, offsets, [_estimate(d) if d else None for d in deltas], first))
+        deltas = [difference(models[word], models[CONTROL], measure) for measure in COMPARED]
+        if word != CONTROL and any(deltas):
+            label = VARIANT[offsets] if name == before else f"{name} {VARIANT[offsets]}".strip()
+            rows.append(Row(label, offsets, deltas, name != before))
+            before = name
     run = models[CONTROL].runs[0]
     return Group(f"{data}: {run.pictures} pictures, {run.objects:,} objects", rows)
 
@@ -185,14 +178,10 @@ def _variant(word: str) -> str:
     return "plain" if placement in PLAIN else offsets
 
 
-def _estimate(delta: Delta) -> Estimate:
-    return Estimate(delta.value, delta.low, delta.high, delta.seeds)
-
-
-def _candidates(models: Mapping[str, Model], latency: Latency | None) -> list[Candidate]:
+def _candidates(models: Mapping[str, Model], latency: Latency) -> list[Candidate]:
     found = []
     for word, model in models.items():
-        ratio, gain = latency.ratio(word) if latency else None, model.mean("AP")
+        ratio, gain = latency.ratio(word), model.mean("AP")
         if ratio is not None and gain is not None:
             low, high = model.spread("AP") or (gain, gain)
             offsets = "" if word == CONTROL else _variant(word)
@@ -209,10 +198,6 @@ def _recall_panel(data: str, models: Mapping[str, Model]) -> RecallPanel | None:
     shown = {"control": CONTROL, "dlka": best, "rigid": rigid_twin(best) or ""}
     number, sides = size_bins(control.runs[0].object_side)
     there = {role: models[word] for role, word in shown.items() if word in models}
-    curves = [_curve(role, model.word, recall(model, number)) for role, model in there.items()]
-    gains = [_curve(r, m.word, recall_gain(m, control, number)) for r, m in there.items() if r != "control"]
+    curves = [Curve(role, model.word, *recall(model, number)) for role, model in there.items()]
+    gains = [Curve(r, m.word, *recall_gain(m, control, number)) for r, m in there.items() if r != "control"]
     return RecallPanel(f"{data}: {control.runs[0].objects:,} objects", sides, curves, gains)
-
-
-def _curve(role: str, word: str, seen: Recall) -> Curve:
-    return Curve(role, word, seen.mean, seen.low, seen.high)

@@ -17,7 +17,7 @@ from dlka.experiments.stored import load
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert
 from dlka.models.placements import SCRATCH
-from dlka.train.dataset_yaml import class_names
+from dlka.train.dataset import read_dataset
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
 from dlka.train.training import fit, resume, unfinished
@@ -50,12 +50,7 @@ class Places:
 
 
 def rerun(
-    places: Places,
-    plan: Iterable[Experiment],
-    only: str | None = None,
-    *,
-    device: str | None = None,
-    report: Callable[[str], None] = print,
+    places: Places, plan: Iterable[Experiment], only: str | None = None, report: Callable[[str], None] = print
 ) -> list[str]:
     """Train and measure what is missing of the plan, or of the runs whose id fits the pattern `only`.
 
@@ -65,10 +60,11 @@ def rerun(
     that fits nothing, and for data and stock weights that are not there.
     """
     everything = {step.id: step for step in steps(plan)}
-    missing = [step for step in choose(list(everything.values()), only) if not places.measured(step)]
+    wanted = choose(list(everything.values()), only)
+    missing = [step for step in wanted if not places.measured(step)]
     work = _with_starts(missing, everything, places)
     _check(work, places)
-    report(f"{len(work)} to do; {len(choose(list(everything.values()), only)) - len(missing)} are stored already.")
+    report(f"{len(work)} to do; {len(wanted) - len(missing)} are stored already.")
     failed: list[str] = []
     for number, step in enumerate(work, 1):
         place = f"[{number}/{len(work)}, {len(failed)} failed]" if failed else f"[{number}/{len(work)}]"
@@ -78,14 +74,14 @@ def rerun(
             continue
         try:
             if not places.weights(step).is_file():
-                report(f"{place} {step.id}: {_doing(step)}")
-                _make(step, everything, places, device)
+                made = step.recipe
+                does = f"training, {made.epochs} epochs at {made.crop or made.size} px" if made else "converting"
+                report(f"{place} {step.id}: {does}")
+                _make(step, everything, places)
             if step in missing:
                 report(f"{place} {step.id}: measuring")
                 folder = places.data / step.data
-                run = measure(
-                    places.weights(step), folder, step.id, size=step.size, interventions=step.causes, device=device
-                )
+                run = measure(places.weights(step), folder, step.id, size=step.size, interventions=step.causes)
                 run.save(places.runs)
         except Exception as error:  # whatever it is: hours of other runs do not depend on it
             failed.append(step.id)
@@ -113,7 +109,7 @@ def _with_starts(missing: list[Step], everything: dict[str, Step], places: Place
 
 def _check(work: list[Step], places: Places) -> None:
     for name in dict.fromkeys(step.data for step in work):
-        class_names(places.data / name / "data.yaml")  # raises DlkaError
+        read_dataset(places.data / name)  # raises DlkaError
     pools = dict.fromkeys(step.recipe.unlabelled for step in work if step.recipe and step.recipe.unlabelled)
     for pool in pools:
         if not (places.data / pool).is_dir():
@@ -124,25 +120,19 @@ def _check(work: list[Step], places: Places) -> None:
         raise DlkaError(f"--stock {places.stock}: there is no such file; expected weights of stock YOLOv8.")
 
 
-def _doing(step: Step) -> str:
-    if step.recipe is None:
-        return "converting"
-    return f"training, {step.recipe.epochs} epochs at {step.recipe.crop or step.recipe.size} px"
-
-
-def _make(step: Step, everything: dict[str, Step], places: Places, device: str | None) -> None:
+def _make(step: Step, everything: dict[str, Step], places: Places) -> None:
     """Write the weights file of a step: trained, or for the stock weights converted or copied."""
     out = places.weights(step)
     out.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(step.recipe, DefaultTraining):
         data = str((places.data / step.data).resolve())
-        fit_by_default(replace(step.recipe, data=data), out, places.training(step), device)
+        fit_by_default(replace(step.recipe, data=data), out, places.training(step))
     elif step.recipe is not None:
         recipe, run = resolved(step.recipe, everything, places), places.training(step)
         if unfinished(run) and RunFolder(run).told()[:2] == (recipe, out.resolve()):
-            resume(run, device, measure=False)
+            resume(run, measure=False)
         else:
-            fit(recipe, out, run, device)
+            fit(recipe, out, run)
     elif (stock := find(places.stock)).suffix == ".safetensors":
         shutil.copyfile(stock, out)
     else:

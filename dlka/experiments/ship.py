@@ -12,13 +12,12 @@ import numpy as np
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.errors import DlkaError
 from dlka.experiments.deltas import Collection, Model, difference, single
+from dlka.experiments.following import rounded
 from dlka.experiments.plan import CONTROL
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import per_cent
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import load_card, same_tensors, with_card
-
-DIGITS = 5  # of an interval's ends, in 0..1: what stored replicates hold
 
 
 def ship(
@@ -71,16 +70,16 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
         **run.metrics,
         **{f"{measure}_95": _ends(*ends) for measure, ends in alone.items()},
         **(dict(_to_control(run, control)) if control and run.model != CONTROL else {}),
-        "AP_of_seeds": [None if (ap := r.metrics["AP"]) is None else round(ap, DIGITS) for r in model.runs],
+        "AP_of_seeds": [rounded(r.metrics["AP"]) for r in model.runs],
     }
 
 
 def _to_control(run: StoredRun, control: Model) -> Iterator[tuple[str, Any]]:
     for measure in COMPARED:
         if delta := difference(single(run), control, measure):
-            yield f"{measure}_minus_control", round(delta.value / 100, DIGITS)
+            yield f"{measure}_minus_control", rounded(delta.value / 100)
             yield f"{measure}_minus_control_95", _ends(delta.low / 100, delta.high / 100)
 
 
-def _ends(low: float, high: float) -> list[float] | None:
-    return None if np.isnan(low) else [round(low, DIGITS), round(high, DIGITS)]
+def _ends(low: float, high: float) -> list[float | None] | None:
+    return None if np.isnan(low) else [rounded(low), rounded(high)]

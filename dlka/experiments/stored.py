@@ -153,7 +153,5 @@ def load_all(folder: Path) -> list[StoredRun]:
 
 def _rounded(values: np.ndarray) -> np.ndarray:
     """float32 with KEPT_BITS of the fraction, to the nearest; the rest is zeros, which compress."""
-    lost = 23 - KEPT_BITS
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    nearest = ((bits + np.uint32(1 << (lost - 1))) >> np.uint32(lost)) << np.uint32(lost)
-    return np.where(np.isfinite(values), nearest.view(np.float32), np.float32(np.nan))
+    half, exponent = np.frexp(values.astype(np.float32))  # in 0.5..1: the first bit of it stands for itself
+    return np.ldexp(np.round(np.ldexp(half, KEPT_BITS + 1)), exponent - KEPT_BITS - 1)

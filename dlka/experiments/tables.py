@@ -1,15 +1,85 @@
-"""The report's tables: figures of each model, differences, what interventions do, and how far offsets move."""
+"""The report's tables: figures of each model, differences, what interventions do, and how far offsets move; and what
+models take, as ratios to the control, by the stored result of `python -m dlka bench model --json`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES
+from dlka.errors import DlkaError
 from dlka.experiments.deltas import Model, difference, intervened, mean
-from dlka.experiments.latency import Latency
-from dlka.experiments.plan import CONTROL, family
+from dlka.experiments.plan import CONTROL, family, split
 from dlka.experiments.words import NONE, cell, figure, markdown, per_cent, seeds_cell
+from dlka.models.placements import PLAIN
+
+SIZE = 640  # px, the input that AP is measured at
+
+
+@dataclass(frozen=True)
+class Latency:
+    """ratios: (placement, offsets) -> time for a picture, control 1; control: its milliseconds; where: the device and
+    what ran on it, in words."""
+
+    ratios: Mapping[tuple[str, str], float]
+    control: float
+    where: str
+
+    def ratio(self, model: str) -> float | None:
+        """The ratio of a model word such as "neck-rigid", or None where it was not timed."""
+        return self.ratios.get(split(model))
+
+
+class _Row(BaseModel):
+    """A model at one size and batch, timed."""
+
+    placement: str
+    offsets: str
+    scale: str
+    size: int
+    batch: int
+    bfloat16: bool
+    ratio: float
+    milliseconds: float
+
+
+class _Machine(BaseModel):
+    cpu: str
+    threads: int
+
+
+class _Measured(BaseModel):
+    """What `python -m dlka bench model --json` writes, as far as it is read here."""
+
+    rows: list[_Row]
+    machine: _Machine
+    device: str
+
+
+def load_latency(file: Path) -> Latency | None:
+    """None where there is no such file. Raises DlkaError for one that is no result of that command, or one
+    without the control at SIZE px and batch 1 in float32."""
+    if not file.is_file():
+        return None
+    try:
+        measured = _Measured.model_validate_json(file.read_bytes())
+        asked = (SIZE, 1, False, "n")
+        rows = [row for row in measured.rows if (row.size, row.batch, row.bfloat16, row.scale) == asked]
+        control = next(row for row in rows if row.placement == "control")
+    except (ValidationError, StopIteration):
+        raise DlkaError(
+            f"{file}: expected what `python -m dlka bench model --json` writes, with {SIZE} px and batch 1 in it."
+        ) from None
+    # Of several backends the first, which is the one that models take.
+    ratios = {(row.placement, row.offsets): row.ratio for row in reversed(rows)} | {("control", "none"): 1.0}
+    # Their word where no offsets are predicted is dense, as in a card.
+    ratios |= {(placement, "dense"): ratios[placement, "none"] for placement in PLAIN if (placement, "none") in ratios}
+    device = "" if measured.device == "cpu" else f"{measured.device}, "
+    where = f"{device}{measured.machine.cpu}, threads: {measured.machine.threads}"
+    return Latency(ratios, control.milliseconds, where)
 
 
 def figures_table(models: Mapping[str, Model], latency: Latency | None) -> str:
@@ -42,17 +112,9 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
     for word, model in others.items():
         rigid = f"{family(word)}-rigid"  # also of a model with offset nets in which nothing moves
         twin = models.get(rigid) if word != rigid else None
-        to_control = {measure: difference(model, control, measure) for measure in COMPARED}
+        to_control = [difference(model, control, measure) for measure in COMPARED]
         to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
-        rows.append(
-            [
-                word,
-                *map(cell, to_control.values()),
-                seeds_cell(to_control["AP"]),
-                seeds_cell(to_control["AP_S"]),
-                *map(cell, to_twin),
-            ]
-        )
+        rows.append([word, *map(cell, to_control), *map(seeds_cell, to_control), *map(cell, to_twin)])
     header = ["model", "AP - control", "AP_S - control", "AP by seed", "AP_S by seed", "AP - twin", "AP_S - twin"]
     return markdown(header, rows)
 
@@ -96,8 +158,8 @@ def _varies(seeds: Sequence[bool | None]) -> str:
 
 def stock_table(models: Mapping[str, Model], stock: Model) -> str:
     """One row a model: above the stock weights that it started from."""
-    rows = []
-    for word, model in models.items():
-        deltas = [difference(model, stock, measure, by_seed=False) for measure in COMPARED]
-        rows.append([word, *map(cell, deltas)])
+    rows = [
+        [word, *(cell(difference(model, stock, measure, by_seed=False)) for measure in COMPARED)]
+        for word, model in models.items()
+    ]
     return markdown(["model", "AP - stock", "AP_S - stock"], rows)

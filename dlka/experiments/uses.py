@@ -14,18 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, replicates, resamples
+from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.following import DIGITS, Following
-from dlka.experiments.measure import ON_OFFSETS, looks
-from dlka.experiments.words import NONE, figure, markdown, per_cent, signed
+from dlka.experiments.following import Following, rounded
+from dlka.experiments.measure import ON_OFFSETS, evaluated, looks
+from dlka.experiments.words import NONE, figure, markdown, per_cent, points
 from dlka.inference.interventions import GIVEN, Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages
 from dlka.models.catalog import find, suited_size
 from dlka.models.weights import IN_USE, SMALL, UNUSED, load_card, with_card
-from dlka.train.val import average_precision
-from dlka.train.validation import Validation
+from dlka.train.val import Validation
 
 OWN, OFF, SHUFFLED, ANOTHER, MEAN = "own", "off", "shuffled", "another picture's", "mean field"
 CHANGES = {
@@ -65,10 +64,7 @@ def uses(
     size = suited_size(card) if size is None else size
     if not stages(predictor.model):
         raise DlkaError(f"{model} has no deform stages, so it has no offsets that it could use.")
-    part = Validation.of(predictor, str(model), data, size, limit)
-    count = len(part)
-    if count < 2:
-        raise DlkaError(f"{data}: expected two validation pictures or more, got {count}.")
+    part = Validation(predictor, str(model), data, size, limit)
 
     truth: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (OWN, *CHANGES, MEAN)}
@@ -91,18 +87,14 @@ def uses(
     mean = Intervention(
         GIVEN, fields={n: (total / cells).astype(np.float32)[:, None, None] for n, (total, cells) in sums.items()}
     )
-    for number in range(count):
+    for number in range(len(part)):
         found[MEAN] += part.found(number, part.look(number, mean))
 
-    truth.sort(key=lambda row: row["image_id"])
-    drawn = resamples(count)
-    categories = sorted(part.names)
-    metrics = {name: average_precision(count, categories, truth, rows) for name, rows in found.items()}
-    drawn_metrics = {name: replicates(truth, rows, drawn) for name, rows in found.items()}
-    offsets = {name: {m: _rounded(metrics[name][m]) for m in SHOWN} for name in found}
+    metrics, drawn = evaluated(part, truth, found)
+    offsets = {name: {m: rounded(metrics[name][m]) for m in SHOWN} for name in found}
     for name in (*CHANGES, MEAN):
         for measure in SHOWN:
-            offsets[name] |= _to_own(measure, metrics[name], metrics[OWN], drawn_metrics[name] - drawn_metrics[OWN])
+            offsets[name] |= _to_own(measure, metrics[name], metrics[OWN], drawn[name] - drawn[OWN])
     word, why = verdict(offsets)
     return {
         "model": find(str(model)).stem,
@@ -110,12 +102,12 @@ def uses(
         "why": why,
         "rule": RULE,
         "data": f"{Path(data).resolve().name} val",
-        "pictures": count,
+        "pictures": len(part),
         "objects": len(truth),
         "size": size,
         "resamples": RESAMPLES,
         "offsets": offsets,
-        "stages": following.rows(drawn),
+        "stages": following.rows(resamples(len(part))),
         "left_out": part.told,
     }
 
@@ -146,28 +138,16 @@ def verdict(offsets: dict[str, dict[str, Any]]) -> tuple[str, str]:
     return word, f"AP changes by {' and by '.join(told)}."
 
 
-def points(value: float | None, ends: list[float] | None) -> str:
-    """A difference of shares 0..1 with its interval, in points: "-3.1 [-4.0, -2.2]"; "-" for one not defined."""
-    if value is None or ends is None:
-        return NONE if value is None else signed(100 * value)
-    return f"{signed(100 * value)} [{', '.join(signed(100 * end) for end in ends)}]"
-
-
 def _to_own(
     measure: str, changed: dict[str, float | None], own: dict[str, float | None], drawn: np.ndarray
 ) -> dict[str, Any]:
     """The difference of a measure to that with the model's own offsets, and its interval; drawn [R, MEASURES]."""
     a, b = changed[measure], own[measure]
+    if a is None or b is None:
+        return {f"{measure}_minus_own": None, f"{measure}_minus_own_95": None}
     low, high = interval(drawn[:, MEASURES.index(measure)])
-    undefined = a is None or b is None or np.isnan(low)
-    return {
-        f"{measure}_minus_own": None if a is None or b is None else _rounded(a - b),
-        f"{measure}_minus_own_95": None if undefined else [_rounded(low), _rounded(high)],
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
+    ends = None if np.isnan(low) else [rounded(low), rounded(high)]
+    return {f"{measure}_minus_own": rounded(a - b), f"{measure}_minus_own_95": ends}
 
 
 def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
@@ -203,12 +183,16 @@ def following_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def changes_table(uses: Mapping[str, Any]) -> str:
-    """AP with a model's own offsets and with others in their place, for its card; uses: as a weights file has it."""
+    """AP with a model's own offsets and with others in their place, for its card, a difference bold where its interval
+    does not include zero; uses: as a weights file has it."""
     rows = []
     for name in (OWN, OFF, SHUFFLED, ANOTHER):
-        values = uses["offsets"][name]
-        deltas = ["" if name == OWN else _bold(values[f"{m}_minus_own"], values[f"{m}_minus_own_95"]) for m in COMPARED]
-        rows.append([name, *(text for m, delta in zip(COMPARED, deltas) for text in (per_cent(values[m]), delta))])
+        values, row = uses["offsets"][name], [name]
+        for m in COMPARED:
+            value, ends = (None, None) if name == OWN else (values[f"{m}_minus_own"], values[f"{m}_minus_own_95"])
+            delta = "" if name == OWN else points(value, ends)
+            row += [per_cent(values[m]), f"**{delta}**" if ends and ends[0] * ends[1] > 0 else delta]
+        rows.append(row)
     return markdown(["offsets", *(title for m in COMPARED for title in (m, f"{m} - own"))], rows)
 
 
@@ -227,8 +211,3 @@ def rho(row: dict[str, Any], name: str) -> str:
     if value is None or ends is None:
         return NONE if value is None else f"{value:+.2f}"
     return f"{value:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
-
-
-def _bold(value: float | None, ends: list[float] | None) -> str:
-    """A difference for a table: bold where the interval does not include zero."""
-    return f"**{points(value, ends)}**" if ends and ends[0] * ends[1] > 0 else points(value, ends)

@@ -49,6 +49,13 @@ def cell(delta: Delta | None) -> str:
     return f"**{with_interval(delta)}**" if delta.sign else with_interval(delta)
 
 
+def points(value: float | None, ends: Sequence[float] | None) -> str:
+    """A difference of shares 0..1 with its interval, in points: "-3.1 [-4.0, -2.2]"; "-" for one not defined."""
+    if value is None or ends is None:
+        return NONE if value is None else signed(100 * value)
+    return with_interval(Delta(100 * value, 100 * ends[0], 100 * ends[1]))
+
+
 def seeds_cell(delta: Delta | None) -> str:
     """Each seed's own difference, "-" where there is only one, which the mean tells already."""
     return NONE if delta is None or len(delta.seeds) < 2 else ", ".join(signed(s) for s in delta.seeds)

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 from ultralytics.engine.exporter import export_formats
 
@@ -26,26 +25,9 @@ from dlka.models.weights import Card, load_model
 
 SIZES = (640, 320)  # inputs of the check, in pixels of the longer side
 RUNTIME = (1, 25)  # the first ONNX Runtime that runs DeformConv
+# Name, which is also the file's suffix -> modules that writing and checking it need besides the project's own.
+FORMATS = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "torchscript": [], "pt2": []}
 
-
-@dataclass(frozen=True)
-class Format:
-    """suffix: of the file; packages: modules that writing and checking it need besides the project's own."""
-
-    suffix: str
-    packages: tuple[str, ...] = ()
-
-
-FORMATS = {
-    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime")),
-    "torchscript": Format(".torchscript"),
-    "pt2": Format(".pt2"),
-}
-
-_TENSORFLOW = (
-    "TensorFlow and LiteRT have no deformable convolution; newer versions of onnx2tf unroll that of an ONNX file "
-    "into gathers (not tried here)"
-)
 # Ultralytics' names of formats -> why a model with deformable convolutions is not exported to them (November 2026); of
 # its others no converter is known that could.
 ELSEWHERE = {
@@ -55,7 +37,11 @@ ELSEWHERE = {
         "(not tried here)"
     ),
     "coreml": "Core ML Tools 9.0 cannot convert a deformable convolution",
-    **dict.fromkeys(("saved_model", "pb", "litert", "edgetpu"), _TENSORFLOW),
+    **dict.fromkeys(
+        ("saved_model", "pb", "litert", "edgetpu"),
+        "TensorFlow and LiteRT have no deformable convolution; newer versions of onnx2tf unroll that of an ONNX file "
+        "into gathers (not tried here)",
+    ),
     "ncnn": "ncnn's DeformableConv2D has no groups, and that of D-LKA is depthwise",
     "executorch": "ExecuTorch's kernel libraries have no deformable convolution",
 }
@@ -78,11 +64,7 @@ class Exported:
 
 
 def export_model(
-    model: str,
-    format_name: str,
-    out: str | Path | None = None,
-    internals: bool = False,
-    sizes: Sequence[int] = SIZES,
+    model: str, format_name: str, out: str | Path | None = None, internals: bool = False, sizes: Sequence[int] = SIZES
 ) -> Exported:
     """Write `model` (an id or a weights file) as onnx, torchscript or pt2, and check what the file finds.
 
@@ -109,10 +91,12 @@ def export_loaded(
 ) -> Exported:
     """`export_model` for a model in memory, which it takes over; name: what the model is called in the file."""
     deformable = any(isinstance(module, DeformConv) for module in loaded.modules())
-    kind = check_format(format_name, name, deformable)
-    file = Path(out or f"{name}{kind.suffix}")
-    check_new_file(file, kind.suffix)
-    check_packages((*kind.packages, *(["numba"] if deformable else [])), format_name)  # numba: the operator's own
+    check_format(format_name, name, deformable)
+    file = Path(out or f"{name}.{format_name}")
+    check_new_file(file, f".{format_name}")
+    needed = FORMATS[format_name] + (["numba"] if deformable else [])  # numba: the operator's own
+    if missing := " ".join(package for package in needed if importlib.util.find_spec(package) is None):
+        raise DlkaError(f"format {format_name} needs what is not installed here; get it with: pip install {missing}")
     if format_name == "onnx" and deformable:
         check_runtime()
     further = internal_outputs(loaded) if internals else []
@@ -123,24 +107,29 @@ def export_loaded(
     about = metadata(name, card, strides, further)
     net = ExportNet(loaded, internals)
     inputs = cases(sizes)
-    expected = [_outputs(net, case.images) for case in inputs]
-    with _workplace(file) as folder:
+    with torch.no_grad():
+        outputs = [net(torch.from_numpy(case.images)) for case in inputs]
+    expected = [[tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))] for given in outputs]
+    try:
+        workplace = TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
+    except OSError as error:
+        raise DlkaError(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
+    with workplace as folder:
         unfinished = Path(folder) / file.name
         write(net, unfinished, further, about)
         got = run(unfinished, [case.images for case in inputs], operator=deformable and format_name != "onnx")
         checks = tuple(compare(*three) for three in zip(inputs, expected, got))
         unfinished.replace(file)
-    tensors = _tensors(format_name, len(card.names), further)
-    return Exported(file, tensors, _runtime(file), _load(file, deformable), checks)
+    return Exported(file, _tensors(format_name, len(card.names), further), *_load(file, deformable), checks)
 
 
-def check_format(name: str, model: str, deformable: bool) -> Format:
-    """The format of that name; DlkaError for others, with the reason and what to do instead.
+def check_format(name: str, model: str, deformable: bool) -> None:
+    """DlkaError for formats but FORMATS, with the reason and what to do instead.
 
     deformable: whether `model`, named in the sentence, has deformable convolutions.
     """
     if name in FORMATS:
-        return FORMATS[name]
+        return
     theirs = ALIASES.get(name, name)
     known = export_formats()
     titles = dict(zip(known["Argument"], known["Format"]))
@@ -156,14 +145,6 @@ def check_format(name: str, model: str, deformable: bool) -> Format:
     raise DlkaError(f"format {name}: {reason}; use --format onnx, which ONNX Runtime runs on CPU and CUDA.")
 
 
-def check_packages(packages: tuple[str, ...], format_name: str) -> None:
-    """DlkaError, with what to install, where one of these modules is missing."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        names = " ".join(missing)
-        raise DlkaError(f"format {format_name} needs what is not installed here; get it with: pip install {names}")
-
-
 def check_runtime() -> None:
     """DlkaError where the ONNX Runtime that is installed cannot run a deformable convolution."""
     import onnxruntime
@@ -176,20 +157,6 @@ def check_runtime() -> None:
         )
 
 
-def _workplace(file: Path) -> TemporaryDirectory[str]:
-    """A folder beside the file; DlkaError where nothing can be written."""
-    try:
-        return TemporaryDirectory(dir=file.parent, prefix=".dlka-export-")
-    except OSError as error:
-        raise DlkaError(f"{file.parent}: no file can be written to this folder ({error.strerror}).") from None
-
-
-def _outputs(net: ExportNet, images: np.ndarray) -> list[np.ndarray]:
-    with torch.no_grad():
-        outputs = net(torch.from_numpy(images))
-    return [tensor.numpy() for tensor in (outputs if isinstance(outputs, tuple) else (outputs,))]
-
-
 def _tensors(format_name: str, classes: int, further: list[dict[str, Any]]) -> dict[str, str]:
     limits = f" from {LEAST} to {MOST}" if format_name == "pt2" else ""
     return {
@@ -198,19 +165,16 @@ def _tensors(format_name: str, classes: int, further: list[dict[str, Any]]) -> d
     } | {row["output"]: "[batch, {channels}, height/{stride}, width/{stride}] float32".format(**row) for row in further}
 
 
-def _runtime(file: Path) -> str:
-    if file.suffix != ".onnx":
-        return f"a fresh process with torch {torch.__version__}"
-    import onnxruntime
-
-    return f"ONNX Runtime {onnxruntime.__version__}"
-
-
-def _load(file: Path, deformable: bool) -> str:
+def _load(file: Path, deformable: bool) -> tuple[str, str]:
+    """What the check ran the file with, and how to open it."""
     if file.suffix == ".onnx":
+        import onnxruntime
+
         oldest = ".".join(map(str, RUNTIME))
-        return "ONNX Runtime" + (f" {oldest} or newer, which has DeformConv" * deformable)
+        load = "ONNX Runtime" + (f" {oldest} or newer, which has DeformConv" * deformable)
+        return f"ONNX Runtime {onnxruntime.__version__}", load
     call = f"torch.export.load({file.name!r}).module()" if file.suffix == ".pt2" else f"torch.jit.load({file.name!r})"
-    if not deformable:
-        return f"{call}, with torch alone"
-    return f"import dlka.ops.library, then {call}; its fused operator runs on the CPU where dlka is installed"
+    load = f"{call}, with torch alone"
+    if deformable:
+        load = f"import dlka.ops.library, then {call}; its fused operator runs on the CPU where dlka is installed"
+    return f"a fresh process with torch {torch.__version__}", load

@@ -13,7 +13,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,25 +58,14 @@ class ExportNet(nn.Module):
             return self.model(images)
         offsets: list[torch.Tensor] = []
         gates: list[torch.Tensor] = []
-        handles = []
-        try:
+        with ExitStack() as hooks:
             for module in self.model.modules():
                 if isinstance(module, DeformConv):
-                    handles.append(module.offset_net.register_forward_hook(_keep(offsets)))
+                    hooks.enter_context(module.offset_net.register_forward_hook(lambda _, x, out: offsets.append(out)))
                 if isinstance(module, DeformableLKA):
-                    handles.append(module.conv1.register_forward_hook(_keep(gates)))
+                    hooks.enter_context(module.conv1.register_forward_hook(lambda _, x, out: gates.append(out)))
             output = self.model(images)
-        finally:
-            for handle in handles:
-                handle.remove()
         return (output, *offsets, *gates)
-
-
-def _keep(found: list[torch.Tensor]) -> Any:
-    def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        found.append(output)
-
-    return hook
 
 
 def internal_outputs(model: nn.Module) -> list[dict[str, Any]]:
@@ -90,19 +79,18 @@ def internal_outputs(model: nn.Module) -> list[dict[str, Any]]:
         model(torch.zeros(1, 3, 64, 64))
     rows: list[dict[str, Any]] = []
     for stage in (capture.stage for capture in captures.offsets):
+        named = {"output": "offset_" + stage.label.replace(" ", "_"), "module": stage.name, "stride": stage.stride}
         sizes = {"kernel": stage.kernel, "dilation": stage.dilation, "padding": stage.padding}
-        label = "offset_" + stage.label.replace(" ", "_")
-        rows.append(
-            {"output": label, "module": stage.name, "stride": stage.stride, "channels": 2 * stage.taps, **sizes}
-        )
+        rows.append({**named, "channels": 2 * stage.taps, **sizes})
     for gate in captures.gates:
-        channels = gate.values.shape[0]
-        rows.append({"output": f"gate_{gate.level}", "module": gate.block, "stride": gate.stride, "channels": channels})
+        named = {"output": f"gate_{gate.level}", "module": gate.block, "stride": gate.stride}
+        rows.append({**named, "channels": gate.values.shape[0]})
     seen: Counter[str] = Counter()
     for row in rows:
         label = row["output"]
         seen[label] += 1
-        row["output"] = label if seen[label] == 1 else f"{label}_{seen[label]}"
+        if seen[label] > 1:
+            row["output"] = f"{label}_{seen[label]}"
     return rows
 
 

@@ -45,14 +45,18 @@ def fit_blocks(
     """
     blocks = {row: module for row, module in enumerate(model.model) if isinstance(module, C2f_DLKA)}
     device = next(model.parameters()).device
-    stock = _StockMaps(model, start, blocks).to(device)
+    stock = _stock_maps(model, start, blocks, device)
     fitted = nn.ModuleList(blocks.values()).train()
     frozen = [parameter for parameter in fitted.parameters() if not parameter.requires_grad]
     fitted.requires_grad_(True)
     fields = OffsetFields(fitted)
     optimizer = build_optimizer(fitted, replace(recipe, lr=recipe.fit_lr), (), DECAY)
     whole = steps * recipe.fit_epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, whole))
+
+    def share(step: int) -> float:  # of the learning rate: rising at first, then falling to zero on half a cosine
+        return min(1.0, (step + 1) / (WARM_UP * whole)) * 0.5 * (1 + math.cos(math.pi * min(step / whole, 1)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     rows = []
     for number in range(1, recipe.fit_epochs + 1):
         sums = torch.zeros(len(blocks))
@@ -60,7 +64,8 @@ def fit_blocks(
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
                 seen = stock(images)
                 given = [block(seen[row][0]) for row, block in blocks.items()]
-            errors = torch.stack([_relative_error(x, seen[row][1]) for row, x in zip(blocks, given)])
+            wanted = [seen[row][1].float() for row in blocks]
+            errors = torch.stack([(x.float() - y).square().mean() / y.var() for x, y in zip(given, wanted)])
             optimizer.zero_grad()
             (errors.sum() + recipe.offset_mean * fields.alike()).backward()
             nn.utils.clip_grad_norm_(fitted.parameters(), 10.0)
@@ -77,36 +82,21 @@ def fit_blocks(
     return rows
 
 
-class _StockMaps(nn.Module):
+def _stock_maps(
+    model: DLKAModel, start: Start, rows: Iterable[int], device: torch.device
+) -> Callable[[torch.Tensor], Mapping[int, tuple[torch.Tensor, torch.Tensor]]]:
     """Images -> row -> what the stock block in that row gets and gives; the network ends at the last of the rows."""
+    net = build_model("control", model.yaml["scale"], len(model.names))
+    transfer(net, start[0], model.names, start[1])
+    net.model = net.model[: max(rows) + 1]
+    net.fuse(verbose=False).eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for row in rows:
+        net.model[row].register_forward_hook(lambda _, x, out, row=row: seen.update({row: (x[0], out)}))
 
-    def __init__(self, model: DLKAModel, start: Start, rows: Iterable[int]) -> None:
-        super().__init__()
-        self.net = build_model("control", model.yaml["scale"], len(model.names))
-        transfer(self.net, start[0], model.names, start[1])
-        self.net.model = self.net.model[: max(rows) + 1]
-        self.net.fuse(verbose=False).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self.seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for row in rows:
-            self.net.model[row].register_forward_hook(self._keep(row))
-
-    def _keep(self, row: int) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-            self.seen[row] = inputs[0], output
-
-        return keep
-
-    def forward(self, images: torch.Tensor) -> Mapping[int, tuple[torch.Tensor, torch.Tensor]]:
+    def maps(images: torch.Tensor) -> Mapping[int, tuple[torch.Tensor, torch.Tensor]]:
         with torch.no_grad():
-            self.net.predict(images)
-        return self.seen
+            net.predict(images)
+        return seen
 
-
-def _relative_error(given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    wanted = wanted.float()
-    return (given.float() - wanted).square().mean() / wanted.var()
-
-
-def _share(step: int, whole: int) -> float:
-    """Share of the learning rate at a step: rising at first, then falling to zero on half a cosine."""
-    return min(1.0, (step + 1) / (WARM_UP * whole)) * 0.5 * (1 + math.cos(math.pi * min(step / whole, 1)))
+    return maps

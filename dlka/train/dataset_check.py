@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -13,8 +12,7 @@ from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from dlka.analysis.labels import count, some, told_left_out
 from dlka.errors import DlkaError
 from dlka.images import MAX_BYTES, MAX_PIXELS
-from dlka.train.dataset_pictures import Found, find_pictures, label_file
-from dlka.train.dataset_yaml import DataSet, read_labels
+from dlka.train.dataset import DataSet, Found, find_pictures, label_file, read_labels
 from dlka.types import SMALL_AREA
 
 # What a file starts with -> the class that reads its header. Image.open is replaced by Ultralytics, which would install
@@ -42,6 +40,14 @@ class Part:
     small: float
     told: list[str]
 
+    def __str__(self) -> str:
+        seen, known = int((self.objects > 0).sum()), len(self.objects)
+        none = f" ({self.empty} without any)" if self.empty else ""
+        return (
+            f"{len(self.pictures)} pictures{none}, {int(self.objects.sum())} boxes of {seen} of {known} classes, "
+            f"{self.small:.0%} of them under 32x32 px"
+        ).replace("%", " %")
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -53,13 +59,12 @@ class Checked:
 
     def lines(self) -> list[str]:
         """What people should know before they train: sizes, and what looks odd but is no reason to refuse."""
-        lines = [f"{self.data.title} train: {_told(self.train)}", *self.train.told]
+        lines = [f"{self.data.title} train: {self.train}", *self.train.told]
         if self.val is None:
             lines.append("There is no validation part: nothing will be measured.")
         else:
-            lines += [f"{self.data.title} val: {_told(self.val)}", *self.val.told]
-            both = len(set(self.train.pictures) & set(self.val.pictures))
-            if both:
+            lines += [f"{self.data.title} val: {self.val}", *self.val.told]
+            if both := len(set(self.train.pictures) & set(self.val.pictures)):
                 lines.append(
                     f"Warning: {both} of the validation pictures are trained on too, "
                     "so figures say little about other pictures."
@@ -82,9 +87,8 @@ def check_dataset(data: DataSet) -> Checked:
 
 
 def _part(found: Found, names: dict[int, str], measured: bool = False) -> Part:
-    pictures = list(found.pictures)
-    objects, small, empty, broken = np.zeros(len(names), np.int64), 0, 0, []
-    polygons, without_area = 0, 0
+    pictures, broken = list(found.pictures), []
+    objects, small, empty, polygons, without_area = np.zeros(len(names), np.int64), 0, 0, 0, 0
     for picture in pictures:
         try:
             width, height = picture_size(picture, measured)
@@ -95,8 +99,8 @@ def _part(found: Found, names: dict[int, str], measured: bool = False) -> Part:
         objects += np.bincount(labels.classes, minlength=len(names))
         small += int((labels.boxes[:, 2:].prod(axis=1) * width * height < SMALL_AREA).sum())
         empty += not len(labels.classes)
-        polygons += labels.rows.polygons
-        without_area += labels.rows.without_area
+        polygons += labels.polygons
+        without_area += labels.without_area
     if broken:
         others = f" ({len(broken) - 1} more of {len(pictures)} pictures are wrong.)" if len(broken) > 1 else ""
         raise DlkaError(f"{broken[0]}{others}")
@@ -110,13 +114,9 @@ def _labels_of_nothing(found: Found) -> list[str]:
     """A sentence on .txt files beside the labels that belong to no picture: classes.txt, or labels of another name."""
     of_pictures = {label_file(picture) for picture in found.pictures}
     folders = {file.parent for file in of_pictures if file.parent.is_dir()}
-    beside = {folder / name for folder in folders for name in _txt(folder)}
-    names = sorted(file.name for file in beside - of_pictures)
+    beside = {file for folder in folders for file in folder.iterdir() if file.suffix.lower() == ".txt"}
+    names = sorted(file.name for file in beside - of_pictures if not file.name.startswith("."))
     return [f"Text files that are the labels of no picture here: {some(names)}."] if names and found.whole else []
-
-
-def _txt(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if name.lower().endswith(".txt") and not name.startswith(".")]
 
 
 def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
@@ -127,10 +127,14 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
     if not os.path.isfile(picture):  # a pipe would never end
         raise DlkaError(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
     with open(picture, "rb") as file:
-        size = _size(file)
-    if size is None:
-        raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
-    width, height = size
+        start = file.read(4)
+        file.seek(0)
+        try:
+            image = next(reader for sign, reader in READERS.items() if start.startswith(sign))(file)
+            width, height = image.size
+            image.verify()  # as far as Ultralytics looks
+        except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
+            raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.") from None
     if min(width, height) < MIN_SIDE:
         raise DlkaError(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
     if measured and (width * height > MAX_PIXELS or picture.stat().st_size > MAX_BYTES):
@@ -139,24 +143,6 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
             f"{MAX_BYTES >> 20} MB, got {width}x{height}; make it smaller."
         )
     return width, height
-
-
-def _size(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height) of a picture file; None where it is no picture, or damaged as far as Ultralytics looks."""
-    start = file.read(4)
-    file.seek(0)
-    reader = next((reader for sign, reader in READERS.items() if start.startswith(sign)), None)
-    if reader is None:
-        return None
-    try:
-        image = reader(file)
-    except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
-        return None
-    try:
-        image.verify()
-    except Exception:  # as above
-        return None
-    return image.size
 
 
 def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:
@@ -174,12 +160,3 @@ def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:
             "height; expected rows of class cx cy w h."
         )
     raise DlkaError(f"{first.parent}: all label files are empty; expected rows of class cx cy w h.")
-
-
-def _told(part: Part) -> str:
-    seen, known = int((part.objects > 0).sum()), len(part.objects)
-    none = f" ({part.empty} without any)" if part.empty else ""
-    return (
-        f"{len(part.pictures)} pictures{none}, {int(part.objects.sum())} boxes of {seen} of {known} classes, "
-        f"{part.small:.0%} of them under 32x32 px"
-    ).replace("%", " %")

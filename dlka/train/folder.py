@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ Row = dict[str, Any]
 @dataclass
 class History:
     """curves: a row an epoch, "epoch", losses by name, and "AP" and "AP50" (0..1) where it was validated; offsets: rows
-    of OffsetWatch with "epoch"."""
+    of `offset_rows` with "epoch"."""
 
     curves: list[Row] = field(default_factory=list)
     offsets: list[Row] = field(default_factory=list)
@@ -38,7 +37,8 @@ class History:
         for name, rows in (("curves.csv", self.curves), ("offsets.csv", self.offsets)):
             if rows:
                 heads = list(rows[0])
-                cells = [[_short(row.get(head, "")) for head in heads] for row in rows]
+                values = [[row.get(head, "") for head in heads] for row in rows]
+                cells = [[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in values]
                 folder.file(name).write_text(csv_text([heads, *cells]), encoding="utf-8", newline="")
 
     def draw(self, folder: RunFolder) -> None:
@@ -47,10 +47,6 @@ class History:
 
         if self.curves:
             folder.file("curves.png").write_bytes(chart_png(curves_chart(self.curves, self.offsets)))
-
-
-def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,6 @@ class RunFolder:
     def file(self, name: str) -> Path:
         """A file of the run: recipe.json, data.yaml, ledger.txt, state.pt, curves.csv, report.json, ..."""
         return self.path / name
-
-    @property
-    def state(self) -> Path:
-        """All that a resumed run goes on from, as of the last whole epoch."""
-        return self.file("state.pt")
 
     def begin(
         self, recipe: Recipe, out: Path, names: dict[int, str], train: Sequence[Path], val: Sequence[Path]
@@ -107,13 +98,12 @@ class RunFolder:
         file = self.file("recipe.json")
         if not file.is_file():
             raise DlkaError(f"{self.path}: expected the folder of a run, with recipe.json in it.")
-        text = file.read_bytes()
         try:
-            told = _TOLD.validate_json(text, strict=True)
-        except ValidationError:
-            told = None
-        if told is None or set(told.recipe) != {f.name for f in fields(Recipe)}:  # of another version
-            raise DlkaError(f"{file}: expected a recipe that this version wrote; start the run anew.")
+            told = _TOLD.validate_json(file.read_bytes(), strict=True)
+            if set(told.recipe) != {f.name for f in fields(Recipe)}:
+                raise ValueError("it is of another version")
+        except ValueError:  # a ValidationError is one
+            raise DlkaError(f"{file}: expected a recipe that this version wrote; start the run anew.") from None
         values = json.dumps(told.recipe)  # of JSON, strict means its types: an object may become a Recipe
         try:
             recipe = _RECIPE.validate_json(values, strict=True)
@@ -130,28 +120,24 @@ class RunFolder:
         """The file appears whole or not at all: a kill may come at any time."""
         unfinished = self.file("state.pt.partial")
         torch.save(state, unfinished)
-        os.replace(unfinished, self.state)
+        unfinished.replace(self.file("state.pt"))
 
     def load_state(self) -> dict[str, Any] | None:
-        """What was saved last, on the CPU, or None. Tensors and plain values: nothing in the file is run."""
-        if not self.state.is_file():
+        """What a resumed run goes on from, as saved after its last whole epoch, on the CPU, or None. Tensors and plain
+        values: nothing in the file is run."""
+        file = self.file("state.pt")
+        if not file.is_file():
             return None
         try:
-            return torch.load(self.state, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a file that is damaged or no state at all
             why = str(error).splitlines()[0]
-            raise DlkaError(f"{self.state} is damaged ({why:.80}): remove it and start anew.") from None
-
-    def finish(self) -> None:
-        """Leave only a note where the state was: it is several times as large as the weights."""
-        self.save_state({"finished": True})
+            raise DlkaError(f"{file} is damaged ({why:.80}): remove it and start anew.") from None
 
 
 def _anywhere(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""
-    paths: dict[str, Any] = {"data": recipe.data, "unlabelled": recipe.unlabelled}
-    for name in ("start", "teacher"):
-        if (weights := getattr(recipe, name)) and Path(weights).suffix:
-            paths[name] = weights
-    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path}
+    files = [name for name in ("start", "teacher") if Path(getattr(recipe, name) or "").suffix]
+    given = {name: getattr(recipe, name) for name in ("data", "unlabelled", *files)}
+    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in given.items() if path}
     return replace(recipe, **found)

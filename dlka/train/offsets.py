@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,44 +22,36 @@ LOST = 0.25  # share; if so many more samples than the regular grid's leave the 
 NUMBERS = ("mean", "varies", "moved", "p95", "maximum", "outside")
 
 
-@dataclass(frozen=True)
-class OffsetWatch:
-    """A few training pictures, spread over the data and never augmented. size: their longer side in pixels.
+def watched(files: Sequence[str]) -> list[str]:
+    """PICTURES of the files, evenly spread: the ones that are looked at while a model is trained."""
+    return [files[i * len(files) // PICTURES] for i in range(min(PICTURES, len(files)))]
 
-    A look draws no random number and leaves the model as it was, which must be in evaluation mode.
+
+def offset_rows(model: nn.Module, files: Sequence[str], size: int) -> list[dict[str, Any]]:
+    """One row a stage, in the order they run, of a few pictures, never augmented; empty for a model without deform
+    stages. size: of their longer side in pixels.
+
+    "stage", "label", NUMBERS as in dlka.analysis.stages (lengths in cells, shares 0..1), means over the pictures
+    ("maximum": the greatest), and "health" by `health_of`: "exploding" if it is on any picture, "dead" if on all.
+
+    Draws no random number and leaves the model as it was, which must be in evaluation mode.
     """
-
-    files: Sequence[str]
-    size: int
-    stride: int = 32
-
-    @classmethod
-    def over(cls, files: Sequence[str], size: int) -> OffsetWatch:
-        """PICTURES of the files, evenly spread."""
-        return cls([files[i * len(files) // PICTURES] for i in range(min(PICTURES, len(files)))], size)
-
-    def rows(self, model: nn.Module) -> list[dict[str, Any]]:
-        """One row a stage, in the order they run; empty for a model without deform stages.
-
-        "stage", "label", NUMBERS as in dlka.analysis.stages (lengths in cells, shares 0..1), means over the pictures
-        ("maximum": the greatest), and "health" by `health_of`: "exploding" if it is on any picture, "dead" if on all.
-        """
-        device = next(model.parameters()).device
-        seen: list[list[StageStats]] = []
-        stages: list[Stage] = []
-        for file in self.files:
-            pixels: Any = imread(file)  # BGR
-            image = np.ascontiguousarray(pixels[..., ::-1])
-            letterbox = Letterbox.fit((image.shape[0], image.shape[1]), self.size, self.stride)
-            with torch.no_grad(), probe(model) as captures:
-                model(as_input(letterbox.apply(image)[None], device))
-            seen.append(all_stage_stats(captures.offsets, letterbox))
-            stages = [capture.stage for capture in captures.offsets]
-        return [_over_pictures(stage, stats) for stage, stats in zip(stages, zip(*seen))]
+    device = next(model.parameters()).device
+    seen: list[list[StageStats]] = []
+    stages: list[Stage] = []
+    for file in files:
+        pixels: Any = imread(file)  # BGR
+        image = np.ascontiguousarray(pixels[..., ::-1])
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size)
+        with torch.no_grad(), probe(model) as captures:
+            model(as_input(letterbox.apply(image)[None], device))
+        seen.append(all_stage_stats(captures.offsets, letterbox))
+        stages = [capture.stage for capture in captures.offsets]
+    return [_over_pictures(stage, stats) for stage, stats in zip(stages, zip(*seen))]
 
 
 def told(row: dict[str, Any]) -> str:
-    """One line for people about a row of OffsetWatch."""
+    """One line for people about a row of `offset_rows`."""
     return (
         f"  {row['label']:<10} offsets {row['mean']:.3f} cells, varying by {row['varies']:.3f}, "
         f"{100 * row['moved']:.0f} % over 0.1 cell: {row['health']}  ({row['stage']})"

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import RandomSampler
 from ultralytics.data.augment import RandomPerspective
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.utils import DEFAULT_CFG, LOGGER, RANK
@@ -17,14 +18,12 @@ from ultralytics.utils.torch_utils import unwrap_model
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.placements import SCRATCH
 from dlka.train.block_fit import fit_blocks
-from dlka.train.device import use_bfloat16
 from dlka.train.folder import History, RunFolder
 from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
-from dlka.train.offsets import OffsetWatch, told
+from dlka.train.offsets import offset_rows, told, watched
 from dlka.train.recipe import warmed_up
-from dlka.train.start import read_start, read_teacher
-from dlka.train.state import draw_whole_passes, random_numbers_kept, restore, restore_random, trainer_state
-from dlka.train.trainer import DLKATrainer
+from dlka.train.state import WholePasses, random_numbers_kept, restore, restore_random, trainer_state
+from dlka.train.trainer import DLKATrainer, read_start, read_teacher, use_bfloat16
 
 
 class RecipeTrainer(DLKATrainer):
@@ -85,10 +84,12 @@ class RecipeTrainer(DLKATrainer):
     def get_dataloader(
         self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
     ) -> InfiniteDataLoader:
-        """Ultralytics' loader; the order of training pictures can be gone on with after a kill."""
+        """Ultralytics' loader, which repeats the batches of torch's own; the order of training pictures is drawn by
+        whole passes, so that it can be gone on with after a kill."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        if mode == "train":
-            draw_whole_passes(loader)
+        batches: Any = loader.batch_sampler.sampler
+        if mode == "train" and isinstance(batches.sampler, RandomSampler):  # among several processes there is another
+            batches.sampler = WholePasses(batches.sampler)
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -100,11 +101,15 @@ class RecipeTrainer(DLKATrainer):
 
     def _setup_train(self) -> None:
         """Ultralytics' set-up, without its line for every tensor of the frozen layers."""
-        LOGGER.addFilter(_says_more_than_freezing)
+
+        def says_more(record: logging.LogRecord) -> bool:
+            return not record.getMessage().startswith("Freezing layer")
+
+        LOGGER.addFilter(says_more)
         try:
             super()._setup_train()
         finally:
-            LOGGER.removeFilter(_says_more_than_freezing)
+            LOGGER.removeFilter(says_more)
 
     def optimizer_step(self) -> None:
         """One step, in which offset convolutions that are still warming up go a part of their way."""
@@ -148,8 +153,8 @@ class RecipeTrainer(DLKATrainer):
         super().run_callbacks(event)
         after = {
             "on_train_start": self._set_loss,
-            "on_train_epoch_start": self._count,
-            "on_train_batch_end": self._fade,
+            "on_train_epoch_start": self._begin_epoch,
+            "on_train_batch_end": lambda: self._go_on(self.batches_done + 1),
             "on_fit_epoch_end": self._log,
         }
         if event in after:
@@ -181,30 +186,24 @@ class RecipeTrainer(DLKATrainer):
     def _fit_blocks(self) -> None:
         """Replaced blocks as the stock ones, as far as they can be, and so in the averaged weights. It is over before
         there is a state: a run that is killed in it begins anew."""
-        net: Any = self.net
         assert self.start is not None
-        fit_blocks(net, self.start, self._pictures, len(self.train_loader), self.recipe)
+
+        def pictures() -> Iterator[torch.Tensor]:  # one pass over them, drawn and augmented as an epoch's are
+            return (self.preprocess_batch(batch)["img"] for batch in self.train_loader)
+
+        net: Any = self.net
+        fit_blocks(net, self.start, pictures, len(self.train_loader), self.recipe)
         self.ema.ema.load_state_dict(net.state_dict())
 
-    def _pictures(self) -> Iterator[torch.Tensor]:
-        """One pass over the training pictures, drawn and augmented as an epoch's are."""
-        for batch in self.train_loader:
-            yield self.preprocess_batch(batch)["img"]
+    def _begin_epoch(self) -> None:
+        """Batches are counted by the epoch: it may be the first after a kill, or begun again with smaller batches."""
+        self._go_on(self.epoch * len(self.train_loader))
 
-    def _count(self) -> None:
-        """Batches by the epoch: it may be the first after a kill, or be begun again with smaller batches."""
-        self.batches_done = self.epoch * len(self.train_loader)
-        self._match_features()
-
-    def _fade(self) -> None:
-        self.batches_done += 1
-        self._match_features()
-
-    def _match_features(self) -> None:
-        """Feature matching fades from 1 to 0 over the run."""
-        whole = len(self.train_loader) * self.epochs
+    def _go_on(self, batches: int) -> None:
+        """So many batches are done; feature matching fades from 1 to 0 over the run."""
+        self.batches_done = batches
         if self.loss_function:
-            self.loss_function.feature_weight = max(0.0, 1 - self.batches_done / whole)
+            self.loss_function.feature_weight = max(0.0, 1 - batches / (len(self.train_loader) * self.epochs))
 
     def _log(self) -> None:
         """Print and keep the mean losses of the epoch and a line a stage, then everything that a resumed run needs."""
@@ -214,8 +213,7 @@ class RecipeTrainer(DLKATrainer):
         if self.recipe.patience:
             figures |= {short: float(self.metrics[f"metrics/{name}(B)"]) for short, name in AVERAGES.items()}
         print(f"epoch {self.epoch + 1}/{self.epochs}  " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-        watch = OffsetWatch.over(self.train_loader.dataset.im_files, self.recipe.size)
-        offsets = watch.rows(self.ema.ema)
+        offsets = offset_rows(self.ema.ema, watched(self.train_loader.dataset.im_files), self.recipe.size)
         print("".join(f"{told(row)}\n" for row in offsets), end="", flush=True)
         self.history.add(self.epoch + 1, figures, offsets)
         self.history.write(self.folder)
@@ -224,7 +222,3 @@ class RecipeTrainer(DLKATrainer):
 
 
 AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them
-
-
-def _says_more_than_freezing(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("Freezing layer")

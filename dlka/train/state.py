@@ -33,16 +33,9 @@ class WholePasses(Sampler[int]):
         return len(self.sampler)
 
 
-def draw_whole_passes(loader: Any) -> None:
-    """Let Ultralytics' data loader, which repeats the batches of torch's own, draw its order by whole passes."""
-    batches = loader.batch_sampler.sampler
-    if isinstance(batches.sampler, RandomSampler):  # among several processes there is another
-        batches.sampler = WholePasses(batches.sampler)
-
-
 def trainer_state(trainer: Any) -> dict[str, Any]:
     """The state of Ultralytics' trainer after an epoch, as tensors and plain values."""
-    stopper = trainer.stopper
+    stopper, order = trainer.stopper, getattr(trainer.train_loader.sampler, "generator", None)
     return {
         "epoch": trainer.epoch,
         "model": _on_cpu(unwrap_model(trainer.model).state_dict()),
@@ -54,7 +47,7 @@ def trainer_state(trainer: Any) -> dict[str, Any]:
         "stopper": [float(stopper.best_fitness), int(stopper.best_epoch), bool(stopper.possible_stop)],
         "stop": bool(trainer.stop),
         "read": list(trainer.train_loader.dataset.buffer),
-        "random": _random_state(trainer),
+        "random": {**_numbers(), "order": None if order is None else order.get_state()},
     }
 
 
@@ -93,11 +86,6 @@ def random_numbers_kept() -> Iterator[None]:
         yield
     finally:
         _set_numbers(before)
-
-
-def _random_state(trainer: Any) -> dict[str, Any]:
-    order = getattr(trainer.train_loader.sampler, "generator", None)
-    return {**_numbers(), "order": None if order is None else order.get_state()}
 
 
 def _numbers() -> dict[str, Any]:

@@ -19,18 +19,15 @@ from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
 from dlka.models.placements import PLACEMENTS, SCRATCH
 from dlka.models.weights import Card, load_model, metadata_of, save_weights
+from dlka.train.dataset import find_pictures, read_dataset
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures
-from dlka.train.dataset_yaml import read_dataset
-from dlka.train.device import first_device, training_device
 from dlka.train.folder import History, RunFolder
 from dlka.train.offsets import warnings
 from dlka.train.recipe import Recipe, check_recipe
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import check_stock, frozen_layers, read_start, read_teacher
+from dlka.train.trainer import check_stock, first_device, frozen_layers, read_start, read_teacher, training_device
 from dlka.train.val import run_val
 
-LICENCE = "AGPL-3.0"
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
     "lrf": 0.05,
@@ -127,23 +124,6 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
     _write_weights(folder)
 
 
-def record_metrics(path: Path, data: Path, device: str | None = None) -> dict[str, Any]:
-    """Measure a weights file on data's validation part, as `dlka val` does, and write the figures into its card.
-
-    Returns the report of `run_val`.
-    """
-    report = run_val(str(path), data, device=device)
-    metrics = {
-        "data": f"{read_dataset(data).title} val",
-        "pictures": report["pictures"],
-        "size": report["settings"]["size"],
-        **report["metrics"],
-    }
-    model, card = load_model(path)
-    save_weights(path, model.state_dict(), replace(card, metrics=metrics))
-    return report
-
-
 def _run_trainer(folder: RunFolder, recipe: Recipe, device: str) -> None:
     """Train until the folder's state is that of the last epoch. Ultralytics starts further processes for more GPUs."""
     settings = {
@@ -184,18 +164,24 @@ def _write_weights(folder: RunFolder) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(out, weights, _card(recipe, folder.names(), epoch))
     history.draw(folder)
-    folder.finish()
+    folder.save_state({"finished": True})  # a note in its place: it is several times as large as the weights
 
 
 def _report(run: Path, device: str | None) -> None:
-    """report.json of the weights file of a run, where there is something to measure it on."""
+    """Measure the weights file of a run, as `dlka val` does, where there is something to measure it on: the figures go
+    into its card and, with all else, into report.json."""
     folder = RunFolder(run)
     recipe, out, measured = folder.told()
     if not measured:
         print("There is no validation part, so nothing was measured.")
         return
     where = None if device is None else first_device(training_device(device, recipe.batch))
-    report = record_metrics(out, Path(recipe.data), where)
+    data = Path(recipe.data)
+    report = run_val(str(out), data, device=where)
+    about = {"data": f"{read_dataset(data).title} val", "pictures": report["pictures"]}
+    metrics = {**about, "size": report["settings"]["size"], **report["metrics"]}
+    model, card = load_model(out)
+    save_weights(out, model.state_dict(), replace(card, metrics=metrics))
     folder.file("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
@@ -205,15 +191,21 @@ def _card(recipe: Recipe, names: dict[int, str], epoch: int) -> Card:
         data += f", and {Path(recipe.unlabelled).name} labelled by {Path(recipe.teacher or '').name}"
     chosen = "chosen on the validation part" if recipe.patience else "the last one, not chosen on any data"
     paths = {k: Path(v).name for k in ("data", "start", "teacher", "unlabelled") if (v := getattr(recipe, k))}
+    return card_of(recipe, names, f"{data}; weights of epoch {epoch}, {chosen}", {**asdict(recipe), **paths})
+
+
+def card_of(recipe: Any, names: dict[int, str], data: str, settings: dict[str, Any]) -> Card:
+    """The card of new weights. recipe: a Recipe, or what has its placement, scale, offsets, size and seed; names: class
+    number -> name; data: a sentence; settings: what stands in it as the recipe."""
     return Card(
         placement=recipe.placement,
         scale=recipe.scale,
         offsets=recipe.offsets,
         names=names,
         input_size=recipe.size,
-        data=f"{data}; weights of epoch {epoch}, {chosen}",
-        recipe=json.dumps({**asdict(recipe), **paths}),
-        licence=LICENCE,
+        data=data,
+        recipe=json.dumps(settings),
+        licence="AGPL-3.0",
         seed=recipe.seed,
         versions={"dlka": dlka.__version__, **{p: version(p) for p in ("torch", "torchvision", "ultralytics")}},
     )

@@ -9,7 +9,9 @@ masks; YOLO labels have boxes only, so here it is the area of the box, in pixels
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,15 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from dlka import provenance
+from dlka.analysis.bootstrap import coco_rows, detection_rows
+from dlka.analysis.labels import same_names, told_left_out
 from dlka.analysis.stages import MOVED
-from dlka.inference.predictor import load_predictor
+from dlka.images import read_image
+from dlka.inference.interventions import Intervention
+from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor, load_predictor
 from dlka.models.catalog import find, suited_size
 from dlka.ops.sampling import split_offset
-from dlka.train.validation import LOOK, Validation
+from dlka.train.dataset import read_val
 from dlka.types import Capture, stage_labels
 
 METRICS = {
@@ -33,6 +39,52 @@ METRICS = {
     "AP_L": "AP_large",
 }
 PROBED = 32  # pictures that the statistics of the offsets are taken over
+LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
+
+
+class Validation:
+    """The labelled pictures of a data set's validation part (the first `limit` of them), and one model that is asked
+    about them. Classes that the model does not know by name are left out.
+
+    model: the name that the predictor goes by; size: input in pixels. Pictures are numbered from 0, by name. names:
+    class number of the data -> name, of the classes that the model knows; ids: class number of the data -> of the
+    model; category: of the model -> of the data, the first of several that are one to the model; told: sentences on
+    what is left out. Raises DlkaError, also where the model knows no class.
+    """
+
+    def __init__(self, predictor: Predictor, model: str, data: str | Path, size: int, limit: int | None = None) -> None:
+        self.predictor, self.data, self.size = predictor, data, size
+        every, self.pictures, self.rows, told = read_val(Path(data), limit)
+        self.ids = same_names(every, predictor.names, f"{data}, for {model}")
+        self.names = {number: every[number] for number in self.ids}
+        self.category = {known: number for number, known in sorted(self.ids.items(), reverse=True)}
+        unknown = Counter(every[int(c)] for r in self.rows for c in r.classes if int(c) not in self.ids)
+        absent = {name: unknown[name] for number, name in every.items() if number not in self.ids}
+        without_area, polygons = (sum(getattr(r, what) for r in self.rows) for what in ("without_area", "polygons"))
+        self.told = told + told_left_out(absent, without_area, polygons)
+        self._read = lru_cache(maxsize=4)(read_image)  # decoded once for several looks in a row
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def look(self, number: int, intervention: Intervention = AS_LEARNED) -> Prediction:
+        """What the model sees in one picture, down to the least confidence. Raises DlkaError."""
+        keep = None if len(self.category) == len(self.predictor.names) else sorted(self.category)
+        image = self._read(self.pictures[number])
+        return self.predictor.predict(image, size=self.size, classes=keep, intervention=intervention, **LOOK)
+
+    def truth(self, number: int, prediction: Prediction) -> list[dict[str, Any]]:
+        """COCO annotations of one picture; any prediction of it tells its size."""
+        item, (height, width) = self.rows[number], prediction.letterbox.original
+        known = np.isin(item.classes, list(self.ids))
+        boxes = item.boxes[known]
+        corners = boxes - [0.5, 0.5, 0, 0] * boxes[:, [2, 3, 2, 3]]
+        classes = np.array([self.category[self.ids[int(c)]] for c in item.classes[known]], np.int64)
+        return coco_rows(number, corners * np.array([width, height, width, height]), classes)
+
+    def found(self, number: int, prediction: Prediction) -> list[dict[str, Any]]:
+        """COCO results of one picture."""
+        return detection_rows(number, prediction.detections, self.category)
 
 
 def run_val(
@@ -47,7 +99,7 @@ def run_val(
     """
     predictor, card = load_predictor(model, device)
     size = suited_size(card) if size is None else size
-    part = Validation.of(predictor, model, data, size, limit)
+    part = Validation(predictor, model, data, size, limit)
     truth, found, offsets = [], [], OffsetTotals()
     for number in range(len(part)):
         prediction = part.look(number)

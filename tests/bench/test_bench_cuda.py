@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -132,7 +133,9 @@ def test_without_a_gpu_it_is_one_sentence(capsys):
 def test_command(full, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(cuda, "rates", lambda rounds: RATES)
-    monkeypatch.setattr(cuda, "device", lambda: {"device": "Card", "gpu_memory_gib": 80.0, "multiprocessors": 132})
+    card = SimpleNamespace(name="Card", total_memory=80 * 2**30, multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
     monkeypatch.setattr(cuda, "cases", lambda: [TINY])
     file = tmp_path / "cuda.json"
     assert main(["bench", "ops", "--device", "cuda", "--rounds", "1", "--json", str(file)]) == 0

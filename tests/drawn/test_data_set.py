@@ -14,7 +14,7 @@ from dlka.cli import main
 from dlka.drawn.scenes import draw_scene, write_data_set
 from dlka.drawn.shapes import SHAPES
 from dlka.images import read_image
-from dlka.train.dataset_yaml import read_dataset, read_labels, read_val
+from dlka.train.dataset import read_dataset, read_labels, read_val
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -36,7 +36,7 @@ def test_it_is_a_data_set(drawn):
     data = read_dataset(drawn)
     assert list(data.names.values()) == list(SHAPES)
     part = read_val(drawn)
-    assert (len(part.labelled), part.told) == (4, [])
+    assert (len(part.pictures), part.told) == (4, [])
     assert len(list((drawn / "images" / "train").iterdir())) == len(list((drawn / "labels" / "train").iterdir())) == 12
 
 

@@ -181,9 +181,9 @@ def test_a_file_gives_back_what_was_written(shipped, tmp_path, stirred):
         (lambda t, m: t.update({"features.linear.bias": torch.full((6,), np.nan)}), "not finite"),
         (lambda t, m: m.update(card="{"), "its card cannot be used"),
         (lambda t, m: m.update(card="[" * 100_000), "its card cannot be used"),
-        (lambda t, m: m.update(card="{}"), "it should have exactly what, data, recipe"),
-        (lambda t, m: edit(m, "caveats", [1]), "expected texts of up to 2000 characters"),
-        (lambda t, m: edit(m, "quarters", [1, 2]), "quarters five numbers"),
+        (lambda t, m: m.update(card="{}"), "its card cannot be used (card.what: Field required"),
+        (lambda t, m: edit(m, "caveats", [1]), "card.caveats.0: Input should be a valid string, got 1"),
+        (lambda t, m: edit(m, "quarters", [1, 2]), "card.quarters: List should have at least 5 items"),
         (lambda t, m: edit(m, "leads", {}), "leads should have three numbers for each of features, rigid-1"),
         (lambda t, m: edit(m, "figures", {}), "figures should be of deformable, features"),
         (

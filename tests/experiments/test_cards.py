@@ -12,13 +12,12 @@ import pytest
 from stored_builders import some_runs, stored
 
 from dlka.cli import build_parser, main
-from dlka.experiments.cards import cards_text, train_command, write_cards
-from dlka.experiments.data_sets import DATA_SETS
+from dlka.experiments.cards import DATA_SETS, cards_text, train_command, write_cards
 from dlka.experiments.defaults import TRAINER, DefaultTraining
 from dlka.experiments.deltas import collect
-from dlka.experiments.failures import failures
 from dlka.experiments.plan import NOTES, PLAN, SCRATCH, SHIPPED, START, STOCK, steps
 from dlka.experiments.report import RUNS
+from dlka.experiments.sentences import failures
 from dlka.experiments.ship import metrics_of
 from dlka.experiments.stored import load_all
 from dlka.models.catalog import cards

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from labelled import data_set, four_toys, lively_residual
 
 from dlka.analysis.bootstrap import MEASURES, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.measure import another, measure, name_of, split_run, visits
+from dlka.experiments.measure import another, measure, visits
 from dlka.experiments.stored import load
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
@@ -22,9 +21,8 @@ from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.build import build_model
 from dlka.models.catalog import find
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.train.dataset_yaml import read_val
-from dlka.train.val import average_precision, run_val
-from dlka.train.validation import LOOK, Validation
+from dlka.train.dataset import read_val
+from dlka.train.val import LOOK, Validation, average_precision, run_val
 
 SIZE = 160
 CAUSES = ["offsets x0", "offsets x0.5", "offsets x1.5", "offsets shuffled", "offsets of another picture", "gate off"]
@@ -54,7 +52,7 @@ def analyses(toys, lively):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Predictor, "predict", watched)
-        run = measure(lively, toys, size=SIZE, device="cpu")
+        run = measure(lively, toys, "toys/residual-s0", size=SIZE, device="cpu")
     return run, asked
 
 
@@ -78,10 +76,11 @@ def test_as_learned_it_is_what_val_gives(run, toys, lively):
         assert 0 < row["content"] < 1
     assert run.metrics["AP"] == pytest.approx(1)
     assert run.found.all()
+    part = read_val(toys)
     areas = [
-        box[2] * box[3] * math.prod(read_image(item.picture).shape[:2])
-        for item in read_val(toys).labelled
-        for box in item.boxes
+        box[2] * box[3] * math.prod(read_image(picture).shape[:2])
+        for picture, rows in zip(part.pictures, part.rows)
+        for box in rows.boxes
     ]
     np.testing.assert_allclose(run.object_side, np.sqrt(areas), rtol=1e-4)  # by picture, whatever the order of looks
 
@@ -122,11 +121,11 @@ def test_every_picture_gets_every_intervention_once(analyses, toys):
 @pytest.mark.slow
 def test_an_intervention_is_measured_as_if_alone(run, toys, lively):
     predictor = load_predictor(lively, "cpu")[0]
-    part = Validation.of(predictor, lively, toys, SIZE)
+    part = Validation(predictor, lively, toys, SIZE)
     truth, found = [], []
-    for number, item in enumerate(part.labelled):
+    for number, picture in enumerate(part.pictures):
         prediction = predictor.predict(
-            read_image(item.picture),
+            read_image(picture),
             size=SIZE,
             classes=sorted(part.category),
             intervention=Intervention("gate off"),
@@ -153,10 +152,10 @@ def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
 def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
     analyses, predict = [], Predictor.predict
     monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
-    run = measure("control", toys, "toys/start-s7", size=SIZE, limit=2, device="cpu")
-    assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 2)
+    run = measure("control", toys, "toys/start-s7", size=SIZE, device="cpu")
+    assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 4)
     assert (run.interventions, run.intervention_replicates, run.stage_offsets) == ({}, {}, [])
-    assert len(analyses) == 2
+    assert len(analyses) == 4
     assert run.parameters == 3_157_200
     assert not run.found.all()
 
@@ -167,11 +166,14 @@ def test_a_rigid_twin_has_gates_alone(toys, tmp_path):
     torch.manual_seed(0)
     card = Card("residual", "n", "none", names, 160, "none", "{}", "AGPL-3.0", 4, {})
     save_weights(tmp_path / "rigid.safetensors", build_model("residual", "n", len(names), "none").state_dict(), card)
-    run = measure(tmp_path / "rigid.safetensors", toys, size=SIZE, limit=2, device="cpu")
+    what = (tmp_path / "rigid.safetensors", toys, "toys/residual-rigid-s4")
+    run = measure(*what, size=SIZE, device="cpu")
     assert run.run == "toys/residual-rigid-s4"
     assert list(run.interventions) == ["gate off"]
     assert run.stage_offsets == []
-    plain = measure(tmp_path / "rigid.safetensors", toys, size=SIZE, limit=2, device="cpu", interventions=False)
+    plain = measure(
+        tmp_path / "rigid.safetensors", toys, "toys/residual-rigid-s4", size=SIZE, device="cpu", interventions=False
+    )
     assert plain.interventions == {}
     assert plain.metrics == run.metrics
 
@@ -180,19 +182,7 @@ def test_refusals(toys, tmp_path):
     blank = np.zeros((40, 40, 3), np.uint8)
     alone = data_set(tmp_path / "alone", ["person"], {"a": (blank, [])})
     with pytest.raises(DlkaError, match="expected two validation pictures or more, got 1"):
-        measure("control", alone, size=SIZE)
-    for word in ("toys", "toys/control", "toys/control-s", "/control-s1", "toys/-s1", "a/b/control-s1", "a/b-s-1"):
-        with pytest.raises(ValueError, match="run: expected data/model-s0"):
-            measure("control", toys, word, size=SIZE)
-
-
-def test_names(tmp_path):
-    card = load_card(find("residual"))
-    (tmp_path / "hit-uav").mkdir()
-    assert name_of(card, tmp_path / "hit-uav") == "hit-uav/residual-s0"
-    assert name_of(replace(card, offsets="separable", seed=2), tmp_path / "my.yaml") == "my/residual-separable-s2"
-    assert name_of(replace(card, placement="control", offsets="none"), tmp_path / "hit-uav") == "hit-uav/control-s0"
-    assert split_run("hit-uav/neck-head-separable-s12") == ("hit-uav", "neck-head-separable", 12)
+        measure("control", alone, "alone/control-s0", size=SIZE)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 10, 51, 420])

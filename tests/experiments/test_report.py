@@ -12,11 +12,10 @@ from stored_builders import some_runs, stored
 
 from dlka.errors import DlkaError
 from dlka.experiments.deltas import LEAST, collect, difference, intervened, recall, recall_gain, size_bins
-from dlka.experiments.latency import load_latency
 from dlka.experiments.plan import Experiment
 from dlka.experiments.report import write_report
 from dlka.experiments.sentences import against, findings
-from dlka.experiments.tables import causes_table, differences_table, figures_table, offsets_table
+from dlka.experiments.tables import causes_table, differences_table, figures_table, load_latency, offsets_table
 
 PLAN = (
     Experiment("hit-uav", ("control", "residual", "residual-separable", "residual-rigid"), (0, 1, 2), {}),

@@ -43,11 +43,11 @@ def calls(monkeypatch):
     """What was trained and measured, by a stand-in for both that takes no time."""
     made = []
 
-    def fit(recipe, out, run, device):
+    def fit(recipe, out, run):
         made.append(("fit", recipe))
         out.write_bytes(b"weights")
 
-    def measure(weights, data, run, size, interventions, device):
+    def measure(weights, data, run, size, interventions):
         assert weights.is_file()
         assert size == 160 if "scratch" in run else size == 640
         made.append(("measure", run))
@@ -79,10 +79,10 @@ def test_from_scratch_nothing_is_trained_before_and_pictures_keep_their_size(pla
 
 
 def test_a_training_by_default_reads_its_own_folder(places, calls, monkeypatch):
-    def fit_by_default(recipe, out, run, device):
+    def fit_by_default(recipe, out, run):
         calls.append(("fit", recipe))
         out.write_bytes(b"weights")
-        assert (run, device) == (places.work / "training" / "scratch-neck-separable-s0", None)
+        assert run == places.work / "training" / "scratch-neck-separable-s0"
 
     monkeypatch.setattr(module, "fit_by_default", fit_by_default)
     settings = {"epochs": 3, "size": 160, "batch": 4}
@@ -152,10 +152,10 @@ def test_a_start_brings_its_own_start(places, calls):
 def test_one_that_fails_is_told_and_the_others_go_on(places, calls, monkeypatch):
     stand_in = module.fit
 
-    def fit(recipe, out, run, device):
+    def fit(recipe, out, run):
         if recipe.epochs == 2 and recipe.placement == "control":
             raise RuntimeError("no memory\nleft")
-        stand_in(recipe, out, run, device)
+        stand_in(recipe, out, run)
 
     monkeypatch.setattr(module, "fit", fit)
     lines = []
@@ -181,7 +181,7 @@ def test_a_training_that_was_killed_is_resumed_unless_the_plan_has_changed(place
             changed = module.replace(recipe, lr=7.0) if step.model == "residual" else recipe
             return changed, places.weights(step).resolve(), True
 
-    def resume(run, device, measure):
+    def resume(run, measure):
         resumed.append(run.name)
         (places.work / "weights" / f"{run.name}.safetensors").write_bytes(b"weights")
 

@@ -90,7 +90,7 @@ def analyses(toys, lively):
 @pytest.mark.slow
 def test_ap_is_what_measure_gives(analyses, toys, lively):
     figures, _ = analyses
-    run = measure(lively, toys, size=SIZE, device="cpu")
+    run = measure(lively, toys, "toys/residual-s0", size=SIZE, device="cpu")
     same = {OWN: run.metrics, OFF: run.interventions["offsets x0"], SHUFFLED: run.interventions["offsets shuffled"]}
     same[ANOTHER] = run.interventions["offsets of another picture"]
     for name, metrics in same.items():

@@ -18,7 +18,7 @@ from dlka.train import recipe_trainer
 from dlka.train.block_fit import fit_blocks
 from dlka.train.recipe import Recipe
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import read_start
+from dlka.train.trainer import read_start
 from dlka.train.training import fit
 
 ROWS = (15, 18, 21)  # of the neck's replaced blocks; of the same blocks in stock YOLOv8

@@ -8,9 +8,8 @@ import pytest
 from ultralytics.data.utils import img2label_paths
 
 from dlka.errors import DlkaError
+from dlka.train.dataset import find_pictures, label_file, read_dataset, read_val
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures, label_file
-from dlka.train.dataset_yaml import read_dataset, read_val
 
 
 @pytest.fixture
@@ -64,8 +63,8 @@ def test_paths_are_relative_to_the_yaml_wherever_one_stands(data, monkeypatch):
     (data.parent / "yamls").mkdir()
     file = write(data.parent / "yamls", "path: ../set\nnames: [dot, line]\ntrain: images/train\nval: images/val")
     assert names_of(find_pictures(read_dataset(file).train).pictures) == TRAIN
-    assert [item.picture.name for item in read_val(file).labelled] == ["a.png", "b.png"]
-    assert read_val(file, limit=1).labelled[0].boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
+    assert [picture.name for picture in read_val(file).pictures] == ["a.png", "b.png"]
+    assert read_val(file, limit=1).rows[0].boxes.tolist() == [[0.5, 0.5, 0.1, 0.2]]
     assert read_dataset(data).title == "set", "data.yaml is everybody's name"
 
 

@@ -13,9 +13,8 @@ from ultralytics.data.dataset import YOLODataset
 from ultralytics.data.utils import check_det_dataset
 
 from dlka.errors import DlkaError
+from dlka.train.dataset import find_pictures, read_dataset, read_labels
 from dlka.train.dataset_check import check_dataset
-from dlka.train.dataset_pictures import find_pictures
-from dlka.train.dataset_yaml import read_dataset, read_labels
 from dlka.train.folder import RunFolder
 from dlka.train.recipe import Recipe
 

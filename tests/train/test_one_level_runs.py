@@ -12,9 +12,9 @@ from torch import nn
 
 from dlka.bench.model import KINDS, lively, subjects
 from dlka.errors import DlkaError
-from dlka.experiments import latency
-from dlka.experiments.measure import measure, name_of
+from dlka.experiments.measure import measure
 from dlka.experiments.plan import rigid_twin, split
+from dlka.experiments.tables import SIZE, load_latency
 from dlka.export.exporter import export_model
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor, stage_rows
@@ -25,7 +25,7 @@ from dlka.models.weights import Card, load_card, save_weights
 from dlka.offset_nets import Float32Conv2d, OffsetConv2d
 from dlka.train.loss import OFFSETS, OffsetFields, build_optimizer
 from dlka.train.recipe import Recipe, check_recipe
-from dlka.train.start import frozen_layers
+from dlka.train.trainer import frozen_layers
 from dlka.train.training import fit
 from tests.labelled import data_set
 
@@ -74,8 +74,7 @@ def test_an_exported_twin_of_the_same_size_needs_no_operator(weights, tmp_path):
 
 
 def test_measured_on_pictures(weights, folder):
-    run, twin = (measure(weights[o], folder, size=96) for o in ("separable", "features"))
-    assert (run.run, twin.run) == ("scenes/one-level-separable-s0", "scenes/one-level-features-s0")
+    run, twin = (measure(weights[o], folder, f"scenes/one-level-{o}-s0", size=96) for o in ("separable", "features"))
     assert run.parameters == twin.parameters
     assert run.multiply_adds > twin.multiply_adds  # the deformable step is the difference
     labels = [row["label"] for row in run.stage_offsets]
@@ -85,18 +84,16 @@ def test_measured_on_pictures(weights, folder):
     assert list(twin.interventions) == ["gate off"]
 
 
-def test_words_of_the_evidence(weights, folder, tmp_path):
-    plain = Card("one-level-plain", "n", "dense", NAMES, 96, "drawn", "none", "AGPL-3.0", 2, {})
-    assert name_of(plain, folder) == "scenes/one-level-plain-s2"
+def test_words_of_the_evidence(tmp_path):
     assert split("one-level-features") == ("one-level", "features")
     assert split("one-level-plain") == ("one-level-plain", "dense")
     assert rigid_twin("one-level-separable") == "one-level-rigid"
     assert rigid_twin("one-level-features") is rigid_twin("one-level-plain") is None
-    row = {"scale": "n", "size": latency.SIZE, "batch": 1, "bfloat16": False, "milliseconds": 9.0}
+    row = {"scale": "n", "size": SIZE, "batch": 1, "bfloat16": False, "milliseconds": 9.0}
     rows = [{"placement": p, "offsets": "none", "ratio": r, **row} for p, r in (("control", 1), ("one-level-plain", 2))]
     timed = {"rows": rows, "machine": {"cpu": "a", "threads": 1}, "device": "cpu"}
     (tmp_path / "a.json").write_text(json.dumps(timed))
-    assert latency.load_latency(tmp_path / "a.json").ratio("one-level-plain") == 2
+    assert load_latency(tmp_path / "a.json").ratio("one-level-plain") == 2
 
 
 def test_what_is_timed():

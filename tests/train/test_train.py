@@ -21,7 +21,7 @@ from dlka.models.weights import Card, load_model, save_weights
 from dlka.offset_nets import OffsetConv2d, SeparableOffsetNet
 from dlka.train.loss import RecipeLoss
 from dlka.train.recipe import Recipe
-from dlka.train.start import read_start
+from dlka.train.trainer import read_start
 from dlka.train.training import fit, pseudo_label, train
 
 

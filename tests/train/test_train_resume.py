@@ -28,14 +28,14 @@ from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.training import fit
 
 torch.set_num_threads(1)
-batch, fade = int(sys.argv[1]), RecipeTrainer._fade
+batch, run_callbacks = int(sys.argv[1]), RecipeTrainer.run_callbacks
 
-def killed(self):
-    fade(self)
-    if self.batches_done == batch:
+def killed(self, event):
+    run_callbacks(self, event)
+    if event == "on_train_batch_end" and self.batches_done == batch:
         os.kill(os.getpid(), signal.SIGKILL)
 
-RecipeTrainer._fade = killed
+RecipeTrainer.run_callbacks = killed
 fit(eval(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), "cpu")
 """
 
@@ -147,10 +147,10 @@ def test_folders_that_hold_no_run(tmp_path):
 def test_a_state_holds_no_code(tmp_path):
     """Only tensors and plain values are read back: somebody else's run folder does nothing."""
     folder = RunFolder(tmp_path)
-    torch.save({"epoch": Path("a")}, folder.state)
+    torch.save({"epoch": Path("a")}, folder.file("state.pt"))
     with pytest.raises(DlkaError, match=r"state\.pt is damaged .*: remove it and start anew"):
         folder.load_state()
-    folder.state.write_bytes(b"PK")
+    folder.file("state.pt").write_bytes(b"PK")
     with pytest.raises(DlkaError, match="is damaged"):
         unfinished(tmp_path)
 

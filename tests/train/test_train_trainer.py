@@ -18,12 +18,12 @@ from ultralytics.utils.dist import generate_ddp_file
 from dlka.layers import DeformConv
 from dlka.models.build import build_model
 from dlka.models.transfer import transfer
-from dlka.train.dataset_pictures import find_pictures
+from dlka.train.dataset import find_pictures
 from dlka.train.folder import RunFolder
 from dlka.train.loss import OFFSETS, build_optimizer
 from dlka.train.recipe import Recipe, warmed_up
 from dlka.train.recipe_trainer import RecipeTrainer
-from dlka.train.start import read_start
+from dlka.train.trainer import read_start
 from dlka.train.training import FIXED
 
 pytestmark = pytest.mark.slow

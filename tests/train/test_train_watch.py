@@ -17,8 +17,8 @@ from dlka.inference.predictor import Predictor
 from dlka.models.build import build_model
 from dlka.models.weights import load_model
 from dlka.offset_nets import OffsetConv2d
-from dlka.train.dataset_pictures import find_pictures
-from dlka.train.offsets import OffsetWatch, health_of, told, warnings
+from dlka.train.dataset import find_pictures
+from dlka.train.offsets import health_of, offset_rows, told, warnings, watched
 from dlka.train.recipe import Recipe
 from dlka.train.training import fit
 from dlka.types import Capture, Stage
@@ -70,12 +70,12 @@ def test_looking_at_the_validation_part_does_not_change_what_is_learned(recipe, 
 
 @pytest.fixture
 def watch(squares):
-    return OffsetWatch.over([str(p) for p in find_pictures([squares / "images/train"]).pictures], 64)
+    return watched([str(p) for p in find_pictures([squares / "images/train"]).pictures])
 
 
 def test_the_pictures_are_spread_over_the_data():
-    assert OffsetWatch.over([str(i) for i in range(10)], 64).files == ["0", "2", "5", "7"]
-    assert OffsetWatch.over(["a"], 64).files == ["a"]
+    assert watched([str(i) for i in range(10)]) == ["0", "2", "5", "7"]
+    assert watched(["a"]) == ["a"]
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_look_changes_nothing_and_draws_nothing(watch):
     model = build_model("residual").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    watch.rows(model)
+    offset_rows(model, watch, 64)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert hooks(model) == 0
@@ -94,16 +94,16 @@ def test_what_is_seen_is_what_a_predictor_sees(watch):
     from dlka.images import read_image
 
     model = load_model("weights/residual.safetensors")[0]
-    seen = watch.rows(model)
+    seen = offset_rows(model, watch, 64)
     predictor = Predictor(model, torch.device("cpu"))
-    analyses = [predictor.predict(read_image(file), size=64) for file in watch.files]
+    analyses = [predictor.predict(read_image(file), size=64) for file in watch]
     stats = [all_stage_stats(analysis.captures, analysis.letterbox) for analysis in analyses]
     for number, row in enumerate(seen):
         same = [one[number] for one in stats]
         assert (row["stage"], row["label"]) == (same[0].name, same[0].label)
         assert row["mean"] == pytest.approx(sum(one.mean for one in same) / 4, rel=1e-3)
         assert row["maximum"] == pytest.approx(max(one.maximum for one in same), rel=1e-3)
-    assert watch.rows(build_model("control").eval()) == []
+    assert offset_rows(build_model("control").eval(), watch, 64) == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_health_is_told(watch, bias, health):
     for module in model.modules():
         if isinstance(module, OffsetConv2d):
             module.bias.data.fill_(bias)
-    seen = watch.rows(model)
+    seen = offset_rows(model, watch, 64)
     assert {row["health"] for row in seen} == {health}
     assert f"over 0.1 cell: {health}" in told(seen[0])
     sentences = warnings(seen)

@@ -21,9 +21,8 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Predictor, load_predictor
 from dlka.models.catalog import find
 from dlka.models.weights import load_model, save_weights
-from dlka.train.dataset_yaml import read_labels, read_val
-from dlka.train.val import OffsetTotals, average_precision, run_val
-from dlka.train.validation import Validation
+from dlka.train.dataset import read_labels, read_val
+from dlka.train.val import OffsetTotals, Validation, average_precision, run_val
 from dlka.types import Capture, Stage
 
 SIZE = 320
@@ -177,7 +176,7 @@ def test_two_names_of_the_data_may_be_one_class_of_the_model(tmp_path):
     blank = np.zeros((40, 40, 3), np.uint8)
     rows = ["0 0.5 0.5 0.1 0.2", "1 0.5 0.5 0.3 0.2"]
     folder = data_set(tmp_path / "d", ["traffic light", "Traffic_Light"], {"a": (blank, rows)})
-    part = Validation.of(load_predictor("control", "cpu")[0], "control", folder, 64)
+    part = Validation(load_predictor("control", "cpu")[0], "control", folder, 64)
     assert [row["category_id"] for row in part.truth(0, part.look(0))] == [0, 0]
 
 
@@ -213,11 +212,10 @@ def test_the_folder(tmp_path):
     (folder / "labels/val/x.txt").unlink()
     (folder / "images/val/notes.txt").write_text("not a picture")
     part = read_val(folder)
-    names, items = part.names, part.labelled
-    assert names == {0: "a", 1: "b"}
-    assert [i.picture.name for i in items] == ["x.png", "y.png"]
-    assert [len(i.classes) for i in items] == [0, 1]  # a row that stands twice counts once
-    assert len(read_val(folder, limit=1).labelled) == 1
+    assert part.names == {0: "a", 1: "b"}
+    assert [picture.name for picture in part.pictures] == ["x.png", "y.png"]
+    assert [len(rows.classes) for rows in part.rows] == [0, 1]  # a row that stands twice counts once
+    assert len(read_val(folder, limit=1).pictures) == 1
 
 
 @pytest.mark.parametrize(
