@@ -26,6 +26,8 @@ LONGER = {
 FOREIGN = {
     "_forward_hooks": "torch: who listens to a module",
     "_forward_pre_hooks": "torch: who listens to a module",
+    "_repr_html_": "IPython: what a notebook shows",
+    "_repr_png_": "IPython: what a notebook shows",
     "_python_dispatch": "torch: the module of the next one",
     "_get_current_dispatch_mode_stack": "torch: which dispatch modes are on",
     "_get_tick": "matplotlib: what makes a tick",

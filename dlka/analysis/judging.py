@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dlka.analysis.examples import truth_of
 from dlka.analysis.labels import Truth
 from dlka.types import Detections, Pair, size_of
+
+if TYPE_CHECKING:
+    from dlka.analysis.analysis import Analysis
 
 HIT, FALSE_ALARM, UNCOUNTED = "hit", "false alarm", "not counted"
 IOU = 0.5  # least overlap of a hit
@@ -68,6 +72,18 @@ def share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     common = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=-1)
     area = (a[..., 2:] - a[..., :2]).prod(axis=-1)
     return np.divide(common, area, out=np.zeros_like(common), where=area > 0).max(axis=1, initial=0)
+
+
+def judge_example(analysis: Analysis) -> tuple[Truth, tuple[Judgement, Judgement]] | None:
+    """What there was to find in an example, of the classes that were looked for, and both models against it, D-LKA
+    first; None where the picture has no labels."""
+    example, names, wanted = analysis.source and analysis.source.example, analysis.names, analysis.settings.classes
+    truth = truth_of(example, names, (analysis.image.shape[0], analysis.image.shape[1])) if example else None
+    if truth is None:
+        return None
+    if wanted:
+        truth = truth.only([number for number, name in names.items() if name in wanted])
+    return truth, (judge(analysis.dlka.detections, truth), judge(analysis.baseline.detections, truth))
 
 
 # Hits, misses and false alarms by size, for one picture or many.

@@ -7,7 +7,7 @@ Plain numpy: knows neither a model nor drawing. Boxes are (x1, y1, x2, y2) in pi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,11 +190,13 @@ def _side(prefix: str, detections: Detections, index: int | None, names: Mapping
 BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be cut, and kernels there see padding
 
 
-def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | None:
+def interesting_object(
+    pairing: Pairing, image_size: tuple[int, int], among: Collection[int] | None = None
+) -> int | None:
     """Which pair to look at first: the smallest object that stands clear of the picture's edges by BORDER.
 
     One that the models call by different names comes after all others, one at the edge after these; None without any.
-    image_size: (height, width), pixels.
+    image_size: (height, width), pixels; among: numbers of pairs, None or empty for all.
     """
     high, wide = image_size
 
@@ -204,16 +206,18 @@ def interesting_object(pairing: Pairing, image_size: tuple[int, int]) -> int | N
         at_edge = min(left, top, wide - right, high - bottom) < BORDER * min(high, wide)
         return at_edge, pairing.pairs[number].kind == CLASS_CHANGED
 
-    return min(range(len(pairing.pairs)), key=last, default=None)  # pairs come smallest first
+    return min(among or range(len(pairing.pairs)), key=last, default=None)  # pairs come smallest first
 
 
-def interesting_point(pairing: Pairing, image_size: tuple[int, int]) -> tuple[float, float]:
+def interesting_point(
+    pairing: Pairing, image_size: tuple[int, int], among: Collection[int] | None = None
+) -> tuple[float, float]:
     """The centre (x, y) of the object to look at first, at pixel centres; without any the picture's own.
 
-    image_size: (height, width) in pixels.
+    image_size, among: as of interesting_object.
     """
     box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
-    number = interesting_object(pairing, image_size)
+    number = interesting_object(pairing, image_size, among)
     if number is not None:
         found, index = pairing.shown(pairing.pairs[number])
         box = found.boxes[index]

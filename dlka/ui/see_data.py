@@ -11,10 +11,8 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis, place_label
-from dlka.analysis.examples import truth_of
 from dlka.analysis.figures import pictures
-from dlka.analysis.judging import AGREEMENTS, FALSE_ALARM, HIT, agreement, judge
-from dlka.analysis.pairing import interesting_object
+from dlka.analysis.judging import AGREEMENTS, FALSE_ALARM, HIT, agreement, judge_example
 from dlka.render.geometry import to_picture
 from dlka.types import Capture
 from dlka.ui import files
@@ -65,7 +63,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
             "truth": _judge(analysis, objects),
             "classes": len(analysis.names),
             "uses": (analysis.cards[0].uses or {}).get("verdict"),
-            "chosen": interesting_object(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1])),
+            "chosen": pictures.default_object(analysis),
             "stages": stages,
             "alone": analysis.alone,
             "small": bool(pictures.crops_of(analysis)),
@@ -173,14 +171,10 @@ def _judge(analysis: Analysis, objects: list[dict[str, Any]]) -> dict[str, list[
     (null), by the labels of an example. Returns how many labelled objects were hit by both, only by D-LKA, only by the
     baseline, and by none ("all", and "small" of them); None where the picture has no labels.
     """
-    example = analysis.source.example if analysis.source else None
-    height, width = analysis.image.shape[:2]
-    truth = truth_of(example, analysis.names, (height, width)) if example else None
-    if truth is None:
+    judged = judge_example(analysis)
+    if judged is None:
         return None
-    if analysis.settings.classes:
-        truth = truth.only([i for i, name in analysis.names.items() if name in analysis.settings.classes])
-    sides = [judge(side.detections, truth) for side in (analysis.dlka, analysis.baseline)]
+    truth, sides = judged
     told = {HIT: True, FALSE_ALARM: False}
     for pair, shown in zip(analysis.pairing.pairs, objects):
         boxes = zip(sides, (pair.first, pair.second))

@@ -123,3 +123,11 @@ def test_tap_weights_are_means_of_absolute_weights():
     assert found[name] == pytest.approx([weight[:, 0, i, j].abs().mean().item() for i in range(5) for j in range(5)])
     predictor = load_predictor("control")[0]
     assert predictor.tap_weights == {}
+
+
+def test_a_picture_opens_at_what_both_models_hit():
+    """The smallest box of the crossroads is of a traffic light that is none, in both models."""
+    analysis = analyse(examples()["Aerial: crossroads"], Settings())
+    value = json.loads(see_value(analysis, (0, 0)))
+    assert value["objects"][value["chosen"]]["right"] == [True, True]
+    assert any(each["right"] == [False, False] for each in value["objects"][: value["chosen"]])

@@ -8,7 +8,8 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis
-from dlka.analysis.pairing import interesting_point
+from dlka.analysis.judging import judge_example
+from dlka.analysis.pairing import interesting_object, interesting_point
 from dlka.errors import DlkaError
 from dlka.render import Canvas
 from dlka.types import Capture
@@ -88,8 +89,22 @@ def scale_cells(analysis: Analysis, capture: Capture, scale: str | float, tap: i
 
 
 def default_point(analysis: Analysis) -> tuple[float, float]:
-    """Where to look first, (x, y): the middle of an object (pairing.interesting_object), else of the picture."""
-    return interesting_point(analysis.pairing, (analysis.image.shape[0], analysis.image.shape[1]))
+    """Where to look first, (x, y): the middle of default_object, without any the picture's own."""
+    return interesting_point(analysis.pairing, analysis.image.shape[:2], _hit_by_both(analysis))
+
+
+def default_object(analysis: Analysis) -> int | None:
+    """Which pair to look at first: pairing.interesting_object, where labels are there among those that both hit."""
+    return interesting_object(analysis.pairing, analysis.image.shape[:2], _hit_by_both(analysis))
+
+
+def _hit_by_both(analysis: Analysis) -> list[int]:
+    judged = judge_example(analysis)
+    if judged is None:
+        return []
+    dlka, baseline = (side.object_of for side in judged[1])
+    both = [(n, p.first, p.second) for n, p in enumerate(analysis.pairing.pairs)]
+    return [n for n, i, j in both if i is not None and j is not None and dlka[i] >= 0 and baseline[j] >= 0]
 
 
 def gate_overlay(analysis: Analysis, block: str, reduction: str, channel: int, opacity: float) -> Canvas:
