@@ -79,6 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("fetch", run.fetch, "download official weights through Ultralytics and convert them")
     sub.add_argument("name", metavar="NAME", help="yolov8n, yolov8s, yolov8m, yolov8l or yolov8x")
 
+    sub = command("push", run.push, "put a model with its card into a repository of the Hugging Face hub")
+    sub.add_argument("model", metavar="MODEL", help="id, .safetensors file or .pt checkpoint")
+    sub.add_argument("repo", metavar="NAME/REPOSITORY", help="made where there is none; log in first: hf auth login")
+    sub.add_argument("--private", action="store_true", help="a new repository is nobody else's to see")
+
+    sub = command("pull", run.pull, "get a model from a repository of the Hugging Face hub")
+    sub.add_argument("repo", metavar="NAME/REPOSITORY")
+    sub.add_argument("--out", metavar="FILE", help="(default: the name it has there)")
+
     sub = command("draw-scenes", run.draw_scenes, "draw a data set of letters and curves, labels exact")
     sub.add_argument("--out", required=True, metavar="DIR", help="an empty folder, or one that is not there yet")
     sub.add_argument("--count", required=True, type=int, metavar="N", help="pictures of the training part")

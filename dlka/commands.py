@@ -116,6 +116,24 @@ def fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def push(args: argparse.Namespace) -> int:
+    from dlka.analysis.model_words import line
+    from dlka.models import hub
+    from dlka.models.catalog import find
+    from dlka.results import model_id
+
+    model = model_id(args.model)
+    print(f"Written: {hub.push(find(model), args.repo, line(model), args.private)}.")
+    return 0
+
+
+def pull(args: argparse.Namespace) -> int:
+    from dlka.models import hub
+
+    print(f"Written: {hub.pull(args.repo, Path(args.out) if args.out else None)}.")
+    return 0
+
+
 def draw_scenes(args: argparse.Namespace) -> int:
     from dlka.drawn.scenes import write_data_set
 

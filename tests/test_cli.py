@@ -35,7 +35,7 @@ COMMANDS = [
     "val",
     "evidence",
 ]
-COMMANDS += ["predict", "uses", "train-letter", "bench", "export", "serve"]
+COMMANDS += ["predict", "push", "pull", "uses", "train-letter", "bench", "export", "serve"]
 
 
 def refused(capsys, *argv) -> str:
