@@ -52,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", metavar="FILE", help="also write every box as JSON")
     look.append(sub)
     for sub in look:
-        sub.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern in quotes")
+        sub.add_argument("images", nargs="+", metavar="IMAGE", help="a picture or video, a folder, a pattern in quotes")
+        sub.add_argument("--every", type=int, default=30, metavar="N", help="one of N frames (default: %(default)s)")
         sub.add_argument("--model", default=PHOTOGRAPHS, help="id or .safetensors file (default: %(default)s)")
         sub.add_argument("--size", type=int, help="input in pixels, a multiple of 32 (default: what fits the model)")
         sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")

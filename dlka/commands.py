@@ -24,12 +24,13 @@ def compare(args: argparse.Namespace) -> int:
     from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
     from dlka.results import model_id
+    from dlka.video import with_frames
 
     model = model_id(args.model)
     baseline = model_id(args.baseline or baseline_of(model) or CONTROL)
     size = FITS if args.size is None else args.size
     settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
-    images = picture_files(args.images)
+    images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
     failed = 0
     for outcome in run_batch(images, settings, args.out, args.device):
         failed += outcome.problem is not None
@@ -42,8 +43,11 @@ def predict(args: argparse.Namespace) -> int:
     from dlka.analysis.batch import folders
     from dlka.images import picture_files
     from dlka.results import load
+    from dlka.temporary import folder
+    from dlka.video import with_frames
 
-    model, images = load(args.model, args.device), picture_files(args.images)
+    model, frames = load(args.model, args.device), Path(args.out or folder()) / "frames"
+    images = with_frames(picture_files(args.images), args.every, frames)
     asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
     if args.out:
         Path(args.out).mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "safe_yaml": set(),
     "csv_text": set(),
     "temporary": set(),
+    "video": set(),
     "shipped": set(),
     "versions": set(),
     "provenance": {"models", "versions"},
@@ -39,7 +40,8 @@ MAY_IMPORT = {
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
     "cli": {"commands", "bench", "printing", "inference", "train.recipe"},
-    "commands": ANALYSIS | {"images", "results", "train", "experiments", "export", "ui", "printing"},
+    "commands": ANALYSIS
+    | {"images", "results", "temporary", "train", "video", "experiments", "export", "ui", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},
