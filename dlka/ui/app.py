@@ -231,21 +231,20 @@ def serve(
     """
     if models[0] is None and models[1] is not None:
         raise DlkaError("--baseline goes with --model: name the D-LKA model that it stands beside.")
-    if port is not None:
-        check_port(host, port)
+    check_port(host, port)
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
     return launch(build_app(first_look(*models)), host, port, block)
 
 
-def check_port(host: str | None, port: int) -> None:
-    """Raise DlkaError where nothing can listen on that port now. host: as of `serve`."""
+def check_port(host: str | None, port: int | None) -> None:
+    """Raise DlkaError where nothing can listen on that port now. host, port: as of `serve`."""
     host = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
-    if not 1 <= port <= 65535:
+    if port is not None and not 1 <= port <= 65535:
         raise DlkaError(f"Port: expected 1 to 65535, got {short(port)}.")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):  # UnicodeError: no name of a machine at all
         raise DlkaError(f"Host: expected a name or an address of this machine, got {short(host)}.") from None
     with socket.socket(family, kind) as tried:
@@ -256,7 +255,8 @@ def check_port(host: str | None, port: int) -> None:
             if error.errno == errno.EADDRINUSE:
                 advice = "stop what listens there, or choose another port (python -m dlka serve --port NUMBER)"
                 raise DlkaError(f"Port {port} at {host} is taken already: {advice}.") from None
-            raise DlkaError(f"Port {port} at {host} cannot be listened on: {error.strerror}.") from None
+            where = f"Host: {host}" if port is None else f"Port {port} at {host}"
+            raise DlkaError(f"{where} cannot be listened on: {error.strerror}.") from None
 
 
 def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:

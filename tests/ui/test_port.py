@@ -41,12 +41,15 @@ def test_a_taken_port_is_one_sentence_before_the_models_load(taken, monkeypatch,
         ("no.such.machine.invalid", 7860, "Host: expected a name or an address of this machine, got 'no.such"),
         ("x" * 300, 7860, "Host: expected a name"),
         ("a b\n", 7860, "Host: expected a name"),
+        ("no.such.machine.invalid", None, "Host: expected a name or an address of this machine, got 'no.such"),
+        ("192.0.2.1", None, "Host: 192.0.2.1 cannot be listened on: "),
         ("192.0.2.1", 7860, "Port 7860 at 192.0.2.1 cannot be listened on: "),  # an address that no machine has
     ],
 )
 def test_what_is_no_place_to_listen(host, port, says, monkeypatch, capsys):
     monkeypatch.setattr(app, "first_look", lambda: pytest.fail("models are loaded"))
-    assert main(["serve", "--port", str(port), *(["--host", host] if host else [])]) == 2
+    flags = {"--host": host, "--port": port}
+    assert main(["serve", *(str(word) for flag in flags.items() if flag[1] is not None for word in flag)]) == 2
     said = capsys.readouterr().err
     assert re.match(re.escape(f"dlka: {says}"), said)
     assert said.count("\n") == 1
