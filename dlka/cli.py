@@ -16,6 +16,7 @@ from typing import Any
 
 from dlka import __version__
 from dlka import commands as run
+from dlka import training_commands as training
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import check_json
@@ -101,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--stage", metavar="LABEL", help="such as 'P3 5x5' (default: the first one that runs)")
     sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default: MODEL-SHAPE-sizes.png)")
 
-    sub = command("train", run.train, "train a placement on your pictures, or go on with a run that was killed")
+    sub = command("train", training.train, "train a placement on your pictures, or go on with a run that was killed")
     for field in fields(Recipe):
         flag, kind = f"--{field.name.replace('_', '-')}", TYPES[str(field.type).split(" | ")[0]]
         how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
@@ -111,12 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
     sub.add_argument("--device", help="cpu, mps, 0 for a GPU, 0,1 for two (default: the best there is)")
 
-    sub = command("train-letter", run.train_letter, "train a kernel that names drawn letters, and its rigid twins")
+    sub = command("train-letter", training.train_letter, "train a kernel that names drawn letters, and its rigid twins")
     sub.add_argument("--out", default="letter.safetensors", metavar="FILE", help="gets all nets (default: %(default)s)")
     sub.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (default: %(default)s)")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("val", run.val, "measure COCO average precision on a labelled folder")
+    sub = command("val", training.val, "measure COCO average precision on a labelled folder")
     sub.add_argument(
         "--model", action="append", required=True, help="id or .safetensors file; may be given several times"
     )
@@ -124,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, help=SIZE_HELP)
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("uses", run.uses, "whether a model uses its offsets: AP without them, and what samples follow")
+    sub = command("uses", training.uses, "whether a model uses its offsets: AP without them, and what samples follow")
     sub.add_argument("model", metavar="MODEL", help="id or .safetensors file")
     sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
     sub.add_argument("--size", type=int, help=SIZE_HELP)
@@ -132,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--write", action="store_true", help="put the figures into the card of the weights file")
     sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
-    sub = command("evidence", run.evidence, "report what the experiment found, or repeat it")
+    sub = command("evidence", training.evidence, "report what the experiment found, or repeat it")
     sub.add_argument("--runs", metavar="DIR", help="stored runs (default: those that ship; of a rerun: WORK/runs)")
     sub.add_argument("--out", metavar="DIR", help="gets the report (default: beside the stored runs)")
     sub.add_argument("--rerun", action="store_true", help="first train and measure what is missing")

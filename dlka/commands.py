@@ -6,15 +6,12 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.printing import table, write_json
+from dlka.printing import counted, table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -35,7 +32,7 @@ def compare(args: argparse.Namespace) -> int:
     for outcome in run_batch(images, settings, args.out, args.device):
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
-    print(f"{_count(len(images), 'picture', 'pictures')}: {len(images) - failed} compared, {failed} failed.")
+    print(f"{counted(len(images), 'picture', 'pictures')}: {len(images) - failed} compared, {failed} failed.")
     return 1 if failed else 0
 
 
@@ -108,7 +105,7 @@ def convert(args: argparse.Namespace) -> int:
     from dlka.models.checkpoint import convert
 
     card = convert(args.source, args.out)
-    classes = _count(len(card.names), "class", "classes")
+    classes = counted(len(card.names), "class", "classes")
     print(f"{args.out}: {card.placement}, scale {card.scale}, {classes}, {card.recipe}.")
     return 0
 
@@ -143,7 +140,7 @@ def draw_scenes(args: argparse.Namespace) -> int:
 
     val = max(1, args.count // 5) if args.val is None else args.val
     write_data_set(Path(args.out), args.count, args.seed, val)
-    parts = f"{_count(args.count, 'picture', 'pictures')} to train on, {val} to validate"
+    parts = f"{counted(args.count, 'picture', 'pictures')} to train on, {val} to validate"
     print(f"Written: {Path(args.out) / 'data.yaml'}; {parts}.")
     return 0
 
@@ -158,137 +155,6 @@ def sizes(args: argparse.Namespace) -> int:
     print(table(rows(row)))
     print(f"Written: {out}.")
     return 0
-
-
-def train(args: argparse.Namespace) -> int:
-    os.environ["YOLO_VERBOSE"] = "1"  # read by ultralytics when it is imported: its progress is shown
-    from dlka.train import training as job
-
-    extra = ("handler", "out", "run", "resume", "device")
-    given = {name: value for name, value in vars(args).items() if name not in extra}
-    flags = [f"--{name.replace('_', '-')}" for name in given] + [f"--{n}" for n in ("out", "run") if vars(args)[n]]
-    if args.resume and flags:
-        raise DlkaError(f"--resume goes on as the run began; leave out {', '.join(flags)}.")
-    if not args.resume and not {"placement", "data"} <= set(given):
-        raise DlkaError("train needs --placement and --data, or --resume with the folder of a run.")
-    if args.resume:
-        run = Path(args.resume)
-    else:
-        out = Path(args.out or "")
-        if not args.out:
-            title = job.read_dataset(Path(given["data"])).title
-            out = _unused(Path("runs") / f"{title}-{given['placement']}.safetensors")
-        run = Path(args.run or f"runs/{out.stem}")
-        if job.unfinished(run):
-            raise DlkaError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
-    try:
-        out = job.resume(run, args.device) if args.resume else job.train(job.Recipe(**given), out, run, args.device)
-    except KeyboardInterrupt:
-        if job.unfinished(run):
-            print(f"\nStopped; to go on: python -m dlka train --resume {run}", file=sys.stderr)
-        raise
-    print(f"Written: {out}; logs and curves: {run}.")
-    if (run / "report.json").is_file():
-        report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-        print()
-        _print_measured([report])
-    return 0
-
-
-def train_letter(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from dlka.experiments.letters import accuracy_rows, offset_rows, train_letters
-
-    card = train_letters(args.out, args.seeds, report=_progress)
-    print(f"{card.pictures} other pictures\n{table(accuracy_rows(card))}\n\nThe deformable one")
-    print(table(offset_rows(card)))
-    print("\n".join(["", *card.caveats]))
-    print(f"Written: {args.out}, the nets of seed {card.seed}.")
-    write_json(args.json, asdict(card))
-    return 0
-
-
-def val(args: argparse.Namespace) -> int:
-    from dlka.train.val import run_val
-
-    results = []
-    for model in args.model:
-        print(f"Measuring {model} ...", file=sys.stderr, flush=True)
-        results.append(run_val(model, args.data, args.size))
-        for sentence in results[-1]["left_out"]:
-            print(sentence, file=sys.stderr, flush=True)
-    _print_measured(results)
-    write_json(args.json, results)
-    return 0
-
-
-def uses(args: argparse.Namespace) -> int:
-    if args.write and args.limit:
-        raise DlkaError("--write: expected without --limit, as a card has the figures of all validation pictures.")
-    from dlka.experiments.uses import following_rows, offset_rows, write_uses
-    from dlka.experiments.uses import uses as measure
-
-    print(f"Measuring {args.model} ...", file=sys.stderr, flush=True)
-    figures = measure(args.model, args.data, args.size, args.limit)
-    for sentence in figures["left_out"]:
-        print(sentence, file=sys.stderr, flush=True)
-    pictures, objects = (_count(figures[f"{name}s"], name, f"{name}s") for name in ("picture", "object"))
-    print(f"{figures['data']}, {pictures}, {objects}, {figures['size']} px\n{table(offset_rows(figures))}")
-    print(f"\n{table(following_rows(figures))}")
-    print(f"\n{figures['model']}: {figures['verdict']}. {figures['why']}\n({figures['rule']})")
-    write_json(args.json, figures)
-    if args.write:
-        print(f"Written into the card of {write_uses(args.model, figures)}.")
-    return 0
-
-
-def evidence(args: argparse.Namespace) -> int:
-    if args.ship:
-        return _ship(args)
-    if not args.rerun and (given := [f"--{n}" for n in ("data", "only", "work", "stock") if getattr(args, n)]):
-        raise DlkaError(f"{given[0]}: expected with --rerun only.")
-    if args.rerun and not args.data:
-        raise DlkaError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
-    os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
-    from dlka.experiments.cards import write_cards
-    from dlka.experiments.plan import PLAN, SHIPPED
-    from dlka.experiments.report import RUNS, write_report
-
-    work = Path(args.work or "runs/evidence")
-    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else RUNS
-    failed = []
-    if args.rerun:
-        from dlka.experiments.rerun import Places, rerun
-        from dlka.models.catalog import OFFICIAL
-
-        places = Places(Path(args.data), args.stock or OFFICIAL[0], work, runs)
-        failed = rerun(places, PLAN, args.only, report=_progress)
-    out = Path(args.out) if args.out else runs.parent
-    written = [*write_report(runs, out, PLAN), write_cards(runs, out, PLAN, SHIPPED)]
-    print(f"Written: {', '.join(map(str, written))}.")
-    if failed:
-        print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _ship(args: argparse.Namespace) -> int:
-    others = ("rerun", "data", "only", "stock", "out")
-    if given := [f"--{name}" for name in others if getattr(args, name)]:
-        raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
-    from dlka.experiments.deltas import collect
-    from dlka.experiments.plan import PLAN, SHIPPED
-    from dlka.experiments.report import RUNS
-    from dlka.experiments.ship import ship
-    from dlka.experiments.stored import load_all
-
-    runs = load_all(Path(args.runs) if args.runs else RUNS)
-    written = ship(Path(args.work or "runs/evidence"), collect(runs, PLAN), Path(args.ship), SHIPPED)
-    return 0 if written else 1
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def export(args: argparse.Namespace) -> int:
@@ -333,37 +199,3 @@ def serve(args: argparse.Namespace) -> int:
     pair = [given if given is None or given in cards() else add(given) for given in (args.model, args.baseline)]
     run(args.host, args.port, models=(pair[0], pair[1]))
     return 0
-
-
-def _print_measured(results: Sequence[dict[str, Any]]) -> None:
-    """Average precision of models measured on the same pictures, and how far their stages move their taps."""
-    from dlka.train.val import METRICS
-
-    first = results[0]
-    print(f"{first['data']} val, {first['pictures']} pictures, {first['objects']} objects")
-    rows = [{"model": r["model"], "px": r["settings"]["size"]} for r in results]
-    print(table([row | {k: _percent(r["metrics"][k]) for k in METRICS} for row, r in zip(rows, results)]))
-    moved = []
-    for result in results:
-        for row in result["stage_offsets"]:
-            columns = {"over 0.1 cell (%)": _percent(row["moved"]), "mean (cells)": row["mean_cells"]}
-            moved.append({"model": result["model"], "stage": row["label"], **columns})
-    if moved:
-        print(f"\n{table(moved)}")
-
-
-def _unused(path: Path) -> Path:
-    """The path, or the first with -2, -3, ... after its stem that is not taken."""
-    taken, number = path, 1
-    while taken.exists():
-        number += 1
-        taken = path.with_stem(f"{path.stem}-{number}")
-    return taken
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

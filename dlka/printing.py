@@ -40,3 +40,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """ "1 picture", "2 pictures"."""
+    return f"{number} {one if number == 1 else many}"

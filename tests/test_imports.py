@@ -39,9 +39,9 @@ MAY_IMPORT = {
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "bench", "printing", "inference", "train.recipe"},
-    "commands": ANALYSIS
-    | {"images", "results", "temporary", "train", "video", "experiments", "export", "ui", "printing"},
+    "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
+    "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
+    "training_commands": ANALYSIS | {"train", "experiments", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},
