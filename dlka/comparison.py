@@ -28,7 +28,7 @@ from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import LEARNED
 from dlka.models.catalog import CONTROL, baseline_of
-from dlka.render import Canvas
+from dlka.render import Canvas, Drawing
 from dlka.render.geometry import to_picture
 from dlka.results import Picture, Result, Showable, model_id, pixels_of
 from dlka.types import KIND_NAMES
@@ -183,25 +183,17 @@ class Comparison(Showable):
 class Shown(Showable):
     """A figure: its drawing, its caption, and the numbers behind it by name."""
 
-    drawing: Any
+    drawing: Drawing
     caption: str
     arrays: dict[str, Any]
 
-    def draw(self) -> Any:
+    def draw(self) -> Drawing:
         """The drawing."""
         return self.drawing
 
     def save(self, path: str | Path) -> None:
         """Write it to a file that ends in .png, .svg, .pdf, or in .npz for its numbers. Raises DlkaError."""
-        path, drawing = Path(path), self.drawing
-        if path.suffix.lower() == ".npz":
+        if Path(path).suffix.lower() == ".npz":
             np.savez_compressed(path, **self.arrays)
-            return
-        writers = {
-            ".png": drawing.to_png,
-            ".svg": lambda: drawing.to_svg(self.caption),
-            ".pdf": lambda: drawing.to_pdf(self.caption),
-        }
-        if path.suffix.lower() not in writers:
-            raise DlkaError(f"{path.name}: expected a name that ends in {', '.join(writers)} or .npz.")
-        path.write_bytes(writers[path.suffix.lower()]())
+        else:
+            self.drawing.save(path, self.caption)

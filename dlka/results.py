@@ -24,7 +24,7 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.models.catalog import cards, input_size
 from dlka.models.own import add
-from dlka.render import Canvas
+from dlka.render import Canvas, Drawing
 from dlka.types import Detections
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class Model:
 class Showable:
     """What has a drawing: notebooks show it, `show` opens it, `save` writes it."""
 
-    def draw(self) -> Any:
-        """The drawing, which has to_array, to_png, to_svg and to_pdf."""
+    def draw(self) -> Drawing:
+        """The drawing, which has to_array, to_png, to_svg, to_pdf and save."""
         raise NotImplementedError
 
     def show(self) -> None:

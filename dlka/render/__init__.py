@@ -3,7 +3,7 @@
 # ruff: noqa: F401 - these names are handed on
 
 from dlka.render.boxes import Sides, draw_boxes, draw_difference
-from dlka.render.canvas import Canvas, Paper, jpeg, png
+from dlka.render.canvas import Canvas, Drawing, Paper, jpeg, png
 from dlka.render.change import draw_change, draw_followed, draw_sliced
 from dlka.render.close_ups import Side, draw_before_after
 from dlka.render.geometry import cell_at, cell_centres, pixels_per_cell, reads_at, reads_of, sample_points, sampled_size

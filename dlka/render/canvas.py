@@ -82,6 +82,14 @@ class Drawing:
         FigureCanvasPdf(self.figure).print_pdf(out, metadata=told)
         return out.getvalue()
 
+    def save(self, path: str | Path, caption: str = "") -> None:
+        """Write it to a file that ends in .png, .svg or .pdf. Raises DlkaError for another ending."""
+        path = Path(path)
+        writers = {".png": self.to_png, ".svg": lambda: self.to_svg(caption), ".pdf": lambda: self.to_pdf(caption)}
+        if path.suffix.lower() not in writers:
+            raise DlkaError(f"{path.name}: expected a name that ends in {', '.join(writers)}.")
+        path.write_bytes(writers[path.suffix.lower()]())
+
 
 class _NoTicks:
     """An axis whose ticks are never asked for: matplotlib makes them when they are first looked at."""
@@ -187,14 +195,6 @@ class Paper(Drawing):
     def legend_text(self) -> str:
         """Everything the legend says, one row per line: also the picture's description for those who cannot see it."""
         return "\n".join(self.legend)
-
-    def save(self, path: str | Path, caption: str = "") -> None:
-        """Write it to a file that ends in .png, .svg or .pdf. Raises ValueError for another ending."""
-        path = Path(path)
-        writers = {".png": self.to_png, ".svg": lambda: self.to_svg(caption), ".pdf": lambda: self.to_pdf(caption)}
-        if path.suffix.lower() not in writers:
-            raise DlkaError(f"{path.name}: expected a name that ends in {', '.join(writers)}")
-        path.write_bytes(writers[path.suffix.lower()]())
 
     @property
     def title(self) -> str:
