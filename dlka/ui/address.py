@@ -162,9 +162,7 @@ def complaint(asked: Asked) -> str:
     """One sentence on what is wrong with an address; empty where nothing is."""
     if not asked.wrong:
         return ""
-    more = f"; and {len(asked.wrong) - 3} more" if len(asked.wrong) > 3 else ""
-    named = "; ".join(asked.wrong[:3])
-    return f"The page shows its own choice where the address names what is not here: {named}{more}."
+    return f"The page shows its own choice where the address names what is not here: {'; '.join(asked.wrong)}."
 
 
 def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
@@ -185,7 +183,7 @@ def _text(value: object) -> str:
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in known:
-            few = known if len(known) <= 10 else [*known[:8], "..."]
+            few = known if len(known) <= 5 else [*known[:3], "..."]
             raise _Unreadable(f" (there are {', '.join(few)})")
         return text
 

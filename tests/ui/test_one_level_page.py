@@ -143,8 +143,8 @@ def test_boxes_and_what_they_come_from(analysis):
     assert (own.level, other.side) == (3, "baseline")
     assert LABELS[0] in str(box_page.cells_part(analysis, (own, other)))
     assert box_page.evidence_part(analysis, (own, other))
-    assert list(boxes.fields(analysis)) == list(analysis.views)
-    assert [len(boxes.fields(analysis, level)) for level in (3, 4)] == [3 * BLOCKS, 0]
+    assert list(box_figures.samples_of(analysis, own)) == list(analysis.views)
+    assert box_figures.samples_of(analysis, replace(own, level=4)) == {}
     for kind, arguments in (
         ("box samples", {"box": "dlka 0"}),
         ("condensation", {"stage": f"{PLACES[-1]} composed"}),
