@@ -40,10 +40,10 @@ def test_each_side_has_its_colour_and_its_words():
 def test_marks_are_on_the_boxes_that_need_deformation():
     canvas = draw_change(IMAGE, PAIRS, NAMES, "Off", lost={0, 1})
     assert sorted(stars(canvas).tolist()) == [[221.5, 30.5], [319.5, 39.5]], "upper right corners, as they are drawn"
-    assert "only with deformation 2" in canvas.legend_text
+    assert "only with deformation: 2" in canvas.legend_text
     empty = draw_change(IMAGE, PAIRS, NAMES, "Off", lost=())
     assert len(stars(empty)) == 0
-    assert "only with deformation 0" in empty.legend_text
+    assert "only with deformation: 0" in empty.legend_text
 
 
 def test_nothing_found_is_drawn():

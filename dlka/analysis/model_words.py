@@ -130,7 +130,7 @@ def hint(card: Card) -> str:
     if shown == "shapes":
         return (
             "These two know letters and curves as the project draws them, and nothing else. For photographs choose the "
-            f"model {PHOTOGRAPHS}; one that you drop here, or take from the examples, chooses it by itself."
+            f"model {PHOTOGRAPHS}; one in colours that you drop here, or an example, chooses it by itself."
         )
     where = "No example here shows them: drop a picture of your own."
     if shown != "everyday":

@@ -65,5 +65,5 @@ def unfit(analysis: Analysis) -> str:
         return ""
     said = f"{analysis.settings.dlka} was made for {made_for(card)}"
     if example is None and is_grey(analysis.image):
-        return f"{said}: on other pictures its boxes mean little."
+        return f"{said}: on other pictures its boxes mean little, so choose a model that knows what is on it."
     return f"{said}, not for pictures like this one: its boxes mean little."

@@ -45,7 +45,7 @@ def draw_change(
         if marked:
             points = np.array(marked, np.float64)[:, [2, 1]] - 0.5  # upper right corners
             draw_marks(canvas.axes, points, NEEDS_DEFORMATION, 1.5 * canvas.font, canvas.line)
-        entries.append(legend.Entry(f"only with deformation {len(marked)}", NEEDS_DEFORMATION))
+        entries.append(legend.Entry(f"only with deformation: {len(marked)}", NEEDS_DEFORMATION))
     legend.key(canvas, entries)
     legend.note(
         canvas, f"Signed numbers: change of a score, {sides.after} minus {sides.before}, from {sides.moved:g} on."

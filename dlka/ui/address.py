@@ -191,7 +191,11 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
 
 
 def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    return lambda text: tuple(map(_one_of(known), dict.fromkeys(text.split("|"))))
+    def read(text: str) -> tuple[str, ...]:
+        names = text.split("|") if "|" in text or text in known else text.split(",")
+        return tuple(map(_one_of(known), dict.fromkeys(names)))
+
+    return read
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

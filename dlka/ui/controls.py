@@ -125,12 +125,13 @@ def wire_example(asked: dict[str, Any]) -> gr.State:
     Returns what changes with every choice, when the picture is there."""
     chosen = gr.State()
 
-    def choose(event: gr.SelectData) -> tuple[str, int]:
-        label = str(event.value)
+    # From the value, not from the event: of several quick choices gradio asks for the last one with the first's event.
+    def choose(shown: str) -> tuple[str, int]:
+        label = str(json.loads(shown)["chosen"])
         one_of("Example", label, examples())
         return str(examples()[label]), monotonic_ns()  # the same one once more is another choice
 
-    asked["example"].select(choose, outputs=[asked["image"], chosen], **PRIVATE, **LAST, **WORDS)
+    asked["example"].select(choose, asked["example"], [asked["image"], chosen], **PRIVATE, **LAST, **WORDS)
     for event, value in ((asked["image"].upload, "''"), (asked["image"].clear, "null")):
         code = f"shown => JSON.stringify({{...JSON.parse(shown), chosen: {value}, unfit: ''}})"
         event(None, asked["example"], asked["example"], js=code, **QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from dlka.analysis.many.analyses import MISSED, ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
 from dlka.analysis.many.report import report
 from dlka.analysis.models import baseline_models, dlka_models
+from dlka.errors import DlkaError
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
 from dlka.types import BOTH, KIND_NAMES, size_of
@@ -54,9 +56,14 @@ def build() -> None:
         settings = controls.settings(asked, given)
         # A model that is not there is refused by the run itself.
         known = cards()[settings.dlka].names if settings.dlka in cards() else {}
-        sorted_files = examples_for(known) if paths is None else sort_files(paths, known)
-        for values in compare_pictures(given[stop], settings, sorted_files):
-            yield by_component(shown, values)
+        try:
+            sorted_files = examples_for(known) if paths is None else sort_files(paths, known)
+            for values in compare_pictures(given[stop], settings, sorted_files):
+                yield by_component(shown, values)
+        except DlkaError as error:  # the reason stays, when the message that the page shows has gone
+            said = gr.update(value=f"**This could not be compared.** {html.escape(str(error))}", visible=True)
+            yield by_component(shown, {"empty": said, "results": _hidden()})
+            raise
 
     def compare_files(given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
         yield from compare(given, [*(given[asked["files"]] or []), *(given[asked["folder"]] or [])])

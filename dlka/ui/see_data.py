@@ -13,6 +13,8 @@ from dlka import palette, render
 from dlka.analysis.analysis import Analysis, place_label
 from dlka.analysis.figures import pictures
 from dlka.analysis.judging import AGREEMENTS, FALSE_ALARM, HIT, agreement, judge_example
+from dlka.analysis.suited import unfit
+from dlka.models.catalog import GUESTS
 from dlka.render.geometry import to_picture
 from dlka.types import Capture
 from dlka.ui import files
@@ -62,6 +64,9 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
             "objects": objects,
             "truth": _judge(analysis, objects),
             "classes": len(analysis.names),
+            "unfit": unfit(analysis)
+            if analysis.settings.dlka not in GUESTS
+            else "",  # of a stranger's model nobody knows
             "uses": (analysis.cards[0].uses or {}).get("verdict"),
             "chosen": pictures.default_object(analysis),
             "stages": stages,

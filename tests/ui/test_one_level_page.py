@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlka.analysis import adapt, adapt_curve, boxes, four_ways, model_words, report, what_if
+from dlka.analysis import adapt, adapt_curve, box_figures, boxes, four_ways, model_words, report, what_if
 from dlka.analysis.analysis import Settings, analyse_pixels
 from dlka.analysis.batch import run_batch
 from dlka.analysis.examples import examples

@@ -61,7 +61,7 @@ def test_a_stock_model_of_classes_that_no_other_knows_is_looked_at_alone(page, t
     wait_for_another(page, before)
     for side in (page.get_by_label("D-LKA model"), page.get_by_label("Baseline", exact=True)):
         expect(side).to_have_value(re.compile(r"^ships-[0-9a-f]{8} "))
-    expect(page.locator(".see-counts")).to_have_text(re.compile("looked at alone|^Neither"))
+    expect(page.locator(".see-fact")).to_have_text(re.compile("looked at alone|^Neither"))
     page.locator(".see-none").wait_for()
     open_tab(page, "Numbers")
     expect(page.locator(".headline")).to_contain_text("looked at alone")

@@ -19,7 +19,7 @@ def upload(page, data, name, mime="image/png"):
 
 def test_first_paint_is_a_finished_example(page):
     expect(page.locator(".see-counts")).to_have_text(re.compile("^Of 12 labelled objects both found \\d+, only D-LKA"))
-    expect(page.locator(".see-fact")).to_have_text(re.compile("^P3 5x5 samples .* times as wide as its grid"))
+    expect(page.locator(".see-fact")).to_have_text(re.compile("^P3 5x5 draws together to .* on the ring of 10 px"))
     # Without scrolling, on a laptop's screen: the picture, what moves its samples, and the close-up beside it.
     page.set_viewport_size({"width": 1440, "height": 900})
     for seen in (".see-picture", ".see-replay", ".see-close", ".see-dots"):

@@ -85,9 +85,10 @@ def test_the_chosen_object_is_the_one_that_the_samples_are_of(see):
     large = analysis.pairing.pairs[-1].first
     points = [to_picture(found.cells[i], 2 ** found.levels[i], analysis.dlka.letterbox) for i in (pair.first, large)]
     expect(see.locator(".see-fact")).to_have_text(
-        f"P3 5x5 samples {zoom(analysis, points[0]):.2f} times as wide as its grid on the "
+        f"P3 5x5 draws together to {zoom(analysis, points[0]):.2f} times its grid on the "
         f"{analysis.names[int(found.classes[pair.first])]} of {round(pair.area**0.5)} px, and "
-        f"{zoom(analysis, points[1]):.2f} times on the {analysis.names[int(found.classes[large])]} of "
+        f"stays at {zoom(analysis, points[1]):.2f} times its grid on the "
+        f"{analysis.names[int(found.classes[large])]} of "
         f"{round(analysis.pairing.pairs[-1].area ** 0.5)} px."
     )
 
@@ -110,7 +111,7 @@ def test_a_dot_of_the_diagram_chooses_its_object(see):
     settle(see)
     assert drawn(see)["cell"] == found.cells[large].tolist()
     expect(see.locator("#see-told")).to_contain_text("pinned")
-    wanted = f"P3 5x5 samples {zoom(analysis, point):.2f} times as wide as its grid on the "
+    wanted = f"P3 5x5 stays at {zoom(analysis, point):.2f} times its grid on the "
     expect(see.locator(".see-fact")).to_have_text(re.compile("^" + re.escape(wanted) + "[^,]*$"))
 
 
@@ -185,7 +186,7 @@ def test_without_stages_boxes_and_gates_are_there_still(new_window, server):
         page.locator("[name=see-layer][value=attention]").check(force=True)
         page.wait_for_function("() => document.querySelector('.see-picture').layer?.cells")
         expect(page.locator(".see-legend-title")).to_have_text(re.compile("^P3: attention gate, mean over"))
-        expect(page.locator(".see-counts")).to_contain_text("labelled objects both found")
+        expect(page.locator(".see-fact")).to_contain_text("labelled objects both found")
         names = page.locator(".see .take-which option").all_inner_texts()
         assert names[0] == "Boxes of D-LKA"
         assert "Attention map" in names
@@ -206,7 +207,7 @@ def test_the_same_picture_stays_where_it_was_looked_at(street):
     assert picture.evaluate("c => c.drawn.scale") == pytest.approx(scale)
     moved = np.subtract(picture.evaluate("c => c.drawn.cell"), cell)
     assert np.abs(moved).max() <= 1, "the same object, whose box may come from the cell beside it"
-    expect(street.locator(".see-use")).to_contain_text("does not need its offsets")
+    expect(street.locator(".see-counts")).to_contain_text("does not need its offsets")
 
 
 def test_a_strip_is_not_drawn_as_a_line(page):

@@ -61,8 +61,10 @@ def precisions(many: ManyAnalyses) -> list[Precision]:
 def _needed(differences: np.ndarray, pictures: int, sought: float) -> int:
     """About how many pictures have a 95 % interval as narrow as what is sought, to one digit; 0 if these are enough.
 
-    An interval narrows with the root of the number of pictures.
+    An interval narrows with the root of the number of pictures; fewer than FEWEST say nothing of that: 0.
     """
+    if pictures < FEWEST:
+        return 0
     spread = float(np.nanstd(differences)) * (pictures / max(pictures - 1, 1)) ** 0.5
-    needed = max(FEWEST, pictures * (1.96 * spread / sought) ** 2)
+    needed = pictures * (1.96 * spread / sought) ** 2
     return int(round(needed, -int(np.log10(needed)))) if needed > pictures else 0

@@ -14,12 +14,12 @@ from dlka.analysis import report
 from dlka.analysis.box_figures import signed
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, of
 from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses
-from dlka.analysis.many.precision import Precision, precisions
+from dlka.analysis.many.precision import FEWEST, Precision, precisions
 from dlka.types import KIND_NAMES, SIZES, size_of
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
-COLUMNS = ["picture", "size px", "area px", "object", "shown by", "D-LKA score", "baseline score", "change"]
+COLUMNS = ["picture", "size", "area px", "object", "shown by", "D-LKA score", "baseline score", "change"]
 JUDGED = ["right", "ground truth"]  # where there are labels
 RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", OPEN: "not counted"}
 TEMPLATES = Environment(
@@ -146,8 +146,12 @@ def decision(one: Precision) -> str:
         told += f", a difference of {_ap(one.values[2])} with the 95 % interval {_ends(one, 2)}"
     if one.decided:
         return f"<b>{MODELS[one.values[2] < 0]} is better here{at}.</b> {told}."
-    needed = f" It takes about {one.needed:,} pictures like these to see a difference of {100 * one.sought:.0f} AP."
-    return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed if one.needed else ''}"
+    needed = ""
+    if one.pictures < FEWEST:
+        needed = f" With {FEWEST} or more the page says how sure that is, and how many it takes."
+    elif one.needed:
+        needed = f" It takes about {one.needed:,} pictures like these to see a difference of {100 * one.sought:.0f} AP."
+    return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed}"
 
 
 def _plural(number: int, word: str) -> str:

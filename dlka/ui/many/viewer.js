@@ -18,11 +18,12 @@ function load(data) {
   Object.assign(state, { data, picture: null });
   const any = data.items.length > 0, judged = data.columns.includes("ground truth");
   part("seen").hidden = !any;
-  part("all-pictures").hidden = !data.pictures.length;
+  const compared = data.pictures.filter(({ height }) => height).length;
+  part("all-pictures").hidden = !compared;
   part("all-pictures").open = innerWidth > 640; // on a phone the page is long enough without
-  element.querySelector("h3").textContent = `All ${data.pictures.length} pictures`;
+  element.querySelector("h3").textContent = `All ${data.pictures.length} ${data.pictures.length === 1 ? "picture" : "pictures"}`;
   part("none").hidden = any;
-  part("none").textContent = data.pictures.length ? "The two models agree on every object, and no label speaks against them." : "What the two models do not see alike appears here, the smallest first.";
+  part("none").textContent = compared ? `The two models agree on every object${judged ? ", and no label speaks against them" : ""}.` : "What the two models do not see alike appears here, the smallest first.";
   const labelled = judged ? " Grey: both, and a label speaks against one. Dotted, green: labelled objects; framed so, one that both miss." : "";
   part("key").textContent = `Solid: only D-LKA shows a box. Dashed: only baseline. Dot and dash: another class.${labelled}`;
   part("told").textContent = `Smallest first. Keys: n next, p previous; in here also the arrows, Home and End.`;

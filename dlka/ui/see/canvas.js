@@ -19,8 +19,8 @@ const LEAST = 96, WIDEST = 4000; // px of the picture's shorter side on the page
 const KINDS = { both: "both", class_changed: "both, as different classes", only_first: "only D-LKA", only_second: "only baseline" };
 // What the model's card says of its offsets -> what that means for what is drawn here.
 const USES = {
-  unused: "This model does not need its offsets: its AP hardly changes without them. How wide they lie says little.",
-  small: "This model needs its offsets only a little: how wide they lie says little.",
+  unused: "This model does not need its offsets: its AP hardly changes without them.",
+  small: "This model needs its offsets only a little.",
 };
 
 // Every deform stage is a view; so is the pair of a block, composed.
@@ -50,27 +50,28 @@ async function load(data) {
   const [offsets] = found, before = state.data?.source === data.source ? state.object : undefined;
   Object.assign(state, { data, image, offsets, gates: null, told_layer: undefined, made: new Map() });
   // Another picture is looked at from the start; of the same one, what was looked at before still is.
-  if (before === undefined) Object.assign(state, { point: data.point, zoom: 1, corner: [-0.5, -0.5] });
-  Object.assign(state, { pinned: false, object: null });
+  if (before === undefined) Object.assign(state, { point: data.point, zoom: 1, corner: [-0.5, -0.5], pinned: false });
+  state.object = null;
   state.tables ??= Object.fromEntries(Object.entries(data.tables).map(([name, table]) => [name, readTable(table)]));
   state.wheel ??= { stops: data.wheel.map((colour) => entry(colour.slice(1), 0)), zero: entry(data.wheel_zero.slice(1), 0) };
+  const label = state.views?.[state.chosen]?.label;
   state.views = viewsOf(data);
-  state.chosen = Math.max(0, Math.min(state.chosen, state.views.length - 1));
+  state.chosen = before === undefined ? 0 : Math.max(0, state.views.findIndex((view) => view.label === label));
   const again = before && data.objects.find((object) => overlap(object, before) >= 0.5);
   if (again) lookAt(again);
   else if (before === undefined && data.chosen !== null) lookAt(data.objects[data.chosen]);
   readAddress();
+  if (state.pinned) tellAddress(); // a new comparison of the same picture has taken the cell out of it
   buildPanels();
   for (const dot of element.querySelectorAll(".see-kind")) dot.style.background = data.kind_colours[dot.dataset.kind];
   part("see-dlka").style.borderTopColor = data.accents.DLKA;
   part("see-baseline").style.borderTopColor = data.accents.BASELINE;
   part("see-bar").style.background = `linear-gradient(to right, ${data.colours.join(", ")})`;
   part("see-gate").replaceChildren(...data.gates.map(({ label }, i) => new Option(label, i)));
-  if (!data.stages.length) part("see-fact").textContent = part("see-told").textContent = "";
+  if (!data.stages.length) part("see-told").textContent = "";
+  say("");
   buildOnly();
   chooseLayer();
-  part("see-use").hidden = !(data.uses in USES);
-  part("see-use").textContent = USES[data.uses] ?? "";
   replay();
   if (before === undefined) requestAnimationFrame(() => state.data === data && centre(state.point)); // once it is drawn
   askCards();
@@ -181,11 +182,11 @@ function draw(now) {
   });
   tellObjects();
   // Words and table now and then while something moves, and once it has come to rest: nobody reads them at every frame.
-  const { data } = state, say = () => tell(amount === 1 ? found : readsAt(1));
+  const { data } = state, tellAll = () => tell(amount === 1 ? found : readsAt(1));
   if (now - state.said > SAID) {
     state.said = now;
-    say();
-  } else requestAnimationFrame(() => state.frame || data !== state.data || say());
+    tellAll();
+  } else requestAnimationFrame(() => state.frame || data !== state.data || tellAll());
 }
 
 // Reads as points on the screen; what is drawn stays on the canvas, for tests and for those who want the numbers.
@@ -366,11 +367,20 @@ function tellObjects() {
     state.places = drawScatter(part("see-dots"), dots, object, data.kind_colours, ink);
     part("see-stage").textContent = stage.label;
   }
-  const of = ({ object, size, zoom }, wide) => `${zoom.toFixed(2)} times ${wide}on the ${object.name} of ${Math.round(size)} px`;
+  const verb = (zoom) => (zoom < 0.9 ? "draws together to" : zoom > 1.1 ? "spreads to" : "stays at");
+  const of = ({ object, size, zoom }) => `${verb(zoom)} ${zoom.toFixed(2)} times its grid on the ${object.name} of ${Math.round(size)} px`;
   const own = dots.find((dot) => dot.object === (object ?? data.objects[data.chosen])) ?? (object ? null : dots[0]), last = dots.at(-1);
-  const facts = own ? [of(own, "as wide as its grid "), ...(last !== own ? [of(last, "")] : [])] : [];
+  const facts = own ? [of(own), ...(last !== own ? [of(last)] : [])] : [];
   const missed = object && !object.dlka ? `The D-LKA model did not find this ${object.name} of ${Math.round(object.size)} px.` : "";
-  part("see-fact").textContent = facts.length ? `${stage.label} samples ${facts.join(", and ")}.` : missed;
+  say(facts.length ? `${stage.label} ${facts.join(", and ")}.` : missed);
+}
+
+// The first sentence is what matters most: how wide the kernel samples, where the model needs that; else the boxes.
+function say(fact) {
+  const { data } = state, found = counts(data.objects), needed = data.uses === "in use" && !data.unfit && fact;
+  const second = needed ? found : [data.unfit && found, USES[data.uses], fact].filter(Boolean).join(" ");
+  part("see-fact").textContent = needed ? fact : data.unfit || found;
+  part("see-counts").textContent = second;
 }
 
 function move(point, pinned) {
@@ -423,8 +433,8 @@ part("see-amount").addEventListener("input", () => {
 });
 for (const name of ["see-exaggerate", "see-boxes"]) part(name).addEventListener("change", redraw);
 for (const name of ["see-layers", "see-options"]) part(name).addEventListener("input", chooseLayer);
-part("see-zoom-in").addEventListener("click", () => zoomBy(1.5, middle()));
-part("see-zoom-out").addEventListener("click", () => zoomBy(1 / 1.5, middle()));
+part("see-zoom-in").addEventListener("click", () => zoomBy(1.5, anchor()));
+part("see-zoom-out").addEventListener("click", () => zoomBy(1 / 1.5, anchor()));
 part("see-full").hidden = !document.fullscreenEnabled;
 part("see-full").addEventListener("click", () => {
   if (document.fullscreenElement) document.exitFullscreen();

@@ -25,19 +25,16 @@ function overlap(one, other) {
 
 // The boxes of objects in a view: D-LKA's solid, the baseline's dashed; the chosen one has a halo and a name.
 function drawBoxes(pen, view, objects, chosen, { DLKA, BASELINE }) {
-  const sides = [["baseline", BASELINE, [5, 3]], ["dlka", DLKA, []]];
+  // Where both boxes lie on each other, dashes of the one over the line of the other show both.
+  const lines = [["dlka", RIM, [], 3], ["baseline", RIM, [], 3], ["dlka", DLKA, [], 1.6], ["baseline", BASELINE, [5, 5], 1.6]];
   for (const object of objects) {
-    for (const [side, colour, dash] of sides) {
+    for (const [side, colour, dash, wide] of lines) {
       if (!object[side]) continue;
       const [left, top] = view.at([object[side][0] - 0.5, object[side][1] - 0.5]);
       const [right, bottom] = view.at([object[side][2] - 0.5, object[side][3] - 0.5]);
-      pen.setLineDash([]);
-      pen.strokeStyle = RIM;
-      pen.lineWidth = object === chosen ? 5 : 3;
-      pen.strokeRect(left, top, right - left, bottom - top);
       pen.setLineDash(dash);
       pen.strokeStyle = colour;
-      pen.lineWidth = object === chosen ? 3 : 1.6;
+      pen.lineWidth = object === chosen ? wide + 1.7 : wide;
       pen.strokeRect(left, top, right - left, bottom - top);
     }
   }
@@ -130,10 +127,9 @@ function judged({ right }) {
 // Close-ups of what only one model found, smallest first.
 const MOST_SHOWN = 24;
 function buildOnly() {
-  const { data } = state, found = data.objects.filter(({ kind }) => kind.startsWith("only"));
-  part("see-counts").textContent = counts(data.objects);
+  const { data } = state, found = data.objects.filter(({ kind, right }) => kind.startsWith("only") || (right?.includes(true) && right.includes(false)));
   part("see-only").hidden = !found.length;
-  part("see-only-title").textContent = `Boxes of only one model${found.length > MOST_SHOWN ? `, the ${MOST_SHOWN} smallest` : ""}`;
+  part("see-only-title").textContent = `${data.truth ? "What only one model has, or has right" : "Boxes of only one model"}${found.length > MOST_SHOWN ? `, the ${MOST_SHOWN} smallest` : ""}`;
   part("see-only-row").replaceChildren(
     ...found.slice(0, MOST_SHOWN).map((object) => {
       const button = document.createElement("button"), canvas = document.createElement("canvas");

@@ -37,7 +37,8 @@ function drawOverview(pen, high) {
   }
 }
 
-const middle = () => [1, 0].map((axis, i) => state.corner[i] + state.data.size[axis] / state.zoom / 2);
+// What stays in its place under the buttons: a held cell, else the middle.
+const anchor = () => (state.pinned ? state.point : [1, 0].map((axis, i) => state.corner[i] + state.data.size[axis] / state.zoom / 2));
 
 function pointOf(event) {
   const box = part("see-picture").getBoundingClientRect(), scale = (box.width / state.data.size[1]) * state.zoom;
