@@ -64,9 +64,7 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
             "objects": objects,
             "truth": _judge(analysis, objects),
             "classes": len(analysis.names),
-            "unfit": unfit(analysis)
-            if analysis.settings.dlka not in GUESTS
-            else "",  # of a stranger's model nobody knows
+            "unfit": "" if analysis.settings.dlka in GUESTS else unfit(analysis),  # nobody knows what theirs are for
             "uses": (analysis.cards[0].uses or {}).get("verdict"),
             "chosen": pictures.default_object(analysis),
             "stages": stages,

@@ -53,7 +53,7 @@ def test_few_pictures_decide_nothing_whatever_is_found():
     assert ap.intervals == []
     assert decision(ap) == (
         "<b>Too few to decide</b> which model is better. AP is 100.0 (D-LKA) and 0.0 (baseline) on 9 pictures with "
-        f"labelled objects. It takes about {FEWEST} pictures like these to see a difference of 100 AP."
+        f"labelled objects. With {FEWEST} or more the page says how sure that is, and how many it takes."
     )
 
 
