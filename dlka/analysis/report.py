@@ -58,7 +58,7 @@ def found(pairs: Sequence[Pair]) -> str:
     else:
         small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
         sentence = (
-            f"Boxes of both: <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
+            f"Both show <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
             f'<b style="color:var(--dlka)">Only D-LKA: {kinds[ONLY_FIRST]}</b> ({small[ONLY_FIRST]} small). '
             f'<b style="color:var(--baseline)">Only baseline: {kinds[ONLY_SECOND]}</b> '
             f"({small[ONLY_SECOND]} small)."

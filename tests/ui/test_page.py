@@ -29,7 +29,7 @@ def test_first_paint_is_a_finished_example(page):
 
 def test_numbers(page):
     open_tab(page, "Numbers")
-    expect(page.locator(".headline")).to_have_text(re.compile("^Boxes of both"), use_inner_text=True)
+    expect(page.locator(".headline")).to_have_text(re.compile("^Both show"), use_inner_text=True)
     known = re.compile(r"^\s*Offsets: (unused|small|in use|not measured)\s*$")
     expect(page.locator(".badges .chip")).to_have_text(known)
     page.get_by_role("button", name="Make files").click()

@@ -105,7 +105,7 @@ function counts(objects) {
   if (!objects.length) return `Neither model found ${known} that it knows, at this confidence. Lower it, or try a larger input size.`;
   const told = (name, found) => `only ${name} ${found.length}${found.length ? ` (${small(found)} small)` : ""}`;
   const both = of(["both", "class_changed"]).length;
-  return `Boxes: of both ${both}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}. No labels say which are right.`;
+  return `Both show ${both}, ${told("D-LKA", dlka)}, ${told("baseline", baseline)}. No labels say which are right.`;
 }
 
 // The same where labels say what is there: a box that fits no labelled object is not found, but a false alarm.
