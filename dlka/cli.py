@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
-    sub.add_argument("--baseline", help="id or .safetensors file (default: its rigid twin, else its data's control)")
+    sub.add_argument("--baseline", help="the same of the other (default: its rigid twin, else its data's control)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
     look = [sub]
 
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     for sub in look:
         sub.add_argument("images", nargs="+", metavar="IMAGE", help="a picture or video, a folder, a pattern in quotes")
         sub.add_argument("--every", type=int, default=30, metavar="N", help="one of N frames (default: %(default)s)")
-        sub.add_argument("--model", default=PHOTOGRAPHS, help="id or .safetensors file (default: %(default)s)")
+        sub.add_argument("--model", default=PHOTOGRAPHS, help="id, .safetensors or .pt file (default: %(default)s)")
         sub.add_argument("--size", type=int, help="input in pixels, a multiple of 32 (default: what fits the model)")
         sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
         sub.add_argument(
