@@ -228,6 +228,14 @@ def test_broken_labels_are_refused_in_a_sentence(many):
     many.locator("#many-files .file-preview").wait_for()
     many.locator("#many-go").click()
     expect(many.locator(".toast-body")).to_contain_text("bus.txt, line 1: expected class cx cy w h")
+    many.locator(".toast-close").click()
+    expect(many.locator("#many-empty")).to_contain_text("This could not be compared. bus.txt, line 1: expected class")
+    many.locator("#many-files button[aria-label='Clear']").click()
+    many.locator("#many-files input[type=file]").set_input_files([payload("bad.jpg", b"no picture", "image/jpeg")])
+    many.locator("#many-files .file-preview").wait_for()
+    many.locator("#many-go").click()
+    expect(many.locator("#many-summary")).to_contain_text("1 could not be")
+    expect(many.locator(".many-none")).to_have_text(re.compile("^What the two models do not see alike appears here"))
 
 
 def test_results_fit_a_phone_and_the_verdict_comes_first(browser, server):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from page_tabs import COLD, shown_key, wait_for_another
+from page_tabs import COLD, choose_example, shown_key, wait_for_another
 from playwright.sync_api import expect
 from test_page import upload
 from test_see_cells_page import DRAWN, first_look, settle
@@ -208,6 +208,24 @@ def test_the_same_picture_stays_where_it_was_looked_at(street):
     moved = np.subtract(picture.evaluate("c => c.drawn.cell"), cell)
     assert np.abs(moved).max() <= 1, "the same object, whose box may come from the cell beside it"
     expect(street.locator(".see-counts")).to_contain_text("does not need its offsets")
+    picture.press("Enter")  # holds the cell
+    before, cell = shown_key(street), picture.evaluate("c => c.drawn.cell")
+    street.wait_for_function("() => new URLSearchParams(location.search).has('cell')")
+    street.locator("#strength input[type=number]").fill("2")
+    street.keyboard.press("Tab")
+    wait_for_another(street, before)
+    assert picture.evaluate("c => c.drawn.cell") == cell
+    expect(street.locator("#see-told")).to_contain_text("pinned")
+    street.wait_for_function("cell => new URLSearchParams(location.search).get('cell') === cell.join()", arg=cell)
+
+
+def test_a_scene_opens_with_its_first_stage_whatever_was_seen_before(street):
+    street.get_by_role("button", name="P5 composed").click()
+    before = shown_key(street)
+    choose_example(street, "Drawn scene: letters and curves")
+    wait_for_another(street, before)
+    settle(street)
+    expect(street.locator(".see-panels [aria-pressed=true]")).to_have_text("P3 5x5")
 
 
 def test_a_strip_is_not_drawn_as_a_line(page):
