@@ -16,6 +16,7 @@ from dlka import palette, render
 from dlka.analysis.analysis import Analysis, get_analysis, place_label
 from dlka.analysis.cache import kept
 from dlka.analysis.examples import examples
+from dlka.analysis.judging import FALSE_ALARM, judge, judge_example
 from dlka.analysis.pairing import box_iou, class_words, match_detections
 from dlka.analysis.stages import NO_STAGES
 from dlka.errors import DlkaError
@@ -202,6 +203,12 @@ def headline(analysis: Analysis, seen: WhatIf) -> str:
         said.append(f"Both have <b>{both}</b>.")
         said.append(f'<b style="color:var(--dlka)">Only learned: {only_learned}</b>.')
         said.append(f'<b style="color:var(--what-if)">Only changed: {only_changed}</b>.')
+        if (judged := judge_example(analysis)) and only_changed:
+            verdicts = judge(seen.changed, judged[0]).verdicts
+            wrong = sum(
+                verdicts[p.first] == FALSE_ALARM for p in pairing.pairs if p.first is not None and p.second is None
+            )
+            said.append(f"By the labels, {wrong} of these {'is a false alarm' if wrong == 1 else 'are false alarms'}.")
         kept = [pair for pair in pairing.pairs if pair.kind in (BOTH, CLASS_CHANGED)]
         if kept:
             said.append(_moved(analysis, seen, max(kept, key=lambda pair: abs(pair.score_change))))

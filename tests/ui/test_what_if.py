@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 
 import numpy as np
@@ -261,3 +262,11 @@ def test_four_ways_tell_apart_what_they_say(crowd):
     legends = [four_ways.drawing(crowd, ways, way).legend_text for way in four_ways.NAMES]
     assert [text[:2] for text in legends] == ["1.", "2.", "3.", "4."]
     assert "4 slices, #1 to #4" in legends[3]
+
+
+def test_labels_say_what_boxes_without_offsets_are_worth():
+    analysis = analyse(examples()["Drawn scene: letters and curves"], Settings("scenes", "scenes-rigid"))
+    said = headline(analysis, what_if(analysis, Change(strength=0.0)))
+    only, wrong = (int(n) for n in re.search(r"Only changed: (\d+)<.*By the labels, (\d+) of these are", said).groups())
+    assert 0 < wrong <= only
+    assert "By the labels" not in headline(analysis, what_if(analysis, AS_LEARNED))
