@@ -49,7 +49,10 @@ class Page(gr.Blocks):
             one.inputs = [block]
             try:
                 read += await super().preprocess_data(one, [value], *arguments, **named)
-            except (gr.Error, MemoryError):
+            except gr.Error as error:  # a number beyond its slider: nothing for the log
+                error.print_exception = False
+                raise
+            except MemoryError:
                 raise
             except Exception as error:  # gradio, pydantic and the file system, on what a stranger sent
                 if isinstance(error, OSError) and error.errno in DISK_FULL:

@@ -98,11 +98,13 @@ def test_what_gradio_cannot_read_is_named():
         (0, [{"path": "x", "meta": 3}, 640], r"image: expected an uploaded file; got .*"),
         (1, [True, None], r"IoU: expected a number in its range; got True\."),
         (1, ["much", None], r"IoU: expected a number in its range; got 'much'\."),
+        (1, [7, None], "Value 7 is greater than maximum value 1."),
         (1, [0.5, {"path": "/etc/hostname"}], r"Pictures: expected uploaded files; got \{'path': .*"),
     ]:
         with pytest.raises(gr.Error) as raised:
             ask(app, number, values)
         assert re.fullmatch(says, raised.value.message), raised.value.message
+        assert not raised.value.print_exception, "a mistake of a visitor's leaves no traceback in the log"
 
 
 def test_a_full_disk_is_not_the_visitors_mistake(monkeypatch):
