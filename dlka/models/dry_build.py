@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from ultralytics.nn.tasks import parse_model
@@ -138,6 +139,7 @@ def _built(config: dict[str, Any], row: Row, read: list[_Output]) -> _Output:
     if row[2] == ATTENTION and known and read[0].map is None:
         raise ValueError("what it reads is not one map")
     layer, counted = _parsed(config, row, [one.counted for one in read])
+    _check_convolutions(layer)
     # The D-LKA module is built for its weights alone, of which it has more than its stand-in.
     exchange_stand_ins([layer], [row[2]], [read[0].channels or read[0].counted], config.get("offsets", "dense"))
     if not known:
@@ -147,6 +149,18 @@ def _built(config: dict[str, Any], row: Row, read: list[_Output]) -> _Output:
     if isinstance(value, torch.Tensor) and value.ndim == 4 and 0 in value.shape:
         raise ValueError(f"nothing is left of a picture of {SIDE} pixels")
     return _Output(value, counted)
+
+
+def _check_convolutions(layer: nn.Module) -> None:
+    """Raises ValueError for what no convolution computes with: on the meta device torch checks none of it."""
+    least = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+    for one in layer.modules():
+        if isinstance(one, nn.Conv2d | nn.ConvTranspose2d):
+            for name, value in least.items():
+                if min(got := getattr(one, name)) < value:
+                    raise ValueError(f"the {name.replace('_', ' ')} of a convolution is at least {value}, got {got}")
+            if any(add >= max(pair) for add, *pair in zip(one.output_padding, one.stride, one.dilation)):
+                raise ValueError(f"output padding is less than stride or dilation, got {one.output_padding}")
 
 
 def _parsed(config: dict[str, Any], row: Row, counted: list[int]) -> tuple[Any, int]:

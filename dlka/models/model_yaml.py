@@ -106,7 +106,7 @@ def closest_name(name: str) -> str | None:
         and (sorted(_spelling(layer)) == sorted(spelling) or (layer not in BLOCKS and _capitals(layer) == capitals))
     }
     found = difflib.get_close_matches(spelling, close, n=1, cutoff=0.8)
-    return close[found[0]] if found and 0 <= len(found[0]) - len(spelling) <= 2 else None
+    return close[found[0]] if found and len(found[0]) >= len(spelling) and _edits(spelling, found[0]) <= 2 else None
 
 
 def scale_of(model: dict[str, Any], scale: str | None) -> tuple[str | None, float]:
@@ -307,6 +307,12 @@ def _plain(arg: object, nested: bool = False) -> bool:
 
 def _spelling(name: str) -> str:
     return name.lower().replace("_", "").removeprefix("nn.")
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters to exchange, leave out or add to make one name the other: at least as many as there must be."""
+    changes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    return sum(max(to - start, end - begin) for kind, start, to, begin, end in changes if kind != "equal")
 
 
 def _capitals(name: str) -> list[str]:

@@ -9,6 +9,7 @@ right, so that one mistake is reported once, where it is. Sentences have no full
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -208,9 +209,10 @@ def _built(
 def _explained(error: Exception, index: int, rows: list[Row], maps: list[RowMaps]) -> str:
     """Why a row does not build, in the words of yamls where it can be said in these."""
     source, repeats, module, _ = rows[index]
-    # An error of a layer as words in a sentence; assertions often have none.
-    words = " ".join(str(error).split()).rstrip(".")
-    reason = f"{words:.200}" if words else f"its arguments fail a check ({type(error).__name__})"
+    # An error of a layer as words in one sentence; assertions often have none.
+    words = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+    words = words or f"its arguments fail a check ({type(error).__name__})"
+    reason = shorten(words, 200, placeholder=" ...")
     if not isinstance(error, TooLarge):
         if module in ("Conv", "SPPF", "Concat") and repeats > 1:
             return f"{module} cannot be repeated {repeats} times here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from copy import deepcopy
 
 import pytest
@@ -11,7 +12,7 @@ from verdicts import CASES, verdicts
 
 from dlka.errors import DlkaError
 from dlka.models.build import DLKAModel, model_config, read_config
-from dlka.models.model_yaml import ATTENTION, closest_name, load_model_yaml, parse_model_yaml, read_text
+from dlka.models.model_yaml import ATTENTION, closest_name, flow_text, load_model_yaml, parse_model_yaml, read_text
 from dlka.models.placements import PLACEMENTS
 from dlka.models.yaml_lint import diagnose, fix, report_text
 
@@ -136,6 +137,10 @@ class TestNames:
             "CoordAtt",
             "SEAttention",
             "BiFPN",
+            "separable_LKA_Attention",
+            "learnable_LKA_Attention",
+            "steerable_LKA_Attention",
+            "Upscale",
         ],
     )
     def test_another_module_is_named_and_not_exchanged(self, name):
@@ -258,6 +263,7 @@ def test_odd_values_are_refused_in_one_sentence(tmp_path, old, new, says):
         ("Conv, [64, 3, 2]", "Conv, [-64, 3, 2]", "row 0: Conv [-64, 3, 2] does not build"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, True]", "row 0: Conv [64, 3, True] does not build"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 0]", "row 0: Conv [64, 3, 0] does not build"),
+        ("Conv, [64, 3, 2]", "Conv, [64, 0, 2]", "row 0: Conv [64, 0, 2] does not build: the kernel size"),
         ("Conv, [64, 3, 2]", "Conv, [64, 300, 300]", "row 11: Concat of rows [-1, 6] joins maps with strides"),
         ("Conv, [64, 3, 2]", "Conv, [64, 3, 2, 1, 7]", "row 0: Conv [64, 3, 2, 1, 7] does not build"),
         ("C2f_DLKA, [128]", "C2f_DLKA, [128, True, 2]", "C2f_DLKA has no groups"),
@@ -273,6 +279,39 @@ def test_rows_that_do_not_fit_are_told_by_both_with_their_row(tmp_path, old, new
     assert doctor
     assert says in doctor
     assert builder.startswith(doctor)
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "says"),
+    [
+        ("Conv", [256, 0, 1], "the kernel size of a convolution is at least 1, got (0, 0)"),
+        ("Conv", [256, 1, 1, -1], "the padding of a convolution is at least 0, got (-1, -1)"),
+        ("Conv", [256, 3, 1, 1, 1, 0], "the dilation of a convolution is at least 1, got (0, 0)"),
+        ("nn.ConvTranspose2d", [256, 0, 1], "the kernel size of a convolution is at least 1"),
+        ("nn.ConvTranspose2d", [256, 2, 1, 0, 1], "output padding is less than stride or dilation, got (1, 1)"),
+    ],
+)
+def test_what_no_convolution_computes_with_is_told_by_both_with_its_row(module, args, says):
+    model = load_model_yaml(CASES / "p2p3p4.yaml")
+    model["head"].insert(-1, [-1, 1, module, args])
+    doctor, builder = verdicts(model)
+    assert doctor.startswith(f"row 25: {module} {flow_text(args)} does not build: {says}")
+    assert builder.startswith(doctor)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ([-1, 1, "nn.MaxPool2d", [40]], r": Given input .*; Calculated output .*; Output size is too small$"),
+        ([18, 1, "nn.Upsample", ["None", 2, "bilinear", 5]], r", tuple \.\.\. \(its arguments are .*\)$"),
+    ],
+)
+def test_what_torch_says_is_one_sentence_of_whole_words(row, says):
+    model = load_model_yaml(CASES / "p2p3p4.yaml")
+    model["head"].insert(-1, row)
+    sentence = diagnose(model).problems[0].sentence
+    assert re.search(says, sentence), sentence
+    assert ". " not in sentence.replace("... ", "")
 
 
 def test_what_nobody_reads_is_noted():
