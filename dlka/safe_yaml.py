@@ -18,7 +18,23 @@ MAX_EVENTS = 50_000
 MAX_DEPTH = 10
 MAX_SCALAR = 1000  # characters of a value without quotes, which yaml may take for a number or a date
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast; PyYAML may lack it
+_Fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast; PyYAML may lack it
+
+
+class _Loader(_Fastest):  # type: ignore[misc]  # Any, as it is one of two
+    """Refuses keys that are one and the same, as 0 and false are, of which PyYAML would keep the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        first: dict[Any, str] = {}
+        for key, _ in node.value if len(made) < len(node.value) else ():
+            value = self.construct_object(key)
+            if value in first:
+                before = "" if first[value] == key.value else f", the first time as {first[value]!r:.60}"
+                line = key.start_mark.line + 1
+                raise DlkaError(f"line {line}: {key.value!r:.60} is given twice{before}; keep one of them.")
+            first[value] = key.value
+        return made
 
 
 def plain_yaml(text: str, name: str) -> object:
@@ -39,20 +55,21 @@ def _of_yaml(step: Callable[[], Any]) -> Any:
     """What a step of PyYAML gives; its errors are the text's: it makes dates and numbers by int() and datetime()."""
     try:
         return step()
+    except DlkaError:
+        raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        reason = " ".join(str(getattr(error, "problem", None) or error).split()).rstrip(".")
         raise DlkaError(f"it is not valid yaml{where}: {reason:.200}.") from None
 
 
 def _check_events(text: str) -> None:
-    open_: list[_Collection] = []
-    count, events = 0, _of_yaml(lambda: yaml.parse(text, Loader=_Loader))
+    depth, count, events = 0, 0, _of_yaml(lambda: yaml.parse(text, Loader=_Loader))
     while (event := _of_yaml(lambda: next(events, None))) is not None:
         count += 1
         if isinstance(event, yaml.CollectionEndEvent):
-            open_.pop()
+            depth -= 1
         if not isinstance(event, yaml.NodeEvent):
             continue
         line = event.start_mark.line + 1
@@ -64,25 +81,6 @@ def _check_events(text: str) -> None:
         scalar = event.value if isinstance(event, yaml.ScalarEvent) else None
         if scalar is not None and not event.style and len(scalar) > MAX_SCALAR:
             raise DlkaError(f"line {line} has a value of over {MAX_SCALAR} characters.")
-        if open_ and open_[-1].repeats_a_key(scalar):
-            raise DlkaError(f"line {line}: {scalar!r:.60} is given twice; keep one of them.")
-        if scalar is None:
-            open_.append(_Collection(isinstance(event, yaml.MappingStartEvent)))
-        if len(open_) > MAX_DEPTH or count > MAX_EVENTS:
+        depth += scalar is None
+        if depth > MAX_DEPTH or count > MAX_EVENTS:
             raise DlkaError("it is nested too deep or has too many values.")
-
-
-class _Collection:
-    """A list or a mapping that is being read: in a mapping every other item is a key."""
-
-    def __init__(self, mapping: bool) -> None:
-        self._mapping, self._items, self._keys = mapping, 0, set[str]()
-
-    def repeats_a_key(self, scalar: str | None) -> bool:
-        """Take in the next item (None for a collection): whether it is a key that was there before."""
-        self._items += 1
-        if not self._mapping or self._items % 2 == 0 or scalar is None:
-            return False
-        known = scalar in self._keys
-        self._keys.add(scalar)
-        return known

@@ -190,6 +190,9 @@ def test_class_names_as_ultralytics_reads_them(content, names):
         "names: {0: a, 0: b}",
         "names: [a]\nnames: [b]",
         "names: {0: a, '0': b}",
+        "names: {0: a, false: b}",
+        "names: {1: a, 0: b, 1.0: c}",
+        "names: [2001-12-14t21:59:43.10-99:99]",
         "names: {true: a, 0: b}",
         "names: [null]",
         "names: ['  ']",
@@ -215,6 +218,7 @@ def test_hostile_or_broken_class_names_are_one_sentence_at_once(content):
         parse_names(content.encode(), "data.yaml")
     assert time.perf_counter() - start < 5
     assert str(refusal.value).startswith("data.yaml")
+    assert not str(refusal.value).endswith("..")
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
 
@@ -248,6 +252,7 @@ def test_the_very_same_name_goes_before_one_that_is_alike():
         (b"names: {0: a, 2: b}", "numbered from 0"),
         (b"nc: 30000", "the number of classes, from 1 to 10000, got 30000"),
         (b"a: &x [1]\nnames: [*x, *x]", "alias"),
+        (b"names: {0: a,\n  false: b}", "line 2: 'false' is given twice, the first time as '0'; keep one of them"),
         (b"names: [", "not valid yaml"),
         (b"[" * 5000, "not valid yaml"),
         (b"\x00", "not valid yaml"),
