@@ -126,7 +126,8 @@ MOST = 16 * 2**20  # bytes of a recipe that is read
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    # Texts with a limit are looked at, so that half of a character, which nothing could print, is refused.
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, str_max_length=MOST)
 
 
 class _Figure(_Part):

@@ -144,6 +144,11 @@ def test_other_versions_and_changed_sums_are_told(tmp_path, capsys):
         ({"arithmetic": {"threads": 10**9}}, "threads: expected a whole number"),
         ({"picture": {"png": "@@"}}, "the picture inside it is damaged"),
         ({"picture": {}}, "give the picture with --image"),
+        # Half of a character: nothing could print it.
+        ({"versions": {"torch": "\ud800"}}, "its part 'versions' is missing or damaged at 'torch': got '\\ud800'."),
+        ({"arrays": {"\ud800": {"shape": [], "dtype": "", "sha256": ""}}}, "[key]': got '\\ud800'."),
+        ({"weights": {"dlka": {"id": "\ud800"}}}, "its part 'weights' is missing or damaged at 'dlka.id'"),
+        ({"device": "\ud800"}, "its part 'device' is missing or damaged: got '\\ud800'."),
     ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path, capsys, changed, says):
