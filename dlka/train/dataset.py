@@ -68,11 +68,11 @@ def read_dataset(path: Path) -> DataSet:
 
 
 def _yaml_of(path: Path) -> Path:
-    """A yaml file, or data.yaml of a folder, or the only yaml there."""
+    """A yaml file, or data.yaml of a folder, or the only yaml there that is not hidden."""
     file = path if path.suffix.lower() in SUFFIXES else path / "data.yaml"
     if file == path or file.is_file() or not os.path.isdir(path):
         return file
-    others = [other for other in path.iterdir() if other.suffix.lower() in SUFFIXES]
+    others = [at for at in path.iterdir() if at.suffix.lower() in SUFFIXES and not at.name.startswith(".")]
     return others[0] if len(others) == 1 else file
 
 

@@ -151,6 +151,7 @@ def test_the_folder_that_is_there_goes_before_roboflows_rule(tmp_path):
 def test_a_yaml_of_any_name_is_found_if_it_is_the_only_one(tmp_path):
     root = layout(tmp_path, "train: train/images\nval: valid/images\nnames: [car]", *PICTURES)
     (root / "data.yaml").rename(root / "cars.yml")
+    (root / "._cars.yml").write_bytes(b"\0")  # as macOS writes beside every file on other disks
     assert read_dataset(root).title == "cars"
     (root / "more.yaml").write_text("names: [bus]")
     with pytest.raises(DlkaError, match=r"expected a data set folder with data\.yaml"):
