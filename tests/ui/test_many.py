@@ -118,6 +118,18 @@ def test_yamls_about_something_else_are_left_aside(tmp_path, other):
     assert given.told == ("Left aside, neither a picture that is read here nor labels: args.yaml.",)
 
 
+@pytest.mark.parametrize("other", [b"a: &x 1\nb: *x", b"a: !x 1", b"a: [", b"\xff", b"a: b # " + b"c" * 300_000])
+def test_beside_class_names_a_yaml_that_cannot_be_read_is_left_aside(tmp_path, other):
+    labels = files(tmp_path, a_jpg=b"", a_txt=b"0 0.5 0.5 0.2 0.2", compose_yaml=other)
+    given = sort_files([*labels, *files(tmp_path, classes_txt=b"car")], KNOWN)
+    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
+    assert given.told == ("Left aside, neither a picture that is read here nor labels: compose.yaml.",)
+    with pytest.raises(TruthRefused, match=r"^compose\.yaml"):
+        sort_files(labels, KNOWN)
+    with pytest.raises(TruthRefused, match=r"^data\.yaml"):
+        sort_files([*labels, *files(tmp_path, classes_txt=b"car", data_yaml=other)], KNOWN)
+
+
 def test_hidden_files_and_folders_are_left_out(tmp_path):
     folder = tmp_path / ".cache/data"
     (folder / ".ipynb_checkpoints").mkdir(parents=True)

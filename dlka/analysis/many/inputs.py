@@ -130,14 +130,25 @@ def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
 
 def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
     """The files of class names, and what they say; other yamls are about something else. Raises DlkaError where two
-    say different things."""
+    say different things, and for a yaml that cannot be read and is called data.yaml, or where no other file has names.
+    """
     given: dict[Path, dict[int, str]] = {}
+    unread: list[TruthRefused] = []
     for path in files:
         data = read_bytes(path) if _is_names(path) or is_yaml(path.name) else b""
-        if _is_names(path) or (data and "names" in yaml_mapping(text_of(data, path.name), path.name)):
-            given[path] = parse_names(data, path.name)
+        try:
+            if not _is_names(path) and not (data and "names" in yaml_mapping(text_of(data, path.name), path.name)):
+                continue
+        except TruthRefused as refusal:
+            if path.stem.lower() == "data":
+                raise
+            unread.append(refusal)
+            continue
+        given[path] = parse_names(data, path.name)
     first = next(iter(given), None)
     if first is None:
+        if unread:
+            raise unread[0]
         return [], None
     other = next((path for path in given if given[path] != given[first]), None)
     if other is not None:
