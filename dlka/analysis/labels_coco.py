@@ -115,13 +115,18 @@ def parse_json(data: bytes, file: str) -> Any:
         return made
 
     try:
-        return json.loads(text, object_pairs_hook=once)
+        content = json.loads(text, object_pairs_hook=once)
+        json.dumps(content, ensure_ascii=False).encode()  # fails for half of a character, as "\ud800" is
+        return content
     except TruthRefused:
         raise
     except json.JSONDecodeError as error:
         raise TruthRefused(f"{file} is not valid JSON at line {error.lineno}.") from None
     except RecursionError:
         raise TruthRefused(f"{file} has lists or objects in each other without end: expected labels.") from None
+    except UnicodeEncodeError as error:
+        near = error.object[max(error.start - 40, 0) : error.end]
+        raise TruthRefused(f"{file}: expected whole characters, got half of one at the end of {near!r}.") from None
     except ValueError:  # Python reads at most 4300 digits
         raise TruthRefused(f"{file} has a number of thousands of digits: expected pixels and ids.") from None
 
@@ -181,16 +186,17 @@ def _images(rows: list[Any], file: str) -> tuple[dict[str, _Image], dict[str, _I
             )
         if name in by_name:
             raise TruthRefused(f"{file}: two images are called {name!r:.80}: they cannot be told apart by name.")
-        by_name[name] = by_id[number] = _Image(name, _size(row.get("height"), row.get("width")))
+        by_name[name] = by_id[number] = _Image(name, _size(row, file))
     return by_name, by_id
 
 
-def _size(height: object, width: object) -> tuple[int, int] | None:
-    """(height, width) where both are whole numbers of pixels."""
-    if not (_is_coordinate(height) and _is_coordinate(width)):
-        return None
-    sides = float(height), float(width)
-    return (int(sides[0]), int(sides[1])) if min(sides) > 0 and all(side.is_integer() for side in sides) else None
+def _size(image: dict[str, Any], file: str) -> tuple[int, int] | None:
+    """(height, width) where the file tells them."""
+    sides = [image[key] for key in ("height", "width") if image.get(key) is not None]
+    if not all(_is_coordinate(side) and 1 <= side <= 100_000 and side % 1 == 0 for side in sides):
+        size = f"a height and a width of {image['file_name']!r:.80}"
+        raise TruthRefused(f"{file}: expected {size} from 1 to 100000 whole pixels, got {reprlib.repr(sides)}.")
+    return (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
 
 
 def _annotation(row: Any, number: int, file: str) -> tuple[str, str, tuple[float, ...]]:

@@ -392,8 +392,22 @@ def test_ids_that_stand_twice_or_are_none(more, says):
         coco(**{"images": [IMAGE], **more})
 
 
+@pytest.mark.parametrize("side", [1e300, 10**400, math.nan, math.inf, "64", 0, -64, 64.5, True, [64], 100_001])
+@pytest.mark.parametrize("key", ["width", "height"])
+def test_a_size_that_is_none_is_refused(key, side):
+    with pytest.raises(TruthRefused, match=r"a height and a width of 'a\.jpg' from 1 to 100000 whole pixels, got \["):
+        coco(images=[IMAGE | {key: side}])
+
+
+@pytest.mark.parametrize(
+    "sides", [{}, {"width": None, "height": None}, {"width": 200}, {"width": 200.0, "height": 100}]
+)
+def test_a_size_may_be_missing(sides):
+    assert coco(images=[IMAGE | sides]).truth("a.jpg", (100, 200)) is not None
+
+
 def test_numbers_that_are_none_do_no_harm_where_nothing_is_read():
-    content = {"images": [IMAGE | {"width": 10**400, "height": math.nan}], "categories": [CAR]}
+    content = {"images": [IMAGE], "categories": [CAR]}
     box = {"image_id": 7, "category_id": 30, "bbox": [1, 2, 3, 4], "area": math.nan, "segmentation": {"counts": "x"}}
     labels = coco_labels(content | {"annotations": [box]}, KNOWN, "labels.json")
     assert len(labels.truth("a.jpg", (10, 10))) == 1
@@ -406,6 +420,7 @@ def test_numbers_that_are_none_do_no_harm_where_nothing_is_read():
         (b'[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}]', "JSON of Label Studio's own format"),
         (b'{"version": "5", "shapes": [], "imagePath": "a.jpg"}', "JSON of LabelMe's own format"),
         (b'[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "JSON with detections"),
+        (b'{"categories": [{"id": 1, "name": "car \\ud800"}]}', "got half of one at the end of .* .ud800'"),
         (b'{"a": ' * 100_000, "has lists or objects in each other without end"),
         (b"", "not valid JSON"),
     ],
