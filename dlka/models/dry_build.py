@@ -154,13 +154,12 @@ def _built(config: dict[str, Any], row: Row, read: list[_Output]) -> _Output:
 def _check_convolutions(layer: nn.Module) -> None:
     """Raises ValueError for what no convolution computes with: on the meta device torch checks none of it."""
     least = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}
-    for one in layer.modules():
-        if isinstance(one, nn.Conv2d | nn.ConvTranspose2d):
-            for name, value in least.items():
-                if min(got := getattr(one, name)) < value:
-                    raise ValueError(f"the {name.replace('_', ' ')} of a convolution is at least {value}, got {got}")
-            if any(add >= max(pair) for add, *pair in zip(one.output_padding, one.stride, one.dilation)):
-                raise ValueError(f"output padding is less than stride or dilation, got {one.output_padding}")
+    for one in (each for each in layer.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)):
+        for name, value in least.items():
+            if min(got := getattr(one, name)) < value:
+                raise ValueError(f"the {name.replace('_', ' ')} of a convolution is at least {value}, got {got}")
+        if any(add >= max(pair) for add, *pair in zip(one.output_padding, one.stride, one.dilation)):
+            raise ValueError(f"output padding is less than stride or dilation, got {one.output_padding}")
 
 
 def _parsed(config: dict[str, Any], row: Row, counted: list[int]) -> tuple[Any, int]:

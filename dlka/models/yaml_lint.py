@@ -211,8 +211,7 @@ def _explained(error: Exception, index: int, rows: list[Row], maps: list[RowMaps
     source, repeats, module, _ = rows[index]
     # An error of a layer as words in one sentence; assertions often have none.
     words = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
-    words = words or f"its arguments fail a check ({type(error).__name__})"
-    reason = shorten(words, 200, placeholder=" ...")
+    reason = shorten(words or f"its arguments fail a check ({type(error).__name__})", 200, placeholder=" ...")
     if not isinstance(error, TooLarge):
         if module in ("Conv", "SPPF", "Concat") and repeats > 1:
             return f"{module} cannot be repeated {repeats} times here"

@@ -140,6 +140,7 @@ class TestNames:
             "separable_LKA_Attention",
             "learnable_LKA_Attention",
             "steerable_LKA_Attention",
+            "deformed_LKA_Attention",
             "Upscale",
         ],
     )
