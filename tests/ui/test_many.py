@@ -110,24 +110,14 @@ def test_class_names_as_darknet_calls_them(tmp_path, name):
     assert not given.told
 
 
-@pytest.mark.parametrize("other", [b"nc: 1\nlr0: 0.1", b"[1, 2]", b""])
+@pytest.mark.parametrize(
+    "other", [b"nc: 1\nlr0: 0.1", b"[1, 2]", b"", b"a: &x 1", b"a: !x 1", b"a: [", b"\xff", b"#" * 300_000]
+)
 def test_yamls_about_something_else_are_left_aside(tmp_path, other):
     labels = {"a_txt": b"0 0.5 0.5 0.2 0.2", "data_yaml": b"names: [car]", "classes_txt": b"car"}
     given = sort_files(files(tmp_path, a_jpg=b"", args_yaml=other, **labels), KNOWN)
     assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1], "two files that say the same are one"
     assert given.told == ("Left aside, neither a picture that is read here nor labels: args.yaml.",)
-
-
-@pytest.mark.parametrize("other", [b"a: &x 1\nb: *x", b"a: !x 1", b"a: [", b"\xff", b"a: b # " + b"c" * 300_000])
-def test_beside_class_names_a_yaml_that_cannot_be_read_is_left_aside(tmp_path, other):
-    labels = files(tmp_path, a_jpg=b"", a_txt=b"0 0.5 0.5 0.2 0.2", compose_yaml=other)
-    given = sort_files([*labels, *files(tmp_path, classes_txt=b"car")], KNOWN)
-    assert given.labels.truth("a.jpg", (10, 10)).classes.tolist() == [1]
-    assert given.told == ("Left aside, neither a picture that is read here nor labels: compose.yaml.",)
-    with pytest.raises(TruthRefused, match=r"^compose\.yaml"):
-        sort_files(labels, KNOWN)
-    with pytest.raises(TruthRefused, match=r"^data\.yaml"):
-        sort_files([*labels, *files(tmp_path, classes_txt=b"car", data_yaml=other)], KNOWN)
 
 
 def test_hidden_files_and_folders_are_left_out(tmp_path):
@@ -186,6 +176,7 @@ def test_a_coco_box_without_height_is_left_out_and_told(tmp_path):
             "Expected one list of class names, got different ones in x.yaml and classes.txt",
         ),
         ({"a_jpg": b"", "a_txt": b"", "x_json": COCO}, "got a.txt and x.json"),
+        ({"a_jpg": b"", "a_txt": b"", "classes_txt": b"car", "data_yaml": b"a: &x 1"}, "data.yaml: line 1 has"),
         ({"a_jpg": b"", "a_txt": b"", "x_yaml": b"names: !!timestamp x"}, "x.yaml: line 1 has the tag !!timestamp"),
         ({"a_jpg": b"", "x_json": b'[{"id": 1, "data": {}, "annotations": []}]'}, "of Label Studio's own format"),
         ({"a_jpg": b"", "a_txt": "0 0.5 0.5 0.1 0.1 车".encode("gbk")}, "a.txt is not UTF-8 (it looks like GBK)"),
