@@ -116,7 +116,8 @@ def parse_json(data: bytes, file: str) -> Any:
 
     try:
         content = json.loads(text, object_pairs_hook=once)
-        json.dumps(content, ensure_ascii=False).encode()  # fails for half of a character, as "\ud800" is
+        if "\\u" in text:  # "\ud800" alone is half of a character, which nothing could write or show
+            json.dumps(content, ensure_ascii=False).encode()
         return content
     except TruthRefused:
         raise
