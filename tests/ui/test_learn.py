@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from itertools import product
 
@@ -13,11 +14,14 @@ import torch
 from bilinear_read import read_bilinear
 from ink import CELL, ink_map
 
+from dlka.drawn.letters import plain_letter
+from dlka.drawn.shapes import LETTERS
 from dlka.inference.predictor import load_predictor
 from dlka.layers import RigidConv
 from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
 from dlka.ui.learn import answers, drawing, example, kernels
+from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import ASKED_POINT, EXAMPLE_MAP, SHEET
 from dlka.ui.learn.words import LANGUAGES, STEPS, words
 from dlka.ui.learn.worksheet import worksheet
@@ -115,6 +119,14 @@ def test_what_the_words_say_of_the_shipped_model_is_so():
     assert f"{capture.stage.channels} channels of features" in words()["play"]["help"]
 
 
+@pytest.mark.parametrize("letter", LETTERS)
+def test_one_tap_of_the_grid_lies_on_a_letter_of_8_px_the_one_in_the_middle(letter):
+    grid = np.array(five_sizes()["grid"])
+    inked = np.argwhere(plain_letter(letter, 8) > 90)[:, ::-1]  # x, y; dark paper, light ink
+    on_it = ((grid > inked.min(0) - 0.5) & (grid < inked.max(0) + 0.5)).all(axis=1)
+    assert np.flatnonzero(on_it).tolist() == [12]
+
+
 def test_the_asked_value_of_the_map_is_what_is_read_there():
     assert words()["corners"]["questions"][0]["number"] == read_bilinear(EXAMPLE_MAP, *ASKED_POINT)
     assert "row {}, column {}".format(*ASKED_POINT) in words()["corners"]["questions"][0]["ask"]
@@ -154,8 +166,10 @@ def test_gate_maps_are_the_blocks():
 @pytest.mark.slow
 def test_the_small_objects_taps_are_counted_on_the_picture():
     told = answers.see_small({})
-    seen = example.scene()
-    box = seen.dlka.detections.boxes[int(seen.dlka.detections.areas.argmin())]
+    seen, explored = example.scene(), json.loads(example.field("letters"))
+    chosen = explored["objects"][explored["chosen"]]
+    box = np.array(chosen["dlka"][:4], np.float32)
+    assert told["name"] == chosen["name"]  # Explore opens with it, too
     assert max(told["width"], told["height"]) <= 12  # it is small
     assert [told["width"], told["height"]] == [round(float(v)) for v in box[2:] - box[:2]]
     assert [row[0] for row in told["rows"]] == seen.stage_labels

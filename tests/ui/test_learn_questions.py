@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = {
     "Why does a fixed grid not fit other sizes and shapes?": (
         "letter",
-        "A letter of 8 px lies between two of them. A letter of 40 px is larger than the whole grid.",
+        "Only one of them lies on a letter of 8 px, the one in the middle. A letter of 40 px is larger than the whole "
+        "grid.",
         "No single spacing fits both.",
         "a square grid wastes taps on a long, thin thing",
     ),
@@ -36,6 +37,7 @@ ANSWERS = {
     "How far do 5x5 and then 7x7 with dilation 3 reach, and what do offsets do to that?": (
         "stack",
         "reach = 5 + (7 − 1) · 3 = 23",
+        "by up to a whole cells",
         "reach ≤ 23 + 2a + 2b",
         "the kernel reaches as far as its offsets say there.",
     ),
@@ -45,6 +47,7 @@ ANSWERS = {
         "offset net.",
         "loss → read value → slope → offset → offset net",
         "The slope says in which direction there is more",
+        "Training takes a small part of that, the learning rate, here 0.015.",
     ),
     "What is the gate, may it be negative, and what if it is zero?": (
         "gate",

@@ -144,6 +144,8 @@ def test_the_projector_shows_one_step_large_and_light(browser, server):
     page.keyboard.press("PageUp")
     assert title(page) == words()["corners"]["title"]
     page.wait_for_function(f"() => !({TOO_WIDE})().length")
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert (page.evaluate("() => document.activeElement.tagName"), outline) == ("H2", "none")  # put there by the script
     # A projector of 1280 x 720 shows a step's picture, its words and its first question at once.
     page.set_viewport_size({"width": 1280, "height": 720})
     for step, shown in zip(STEPS, PROJECTED, strict=True):
@@ -187,11 +189,37 @@ def test_the_lesson_in_another_language_fits_a_phone(browser, server, language):
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_bars_are_as_long_as_their_values_at_every_width(browser, server, width):
+    page = opened(browser, server, "?step=1", viewport={"width": width, "height": 900})
+    for projected in (False, True):
+        if projected:
+            page.locator(".learn-projector").click()
+        rows = page.locator(".letter-bars p")
+        values = [float(text.split()[0]) for text in rows.locator("b").all_inner_texts()]
+        wide = rows.locator("i").evaluate_all("all => all.map(bar => bar.getBoundingClientRect().width)")
+        assert len(values) == 7
+        assert wide == pytest.approx(np.array(values) * wide[0] / values[0], rel=0.01)
+        assert wide[0] > 20  # px
+    page.context.close()
+
+
+def test_a_ring_around_a_tap_hides_no_object(lesson):
+    go(lesson, "levels")
+    fills = lesson.locator(".levels-panels circle").evaluate_all("all => all.map(tap => getComputedStyle(tap).fill)")
+    assert len(fills) == 3 * 25
+    assert set(fills) == {"none"}
+
+
 def test_a_training_step_follows_the_slope_of_the_loss(lesson):
     go(lesson, "corners")
     lesson.locator(".chain-again").press("Enter")
     sheet, state = lesson.locator(".corners-map"), "s => s.told"
     before, rate, step = sheet.evaluate(state), 0.015, 1e-6
+    moves = lesson.locator(".chain-links li").nth(3).inner_text().replace("−", "-")
+    factors = [float(v) for v in re.findall(r"-?\d+\.\d+", moves)]
+    assert factors[0] == rate  # what is said to be multiplied makes what is said to come of it
+    assert rate * factors[1] * np.array(factors[2:4]) == pytest.approx(factors[4:], abs=0.006)
     lesson.locator(".chain-step").press("Enter")
     lesson.wait_for_function("y => document.querySelector('.corners-map').told.y !== y", arg=before["y"])
     after = sheet.evaluate(state)
@@ -297,3 +325,32 @@ def test_the_letter_game_names_what_the_network_names(lesson):
     lesson.mouse.up()
     lesson.wait_for_function("old => document.querySelector('.game-sheet').told.picture !== old", arg=before["picture"])
     settled("own")
+
+
+def test_a_drawing_in_the_letter_game_is_no_letter_that_was_chosen(lesson):
+    lesson.locator(".learn-steps a").nth(len(STEPS)).press("Enter")
+    pressed, said = lesson.locator(".game [aria-pressed=true]"), lesson.locator(".game-told")
+    lesson.locator(".game-letters button").get_by_text("T").press("Enter")
+    expect(pressed).to_have_text(["T", "12 px"])
+    said.get_by_text("It names T. T: ").wait_for()
+    lesson.locator(".game-clear").press("Enter")
+    expect(pressed).to_have_count(0)
+    expect(said).to_have_text(words()["game"]["empty"])
+    assert set(lesson.locator(".game-bars b").all_inner_texts()) == {""}
+    # The first stroke begins on a tap, which stays where it is.
+    sheet = lesson.locator(".game-sheet")
+    sheet.scroll_into_view_if_needed()
+    box = sheet.bounding_box()
+    at = [box[side] + 26 / 48 * box[length] for side, length in (("x", "width"), ("y", "height"))]
+    lesson.mouse.move(*at)
+    lesson.mouse.down()
+    lesson.mouse.move(at[0], at[1] + 0.2 * box["height"], steps=4)
+    lesson.mouse.up()
+    expect(said).to_contain_text("It names your drawing ")
+    expect(pressed).to_have_count(0)
+    expect(lesson.locator(".game-bars .letter-own")).to_have_count(0)
+    ink = lesson.locator(".game-paper").evaluate("c => [...c.getContext('2d').getImageData(26, 30, 1, 1).data][0]")
+    assert ink == 185
+    lesson.locator(".game-sizes button").get_by_text("26 px").press("Enter")
+    expect(pressed).to_have_text(["T", "26 px"])
+    said.get_by_text("It names T. T: ").wait_for()

@@ -34,7 +34,7 @@ def see_gate(picture: str, channel: str = "") -> Answer:
 
 @answering
 def see_small() -> Answer:
-    """How many taps lie on the smallest object of what the page opens with."""
+    """How many taps lie on the object that Explore opens with on the first picture."""
     return example.small_object() or {}
 
 

@@ -1,6 +1,6 @@
 // How a training step reaches the tap: loss -> read value -> slope -> offset -> offset net. The tap should read WANTED.
 
-const WANTED = 9, RATE = 0.015, LASTS = 320; // the largest value of the map; of the gradient; ms a link of the chain
+const WANTED = 9, RATE = 0.015, LASTS = 320; // the largest value of the map; the learning rate; ms a link of the chain
 const LINKS = ["loss", "read", "slope", "offset", "net"];
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const links = LINKS.map((name) => {
@@ -15,7 +15,7 @@ let visited = [], running = false;
 // The step from here: the loss ½ (read − WANTED)², and against its slope along both axes.
 function stepHere() {
   const { read, corners } = readBilinear(map, at.y, at.x), { down, right } = slopesOf(corners);
-  const wrong = read - WANTED, move = (slope) => clamp(-RATE * wrong * slope, -0.5, 0.5);
+  const wrong = read - WANTED, move = (slope) => -RATE * wrong * slope;
   return { read, down, right, loss: wrong ** 2 / 2, dy: move(down), dx: move(right), wrong };
 }
 
@@ -23,11 +23,13 @@ function tellChain() {
   const { read, down, right, loss, dy, dx, wrong } = stepHere();
   const pull = Math.abs(wrong) < 1e-9 ? say("nothing") : say(wrong < 0 ? "more" : "less");
   const flat = Math.abs(down) + Math.abs(right) < 1e-9;
+  const shown = (value) => number(value, 2).replace("-", "−"), change = (slope) => `${slope > 0 ? "+" : ""}${shown(slope)}`;
+  const slopes = { down: change(down), right: change(right) };
   const texts = [
     say("loss", { loss: number(loss, 2) }),
     `${number(read, 2)}: ${say("pull", { pull })}`,
-    say("slope", { down: number(down, 2), right: number(right, 2) }),
-    say("move", { dy: number(dy, 2), dx: number(dx, 2) }),
+    say("slope", slopes),
+    say("move", { rate: RATE, missing: shown(-wrong), ...slopes, dy: shown(dy), dx: shown(dx) }),
     say("net"),
   ];
   links.forEach(({ text }, i) => (text.textContent = texts[i]));

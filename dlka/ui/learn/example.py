@@ -11,10 +11,10 @@ import numpy as np
 from dlka import palette
 from dlka.analysis.analysis import Analysis, analyse, block_values, whole
 from dlka.analysis.examples import examples
+from dlka.analysis.figures.pictures import default_object
 from dlka.analysis.suited import settings_for
 from dlka.errors import DlkaError
 from dlka.render import Paper, colour_table, draw_samples, reads_at
-from dlka.types import MEDIUM_AREA
 from dlka.ui import files
 from dlka.ui.see_data import see_value
 
@@ -101,22 +101,22 @@ def on_box(points: np.ndarray, box: np.ndarray) -> int:
     return int(((points + 0.5 >= box[:2]) & (points + 0.5 <= box[2:])).all(axis=1).sum())
 
 
-def small_boxes(seen: Analysis) -> np.ndarray:
-    """[n] indices of the small and medium objects that the D-LKA model found, smallest first."""
-    areas = seen.dlka.detections.areas
-    order = np.argsort(areas, kind="stable")
-    return order[areas[order] < MEDIUM_AREA]
+def small_boxes(seen: Analysis) -> list[int]:
+    """Indices of small and medium objects that D-LKA found: the one that Explore opens with, then smallest first."""
+    opened = default_object(seen)
+    pairs = sorted(enumerate(seen.pairing.pairs), key=lambda numbered: numbered[0] != opened)
+    return [pair.first for _, pair in pairs if pair.first is not None and pair.size != "L"]
 
 
 @lru_cache(maxsize=1)
 def small_object() -> dict[str, Any] | None:
-    """The step on small objects: how many regular taps and learned samples lie on the smallest one; None if none.
+    """The step on small objects: how many regular taps and learned samples lie on the first; None if none.
 
-    rows: per stage its label, regular and learned for the smallest, and the means over all small and medium ones.
+    rows: per stage its label, regular and learned for the first of small_boxes, and the means over all of them.
     """
     seen = scene()
     found, detections = small_boxes(seen), seen.dlka.detections
-    if not len(found):
+    if not found:
         return None
     rows: list[list[Any]] = []
     for label, capture in zip(seen.stage_labels, seen.dlka.captures):
@@ -133,11 +133,11 @@ def small_object() -> dict[str, Any] | None:
 
 @lru_cache(maxsize=8)
 def small_picture(label: str) -> dict[str, str]:
-    """Where a stage reads for the smallest object: the address of a picture, without a legend. Raises DlkaError."""
+    """Where a stage reads for the first of small_boxes: address of a picture, without a legend. Raises DlkaError."""
     seen = scene()
     capture = seen.capture(label)
     found = small_boxes(seen)
-    if not len(found):
+    if not found:
         raise DlkaError("There is no small or medium object in this picture.")
     box = seen.dlka.detections.boxes[found[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))

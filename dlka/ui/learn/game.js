@@ -2,12 +2,13 @@
 // server gives the map that the kernel reads; the kernel itself, and the layer behind it, are computed here.
 
 const { letters, sizes, pictures } = page.data.letter;
-const SIDE = 48, MAP = 12, CELL = SIDE / MAP, TAPS = 25, NEAR = 1.7, PEN = 3.5; // px, cells, px; what is near enough to grab
+const SIDE = 48, MAP = 12, CELL = SIDE / MAP, TAPS = 25, PEN = 3.5; // px, cells, px
+const NEAR = { mouse: 1.3, touch: 1.7 }; // px from a tap's middle that still grab it: a mouse has to be on its dot
 const GRID = Array.from({ length: TAPS }, (_, tap) => [6 + 2 * (Math.floor(tap / 5) - 2), 6 + 2 * ((tap % 5) - 2)]); // cells
 const toPixel = (cell) => (cell + 0.5) * CELL - 0.5, toCell = (pixel) => (pixel + 0.5) / CELL - 0.5;
 const still = matchMedia("(prefers-reduced-motion: reduce)"), LASTS = 600; // ms
 const SURE = 90; // per cent
-const game = { letter: "E", size: sizes[1], net: null, places: GRID, held: -1, byHand: false, pen: null, turn: 0, asked: 0 };
+const game = { letter: "E", size: sizes[1], sheet: "letter", net: null, places: GRID, held: -1, byHand: false, pen: null, turn: 0, asked: 0 };
 const sheet = part("game-sheet"), ink = part("game-paper").getContext("2d", { willReadFrequently: true });
 
 for (const [y, x] of GRID) add(sheet, "circle", { cx: toPixel(x), cy: toPixel(y), r: 0.9, class: "letter-grid" });
@@ -39,18 +40,45 @@ function tellGame() {
     dot.setAttribute("aria-label", say("tap", { tap: tap + 1, y: y.toFixed(1), x: x.toFixed(1) }));
   });
   if (!game.net) return;
-  const shares = nameIt(game.places), wanted = letters.indexOf(game.letter), best = shares.indexOf(Math.max(...shares));
+  const shares = nameIt(game.places), wanted = game.sheet === "letter" ? letters.indexOf(game.letter) : -1;
   bars.forEach(({ bar, share, row }, i) => {
     bar.style.width = `${100 * shares[i]}%`;
     share.textContent = `${(100 * shares[i]).toFixed(0)} %`;
     row.classList.toggle("letter-own", i === wanted);
   });
-  const of = (places) => (100 * nameIt(places)[wanted]).toFixed(1);
-  const moved = game.places.filter((place, tap) => place.some((v, axis) => Math.abs(v - GRID[tap][axis]) > 0.01)).length;
-  const values = { letter: game.letter, named: letters[best], yours: of(game.places), grid: of(GRID), own: of(game.net.own), moved };
-  const done = game.byHand && values.yours >= SURE && values.grid < SURE;
-  part("game-told").textContent = `${say("told", values)} ${done ? say("beaten", values) : ""}`;
+  const values = { letter: game.letter };
+  for (const [taps, places] of [["yours", game.places], ["grid", GRID], ["own", game.net.own]]) {
+    const named = nameIt(places), best = named.indexOf(Math.max(...named));
+    values[`${taps}_name`] = letters[best];
+    values[taps] = (100 * named[wanted < 0 ? best : wanted]).toFixed(1);
+  }
+  values.moved = game.places.filter((place, tap) => place.some((v, axis) => Math.abs(v - GRID[tap][axis]) > 0.01)).length;
+  const done = wanted >= 0 && game.byHand && values.yours >= SURE && values.grid < SURE;
+  part("game-told").textContent = `${say(wanted < 0 ? "told_drawing" : "told", values)} ${done ? say("beaten", values) : ""}`;
   sheet.told = { shares, places: game.places, own: game.net.own, picture: game.net.picture }; // for tests
+}
+
+// What is on the sheet now: "letter", one of the net's own, whose buttons are pressed; "drawing"; or "empty".
+function nowOn(kind) {
+  game.sheet = kind;
+  for (const [group, chosen] of [["game-letters", game.letter], ["game-sizes", `${game.size} px`]]) {
+    for (const button of part(group).children) button.setAttribute("aria-pressed", kind === "letter" && button.textContent === chosen);
+  }
+}
+
+function clear() {
+  ink.fillStyle = "rgb(45 45 45)";
+  ink.fillRect(0, 0, SIDE, SIDE);
+  nowOn("empty");
+  game.asked += 1; // no late answer names what is gone
+  game.net = null;
+  moveTo(GRID);
+  for (const { bar, share, row } of bars) {
+    bar.style.width = 0;
+    share.textContent = "";
+    row.classList.remove("letter-own");
+  }
+  part("game-told").textContent = say("empty");
 }
 
 // What is on the sheet is read anew; taps then go to where the net wants them.
@@ -86,16 +114,19 @@ function moveTap(tap, y, x) {
 }
 
 async function takeLetter() {
-  const image = new Image();
+  nowOn("letter");
+  const image = new Image(), asked = ++game.asked;
   image.src = pictures[game.letter][sizes.indexOf(game.size)];
   await image.decode();
+  if (asked !== game.asked) return; // the sheet was cleared, or another letter chosen
   ink.drawImage(image, 0, 0);
   readSheet();
 }
 
 sheet.addEventListener("pointerdown", (event) => {
   const at = placeIn(sheet, event), far = game.places.map(([y, x]) => Math.hypot(toPixel(x) - at[0], toPixel(y) - at[1]));
-  game.held = Math.min(...far) < NEAR ? far.indexOf(Math.min(...far)) : -1;
+  // On an empty sheet there is nothing that a moved tap could name: a stroke may begin anywhere.
+  game.held = game.sheet !== "empty" && Math.min(...far) < (NEAR[event.pointerType] ?? NEAR.mouse) ? far.indexOf(Math.min(...far)) : -1;
   if (game.held < 0) game.pen = at;
   else dots[game.held].focus({ preventScroll: true });
   sheet.setPointerCapture(event.pointerId);
@@ -111,8 +142,9 @@ sheet.addEventListener("pointermove", (event) => {
   ink.lineTo(x + 0.5, y + 0.5);
   ink.stroke();
   game.pen = [x, y];
+  nowOn("drawing");
 });
-sheet.addEventListener("pointerup", () => game.held < 0 && readSheet());
+sheet.addEventListener("pointerup", () => game.held < 0 && game.sheet !== "empty" && readSheet());
 dots.forEach((dot, tap) =>
   dot.addEventListener("keydown", (event) => {
     const step = arrow(event), size = event.shiftKey ? 1 : 0.1;
@@ -121,11 +153,7 @@ dots.forEach((dot, tap) =>
 );
 part("game-grid").addEventListener("click", () => moveTo(GRID));
 part("game-own").addEventListener("click", () => game.net && moveTo(game.net.own));
-part("game-clear").addEventListener("click", () => {
-  ink.fillStyle = "rgb(45 45 45)";
-  ink.fillRect(0, 0, SIDE, SIDE);
-  readSheet();
-});
+part("game-clear").addEventListener("click", clear);
 addButtons(part("game-letters"), Object.fromEntries(letters.map((letter) => [letter, letter])), game.letter, (letter) => {
   game.letter = letter;
   takeLetter();

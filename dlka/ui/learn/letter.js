@@ -69,12 +69,9 @@ addButtons(part("letter-ways"), NAMES, state.way, (way) => {
 part("letter-right").textContent = say("right", given.tested);
 part("letter-bars").replaceChildren(
   ...Object.entries(given.bars).map(([reader, share]) => {
-    const row = document.createElement("p"), name = document.createElement("span"), bar = document.createElement("i");
-    name.textContent = BARS[reader];
-    bar.style.width = `${(100 * share * 0.55).toFixed(2)}%`;
-    const figure = document.createElement("b");
-    figure.textContent = `${local((100 * share).toFixed(1))} %`;
-    row.append(name, bar, figure);
+    const bar = make("i"), figure = make("b", {}, `${local((100 * share).toFixed(1))} %`);
+    const row = make("p", {}, make("span", {}, BARS[reader]), make("div", {}, bar), figure);
+    bar.style.width = `${100 * share}%`;
     row.classList.toggle("letter-own", reader === "deformable");
     return row;
   })

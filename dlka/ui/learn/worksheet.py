@@ -109,7 +109,7 @@ def levels(_: Words) -> str:
 
 
 def offsets(_: Words) -> str:
-    """Where a cell of the shipped model's first stage reads for the smallest object of a scene."""
+    """Where a cell of the shipped model's first stage reads for the object that Explore opens a scene with."""
     seen = scene()
     point = middle(seen.dlka.detections.boxes[small_boxes(seen)[0]])
     return _png(render.draw_samples(seen.image, seen.dlka.captures[:1], seen.dlka.letterbox, point))
