@@ -135,11 +135,7 @@ def small_object() -> dict[str, Any] | None:
 def small_picture(label: str) -> dict[str, str]:
     """Where a stage reads for the first of small_boxes: address of a picture, without a legend. Raises DlkaError."""
     seen = scene()
-    capture = seen.capture(label)
-    found = small_boxes(seen)
-    if not found:
-        raise DlkaError("There is no small or medium object in this picture.")
-    box = seen.dlka.detections.boxes[found[0]]
+    capture, box = seen.capture(label), seen.dlka.detections.boxes[small_boxes(seen)[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
     for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
