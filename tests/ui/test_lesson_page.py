@@ -200,7 +200,7 @@ def test_bars_are_as_long_as_their_values_at_every_width(browser, server, width)
         wide = rows.locator("i").evaluate_all("all => all.map(bar => bar.getBoundingClientRect().width)")
         assert len(values) == 7
         assert wide == pytest.approx(np.array(values) * wide[0] / values[0], rel=0.01)
-        assert wide[0] > 20  # px
+        assert wide[0] > 15  # px
     page.context.close()
 
 
