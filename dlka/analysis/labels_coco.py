@@ -116,20 +116,21 @@ def parse_json(data: bytes, file: str) -> Any:
 
     try:
         content = json.loads(text, object_pairs_hook=once)
-        if "\\u" in text:  # "\ud800" alone is half of a character, which nothing could write or show
-            json.dumps(content, ensure_ascii=False).encode()
-        return content
     except TruthRefused:
         raise
     except json.JSONDecodeError as error:
         raise TruthRefused(f"{file} is not valid JSON at line {error.lineno}.") from None
     except RecursionError:
         raise TruthRefused(f"{file} has lists or objects in each other without end: expected labels.") from None
+    except ValueError:  # Python reads at most 4300 digits
+        raise TruthRefused(f"{file} has a number of thousands of digits: expected pixels and ids.") from None
+    try:
+        if "\\u" in text:  # "\ud800" alone is half of a character, which nothing could write or show
+            json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         near = error.object[max(error.start - 40, 0) : error.end]
         raise TruthRefused(f"{file}: expected whole characters, got half of one at the end of {near!r}.") from None
-    except ValueError:  # Python reads at most 4300 digits
-        raise TruthRefused(f"{file} has a number of thousands of digits: expected pixels and ids.") from None
+    return content
 
 
 def is_coco(content: object) -> bool:

@@ -224,6 +224,7 @@ class Canvas(Paper):
     """
 
     def __init__(self, image: np.ndarray, width: int = WIDTH, view: View | None = None) -> None:
+        check_image(image)
         self.image_size = (image.shape[0], image.shape[1])
         self.view = view or whole(image)
         across, down = self.view.right - self.view.left, self.view.bottom - self.view.top

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -127,14 +128,10 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
     if not os.path.isfile(picture):  # a pipe would never end
         raise DlkaError(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
     with open(picture, "rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        try:
-            image = next(reader for sign, reader in READERS.items() if start.startswith(sign))(file)
-            width, height = image.size
-            image.verify()  # as far as Ultralytics looks
-        except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
-            raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.") from None
+        size = _size(file)
+    if size is None:
+        raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
+    width, height = size
     if min(width, height) < MIN_SIDE:
         raise DlkaError(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
     if measured and (width * height > MAX_PIXELS or picture.stat().st_size > MAX_BYTES):
@@ -143,6 +140,24 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
             f"{MAX_BYTES >> 20} MB, got {width}x{height}; make it smaller."
         )
     return width, height
+
+
+def _size(file: BinaryIO) -> tuple[int, int] | None:
+    """(width, height) of a picture file; None where it is no picture, or damaged as far as Ultralytics looks."""
+    start = file.read(4)
+    file.seek(0)
+    reader = next((reader for sign, reader in READERS.items() if start.startswith(sign)), None)
+    if reader is None:
+        return None
+    try:
+        image = reader(file)
+    except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
+        return None
+    try:
+        image.verify()
+    except Exception:  # as above
+        return None
+    return image.size
 
 
 def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:

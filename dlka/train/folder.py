@@ -98,12 +98,13 @@ class RunFolder:
         file = self.file("recipe.json")
         if not file.is_file():
             raise DlkaError(f"{self.path}: expected the folder of a run, with recipe.json in it.")
+        other = f"{file}: expected a recipe that this version wrote; start the run anew."
         try:
             told = _TOLD.validate_json(file.read_bytes(), strict=True)
-            if set(told.recipe) != {f.name for f in fields(Recipe)}:
-                raise ValueError("it is of another version")
-        except ValueError:  # a ValidationError is one
-            raise DlkaError(f"{file}: expected a recipe that this version wrote; start the run anew.") from None
+        except ValidationError:
+            raise DlkaError(other) from None
+        if set(told.recipe) != {f.name for f in fields(Recipe)}:
+            raise DlkaError(other)
         values = json.dumps(told.recipe)  # of JSON, strict means its types: an object may become a Recipe
         try:
             recipe = _RECIPE.validate_json(values, strict=True)

@@ -85,7 +85,7 @@ def test_a_picture_of_ones_own_brings_them_where_it_has_colours(tmp_path):
         (STREET, DRAWN, "scenes was made for drawn scenes, not for pictures like this one: its boxes mean little."),
         (first("thermal"), COCO, "head was made for everyday photographs, not for pictures like this one: "),
         ("grey", COCO, ""),
-        ("grey", THERMAL, "hit-uav-head was made for thermal drone frames: on other pictures its boxes mean little."),
+        ("grey", THERMAL, "hit-uav-head was made for thermal drone frames: on other pictures its boxes mean little"),
         ("colours", COCO, ""),
         ("colours", THERMAL, "hit-uav-head was made for thermal drone frames, not for pictures like this one: "),
     ],

@@ -149,7 +149,7 @@ def test_two_stages_that_are_alike_have_numbers(breathing):
     [
         (["--shape", "Q"], "shape: expected one of E, H, T, X, L, U, ring, open ring, wave, got 'Q'."),
         (["--stage", "P9"], "stage: expected one of P3 5x5, got 'P9'."),
-        (["--out", "x.gif"], "x.gif: expected a name that ends in .png, .svg, .pdf"),
+        (["--out", "x.gif"], "x.gif: expected a name that ends in .png, .svg, .pdf."),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence(breathing, capsys, argv, says):
