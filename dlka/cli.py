@@ -202,7 +202,7 @@ def _complete(args: argparse.Namespace) -> int:
 
 
 # What Ultralytics' command line calls things -> the flag here.
-THEIRS = {"conf": "confidence", "imgsz": "size", "project": "out", "name": "out", "source": "", "weights": "model"}
+THEIRS = {"conf": "confidence", "imgsz": "size", "source": "", "weights": "model"}
 
 
 def as_flags(argv: Sequence[str]) -> list[str]:

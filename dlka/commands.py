@@ -20,11 +20,11 @@ def compare(args: argparse.Namespace) -> int:
     from dlka.analysis.models import FITS
     from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
-    from dlka.results import model_id
+    from dlka.results import opened
     from dlka.video import with_frames
 
-    model = model_id(args.model)
-    baseline = model_id(args.baseline or baseline_of(model) or CONTROL)
+    model = opened(args.model)
+    baseline = opened(args.baseline or baseline_of(model) or CONTROL)
     size = FITS if args.size is None else args.size
     settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
     images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
@@ -37,6 +37,7 @@ def compare(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
+    from dlka import provenance
     from dlka.analysis.batch import folders
     from dlka.images import picture_files
     from dlka.results import load
@@ -63,7 +64,8 @@ def predict(args: argparse.Namespace) -> int:
         found.append({"picture": image, "boxes": boxes.to_dict("records")})
         if args.out:
             result.save(Path(args.out) / f"{name}.png")
-    write_json(args.json, {"model": args.model, "settings": asked, "pictures": found})
+    made_by = {"model": provenance.weights(model.name), "versions": provenance.versions()}
+    write_json(args.json, {**made_by, "device": str(model.predictor.device), "settings": asked, "pictures": found})
     return 1 if failed else 0
 
 

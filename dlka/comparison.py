@@ -19,11 +19,12 @@ import numpy as np
 from dlka import render
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, Settings, analyse, analyse_pixels
-from dlka.analysis.batch import gallery
+from dlka.analysis.batch import origin, write
 from dlka.analysis.boxes import listed
 from dlka.analysis.figures import KINDS, figure, pictures
 from dlka.analysis.models import FITS
 from dlka.analysis.pairing import rows
+from dlka.analysis.recipes import pixels_sha256
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import LEARNED
@@ -157,19 +158,13 @@ class Comparison(Showable):
         return place | ({"block": seen.gate_labels[0]} if seen.gate_labels else {})
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write boxes, difference, offsets, samples and gates as pictures, and objects.csv; returns their files.
-
-        What is in the folder already under these names is overwritten.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for name, drawing in gallery(self.analysis):
-            written.append(folder / f"{name}.png")
-            written[-1].write_bytes(drawing.to_png())
-        written.append(folder / "objects.csv")
-        self.to_pandas().to_csv(written[-1], index=False)
-        return written
+        """Write what `dlka compare` writes of a picture, drawings and comparison.json, and objects.csv; returns the
+        folder's files. What is in it already under these names is overwritten."""
+        folder, source = Path(folder), self.analysis.source
+        file, digest = (source.name, source.sha256) if source else ("", pixels_sha256(self.analysis.image))
+        write(self.analysis, folder, file, digest, origin(self.analysis.settings))
+        self.to_pandas().to_csv(folder / "objects.csv", index=False)
+        return sorted(folder.iterdir())
 
     def _repr_html_(self) -> str:
         """What notebooks show: counts, the boxes that only one has, and the samples at one object."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from dlka.errors import DlkaError
 from dlka.images import picture_files, read_image, rgb_of
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import cards, input_size
+from dlka.models.catalog import available, cards, input_size
 from dlka.models.own import add
 from dlka.render import Canvas, Drawing
 from dlka.types import Detections
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ultralytics.engine.results import Results
 
 Picture = str | os.PathLike[str] | np.ndarray | Image.Image
-_opened: dict[Path, str] = {}  # files that were named as models -> their ids
+_converted: dict[Path, str] = {}  # checkpoints -> the ids that they got
 
 
 def load(model: str | Path, device: str | None = None) -> Model:
@@ -45,22 +46,32 @@ def load(model: str | Path, device: str | None = None) -> Model:
 
     Raises DlkaError, one sentence.
     """
-    return Model(model_id(model), device)
+    return Model(opened(model), device)
+
+
+def opened(model: str | Path) -> str:
+    """What load_predictor takes: a model's id, or the path of a weights file. A checkpoint gets an id of its own."""
+    if str(model) in cards() or Path(model).suffix == ".safetensors":
+        return str(model)
+    if not Path(model).suffix:
+        raise DlkaError(f"Model: expected a file, or one of {', '.join(cards())}; got {str(model)!r:.60}.")
+    path = Path(model).resolve()
+    if path not in _converted:
+        _converted[path] = add(path)
+    return _converted[path]
 
 
 def model_id(model: str | Path) -> str:
-    """The id of a model that is named by its id or by a file."""
-    if str(model) in cards():
-        return str(model)
-    path = Path(model).resolve()
-    if path not in _opened:
-        if not path.suffix:
-            raise DlkaError(f"Model: expected a file, or one of {', '.join(cards())}; got {str(model)!r:.60}.")
-        _opened[path] = add(path)
-    return _opened[path]
+    """The id of a model; a weights file that has none yet gets one, by which it can be chosen from then on."""
+    name = opened(model)
+    if not Path(name).suffix:
+        return name
+    path = Path(name).resolve()
+    return next((known for known, file in available().items() if file.resolve() == path), None) or add(path)
 
 
 def pixels_of(picture: Picture) -> np.ndarray:
+    """RGB [H, W, 3] uint8 of a picture, whichever way it is given. Raises DlkaError."""
     if isinstance(picture, str | os.PathLike):
         return read_image(picture)
     if isinstance(picture, Image.Image):
@@ -72,7 +83,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
 
 
 class Model:
-    """A model as `load` gives it. name: its id; names: class id -> name."""
+    """A model as `load` gives it. name: its id, or its file; names: class id -> name."""
 
     def __init__(self, name: str, device: str | None = None) -> None:
         self.name = name
@@ -111,12 +122,12 @@ class Model:
         return Result(self.name, path, image, self.names, self.predictor.predict(image, size=size, **asked))
 
 
-class Showable:
+class Showable(ABC):
     """What has a drawing: notebooks show it, `show` opens it, `save` writes it."""
 
+    @abstractmethod
     def draw(self) -> Drawing:
         """The drawing, which has to_array, to_png, to_svg, to_pdf and save."""
-        raise NotImplementedError
 
     def show(self) -> None:
         """Open it in the system's viewer of pictures."""

@@ -330,6 +330,21 @@ def test_predict_says_what_a_model_finds(tmp_path, capsys, monkeypatch):
     assert "H" not in capsys.readouterr().out
 
 
+def test_weights_are_named_by_their_file_whatever_they_are_called(tmp_path, capsys):
+    """Also where a model that ships is called alike, or is the same file."""
+    mine, picture = tmp_path / "scenes.safetensors", next(p for p in examples().values() if p.name == "scene-3.png")
+    mine.write_bytes(catalog.find("scenes").read_bytes())
+    for model in (mine, catalog.find("scenes")):
+        argv = [str(picture), "--model", str(model), "--size", "160"]
+        assert main(["compare", *argv, "--baseline", "scenes-rigid", "--out", str(tmp_path / "out")]) == 0
+        assert main(["predict", *argv, "--json", str(tmp_path / "found.json")]) == 0
+    made = json.loads((tmp_path / "found.json").read_text())
+    assert made["model"]["id"] == "scenes"
+    assert len(made["model"]["sha256"]) == 64
+    assert "torch" in made["versions"]
+    capsys.readouterr()
+
+
 @pytest.mark.slow
 def test_checkpoints_are_compared(shared, tmp_path):
     picture = str(examples()["Two people"])

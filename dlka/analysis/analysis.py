@@ -18,9 +18,9 @@ from dlka.analysis.pairing import match_detections
 from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.errors import DlkaError
 from dlka.images import read_image
+from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, Predictor, load_predictor
-from dlka.inference.probe import BlockValues
 from dlka.models.catalog import CONTROL, GUESTS, PHOTOGRAPHS, choices, input_size
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card

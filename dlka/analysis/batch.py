@@ -63,42 +63,49 @@ def run_batch(
             load_predictor(model, device)[0].predict(blank, **question_to(side, fitted(settings, blank, device), names))
         except PredictionFailed as error:
             raise DlkaError(f"{model}: {error}") from None
-    made_by = {
-        "models": {side: provenance.weights(model) for side, model in sides.items()},
-        "machine": provenance.machine(),
-        "versions": provenance.versions(),
-    }
-
-    def compare(path: Path, folder: Path) -> dict[str, Any]:
-        image = read_image(path)
-        analysis = look(image, settings, device)
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures = {}
-        for name, drawing in gallery(analysis):
-            (folder / f"{name}.png").write_bytes(drawing.to_png())
-            pictures[f"{name}.png"] = drawing.legend_text
-        counts = summary(analysis.pairing.pairs)
-        report = {
-            "picture": {"file": path.name, "sha256": sha256(path), "height": image.shape[0], "width": image.shape[1]},
-            **made_by,
-            "settings": {name: getattr(analysis.settings, name) for name in ("size", "confidence", "iou", "strength")},
-            "device": analysis.dlka.device,
-            "milliseconds": {side: getattr(analysis, side).milliseconds for side in sides},
-            "summary": counts,
-            "objects": rows(analysis.pairing, names),
-            "stages": [asdict(stats) for stats in analysis.stats],
-            "pictures": pictures,  # file name -> what its legend says
-        }
-        (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-        return counts
+    made_by = origin(settings)
 
     def outcome(image: str, folder: Path) -> Outcome:
         try:
-            return Outcome(image, folder, compare(Path(image), folder))
+            analysis = look(read_image(image), settings, device)
+            counts = write(analysis, folder, Path(image).name, sha256(image), made_by)
+            return Outcome(image, folder, counts)
         except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
             return Outcome(image, problem=str(error) if of_the_machine(error) else message(error))
 
     return (outcome(str(image), Path(out) / folder) for image, folder in zip(images, folders(images)))
+
+
+def origin(settings: Settings) -> dict[str, Any]:
+    """What makes comparisons with these settings: weights of both models, machine, versions."""
+    sides = {"dlka": settings.dlka, "baseline": settings.baseline}
+    weights = {side: provenance.weights(model) for side, model in sides.items()}
+    return {"models": weights, "machine": provenance.machine(), "versions": provenance.versions()}
+
+
+def write(analysis: Analysis, folder: Path, file: str, digest: str, made_by: dict[str, Any]) -> dict[str, Any]:
+    """Write the drawings of a comparison and REPORT into a folder, over what is there; returns the counts of
+    `pairing.summary`. file and digest: name and SHA-256 of the picture; made_by: see origin."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {}
+    for name, drawing in gallery(analysis):
+        (folder / f"{name}.png").write_bytes(drawing.to_png())
+        pictures[f"{name}.png"] = drawing.legend_text
+    counts = summary(analysis.pairing.pairs)
+    height, width = analysis.image.shape[:2]
+    report = {
+        "picture": {"file": file, "sha256": digest, "height": height, "width": width},
+        **made_by,
+        "settings": {name: getattr(analysis.settings, name) for name in ("size", "confidence", "iou", "strength")},
+        "device": analysis.dlka.device,
+        "milliseconds": {side: getattr(analysis, side).milliseconds for side in ("dlka", "baseline")},
+        "summary": counts,
+        "objects": rows(analysis.pairing, analysis.names),
+        "stages": [asdict(stats) for stats in analysis.stats],
+        "pictures": pictures,  # file name -> what its legend says
+    }
+    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return counts
 
 
 def folders(images: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -16,8 +16,8 @@ from dlka import palette, render
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, block_values, get_analysis, whole
 from dlka.analysis.pairing import rows, summary
+from dlka.inference.block_values import TapSum, tap_sum
 from dlka.inference.predictor import load_predictor
-from dlka.inference.probe import TapSum, tap_sum
 from dlka.types import BOTH, CLASS_CHANGED, KIND_NAMES, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Pair, Stage, count_pairs
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 from dlka.errors import DlkaError
-from dlka.inference.box_origin import BoxGradients, BoxOrigins, box_gradients, candidates, effective_receptive_field
+from dlka.inference.block_values import BlockValues, watch_block
+from dlka.inference.box_gradients import BoxGradients, box_gradients, effective_receptive_field
+from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.letterbox import Letterbox, side_multiple
-from dlka.inference.probe import BlockValues, probe, stages, tap_weights, watch_block
+from dlka.inference.probe import probe, stages, tap_weights
 from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlka.errors import DlkaError
-from dlka.inference.probe import as_array
+from dlka.inference.block_values import as_array
 from dlka.layers import DeformConv
 from dlka.ops.geometry import Geometry, pair
 from dlka.ops.library import fused

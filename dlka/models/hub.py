@@ -21,7 +21,8 @@ def push(weights: Path, repo: str, said: str, private: bool = False) -> str:
     new repository. Raises DlkaError, also where nobody is logged in or the hub does not answer.
     """
     card = load_card(weights)
-    head = f"---\nlicense: {card.licence.lower()}\npipeline_tag: object-detection\ntags: [dlka, yolov8]\n---\n"
+    licence = "agpl-3.0" if card.licence == "AGPL-3.0" else "other"  # the hub knows licences by its own short names
+    head = f"---\nlicense: {licence}\npipeline_tag: object-detection\ntags: [dlka, yolov8]\n---\n"
     use = f'```python\n# after: dlka pull {repo}\nimport dlka\n\ndlka.load("{weights.name}")("picture.jpg")\n```\n'
     with _hub(repo) as hub:
         address = hub.create_repo(repo, private=private, exist_ok=True)

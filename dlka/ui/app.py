@@ -184,7 +184,8 @@ def build_app(first: Analysis) -> gr.Blocks:
         # One listener for all: a browser has one such question at a time, so that nobody is in line behind himself.
         ran = gr.on([asked["go"].click, asked["image"].upload, *settings, pair.change, example.change], **run)
         ran.failure(lambda: words.STALE, outputs=stale, queue=False, **QUIET)
-        ran.success(None, cleared := [asked["image"], stale, asked["example"]], cleared, js=words.IF_CLEARED, **QUIET)
+        shown_of = [asked["image"], stale, asked["example"]]
+        ran.success(None, shown_of, shown_of, js=words.IF_CLEARED, **QUIET)
         asked["image"].clear(lambda: words.CLEARED, outputs=stale, queue=False, **QUIET)
         for module, tab in tabs:
             module.wire(shared, tab)

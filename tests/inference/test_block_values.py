@@ -7,8 +7,9 @@ import pytest
 import torch
 from deforming import deforming, hooks, picture, run
 
+from dlka.inference.block_values import tap_sum, watch_block
 from dlka.inference.interventions import Intervention, intervene
-from dlka.inference.probe import probe, stages, tap_sum, watch_block
+from dlka.inference.probe import probe, stages
 
 PLACEMENTS = ["residual", "neck", "head"]
 

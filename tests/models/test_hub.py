@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -13,9 +14,10 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from dlka.cli import main
 from dlka.errors import DlkaError
+from dlka.models import catalog, own
 from dlka.models.catalog import find
 from dlka.models.hub import pull, push
-from dlka.models.weights import load_card
+from dlka.models.weights import load_card, with_card
 
 
 class Hub:
@@ -85,3 +87,15 @@ def test_the_real_client_is_refused_in_a_sentence(tmp_path, repo):
     assert done.returncode == 2
     assert done.stderr.startswith(f"dlka: {repo}: the hub said no: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_file_of_ones_own_is_pushed(hub, monkeypatch):
+    monkeypatch.setattr(own, "ADDED", [])
+    monkeypatch.setattr(catalog, "ADDED", own.ADDED)
+    card = replace(load_card(find("scenes")), licence="that of the checkpoint it was converted from")
+    with_card(find("scenes"), Path("mine.safetensors"), card)
+    assert main(["push", "mine.safetensors", "me/mine"]) == 0
+    said = (hub / "me/mine/README.md").read_text()
+    assert "license: other\n" in said, "the hub takes no sentence for a licence"
+    assert "# mine" in said
+    assert (hub / "me/mine/mine.safetensors").read_bytes() == Path("mine.safetensors").read_bytes()
