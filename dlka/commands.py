@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.printing import counted, table, write_json
+from dlka.printing import count, table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def compare(args: argparse.Namespace) -> int:
     for outcome in run_batch(images, settings, args.out, args.device):
         failed += outcome.problem is not None
         print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
-    print(f"{counted(len(images), 'picture', 'pictures')}: {len(images) - failed} compared, {failed} failed.")
+    print(f"{count(len(images), 'picture')}: {len(images) - failed} compared, {failed} failed.")
     return 1 if failed else 0
 
 
@@ -107,7 +107,7 @@ def convert(args: argparse.Namespace) -> int:
     from dlka.models.checkpoint import convert
 
     card = convert(args.source, args.out)
-    classes = counted(len(card.names), "class", "classes")
+    classes = count(len(card.names), "class", "classes")
     print(f"{args.out}: {card.placement}, scale {card.scale}, {classes}, {card.recipe}.")
     return 0
 
@@ -142,7 +142,7 @@ def draw_scenes(args: argparse.Namespace) -> int:
 
     val = max(1, args.count // 5) if args.val is None else args.val
     write_data_set(Path(args.out), args.count, args.seed, val)
-    parts = f"{counted(args.count, 'picture', 'pictures')} to train on, {val} to validate"
+    parts = f"{count(args.count, 'picture')} to train on, {val} to validate"
     print(f"Written: {Path(args.out) / 'data.yaml'}; {parts}.")
     return 0
 

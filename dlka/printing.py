@@ -1,4 +1,4 @@
-"""How commands print rows, and write what they printed as JSON."""
+"""How commands and sentences say numbers and rows, and write what they printed as JSON."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """ "1 picture", "2 pictures"."""
-    return f"{number} {one if number == 1 else many}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    """ "1 box", "2 boxes" """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

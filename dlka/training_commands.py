@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.printing import counted, table, write_json
+from dlka.printing import count, table, write_json
 
 
 def train(args: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def uses(args: argparse.Namespace) -> int:
     figures = measure(args.model, args.data, args.size, args.limit)
     for sentence in figures["left_out"]:
         print(sentence, file=sys.stderr, flush=True)
-    pictures, objects = (counted(figures[f"{name}s"], name, f"{name}s") for name in ("picture", "object"))
+    pictures, objects = (count(figures[f"{name}s"], name) for name in ("picture", "object"))
     print(f"{figures['data']}, {pictures}, {objects}, {figures['size']} px\n{table(offset_rows(figures))}")
     print(f"\n{table(following_rows(figures))}")
     print(f"\n{figures['model']}: {figures['verdict']}. {figures['why']}\n({figures['rule']})")

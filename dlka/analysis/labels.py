@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dlka.errors import DlkaError
+from dlka.printing import count
 from dlka.safe_yaml import plain_yaml
 
 MAX_BYTES = 20 * 2**20  # of a label file
@@ -229,11 +230,6 @@ def told_left_out(unknown: Mapping[str, int], without_area: int = 0, polygons: i
         names = [f"{name} ({number})" for name, number in Counter(unknown).most_common()]
         told.append(f"Labelled objects of classes that the models do not know are left out: {some(names)}.")
     return told
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """ "1 box", "2 boxes" """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def some(texts: Sequence[str], shown: int = 3) -> str:

@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from dlka.analysis.labels import Truth, TruthRefused, count, inside, plain_name, same_names, text_of, told_left_out
+from dlka.analysis.labels import Truth, TruthRefused, inside, plain_name, same_names, text_of, told_left_out
+from dlka.printing import count
 
 LARGEST = 1e6  # pixels; no picture that is read here comes near
 PARTS = ("images", "annotations", "categories")

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from dlka.analysis.bootstrap import COMPARED
-from dlka.analysis.labels import count
 from dlka.experiments.deltas import Delta, Model, difference, intervened, recall, single, size_bins
 from dlka.experiments.plan import CONTROL, STOCK, rigid_twin
 from dlka.experiments.stored import StoredRun
 from dlka.experiments.words import figure, listed, signed, with_interval
+from dlka.printing import count
 from dlka.types import SIZES, size_of
 
 FAR = 0.2  # cells: a stage that moves its taps less in the mean does little

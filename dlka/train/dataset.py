@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlka.analysis.labels import class_names, count, read_bytes, text_of, yaml_mapping
+from dlka.analysis.labels import class_names, read_bytes, text_of, yaml_mapping
 from dlka.analysis.labels_yolo import MOST_OF_ROWS, Rows, parse_rows
 from dlka.errors import DlkaError
+from dlka.printing import count
 
 SUFFIXES = (".yaml", ".yml")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

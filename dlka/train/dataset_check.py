@@ -10,9 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from dlka.analysis.labels import count, some, told_left_out
+from dlka.analysis.labels import some, told_left_out
 from dlka.errors import DlkaError
 from dlka.images import MAX_BYTES, MAX_PIXELS
+from dlka.printing import count
 from dlka.train.dataset import DataSet, Found, find_pictures, label_file, read_labels
 from dlka.types import SMALL_AREA
 
