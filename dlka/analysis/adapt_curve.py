@@ -115,6 +115,8 @@ def told(analysis: Analysis, steps: list[Step]) -> str:
         f'<b style="color:var(--{side})">{name}</b>: {html.escape(last_seen(analysis, steps, side))}.'
         for name, side in (("D-LKA", "dlka"), ("Baseline", "baseline"))
     )
+    if len(steps) == STEPS:
+        words += " One object decides nothing about two models; Many pictures does."
     bar = f'<progress value="{len(steps)}" max="{STEPS}" aria-label="sizes measured"></progress>'
     return f'<div class="adapt-told">{bar} {far} {words}</div>'
 
