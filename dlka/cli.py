@@ -171,6 +171,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
 
+    sub = command("folder", run_bench, "a folder of pictures: one by one, in batches, and a core for each", benches)
+    sub.add_argument("--models", nargs="+", metavar="ID", help="ids or files (default: control head)")
+    sub.add_argument("--sizes", nargs="+", type=int, help="inputs in pixels (default: 320 640)")
+    sub.add_argument("--count", type=int, help="pictures (default: 16)")
+    sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
+
     sub = command("page", run_bench, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
 

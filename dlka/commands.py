@@ -62,8 +62,8 @@ def predict(args: argparse.Namespace) -> int:
     if args.out:
         Path(args.out).mkdir(parents=True, exist_ok=True)
     found: list[dict[str, Any]] = []
-    failed = []
-    for name, (image, result) in zip(folders(images), progress(model.each(images, **asked), len(images))):
+    failed: list[dict[str, str]] = []
+    for (image, result), name in zip(progress(model.each(images, **asked), len(images)), folders(images)):
         if isinstance(result, Exception):
             if not isinstance(result, DlkaError):
                 raise result

@@ -108,7 +108,13 @@ class Model:
 
         Arguments as of `compare`. Raises DlkaError, one sentence.
         """
-        asked = {"confidence": confidence, "iou": iou, "size": size, "classes": classes, "strength": strength}
+        asked: dict[str, Any] = {
+            "confidence": confidence,
+            "iou": iou,
+            "size": size,
+            "classes": classes,
+            "strength": strength,
+        }
         if isinstance(pictures, str | os.PathLike) and Path(pictures).is_dir():
             pictures = picture_files([pictures])
         if not isinstance(pictures, list | tuple):

@@ -27,7 +27,8 @@ from dlka.models.checkpoint import sha256
 from dlka.types import KIND_NAMES
 
 REPORT, SIDES = "comparison.json", ("dlka", "baseline")
-Item, Done = TypeVar("Item"), TypeVar("Done")
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def run_batch(
         image, folder = of
         truth = labels.truth(Path(image).name, analysis.dlka.letterbox.original) if labels else None
         counts = write(analysis, folder, Path(image).name, sha256(image), made_by)
-        return Outcome(image, folder, counts, truth=truth and judged(analysis, truth))
+        return Outcome(image, folder, counts, truth=judged(analysis, truth) if truth else None)
 
     def outcomes() -> Iterator[Outcome]:
         for (image, _), done in look_at_many(given, lambda of: read_image(of[0]), settings, made, device):

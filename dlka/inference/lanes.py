@@ -19,7 +19,10 @@ MOST_LANES = 4  # more of them wait for Python
 # Pictures that a lane looks at together: on the CPU one, as its core takes as long for each of several; on a GPU at
 # most so many, and each pixel of an input is given so many bytes, which is what YOLOv8x takes.
 ON_CPU, MOST_PICTURES, BYTES = 1, 32, 1000
-Item, Read, Seen, Done = TypeVar("Item"), TypeVar("Read"), TypeVar("Seen"), TypeVar("Done")
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+Seen = TypeVar("Seen")
+Done = TypeVar("Done")
 _thread = threading.local()
 
 

@@ -115,8 +115,9 @@ def run_val(
 
     Classes are matched by name; those that only the data or only the model knows are left out. size: input in pixels,
     a multiple of 32, None for what suits the model (see suited_size); limit: only so many pictures; watch: what shows
-    how far it is, the looks and their number -> the looks. Returns what a JSON needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets", "pictures", "objects",
-    "left_out" (sentences), settings, weights and versions. Raises DlkaError.
+    how far it is, the looks and their number -> the looks. Returns what a JSON needs: "metrics" (AP in 0..1, None where
+    there is no such object), "stage_offsets", "pictures", "objects", "left_out" (sentences), settings, weights and
+    versions. Raises DlkaError.
     """
     predictor, card = load_predictor(model, device)
     size = suited_size(card) if size is None else size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class ManyAnalyses:
             return None
         return sum((dlka for dlka, _ in judged), Counts()), sum((baseline for _, baseline in judged), Counts())
 
-    def add(self, paths: Iterable[Path]) -> Iterator[Row]:
+    def add(self, paths: Iterable[Path]) -> Generator[Row, None, None]:
         """Compare pictures; their rows come as they are made. One that fails becomes a row with a sentence."""
         # Looked at once: what is surer than the visitor's confidence is the same either way.
         asked = self.settings if self.labels is None else replace(self.settings, confidence=LEAST)
