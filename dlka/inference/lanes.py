@@ -109,6 +109,7 @@ def _pool(lanes: int) -> ThreadPoolExecutor:
 
     def begin() -> None:
         _thread.lane = next(numbers)
+        torch.get_num_threads()  # else torch would take the number of all threads at its first operation here
         torch.set_num_threads(max(1, threads // lanes))  # of this thread, and of threads that begin later
         ready.wait()
 
