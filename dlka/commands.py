@@ -67,7 +67,7 @@ def predict(args: argparse.Namespace) -> int:
         if isinstance(result, Exception):
             if not isinstance(result, DlkaError):
                 raise result
-            failed.append({"picture": image, "problem": str(result)})
+            failed.append({"picture": str(image), "problem": str(result)})
             say(f"{image}: {result}", problem=True)
             continue
         boxes = result.to_pandas()
@@ -76,7 +76,7 @@ def predict(args: argparse.Namespace) -> int:
         found.append({"picture": image, "boxes": boxes.to_dict("records")})
         if args.out:
             result.save(Path(args.out) / f"{name}.png")
-    made_by = {"model": provenance.weights(model.name), "versions": provenance.versions()}
+    made_by: dict[str, Any] = {"model": provenance.weights(model.name), "versions": provenance.versions()}
     made_by |= {"device": str(model.predictor.device), "settings": asked}
     write_json(args.json, {**made_by, "pictures": found, "failed": failed})
     return 1 if failed else 0
