@@ -6,7 +6,6 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def compare(args: argparse.Namespace) -> int:
         names = dict(zip(sides, (args.model, baseline)))
         print(table([{"model": Path(names[side]).stem, **counts.row()} for side, counts in sides.items()]))
     asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size", "strength")}
-    labelled = {"labelled": {side: asdict(counts) for side, counts in sides.items()}} if labels else {}
+    labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if labels else {}
     found = {"settings": asked, "pictures": [outcome.row() for outcome in outcomes], **labelled}
     write_json(args.json, {**origin(settings), **found})
     return 1 if failed else 0

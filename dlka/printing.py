@@ -38,10 +38,12 @@ def check_json(path: str | None) -> None:
 
 def write_json(path: str | TextIO | None, content: Any) -> None:
     """To a file by its name, to a stream, or nowhere."""
+    if not path:
+        return
     text = json.dumps(content, indent=1)
     if isinstance(path, str):
         Path(path).write_text(text, encoding="utf-8")
-    elif path is not None:
+    else:
         print(text, file=path)
 
 

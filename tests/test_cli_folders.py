@@ -74,7 +74,7 @@ def test_bars_are_for_terminals(monkeypatch, capsys):
 
     monkeypatch.setattr("sys.stderr", Terminal())
     assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
-    assert "3/3" in sys.stderr.getvalue()
+    assert "0/3" in sys.stderr.getvalue()
 
 
 def test_help_says_what_the_exit_status_means(capsys):

@@ -52,7 +52,7 @@ class Outcome:
 
     def row(self) -> dict[str, Any]:
         """The same for a JSON file, without what is not there."""
-        labelled = {"labelled": {side: asdict(one) for side, one in zip(SIDES, self.truth)}} if self.truth else {}
+        labelled = {"labelled": {side: one.by_size() for side, one in zip(SIDES, self.truth)}} if self.truth else {}
         row = {"picture": self.image, "folder": self.folder and str(self.folder), "problem": self.problem}
         return {name: value for name, value in row.items() if value} | (self.counts or {}) | labelled
 

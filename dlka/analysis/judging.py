@@ -107,6 +107,10 @@ class Counts:
             self.hits + other.hits, self.misses + other.misses, self.false_alarms + other.false_alarms
         )  # Counter's sum leaves out zeros, which read as zero all the same
 
+    def by_size(self) -> dict[str, dict[str, int]]:
+        """The numbers for a JSON file, without zeros."""
+        return {name: dict(getattr(self, name)) for name in ("hits", "misses", "false_alarms")}
+
     def row(self) -> dict[str, float | None]:
         """All sizes as a row of a table; recall in per cent of each size and precision."""
         numbers = {"labelled": self.objects(), "hits": self.hits.total(), "false alarms": self.false_alarms.total()}
