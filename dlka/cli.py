@@ -1,8 +1,4 @@
-"""The command line: python -m dlka COMMAND ... Only argparse is imported here, so that --help answers at once.
-
-Exit status: 0 done; 1 done with something wrong (a picture that failed, a yaml with problems); 2 refused, with one
-sentence on stderr; 70 a fault of the program, with a traceback on stderr (EX_SOFTWARE of sysexits.h).
-"""
+"""The command line: python -m dlka COMMAND ... Only argparse is imported here, so that --help answers at once."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,19 +16,23 @@ from dlka import commands as run
 from dlka import training_commands as training
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
-from dlka.printing import check_json
+from dlka.printing import STDOUT, check_json
 from dlka.train.recipe import Recipe
 
 TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": bool}
 MODEL, PHOTOGRAPHS = "scenes", "head"  # DEFAULT and PHOTOGRAPHS of dlka.models.catalog, which takes long to import
-REFUSED, BROKEN = 2, 70
+REFUSED, BROKEN = 2, 70  # the latter is EX_SOFTWARE of sysexits.h
+STATUS = """Exit status: 0 done; 1 done with something wrong (a picture that failed, a yaml with problems); 2 refused,
+with one sentence on stderr; 70 a fault of the program, with a traceback on stderr; 130 interrupted."""
+JSON_HELP = "also write everything as JSON; - for stdout, where nothing else is then"
 SIZE_HELP = "input in pixels, a multiple of 32 (default: what suits the model)"
 LONGEST = 800  # characters of a sentence: names of files may be longer than any
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their flags; `handler` in the result is the function that does it."""
-    parser = argparse.ArgumentParser(prog="dlka", description="YOLOv8 with Deformable Large Kernel Attention.")
+    about = "YOLOv8 with Deformable Large Kernel Attention."
+    parser = argparse.ArgumentParser(prog="dlka", description=about, epilog=STATUS)
     parser.add_argument("--version", action="version", version=f"dlka {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -45,12 +46,19 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("compare", run.compare, "compare two models on pictures: drawings and numbers")
     sub.add_argument("--baseline", help="the same of the other (default: its rigid twin, else its data's control)")
     sub.add_argument("--out", required=True, metavar="DIR", help="each picture gets a folder in it")
+    sub.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="FILE",
+        help="YOLO's .txt files or their folder, or COCO's .json: hits and misses",
+    )
+    sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
     look = [sub]
 
     sub = command("predict", run.predict, "what one model finds in pictures")
     sub.add_argument("--out", metavar="DIR", help="gets a drawing of each picture")
     sub.add_argument("--classes", nargs="+", default=(), metavar="NAME", help="only these (default: all)")
-    sub.add_argument("--json", metavar="FILE", help="also write every box as JSON")
+    sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
     look.append(sub)
     for sub in look:
         sub.add_argument("images", nargs="+", metavar="IMAGE", help="a picture or video, a folder, a pattern in quotes")
@@ -115,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("train-letter", training.train_letter, "train a kernel that names drawn letters, and its rigid twins")
     sub.add_argument("--out", default="letter.safetensors", metavar="FILE", help="gets all nets (default: %(default)s)")
     sub.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (default: %(default)s)")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
 
     sub = command("val", training.val, "measure COCO average precision on a labelled folder")
     sub.add_argument(
@@ -123,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--data", required=True, metavar="DATA", help="yaml in Ultralytics' format, or its folder")
     sub.add_argument("--size", type=int, help=SIZE_HELP)
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
 
     sub = command("uses", training.uses, "whether a model uses its offsets: AP without them, and what samples follow")
     sub.add_argument("model", metavar="MODEL", help="id or .safetensors file")
@@ -131,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, help=SIZE_HELP)
     sub.add_argument("--limit", type=int, metavar="N", help="only the first N validation pictures")
     sub.add_argument("--write", action="store_true", help="put the figures into the card of the weights file")
-    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
 
     sub = command("evidence", training.evidence, "report what the experiment found, or repeat it")
     sub.add_argument("--runs", metavar="DIR", help="stored runs (default: those that ship; of a rerun: WORK/runs)")
@@ -163,13 +171,19 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels")
     sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
 
+    sub = command("folder", run_bench, "a folder of pictures: one by one, in batches, and a core for each", benches)
+    sub.add_argument("--models", nargs="+", metavar="ID", help="ids or files (default: control head)")
+    sub.add_argument("--sizes", nargs="+", type=int, help="inputs in pixels (default: 320 640)")
+    sub.add_argument("--count", type=int, help="pictures (default: 16)")
+    sub.add_argument("--rounds", type=int, help="the least time of so many counts (default: 5)")
+
     sub = command("page", run_bench, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
 
     command("load", run_bench, "the page when 64 visitors ask at once, or leave 300 questions behind", benches)
     command("memory", run_bench, "the page's memory and disk under 14 pictures of 50 megapixels", benches)
     for sub in benches.choices.values():
-        sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+        sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
 
     sub = command("export", run.export, "write a model for other programs, checked against PyTorch")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
@@ -220,11 +234,15 @@ def as_flags(argv: Sequence[str]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status, see the top of this file."""
+    """Run one command and return the exit status, see STATUS."""
     args = build_parser().parse_args(as_flags(sys.argv[1:] if argv is None else argv))
     try:
         check_json(getattr(args, "json", None))
-        return args.handler(args)
+        if getattr(args, "json", None) != STDOUT:
+            return args.handler(args)
+        args.json = sys.stdout
+        with redirect_stdout(sys.stderr):  # what is for people
+            return args.handler(args)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

@@ -6,17 +6,17 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.printing import count, table, write_json
+from dlka.printing import count, progress, say, table, write_json
 
 
 def compare(args: argparse.Namespace) -> int:
     from dlka.analysis.analysis import Settings
-    from dlka.analysis.batch import run_batch
+    from dlka.analysis.batch import Outcome, origin, read_labels, run_batch
+    from dlka.analysis.judging import Counts
     from dlka.analysis.models import FITS
     from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
@@ -28,11 +28,22 @@ def compare(args: argparse.Namespace) -> int:
     size = FITS if args.size is None else args.size
     settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
     images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
-    failed = 0
-    for outcome in run_batch(images, settings, args.out, args.device):
-        failed += outcome.problem is not None
-        print(outcome, file=sys.stderr if outcome.problem else sys.stdout, flush=True)
+    labels = read_labels(images, args.labels, model) if args.labels else None
+    outcomes: list[Outcome] = []
+    for outcome in progress(run_batch(images, settings, args.out, args.device, labels), len(images)):
+        outcomes.append(outcome)
+        say(outcome, problem=outcome.problem is not None)
+    failed = sum(outcome.problem is not None for outcome in outcomes)
     print(f"{count(len(images), 'picture')}: {len(images) - failed} compared, {failed} failed.")
+    totals = [sum(side, Counts()) for side in zip(*(o.truth for o in outcomes if o.truth))]
+    sides = dict(zip(("dlka", "baseline"), totals))
+    if sides:
+        names = dict(zip(sides, (args.model, baseline)))
+        print(table([{"model": Path(names[side]).stem, **counts.row()} for side, counts in sides.items()]))
+    asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size", "strength")}
+    labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if labels else {}
+    found = {"settings": asked, "pictures": [outcome.row() for outcome in outcomes], **labelled}
+    write_json(args.json, {**origin(settings), **found})
     return 1 if failed else 0
 
 
@@ -50,22 +61,23 @@ def predict(args: argparse.Namespace) -> int:
     if args.out:
         Path(args.out).mkdir(parents=True, exist_ok=True)
     found: list[dict[str, Any]] = []
-    failed = 0
-    for image, name in zip(images, folders(images)):
-        try:
-            result = model(image, **asked)
-        except DlkaError as error:
-            failed += 1
-            print(f"{image}: {error}", file=sys.stderr, flush=True)
+    failed: list[dict[str, str]] = []
+    for (image, result), name in zip(progress(model.each(images, **asked), len(images)), folders(images)):
+        if isinstance(result, Exception):
+            if not isinstance(result, DlkaError):
+                raise result
+            failed.append({"picture": str(image), "problem": str(result)})
+            say(f"{image}: {result}", problem=True)
             continue
         boxes = result.to_pandas()
         kinds = [f"{number} {kind}" for kind, number in boxes["class"].value_counts().items()]
-        print(f"{image}: {', '.join(kinds) or 'nothing'}", flush=True)
+        say(f"{image}: {', '.join(kinds) or 'nothing'}")
         found.append({"picture": image, "boxes": boxes.to_dict("records")})
         if args.out:
             result.save(Path(args.out) / f"{name}.png")
-    made_by = {"model": provenance.weights(model.name), "versions": provenance.versions()}
-    write_json(args.json, {**made_by, "device": str(model.predictor.device), "settings": asked, "pictures": found})
+    made_by: dict[str, Any] = {"model": provenance.weights(model.name), "versions": provenance.versions()}
+    made_by |= {"device": str(model.predictor.device), "settings": asked}
+    write_json(args.json, {**made_by, "pictures": found, "failed": failed})
     return 1 if failed else 0
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 from dlka.errors import DlkaError
+
+Item = TypeVar("Item")
+STDOUT = "-"  # as a file's name
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -24,16 +28,39 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def check_json(path: str | None) -> None:
     """Before what may take minutes: ValueError where `write_json` could not write."""
+    if path == STDOUT:
+        return
     if path and Path(path).is_dir():
         raise DlkaError(f"--json {path}: expected the name of a file, got a folder.")
     if path and not Path(path).parent.is_dir():
         raise DlkaError(f"--json {path}: there is no folder {Path(path).parent} to write to.")
 
 
-def write_json(path: str | None, content: Any) -> None:
-    """Nothing without a path."""
-    if path:
-        Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
+def write_json(path: str | TextIO | None, content: Any) -> None:
+    """To a file by its name, to a stream, or nowhere."""
+    if not path:
+        return
+    text = json.dumps(content, indent=1)
+    if isinstance(path, str):
+        Path(path).write_text(text, encoding="utf-8")
+    else:
+        print(text, file=path)
+
+
+def progress(items: Iterable[Item], total: int) -> Iterator[Item]:
+    """The same items, with a bar on stderr where that is a terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(items, total=total, disable=None, leave=False, unit="picture"))
+
+
+def say(text: object, problem: bool = False) -> None:
+    """Print a line at once, problems on stderr; a bar makes way for it."""
+    from tqdm import tqdm
+
+    file = sys.stderr if problem else sys.stdout
+    tqdm.write(str(text), file)
+    file.flush()
 
 
 def _cell(value: Any) -> str:

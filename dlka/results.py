@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ from dlka.analysis.analysis import class_ids
 from dlka.errors import DlkaError
 from dlka.images import picture_files, read_image, rgb_of
 from dlka.inference.interventions import Intervention
+from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import Prediction, load_predictor
-from dlka.models.catalog import available, cards, input_size
+from dlka.models.catalog import available, cards, input_size, suited_size
 from dlka.models.own import add
 from dlka.render import Canvas, Drawing
 from dlka.types import Detections
@@ -107,19 +108,43 @@ class Model:
 
         Arguments as of `compare`. Raises DlkaError, one sentence.
         """
-        chosen, changed = class_ids(tuple(classes), self.names), Intervention(strength=strength)
-        asked: dict[str, Any] = {"confidence": confidence, "iou": iou, "classes": chosen, "intervention": changed}
+        asked: dict[str, Any] = {
+            "confidence": confidence,
+            "iou": iou,
+            "size": size,
+            "classes": classes,
+            "strength": strength,
+        }
         if isinstance(pictures, str | os.PathLike) and Path(pictures).is_dir():
             pictures = picture_files([pictures])
-        if isinstance(pictures, list | tuple):
-            return [self._look(picture, size, asked) for picture in pictures]
-        return self._look(pictures, size, asked)  # type: ignore[arg-type]  # a single one
+        if not isinstance(pictures, list | tuple):
+            one: Any = pictures
+            return _result_of(one, self._look([pixels_of(one)], **asked)[0])
+        results = []
+        for _, result in self.each(pictures, **asked):
+            if isinstance(result, Exception):
+                raise result
+            results.append(result)
+        return results
 
-    def _look(self, picture: Picture, size: int | None, asked: Mapping[str, Any]) -> Result:
-        image = pixels_of(picture)
-        size = size or input_size(self.card, *image.shape[:2])
-        path = os.fspath(picture) if isinstance(picture, str | os.PathLike) else ""
-        return Result(self.name, path, image, self.names, self.predictor.predict(image, size=size, **asked))
+    def each(self, pictures: Iterable[Picture], **asked: Any) -> Iterator[tuple[Picture, Result | Exception]]:
+        """(picture, its Result) of any number of pictures as they come, or the error where one has none, which costs
+        no other. Arguments as of a call; all of them have to be named."""
+        where = room(self.predictor.device, asked["size"] or suited_size(self.card))
+        return in_lanes(pictures, pixels_of, lambda images: self._look(images, **asked), _result_of, **where)
+
+    def _look(
+        self, images: Sequence[np.ndarray], size: int | None, classes: Sequence[str], strength: float, **asked: Any
+    ) -> list[Result]:
+        """What is found in pictures [H, W, 3] uint8, as if they came without files."""
+        asked |= {"classes": class_ids(tuple(classes), self.names), "intervention": Intervention(strength=strength)}
+        sizes = [size or input_size(self.card, *image.shape[:2]) for image in images]
+        seen = self.predictor.predict_all(images, size=sizes, **asked)
+        return [Result(self.name, "", image, self.names, one) for image, one in zip(images, seen)]
+
+
+def _result_of(picture: Picture, result: Result) -> Result:
+    return replace(result, path=os.fspath(picture)) if isinstance(picture, str | os.PathLike) else result
 
 
 class Showable(ABC):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError
-from dlka.printing import count, table, write_json
+from dlka.printing import count, progress, table, write_json
 
 
 def train(args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def val(args: argparse.Namespace) -> int:
     results = []
     for model in args.model:
         print(f"Measuring {model} ...", file=sys.stderr, flush=True)
-        results.append(run_val(model, args.data, args.size))
+        results.append(run_val(model, args.data, args.size, watch=progress))
         for sentence in results[-1]["left_out"]:
             print(sentence, file=sys.stderr, flush=True)
     _print_measured(results)

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
     "training_commands": ANALYSIS | {"train", "experiments", "printing"},
-    "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
+    "bench": ANALYSIS | {"bench", "train", "printing", "results", "ui"},
     "printing": set(),
     "__main__": {"cli"},
     "watching": {"types", "images", "inference", "render", "analysis.stages"},

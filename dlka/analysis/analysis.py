@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -223,18 +224,23 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
         raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
     if load_predictor(settings.dlka)[0].names != load_predictor(settings.baseline)[0].names:
         raise DlkaError(why_not(settings.dlka, settings.baseline))
-    return look(image, settings)
+    return look([image], settings)[0]
 
 
-def look(image: np.ndarray, settings: Settings, device: str | None = None) -> Analysis:
-    """The same for any two models of the same classes, by id or weights file; settings are not checked."""
+def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = None) -> list[Analysis]:
+    """The same of pictures of any shapes, for any two models of the same classes, by id or weights file; settings are
+    not checked."""
     (left, left_card), (right, right_card) = (load_predictor(m, device) for m in (settings.dlka, settings.baseline))
-    settings = fitted(settings, image, device)
-    dlka = left.predict(image, **question_to("dlka", settings, left.names))
-    baseline = right.predict(image, **question_to("baseline", settings, left.names))
-    pairing = match_detections(dlka.detections, baseline.detections)
-    cards, weights = (left_card, right_card), left.tap_weights
-    return Analysis("", image, settings, left.names, dlka, baseline, pairing, cards, weights)
+    each, cards = [fitted(settings, image, device) for image in images], (left_card, right_card)
+    sizes = {"size": [one.size for one in each]}
+    dlka = left.predict_all(images, **question_to("dlka", settings, left.names) | sizes)
+    baseline = right.predict_all(images, **question_to("baseline", settings, left.names) | sizes)
+    return [
+        Analysis(
+            "", image, one, left.names, a, b, match_detections(a.detections, b.detections), cards, left.tap_weights
+        )
+        for image, one, a, b in zip(images, each, dlka, baseline)
+    ]
 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:

@@ -5,43 +5,64 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dlka import palette, provenance, render
 from dlka.analysis.analysis import Analysis, Settings, fitted, look, question_to
+from dlka.analysis.judging import Counts, count, judge
+from dlka.analysis.labels import Truth
+from dlka.analysis.many.inputs import Labels, sort_files
 from dlka.analysis.pairing import interesting_point, rows, summary
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
+from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import PredictionFailed, load_predictor
+from dlka.models.catalog import SIZE
 from dlka.models.checkpoint import sha256
 from dlka.types import KIND_NAMES
 
-REPORT = "comparison.json"
+REPORT, SIDES = "comparison.json", ("dlka", "baseline")
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: its folder and the counts of `pairing.summary`, or one sentence why not."""
+    """What became of one picture: its folder and the counts of `pairing.summary`, or one sentence why not; and where it
+    has labels, what the model and the baseline hit and missed of them."""
 
     image: str
     folder: Path | None = None
     counts: dict[str, Any] | None = None
     problem: str | None = None
+    truth: tuple[Counts, Counts] | None = None
 
     def __str__(self) -> str:
         if self.counts is None:
             return f"{self.image}: {self.problem}"
         kinds = ", ".join(f"{self.counts['kinds'][kind]} {kind}" for kind in KIND_NAMES.values())
-        return f"{self.image}: {self.counts['objects']} objects ({kinds}) -> {self.folder}"
+        judged = [f"{one.hits.total()} of {one.objects()} hit" for one in self.truth or ()]
+        labelled = f"; {', baseline '.join(judged)}" if judged else ""
+        return f"{self.image}: {self.counts['objects']} objects ({kinds}){labelled} -> {self.folder}"
+
+    def row(self) -> dict[str, Any]:
+        """The same for a JSON file, without what is not there."""
+        labelled = {"labelled": {side: one.by_size() for side, one in zip(SIDES, self.truth)}} if self.truth else {}
+        row = {"picture": self.image, "folder": self.folder and str(self.folder), "problem": self.problem}
+        return {name: value for name, value in row.items() if value} | (self.counts or {}) | labelled
 
 
 def run_batch(
-    images: Sequence[str | os.PathLike[str]], settings: Settings, out: str | Path, device: str | None = None
+    images: Sequence[str | os.PathLike[str]],
+    settings: Settings,
+    out: str | Path,
+    device: str | None = None,
+    labels: Labels | None = None,
 ) -> Iterator[Outcome]:
     """Compare two models on every picture; drawings and REPORT go to out/STEM/, one Outcome a picture.
 
@@ -50,7 +71,7 @@ def run_batch(
     models and for models of different classes or with an output that is not finite, and ValueError for settings out of
     range.
     """
-    sides = {"dlka": settings.dlka, "baseline": settings.baseline}
+    sides = dict(zip(SIDES, (settings.dlka, settings.baseline)))
     names, others = (load_predictor(model, device)[0].names for model in sides.values())
     if names != others:
         raise DlkaError(
@@ -64,21 +85,60 @@ def run_batch(
         except PredictionFailed as error:
             raise DlkaError(f"{model}: {error}") from None
     made_by = origin(settings)
+    given = [(str(image), Path(out) / folder) for image, folder in zip(images, folders(images))]
 
-    def outcome(image: str, folder: Path) -> Outcome:
-        try:
-            analysis = look(read_image(image), settings, device)
-            counts = write(analysis, folder, Path(image).name, sha256(image), made_by)
-            return Outcome(image, folder, counts)
-        except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
-            return Outcome(image, problem=str(error) if of_the_machine(error) else message(error))
+    def made(of: tuple[str, Path], analysis: Analysis) -> Outcome:
+        image, folder = of
+        truth = labels.truth(Path(image).name, analysis.dlka.letterbox.original) if labels else None
+        counts = write(analysis, folder, Path(image).name, sha256(image), made_by)
+        return Outcome(image, folder, counts, truth=judged(analysis, truth) if truth else None)
 
-    return (outcome(str(image), Path(out) / folder) for image, folder in zip(images, folders(images)))
+    def outcomes() -> Iterator[Outcome]:
+        for (image, _), done in look_at_many(given, lambda of: read_image(of[0]), settings, made, device):
+            if isinstance(done, Outcome):
+                yield done
+            else:
+                yield Outcome(image, problem=str(done) if of_the_machine(done) else message(done))
+
+    return outcomes()
+
+
+def look_at_many(
+    items: Iterable[Item],
+    read: Callable[[Item], np.ndarray],
+    settings: Settings,
+    finish: Callable[[Item, Analysis], Done],
+    device: str | None = None,
+) -> Iterator[tuple[Item, Done | Exception]]:
+    """Both models on the pictures that `read` gives, in lanes: see dlka.inference.lanes.in_lanes and analysis.look."""
+    where = load_predictor(settings.dlka, device)[0].device
+    return in_lanes(
+        items, read, lambda images: look(images, settings, device), finish, **room(where, settings.size or SIZE)
+    )
+
+
+def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Labels:
+    """Labels for pictures' files: of a COCO file, or of YOLO's files or their folders. Raises DlkaError."""
+    files = [str(one) for path in labels for one in (sorted(Path(path).iterdir()) if Path(path).is_dir() else [path])]
+    given = sort_files([*images, *files], load_predictor(model)[0].names, most=None)
+    if given.labels is None:
+        raise DlkaError(
+            f"{labels[0]}: expected YOLO's .txt files called as the pictures, or COCO's .json; got neither."
+        )
+    return given.labels
+
+
+def judged(analysis: Analysis, truth: Truth) -> tuple[Counts, Counts]:
+    """What both models hit and missed of a picture's labels, and their false alarms."""
+    dlka, baseline = (
+        count(seen, truth, judge(seen, truth)) for seen in (analysis.dlka.detections, analysis.baseline.detections)
+    )
+    return dlka, baseline
 
 
 def origin(settings: Settings) -> dict[str, Any]:
     """What makes comparisons with these settings: weights of both models, machine, versions."""
-    sides = {"dlka": settings.dlka, "baseline": settings.baseline}
+    sides = dict(zip(SIDES, (settings.dlka, settings.baseline)))
     weights = {side: provenance.weights(model) for side, model in sides.items()}
     return {"models": weights, "machine": provenance.machine(), "versions": provenance.versions()}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dlka.analysis.examples import truth_of
 from dlka.analysis.labels import Truth
-from dlka.types import Detections, Pair, size_of
+from dlka.types import SIZES, Detections, Pair, size_of
 
 if TYPE_CHECKING:
     from dlka.analysis.analysis import Analysis
@@ -106,6 +106,16 @@ class Counts:
         return Counts(
             self.hits + other.hits, self.misses + other.misses, self.false_alarms + other.false_alarms
         )  # Counter's sum leaves out zeros, which read as zero all the same
+
+    def by_size(self) -> dict[str, dict[str, int]]:
+        """The numbers for a JSON file, without zeros."""
+        return {name: dict(getattr(self, name)) for name in ("hits", "misses", "false_alarms")}
+
+    def row(self) -> dict[str, float | None]:
+        """All sizes as a row of a table; recall in per cent of each size and precision."""
+        numbers = {"labelled": self.objects(), "hits": self.hits.total(), "false alarms": self.false_alarms.total()}
+        shares = {f"recall {size} (%)": self.recall(size) for size in SIZES} | {"precision (%)": self.precision()}
+        return numbers | {name: share and 100 * share for name, share in shares.items()}
 
     def objects(self, size: str | None = None) -> int:
         """Labelled objects of a size, or of all."""

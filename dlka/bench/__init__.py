@@ -12,7 +12,7 @@ from typing import Any
 
 from dlka.printing import write_json
 
-MODULES = {"ops": "ops", "model": "model", "page": "page", "load": "load", "memory": "load"}
+MODULES = {"ops": "ops", "model": "model", "folder": "folder", "page": "page", "load": "load", "memory": "load"}
 
 
 def bench(args: argparse.Namespace) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ from dlka.inference.block_values import BlockValues, watch_block
 from dlka.inference.box_gradients import BoxGradients, box_gradients, effective_receptive_field
 from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
+from dlka.inference.lanes import MOST_LANES, MOST_PICTURES, lane
 from dlka.inference.letterbox import Letterbox, side_multiple
 from dlka.inference.probe import probe, stages, tap_weights
 from dlka.models.blocks import suppress
@@ -39,7 +44,8 @@ class Prediction:
     """What one model saw in one picture.
 
     letterbox maps between picture and model input; captures and gates are in the order the stages ran, empty for stock
-    YOLOv8; milliseconds: "letterbox", "model" and "boxes"; device: where it ran, for example "cpu".
+    YOLOv8; milliseconds: "letterbox", "model" and "boxes", of a batch this picture's share; device: where it ran, for
+    example "cpu".
     """
 
     detections: Detections
@@ -73,7 +79,8 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 class Predictor:
-    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns, but for the lanes of
+    dlka.inference.lanes, which run at the same time and wait while another thread has its turn."""
 
     def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
@@ -82,37 +89,92 @@ class Predictor:
         self.model = ready(model, self.device)
         self.strides = [int(s) for s in model.stride]
         self.multiple = side_multiple(self.strides)
-        self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(MOST_LANES)]
+        self._twins: dict[int, DLKAModel] = {0: self.model}
+        self._fits = MOST_PICTURES
 
-    def predict(
+    @contextmanager
+    def _turn(self) -> Iterator[DLKAModel]:
+        """A model for whoever runs it: a lane has one of its own, and anybody else has all turns."""
+        number = lane()
+        if number is None:
+            with ExitStack() as turns:
+                for turn in self._turns:
+                    turns.enter_context(turn)
+                yield self.model
+            return
+        if number not in self._twins:
+            with self._turns[0]:  # while nobody's hooks are on what is copied
+                shared = {id(t): t for t in chain(self.model.parameters(), self.model.buffers())}
+                self._twins[number] = deepcopy(self.model, shared)  # modules of its own, on the same weights
+        with self._turns[number]:
+            yield self._twins[number]
+
+    def predict(self, image: np.ndarray, **asked: Any) -> Prediction:
+        """Look at one picture: what `predict_all` gives for it."""
+        return self.predict_all([image], **asked)[0]
+
+    def predict_all(
         self,
-        image: np.ndarray,
+        images: Sequence[np.ndarray],
         *,
         confidence: float = 0.25,
         iou: float = 0.7,
-        size: int = 640,
+        size: int | Sequence[int] = 640,
         classes: list[int] | None = None,
         intervention: Intervention = AS_LEARNED,
         multi_label: bool = False,
-    ) -> Prediction:
-        """Look at one picture.
+    ) -> list[Prediction]:
+        """Look at pictures of any shapes, those together that have one shape as input.
 
-        image: RGB [H, W, 3] uint8; confidence and iou in 0..1; size: longer side of the input in pixels, a multiple of
-        32; classes: ids to keep; intervention: what is done to the model for this look; multi_label: a cell may give
-        several classes, as AP is measured. Raises ValueError for arguments out of range and PredictionFailed
-        where the model's output is not finite.
+        images: RGB [H, W, 3] uint8, each; confidence and iou in 0..1; size: longer side of the input in pixels, a
+        multiple of 32, of all or of each; classes: ids to keep; intervention: what is done to the model for this look;
+        multi_label: a cell may give several classes, as AP is measured. Raises ValueError for arguments out of range
+        and PredictionFailed where the model's output is not finite on one of them.
+
+        What is seen in a picture does not depend on the others, but for the last digits of floats.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
-        _check_size(size, self.multiple)
+        sizes = [size] * len(images) if isinstance(size, int) else size
+        alike = defaultdict(list)  # input (height, width) -> pictures by their place
+        boxes = []
+        for place, (image, pixels) in enumerate(zip(images, sizes, strict=True)):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
+            _check_size(pixels, self.multiple)
+            boxes.append(Letterbox.fit((image.shape[0], image.shape[1]), pixels, self.multiple))
+            alike[boxes[-1].padded].append(place)
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
             raise DlkaError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
+        kept = {"confidence": confidence, "iou": iou, "classes": classes, "multi_label": multi_label}
+        found: dict[int, Prediction] = {}
+        for places in alike.values():
+            group = [(images[place], boxes[place]) for place in places]
+            found |= zip(places, self._halving(group, intervention, kept))
+        return [found[place] for place in range(len(images))]
+
+    def _halving(
+        self, group: list[tuple[np.ndarray, Letterbox]], intervention: Intervention, kept: dict[str, Any]
+    ) -> list[Prediction]:
+        """Pictures of one input shape, fewer at once where a GPU's memory is too small for all."""
+        half = len(group) // 2
+        if len(group) <= self._fits:
+            try:
+                return self._run(group, intervention, kept)
+            except torch.OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+                self._fits = half  # from now on
+        # Out of `except`, which would hold what was in memory.
+        return [p for part in (group[:half], group[half:]) for p in self._halving(part, intervention, kept)]
+
+    def _run(
+        self, group: list[tuple[np.ndarray, Letterbox]], intervention: Intervention, kept: dict[str, Any]
+    ) -> list[Prediction]:
         begin = time.perf_counter()
-        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
-        x = as_input(letterbox.apply(image)[None], self.device)
+        x = as_input(np.stack([letterbox.apply(image) for image, letterbox in group]), self.device)
         prepared = time.perf_counter()
-        with self._lock, torch.inference_mode(), intervene(self.model, intervention), probe(self.model) as captures:
-            output = self.model(x)[0].float()
+        with self._turn() as model, torch.inference_mode(), intervene(model, intervention), probe(model) as captures:
+            output = model(x)[0].float()
             finite = bool(output.isfinite().all())  # also waits for the device
         ran = time.perf_counter()
         if not finite:
@@ -120,18 +182,16 @@ class Predictor:
                 "The model's output is not finite (NaN or infinite), so its boxes mean nothing; "
                 "the weights are damaged or the deformation strength is too large."
             )
-        rows, index = suppress(output, confidence, iou, classes, multi_label)
-        detections = self._detections(rows.cpu().double().numpy(), index.cpu().numpy(), letterbox)
-        done = time.perf_counter()
-        seconds = {"letterbox": prepared - begin, "model": ran - prepared, "boxes": done - ran}
-        return Prediction(
-            detections,
-            letterbox,
-            tuple(captures.offsets),
-            tuple(captures.gates),
-            {part: 1000 * value for part, value in seconds.items()},
-            str(self.device),
-        )
+        shares = {"letterbox": (prepared - begin) / len(group), "model": (ran - prepared) / len(group)}
+        predictions = []
+        for number, (_, letterbox) in enumerate(group):
+            started = time.perf_counter()
+            rows, index = suppress(output[number : number + 1], **kept)
+            detections = self._detections(rows.cpu().double().numpy(), index.cpu().numpy(), letterbox)
+            seconds = shares | {"boxes": time.perf_counter() - started}
+            spent = {part: 1000 * value for part, value in seconds.items()}
+            predictions.append(Prediction(detections, letterbox, *captures.of(number), spent, str(self.device)))
+        return predictions
 
     def block_values(
         self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
@@ -142,12 +202,12 @@ class Predictor:
         """
         x = self._input(image, size)
         with (
-            self._lock,
+            self._turn() as model,
             torch.inference_mode(),
-            intervene(self.model, intervention),
-            watch_block(self.model, block) as values,
+            intervene(model, intervention),
+            watch_block(model, block) as values,
         ):
-            self.model(x)
+            model(x)
         return values
 
     def receptive_field(
@@ -161,8 +221,8 @@ class Predictor:
     ) -> np.ndarray:
         """The effective receptive field of one cell of a D-LKA block on a picture (see effective_receptive_field)."""
         x = self._input(image, size)
-        with self._lock, intervene(self.model, intervention):
-            return effective_receptive_field(self.model, x, block, cell)
+        with self._turn() as model, intervene(model, intervention):
+            return effective_receptive_field(model, x, block, cell)
 
     def box_origins(
         self,
@@ -176,8 +236,8 @@ class Predictor:
     ) -> BoxOrigins:
         """Which cells the boxes come from that `predict` gives for the same arguments."""
         x = self._input(image, size)
-        with self._lock, torch.inference_mode(), intervene(self.model, intervention):
-            output = self.model(x)[0].float()
+        with self._turn() as model, torch.inference_mode(), intervene(model, intervention):
+            output = model(x)[0].float()
         levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
         seen = candidates(output, confidence, iou, classes)
         return BoxOrigins(output[0].cpu().numpy(), levels, places, seen)
@@ -194,8 +254,8 @@ class Predictor:
     ) -> BoxGradients:
         """What the class logit of one cell depends on (see dlka.inference.box_origin). level: 3, 4, 5 for P3, ..."""
         x = self._input(image, size)
-        with self._lock, intervene(self.model, intervention):
-            return box_gradients(self.model, x, level - (self.strides[0].bit_length() - 1), cell, number)
+        with self._turn() as model, intervene(model, intervention):
+            return box_gradients(model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
     def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
@@ -208,8 +268,8 @@ class Predictor:
 
     def multiply_adds(self, size: tuple[int, int]) -> dict[str, int]:
         """Multiply-adds of one picture by part and in total, for an input of (height, width) pixels."""
-        with self._lock:
-            return multiply_adds(self.model, size)
+        with self._turn() as model:
+            return multiply_adds(model, size)
 
     def _detections(self, rows: np.ndarray, index: np.ndarray, letterbox: Letterbox) -> Detections:
         """Rows [N, 6] in letterboxed pixels and flat cell indices [N] -> Detections in the original picture."""

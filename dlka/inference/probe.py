@@ -20,15 +20,34 @@ from dlka.types import Capture, Gate, Stage
 
 @dataclass
 class Captures:
-    """What one forward pass used: offsets in the order the stages ran, and gates in the order the blocks ran."""
+    """What one forward pass used, whether on one picture or on a batch of them.
 
-    offsets: list[Capture] = field(default_factory=list)
-    gates: list[Gate] = field(default_factory=list)
+    fields: stage and offsets [N, 2K, H, W], in the order the stages ran; maps: block, stride and gate [N, C, H, W], in
+    the order the blocks ran.
+    """
+
+    fields: list[tuple[Stage, np.ndarray]] = field(default_factory=list)
+    maps: list[tuple[str, int, np.ndarray]] = field(default_factory=list)
+
+    def of(self, number: int) -> tuple[tuple[Capture, ...], tuple[Gate, ...]]:
+        """Offsets and gates of one picture of the batch."""
+        offsets = tuple(Capture(stage, values[number]) for stage, values in self.fields)
+        return offsets, tuple(Gate(block, _level(s), s, values[number]) for block, s, values in self.maps)
+
+    @property
+    def offsets(self) -> tuple[Capture, ...]:
+        """Those of the first picture, which mostly is the only one."""
+        return self.of(0)[0]
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Those of the first picture."""
+        return self.of(0)[1]
 
 
 @contextmanager
 def probe(model: nn.Module) -> Iterator[Captures]:
-    """Capture offsets and gates of every deform stage of a forward pass on one picture [1, 3, H, W].
+    """Capture offsets and gates of every deform stage of a forward pass on pictures [N, 3, H, W].
 
     One probe on a model at a time: threads that share a model would see each other's passes (Predictor takes turns).
 
@@ -40,24 +59,21 @@ def probe(model: nn.Module) -> Iterator[Captures]:
 
     def start(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         nonlocal height
-        if inputs[0].shape[0] != 1:
-            raise ValueError(f"probe: expected one picture at a time, got a batch of {inputs[0].shape[0]}")
         height = inputs[0].shape[-2]
-        captures.offsets.clear()
-        captures.gates.clear()
+        captures.fields.clear()
+        captures.maps.clear()
 
     def offset_hook(name: str, layer: DeformConv) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
             stage = _stage(name, layer, height // inputs[0].shape[-2])
-            captures.offsets.append(Capture(stage, output.detach()[0].float().cpu().numpy()))
+            captures.fields.append((stage, output.detach().float().cpu().numpy()))
 
         return hook
 
     def gate_hook(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            stride = height // output.shape[-2]
-            values = output.detach()[0].float().cpu().numpy()
-            captures.gates.append(Gate(_block(name), _level(stride), stride, values))
+            values = output.detach().float().cpu().numpy()
+            captures.maps.append((_block(name), height // output.shape[-2], values))
 
         return hook
 
@@ -76,7 +92,7 @@ def stages(model: nn.Module) -> tuple[Stage, ...]:
     device = next(model.parameters()).device
     with torch.no_grad(), probe(model) as captures:
         model(torch.zeros(1, 3, 64, 64, device=device))
-    return tuple(capture.stage for capture in captures.offsets)
+    return tuple(stage for stage, _ in captures.fields)
 
 
 def tap_weights(model: nn.Module) -> dict[str, np.ndarray]:

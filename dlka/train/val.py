@@ -10,7 +10,7 @@ masks; YOLO labels have boxes only, so here it is the area of the box, in pixels
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from dlka.analysis.labels import same_names, told_left_out
 from dlka.analysis.stages import MOVED
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention
+from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import AS_LEARNED, Prediction, Predictor, load_predictor
 from dlka.models.catalog import find, suited_size
 from dlka.ops.sampling import split_offset
@@ -39,6 +40,7 @@ METRICS = {
     "AP_L": "AP_large",
 }
 PROBED = 32  # pictures that the statistics of the offsets are taken over
+Look = tuple[int, Prediction]  # the number of a picture, and what is seen in it
 LOOK: dict[str, Any] = {"confidence": 0.001, "iou": 0.7, "multi_label": True}
 
 
@@ -67,11 +69,25 @@ class Validation:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def looks(self) -> Iterator[Look]:
+        """The number of every picture, in their order, and what the model sees in it. Raises DlkaError."""
+        where = room(self.predictor.device, self.size)
+        every = in_lanes(range(len(self)), self._image, self._seen, lambda _, seen: seen, **where)
+        for number, seen in every:
+            if isinstance(seen, Exception):
+                raise seen
+            yield number, seen
+
     def look(self, number: int, intervention: Intervention = AS_LEARNED) -> Prediction:
         """What the model sees in one picture, down to the least confidence. Raises DlkaError."""
+        return self._seen([self._image(number)], intervention)[0]
+
+    def _image(self, number: int) -> np.ndarray:
+        return self._read(self.pictures[number])
+
+    def _seen(self, images: Sequence[np.ndarray], intervention: Intervention = AS_LEARNED) -> list[Prediction]:
         keep = None if len(self.category) == len(self.predictor.names) else sorted(self.category)
-        image = self._read(self.pictures[number])
-        return self.predictor.predict(image, size=self.size, classes=keep, intervention=intervention, **LOOK)
+        return self.predictor.predict_all(images, size=self.size, classes=keep, intervention=intervention, **LOOK)
 
     def truth(self, number: int, prediction: Prediction) -> list[dict[str, Any]]:
         """COCO annotations of one picture; any prediction of it tells its size."""
@@ -88,21 +104,26 @@ class Validation:
 
 
 def run_val(
-    model: str, data: str | Path, size: int | None = None, limit: int | None = None, device: str | None = None
+    model: str,
+    data: str | Path,
+    size: int | None = None,
+    limit: int | None = None,
+    device: str | None = None,
+    watch: Callable[[Iterator[Look], int], Iterable[Look]] = lambda looks, total: looks,
 ) -> dict[str, Any]:
     """Measure one model (an id or a weights file) on data/images/val.
 
     Classes are matched by name; those that only the data or only the model knows are left out. size: input in pixels,
-    a multiple of 32, None for what suits the model (see suited_size); limit: only so many pictures. Returns what a JSON
-    needs: "metrics" (AP in 0..1, None where there is no such object), "stage_offsets", "pictures", "objects",
-    "left_out" (sentences), settings, weights and versions. Raises DlkaError.
+    a multiple of 32, None for what suits the model (see suited_size); limit: only so many pictures; watch: what shows
+    how far it is, the looks and their number -> the looks. Returns what a JSON needs: "metrics" (AP in 0..1, None where
+    there is no such object), "stage_offsets", "pictures", "objects", "left_out" (sentences), settings, weights and
+    versions. Raises DlkaError.
     """
     predictor, card = load_predictor(model, device)
     size = suited_size(card) if size is None else size
     part = Validation(predictor, model, data, size, limit)
     truth, found, offsets = [], [], OffsetTotals()
-    for number in range(len(part)):
-        prediction = part.look(number)
+    for number, prediction in watch(part.looks(), len(part)):
         truth += part.truth(number, prediction)
         found += part.found(number, prediction)
         if number < PROBED:

@@ -6,6 +6,7 @@ import html
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +164,13 @@ def compare_pictures(stop: threading.Event, settings: Settings, given: Given) ->
     """Values of OUTPUTS by name: how far it is after every picture, then everything."""
     folder = Path(new_folder())
     many = ManyAnalyses(settings, given.labels, folder)
-    for number, path in enumerate(given.pictures):
-        if stop.is_set():
-            break
-        bar = tables.progress(number, len(given.pictures), path.name)
-        yield {"empty": _hidden(), "progress": gr.update(value=bar, visible=True)}
-        many.add(path)
+    with closing(many.add(given.pictures)) as rows:
+        for number, path in enumerate(given.pictures):
+            if stop.is_set():
+                break
+            bar = tables.progress(number, len(given.pictures), path.name)
+            yield {"empty": _hidden(), "progress": gr.update(value=bar, visible=True)}
+            next(rows)
     said = list(given.told)
     if len(many.rows) < len(given.pictures):
         said.insert(0, f"Stopped after {len(many.rows)} of {len(given.pictures)} pictures.")

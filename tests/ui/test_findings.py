@@ -52,7 +52,7 @@ def many(tmp_path_factory):
             lines.append(f"{found.classes[i]} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}")
     labels = parse_yolo([("bus.txt", "\n".join(lines).encode())], cards()[SETTINGS.dlka].names, None, "")
     run = ManyAnalyses(SETTINGS, labels, tmp_path_factory.mktemp("run"))
-    run.add(path)
+    list(run.add([path]))
     return run
 
 

@@ -253,8 +253,7 @@ def given(tmp_path_factory):
 @pytest.fixture(scope="module")
 def many(given, tmp_path_factory):
     run = ManyAnalyses(SETTINGS, given.labels, tmp_path_factory.mktemp("run"))
-    for picture in given.pictures:
-        run.add(picture)
+    list(run.add(given.pictures))
     return run
 
 
@@ -296,8 +295,7 @@ def test_findings_come_smallest_first_with_close_ups(many):
 def test_only_the_smallest_have_close_ups_of_their_own_but_all_are_there(given, many, monkeypatch, tmp_path):
     monkeypatch.setattr(analyses, "KEPT", 2)
     run = ManyAnalyses(SETTINGS, given.labels, tmp_path)
-    for picture in reversed(given.pictures):  # the smallest come last and take the close-ups of others
-        run.add(picture)
+    list(run.add(reversed(given.pictures)))  # the smallest come last and take the close-ups of others
     assert [found.box for found in run.findings] == [found.box for found in many.findings]
     assert [bool(found.tile) for found in run.findings] == [True, True, *[False] * (len(run.findings) - 2)]
     assert run.right == many.right
@@ -307,7 +305,7 @@ def test_only_the_smallest_have_close_ups_of_their_own_but_all_are_there(given, 
 
 def test_chosen_classes_narrow_the_labels_too(given, tmp_path):
     run = ManyAnalyses(replace(SETTINGS, classes=("bus",)), given.labels, tmp_path)
-    run.add(given.pictures[0])
+    list(run.add([given.pictures[0]]))
     assert run.truth[1].objects() == run.truth[1].hits.total() == run.rows[0].kinds[BOTH] == 1
 
 
@@ -318,7 +316,7 @@ def test_a_run_without_pictures_says_nothing_of_what_the_models_found(tmp_path):
 
 def test_without_labels_nobody_is_right(given, tmp_path):
     run = ManyAnalyses(SETTINGS, None, tmp_path)
-    run.add(given.pictures[0])
+    list(run.add([given.pictures[0]]))
     assert run.truth is None
     assert "labelled objects</th>" not in tables.summary(run)
     assert {found.verdict for found in run.findings} == {None}
@@ -332,7 +330,7 @@ def test_labels_of_another_size_leave_the_picture_unjudged(given, tmp_path):
     }
     labels = sort_files([str(given.pictures[0]), *files(tmp_path, x_json=json.dumps(content).encode())], {0: "bus"})
     run = ManyAnalyses(SETTINGS, labels.labels, tmp_path)
-    row = run.add(given.pictures[0])
+    (row,) = run.add([given.pictures[0]])
     assert row.truth is None
     assert row.kinds.total() > 0
     assert "should be 640 x 480 pixels and is 320 x 240" in row.problem

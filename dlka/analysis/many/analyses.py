@@ -1,9 +1,10 @@
-"""Two models on many pictures, one after the other: counts, and all findings, the smallest with close-ups."""
+"""Two models on many pictures: counts, and all findings, the smallest with close-ups."""
 
 from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis, Settings, analyse_once
+from dlka.analysis.batch import look_at_many
 from dlka.analysis.bootstrap import coco_rows, detection_rows
 from dlka.analysis.judging import (
     AGREEMENTS,
@@ -114,27 +116,27 @@ class ManyAnalyses:
             return None
         return sum((dlka for dlka, _ in judged), Counts()), sum((baseline for _, baseline in judged), Counts())
 
-    def add(self, path: Path) -> Row:
-        """Compare one picture. One that fails becomes a row with a sentence."""
-        try:
-            row = self._compare(path)
-        except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
-            row = Row(path.name, problem=message(error))
-        self.rows.append(row)
-        return row
+    def add(self, paths: Iterable[Path]) -> Generator[Row, None, None]:
+        """Compare pictures; their rows come as they are made. One that fails becomes a row with a sentence."""
+        # Looked at once: what is surer than the visitor's confidence is the same either way.
+        asked = self.settings if self.labels is None else replace(self.settings, confidence=LEAST)
+        for path, seen in look_at_many(paths, read_image, asked, lambda _, analysis: analysis):
+            try:
+                row = Row(path.name, problem=message(seen)) if isinstance(seen, Exception) else self._row(path, seen)
+            except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
+                row = Row(path.name, problem=message(error))
+            self.rows.append(row)
+            yield row
 
-    def _compare(self, path: Path) -> Row:
-        image = read_image(path)
-        size, problem = (image.shape[0], image.shape[1]), ""
+    def _row(self, path: Path, every: Analysis) -> Row:
+        size, problem = (every.image.shape[0], every.image.shape[1]), ""
         try:
             truth = self._truth(path.name, size)
         except TruthRefused as error:
             truth, problem = None, str(error)
-        # Looked at once: what is surer than the visitor's confidence is the same either way.
-        every = analyse_once(image, self.settings if truth is None else replace(self.settings, confidence=LEAST))
-        analysis, judged, counts = every, None, None
+        analysis = every if self.labels is None else above(every, self.settings.confidence)
+        judged, counts = None, None
         if truth is not None:
-            analysis = above(every, self.settings.confidence)
             found = analysis.dlka.detections, analysis.baseline.detections
             judged = judge(found[0], truth), judge(found[1], truth)
             counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
@@ -142,7 +144,7 @@ class ManyAnalyses:
         self._collect(analysis, path.name, truth, judged)
         self.pairs += analysis.pairing.pairs
         for name, side in (("", CONTEXT), ("-small", THUMBNAIL)):
-            write_to(self.folder / f"{len(self.rows)}{name}.jpg", jpeg(small(image, side)))
+            write_to(self.folder / f"{len(self.rows)}{name}.jpg", jpeg(small(analysis.image, side)))
         if truth is not None:
             self._keep_rows(every, truth)
         return Row(path.name, size, Counter(pair.kind for pair in analysis.pairing.pairs), counts, problem)
