@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, partial, wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from dlka.ops.sampling import output_size
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class PredictionFailed(DlkaError):
@@ -51,7 +54,9 @@ class Prediction:
 
 
 def best_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """CUDA where there is one, else Apple's MPS, else the CPU; the CPU, too, where models run elsewhere."""
+    if Predictor.elsewhere is not None:
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -72,8 +77,32 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
 
 
+def runs_model(
+    method: Callable[Concatenate[Predictor, Arguments], Answer],
+) -> Callable[Concatenate[Predictor, Arguments], Answer]:
+    """Decorator of what a Predictor does with its model: it is done where Predictor.elsewhere has it done."""
+
+    @wraps(method)
+    def run(self: Predictor, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        here = partial(method, self, *arguments, **named)
+        if Predictor.elsewhere is None or self.file is None:
+            return here()
+        answer: Answer = Predictor.elsewhere(here, (self.file, method.__name__, arguments, named))
+        return answer
+
+    return run
+
+
 class Predictor:
-    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns.
+
+    elsewhere: None, or what has models run in another process that has a GPU while this one has none. It is given what
+    does the same here, and the arguments of `answer` for the other process. file: the weights file by which the model
+    is found there; None: it runs here.
+    """
+
+    elsewhere: ClassVar[Callable[[Callable[[], Any], tuple[Any, ...]], Any] | None] = None
+    file: str | None = None
 
     def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
@@ -84,6 +113,7 @@ class Predictor:
         self.multiple = side_multiple(self.strides)
         self._lock = threading.Lock()
 
+    @runs_model
     def predict(
         self,
         image: np.ndarray,
@@ -133,6 +163,7 @@ class Predictor:
             str(self.device),
         )
 
+    @runs_model
     def block_values(
         self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
     ) -> BlockValues:
@@ -150,6 +181,7 @@ class Predictor:
             self.model(x)
         return values
 
+    @runs_model
     def receptive_field(
         self,
         image: np.ndarray,
@@ -164,6 +196,7 @@ class Predictor:
         with self._lock, intervene(self.model, intervention):
             return effective_receptive_field(self.model, x, block, cell)
 
+    @runs_model
     def box_origins(
         self,
         image: np.ndarray,
@@ -182,6 +215,7 @@ class Predictor:
         seen = candidates(output, confidence, iou, classes)
         return BoxOrigins(output[0].cpu().numpy(), levels, places, seen)
 
+    @runs_model
     def box_gradients(
         self,
         image: np.ndarray,
@@ -245,7 +279,19 @@ def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Ca
 def kept_predictor(model: str, device: str | None) -> tuple[Predictor, Card]:
     """The same; both arguments are a part of what is kept, so that nothing is loaded twice."""
     net, card = load_model(find(model))
-    return Predictor(net, torch.device(device) if device else None), card
+    predictor = Predictor(net, torch.device(device) if device else None)
+    predictor.file = None if device else str(find(model))
+    return predictor, card
+
+
+def answer(file: str, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """What a method of the Predictor of a weights file returns, in the process that Predictor.elsewhere calls upon.
+
+    It may have been forked, and then has none of the threads that its parent counts on: one does.
+    """
+    Predictor.elsewhere = None
+    torch.set_num_threads(1)
+    return getattr(load_predictor(file)[0], method)(*arguments, **named)
 
 
 def _check_size(size: int, multiple: int) -> None:

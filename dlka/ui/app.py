@@ -38,6 +38,7 @@ from dlka.ui import (
     tab_what_if,
     tools,
     words,
+    zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
 from dlka.ui.guard import Page
@@ -233,6 +234,7 @@ def serve(
     if models[0] is None and models[1] is not None:
         raise DlkaError("--baseline goes with --model: name the D-LKA model that it stands beside.")
     check_port(host, port)
+    zero_gpu.use()
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
