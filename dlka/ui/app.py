@@ -21,6 +21,7 @@ from dlka.analysis import model_words, suited
 from dlka.analysis.analysis import Analysis, analyse, source_of, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
+from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.own import added
@@ -272,7 +273,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         server_port=port,
         theme=THEME,
         head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
-        css_paths=sorted(Path(__file__).parent.glob("*.css")),
+        css_paths=sorted([*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"], key=lambda path: path.name),
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,

@@ -24,7 +24,7 @@ from dlka.ui.learn import example, kernels
 from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import EXAMPLE_MAP
 from dlka.ui.learn.words import STEPS, words
-from dlka.ui.see_data import quantised
+from dlka.analysis.see.data import quantised
 
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;
