@@ -12,7 +12,7 @@ from typing import Any
 
 from dlka.printing import write_json
 
-MODULES = {"ops": "ops", "model": "model", "page": "page", "load": "load", "memory": "load"}
+MODULES = {"ops": "ops", "model": "model", "page": "page", "load": "load", "memory": "load", "gpu": "gpu"}
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -34,4 +34,4 @@ def bench(args: argparse.Namespace) -> int:
     print(f"{device}{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     write_json(args.json, result)
-    return 0
+    return 1 if result.get("failed") else 0

@@ -1,7 +1,7 @@
 """ZeroGPU of Hugging Face's Spaces: a GPU for as long as a model runs, in a forked process; this one never has any.
 
-Arguments and results travel as pickles. So everything stays here that is kept in memory (analyses, pictures, the line of
-visitors), with the models on the CPU, and only what a Predictor does with its model goes there. Their weights are
+Arguments and results travel as pickles. So everything stays here that is kept in memory (analyses, pictures, the line
+of visitors), with the models on the CPU, and only what a Predictor does with its model goes there. Their weights are
 too few for it to matter that they are read there anew, and not moved at the start, as Spaces advise for large ones.
 """
 

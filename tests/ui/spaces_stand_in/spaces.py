@@ -1,7 +1,8 @@
 """Stands in for Hugging Face's package `spaces` on ZeroGPU: its one decorator. What it decorates runs in a forked
 process, on pickled arguments, and gives back a pickle; an error comes back as gradio's, of which only the name is left.
 
-Every call is written down: a line of JSON in the file that SPACES_CALLS names.
+Every call is written down: a line of JSON in the file that SPACES_CALLS names. While a file "full" lies beside it, no
+GPU is free.
 """
 
 import json
@@ -18,6 +19,9 @@ def GPU(duration):
 
     def decorate(function):
         def run(*arguments):
+            calls = Path(os.environ["SPACES_CALLS"])
+            if calls.with_name("full").exists():
+                raise gr.Error("No GPU was available")
             context = multiprocessing.get_context("fork")
             here, there = context.Pipe(duplex=False)
             sent = pickle.dumps(arguments)
@@ -34,9 +38,8 @@ def GPU(duration):
             assert here.poll(duration), f"no answer within {duration} s"
             fine, answer = pickle.loads(here.recv_bytes())
             process.join()
-            call = {"method": arguments[1], "file": Path(arguments[0]).name, "fine": fine, "own process": os.getpid() != process.pid}
-            with open(os.environ["SPACES_CALLS"], "a", encoding="utf-8") as file:
-                file.write(json.dumps(call) + "\n")
+            with calls.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"method": arguments[1], "file": Path(arguments[0]).name, "fine": fine}) + "\n")
             if not fine:
                 raise gr.Error(answer)
             return answer
