@@ -66,7 +66,7 @@ def test_a_comparison_runs_both_models_there_and_keeps_what_they_said_here(clien
     ("kind", "arguments", "methods"),
     [
         ("receptive field", {"stage": "P4 5x5", "row": 8, "column": 7}, {"receptive_field"}),
-        ("box evidence", {"box": "dlka 0", "of": "gradient"}, {"box_origins", "box_gradients"}),
+        ("box evidence", {"box": "dlka 0", "side": "dlka", "of": "gradient"}, {"box_origins", "box_gradients"}),
     ],
 )
 def test_whatever_asks_a_model_once_more(client, calls, bus, kind, arguments, methods):
