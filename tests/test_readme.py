@@ -61,6 +61,7 @@ def test_front_matter_describes_a_space():
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
     assert len(front["short_description"]) <= 60
+    assert front["python_version"] in ("3.10", "3.12"), "those that ZeroGPU takes"
     wanted = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("gradio"))
     assert front["sdk_version"] in Requirement(wanted).specifier
 
