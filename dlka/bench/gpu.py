@@ -117,7 +117,13 @@ def train(device: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder, "scenes"), Path(folder, "trained.safetensors")
         write_data_set(data, count, SEED, 0)
-        recipe = {"placement": "one-level", "offsets": "separable", "start": "none", "size": 320, "batch": batch}
+        recipe: dict[str, Any] = {
+            "placement": "one-level",
+            "offsets": "separable",
+            "start": "none",
+            "size": 320,
+            "batch": batch,
+        }
         begun = time.perf_counter()
         fit(Recipe(data=str(data), epochs=1, seed=SEED, **recipe), out, Path(folder, "run"), device)
         seconds = time.perf_counter() - begun

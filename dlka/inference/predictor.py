@@ -83,7 +83,7 @@ def runs_model(
     """Decorator of what a Predictor does with its model: it is done where Predictor.elsewhere has it done."""
 
     @wraps(method)
-    def run(self: Predictor, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+    def run(self: Predictor, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
         here = partial(method, self, *arguments, **named)
         if Predictor.elsewhere is None or self.file is None:
             return here()

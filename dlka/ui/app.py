@@ -51,6 +51,7 @@ from dlka.ui.uploads import Uploads
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
+STYLES = sorted((*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"), key=lambda path: path.name)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -273,7 +274,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         server_port=port,
         theme=THEME,
         head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
-        css_paths=sorted([*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"], key=lambda path: path.name),
+        css_paths=[*STYLES],
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,
