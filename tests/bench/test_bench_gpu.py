@@ -48,7 +48,7 @@ def test_a_step_that_fails_or_takes_too_long_costs_its_row(monkeypatch):
     taken = take("operator", "abacus")
     assert taken["findings"] == []
     assert "abacus" in taken["error"]
-    monkeypatch.setitem(STEPS, "train", (STEPS["train"][0], 0.2))
+    monkeypatch.setitem(STEPS, "train", (STEPS["train"][0], 0.04))
     assert take("train", "cpu")["error"] == "it took longer than 0.2 s"
 
 
