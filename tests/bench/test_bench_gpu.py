@@ -82,3 +82,32 @@ def test_all_steps_together_end_within_ten_minutes():
 def test_without_a_card_it_says_so():
     with pytest.raises(DlkaError, match="device: expected cpu, which torch finds here; got 'cuda'"):
         bench_gpu("cuda")
+
+
+def test_on_a_card_the_operators_of_the_neck_count_together(monkeypatch):
+    """At batch 1 torchvision takes 30 and 50 ms for our 1 and 3: 20 times as long in all."""
+    asked = []
+
+    def rows(rounds, cases):
+        asked.extend(cases)
+        return {"rows": [row for case in cases for row in made(case)]}
+
+    def made(case):
+        small = case.channels == 32
+        for which, dtype in [(which, dtype) for which in ("forward", "forward_backward") for dtype in ("fp32", "bf16")]:
+            base, ours = (30.0, 1.0) if small else (50.0, 3.0)
+            both = {
+                name: dict.fromkeys(("eager", "graph"), spent)
+                for name, spent in (("torchvision", base), ("triton", ours))
+            }
+            ratio = dict.fromkeys(("eager", "graph"), base / ours)
+            yield {"batch": case.batch, "pass": which, "dtype": dtype, "milliseconds": both, "ratio": ratio}
+
+    monkeypatch.setattr("dlka.bench.cuda.bench_cuda", rows)
+    monkeypatch.setattr(gpu, "MAPS", {"P3": (32, 8), "P4": (64, 4)})
+    found = {each["what"]: each for each in gpu.ops("cuda")}
+    assert len(asked) == 2 * 2 * 2
+    assert len(found) == 2 * 3 * 2
+    assert found["batch 1, forward, fp32, eager"] == finding("batch 1, forward, fp32, eager", 20.0, "x", least=20.0)
+    assert found["batch 32, forward, fp32, eager"]["goal"] == "at least 4"
+    assert found["batch 1, forward + backward, fp32, graph"]["met"] is None
