@@ -182,6 +182,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     command("load", run_bench, "the page when 64 visitors ask at once, or leave 300 questions behind", benches)
     command("memory", run_bench, "the page's memory and disk under 14 pictures of 50 megapixels", benches)
+
+    sub = command("gpu", run_bench, "all of it on a CUDA card, in under ten minutes, beside its goals", benches)
+    sub.add_argument("--device", choices=["cuda", "cpu"], help="(default: cuda where it is; cpu: small, no goals)")
     for sub in benches.choices.values():
         sub.add_argument("--json", metavar="FILE", help=JSON_HELP)
 

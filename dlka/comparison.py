@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -25,6 +26,7 @@ from dlka.analysis.figures import KINDS, figure, pictures
 from dlka.analysis.models import FITS
 from dlka.analysis.pairing import rows
 from dlka.analysis.recipes import pixels_sha256
+from dlka.analysis.see import alone
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import LEARNED
@@ -166,12 +168,49 @@ class Comparison(Showable):
         self.to_pandas().to_csv(folder / "objects.csv", index=False)
         return sorted(folder.iterdir())
 
+    def canvas(self) -> Interactive:
+        """The page's canvas for a notebook's cell: move over the picture, and all panels show what the cell under the
+        pointer samples; layers, zoom, keys. `.save("canvas.html")` writes it as a page of its own."""
+        still = self.figure("samples").drawing if self.analysis.stage_labels else self.draw()
+        return Interactive(alone.page(self.analysis), still)
+
     def _repr_html_(self) -> str:
         """What notebooks show: counts, the boxes that only one has, and the samples at one object."""
         drawings = [self.draw(), *([self.figure("samples").drawing] if self.analysis.stage_labels else [])]
-        files = [base64.b64encode(render.jpeg(drawing.to_array())).decode() for drawing in drawings]
-        images = "".join(f'<img style="max-width:100%" src="data:image/jpeg;base64,{file}">' for file in files)
+        images = "".join(f'<img style="max-width:100%" src="{_source(drawing)}">' for drawing in drawings)
         return f"{report.headline(self.analysis)}<div>{images}</div>"
+
+
+def _source(drawing: Drawing) -> str:
+    """A drawing as an address that holds it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(render.jpeg(drawing.to_array())).decode()}"
+
+
+@dataclass(frozen=True, eq=False)
+class Interactive(Showable):
+    """The page's canvas for notebooks. page: HTML that needs no server, some MB for a photograph; still: the drawing
+    that stands where no script may run."""
+
+    page: str
+    still: Drawing
+
+    def draw(self) -> Drawing:
+        """The drawing that does not move."""
+        return self.still
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file that ends in .html, or the drawing to .png, .svg or .pdf. Raises DlkaError."""
+        if Path(path).suffix.lower() == ".html":
+            Path(path).write_text(self.page, encoding="utf-8")
+        else:
+            self.still.save(path)
+
+    def _repr_html_(self) -> str:
+        """A frame of its own, in which scripts run and can reach nothing outside it. A viewer that takes frames away,
+        as GitHub's, takes styles away as well, and then the drawing is seen."""
+        style = "width: 100%; height: 820px; border: 0"
+        frame = f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{html.escape(self.page)}"></iframe>'
+        return f'<div><img style="display: none" src="{_source(self.still)}">{frame}</div>'
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ OVERLAYS: dict[str, Callable[..., Canvas]] = {
     "arrows": render.offset_arrows,
     "flow": render.offset_flow,
 }
+
+SHOWN, GREY = 6, 200  # fields that a notebook shows without being asked, and what they lie on
 
 
 @contextmanager
@@ -79,6 +83,22 @@ class Seen:
             row |= {n: getattr(stats, n) for n in ("cells", "mean", "p95", "maximum", "outside")}
             rows.append(row | {"mask": None if call.mask is None else float(call.mask.mean())})
         return rows
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the rows, and the offset field of each of the first layers on grey."""
+        lines, fields = [], ""
+        for row in self.rows():
+            cells = (f"{value:.3g}" if isinstance(value, float) else html.escape(str(value)) for value in row.values())
+            lines.append("".join(f"<td>{cell}</td>" for cell in cells))
+        for layer, call in enumerate(self.calls.calls[:SHOWN]):
+            size = self.calls.size or call.sampled
+            if len(set(self._strides(call, size))) == 1:  # only such a map is drawn
+                png = self.draw(np.full((*size, 3), GREY, np.uint8), layer).to_png()
+                file = base64.b64encode(png).decode()
+                fields += f'<img style="max-width:32%" alt="layer {layer}" src="data:image/png;base64,{file}">'
+        head = "".join(f"<th>{name}</th>" for name in self.rows()[0])
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><div>{fields}</div>"
 
     def draw(
         self,

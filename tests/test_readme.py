@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,6 +57,13 @@ def test_front_matter_describes_a_space():
     assert front["sdk"] == "gradio"
     assert (ROOT / front["app_file"]).is_file()
     assert front["license"] == "agpl-3.0"
+    # What Spaces take: https://huggingface.co/docs/hub/spaces-config-reference
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert len(front["short_description"]) <= 60
+    assert front["python_version"] in ("3.10", "3.12"), "those that ZeroGPU takes"
+    wanted = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("gradio"))
+    assert front["sdk_version"] in Requirement(wanted).specifier
 
 
 def test_pictures_and_files_exist():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nbclient
@@ -127,6 +128,52 @@ def test_a_comparison_is_written_to_a_folder(pair, tmp_path):
     assert all(path.stat().st_size for path in written)
 
 
+CELL = """() => {
+  const { cell, amount, samples } = document.querySelector(".see-picture").drawn;
+  return [cell, amount, samples];
+}"""
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_the_canvas_of_a_cell_moves_by_itself(pair, browser, tmp_path, colours):
+    """As a notebook shows it: in a frame that may run scripts and reach nothing."""
+    file, wrong = tmp_path / "cell.html", []
+    file.write_text(f'<!doctype html><meta charset="utf-8">{pair.canvas()._repr_html_()}', encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1100, "height": 860}, color_scheme=colours)
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or wrong.append(asked.url))
+    page.goto(file.as_uri())
+    frame = page.frames[1]
+    frame.wait_for_function("() => document.querySelector('.see-picture').drawn?.amount === 1")
+    cell, _, samples = frame.evaluate(CELL)
+    box = page.frame_locator("iframe").locator(".see-picture").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+    frame.wait_for_function(f"before => `${{({CELL})()[0]}}` !== before", arg=",".join(map(str, cell)))
+    assert frame.evaluate(CELL)[2] != samples
+    frame.get_by_text("Attention", exact=True).click()
+    frame.wait_for_function("() => document.querySelector('.see-picture').layer?.cells")
+    ground = frame.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 26)"}[colours]
+    assert wrong == []
+    context.close()
+
+
+def test_a_canvas_is_a_page_and_a_picture(pair, tmp_path):
+    made = pair.canvas()
+    made.save(tmp_path / "canvas.html")
+    assert "&quot;" not in (tmp_path / "canvas.html").read_text(encoding="utf-8").partition("<script")[2]
+    made.save(tmp_path / "canvas.svg")
+    assert made._repr_png_().startswith(b"\x89PNG")
+    assert "<img" in made._repr_html_().partition("<iframe")[0], "for who takes frames away"
+
+
+def test_no_text_of_a_model_ends_the_script_of_a_canvas(pair):
+    names = dict.fromkeys(pair.analysis.names, "</script><b>")
+    page = dlka.comparison.Comparison(replace(pair.analysis, names=names)).canvas().page
+    assert page.count("</script>") == 2
+
+
 @pytest.mark.slow
 def test_the_notebook_runs(tmp_path):
     book = nbformat.read(ASSETS / "notebook.ipynb", as_version=4)
@@ -134,3 +181,4 @@ def test_the_notebook_runs(tmp_path):
     shown = json.dumps([cell.get("outputs", []) for cell in book.cells])
     assert "text/html" in shown
     assert "image/png" in shown
+    assert "<iframe sandbox=" in shown

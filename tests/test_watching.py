@@ -419,3 +419,13 @@ def test_refusals():
     ):
         with pytest.raises(ValueError, match=says):
             seen.draw(photo(32, 32), **arguments)
+
+
+def test_a_notebook_shows_every_layer():
+    model = Deforming({"kernel_size": (3, 3), "padding": 1})
+    with dlka.watch(model) as seen:
+        model(torch.rand(1, 3, 32, 48))
+    shown = seen._repr_html_()
+    assert shown.count("<tr>") == 1 + len(seen.rows())
+    assert shown.count("data:image/png;base64,") == len(seen.rows())
+    assert "<td>deform</td>" in shown

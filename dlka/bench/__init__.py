@@ -12,7 +12,10 @@ from typing import Any
 
 from dlka.printing import write_json
 
-MODULES = {"ops": "ops", "model": "model", "folder": "folder", "page": "page", "load": "load", "memory": "load"}
+MODULES = {
+    **{name: name for name in ("ops", "model", "folder", "page", "load", "gpu")},
+    "memory": "load",
+}
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -34,4 +37,4 @@ def bench(args: argparse.Namespace) -> int:
     print(f"{device}{where['cpu']}, {where['vectors']}, threads: {where['threads']}, cores: {where['cores']}.")
     print(", ".join(f"{name} {number}" for name, number in result["versions"].items()))
     write_json(args.json, result)
-    return 0
+    return 1 if result.get("failed") else 0

@@ -42,8 +42,8 @@ MATRIX = 8192  # rows and columns
 FULL = float("inf")  # the time of what does not fit into memory
 
 
-def bench_cuda(rounds: int = 5) -> dict[str, Any]:
-    """Time all cases on the current CUDA device; each row is told on stderr when it is ready.
+def bench_cuda(rounds: int = 5, chosen: Sequence[Case] | None = None) -> dict[str, Any]:
+    """Time all cases, or those chosen, on the current CUDA device; each row is told on stderr when it is ready.
 
     Returns what a JSON needs: "rows" (see `measure`), "rates" (bytes and multiply-adds a second), rounds, device with
     its memory and multiprocessors, versions. DlkaError without CUDA or for rounds below one; RuntimeError where a
@@ -55,7 +55,7 @@ def bench_cuda(rounds: int = 5) -> dict[str, Any]:
         raise DlkaError("bench ops --device cuda: torch finds no CUDA device; use a machine with one, or --device cpu")
     measured = rates(rounds)
     rows = []
-    for case in cases():
+    for case in cases() if chosen is None else chosen:
         for row in measure(case, rounds, measured):
             rows.append(row)
             print(f"{case}, {row['pass']}, {row['dtype']} ...", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ the map into: K * C * Ho * Wo numbers. With device "cuda" the bench is that of d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,10 +71,11 @@ class Operator:
         self.weight = draw(case.channels, 1, *stage["kernel_size"]).bfloat16().float()
         self.offset = draw(case.batch, 2 * case.taps, case.side, case.side)
 
-    def run(self, backend: str, which: str, dtype: str = "fp32", images: int | None = None) -> Run:
+    def run(self, backend: str, which: str, dtype: str | torch.dtype = "fp32", images: int | None = None) -> Run:
         """() -> [out], or the gradients of x, offset and weight; of the first so many images."""
-        kind = DTYPES[dtype]
-        x, offset, grad = (t[:images] for t in (self.x.to(kind), self.offset, self.grad.to(kind)))
+        kind = dtype if isinstance(dtype, torch.dtype) else DTYPES[dtype]
+        offset = self.offset.double() if kind == torch.float64 else self.offset
+        x, offset, grad = (t[:images] for t in (self.x.to(kind), offset, self.grad.to(kind)))
         leaves = [t.detach().requires_grad_(which != "forward") for t in (x, offset, self.weight.to(kind))]
         named = partial(deform_dwconv2d, backend=backend)
         function: Callable[..., torch.Tensor] = deform_conv2d if backend == BASE else named
@@ -101,13 +102,18 @@ class Operator:
                 raise RuntimeError(f"{self.case}, {dtype} {which}: {backend} does not compute what {BASE} computes")
 
 
-def bench_ops(rounds: int = 5, threads: int | None = None, device: str = "cpu") -> dict[str, Any]:
+def bench_ops(
+    rounds: int = 5,
+    threads: int | None = None,
+    device: str = "cpu",
+    maps: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, Any]:
     """Time every CPU backend that runs here, except the reference; batch 1, float32.
 
-    threads: for torch and the fused kernels, as torch has them by default. Returns what a JSON needs: "operators"
-    (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and "ratio" (to torchvision's) of the
-    milliseconds, "peak_bytes" (the largest of the operators), rounds, machine. Raises DlkaError for counts below one
-    and RuntimeError where a backend's result is not torchvision's.
+    threads: for torch and the fused kernels, as torch has them by default; maps: as MAPS, which they are by default.
+    Returns what a JSON needs: "operators" (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and
+    "ratio" (to torchvision's) of the milliseconds, "peak_bytes" (the largest of the operators), rounds, machine. Raises
+    DlkaError for counts below one and RuntimeError where a backend's result is not torchvision's.
     """
     if device == "cuda":
         from dlka.bench import cuda
@@ -121,7 +127,7 @@ def bench_ops(rounds: int = 5, threads: int | None = None, device: str = "cpu") 
     with set_torch_threads(threads or torch.get_num_threads()):
         operators = {
             f"{level} {stage}": Operator(Case(channels, side, 1, stage))
-            for level, (channels, side) in MAPS.items()
+            for level, (channels, side) in (MAPS if maps is None else maps).items()
             for stage in STAGES
         }
         runs: dict[tuple[str, str, str], Run] = {}

@@ -43,8 +43,10 @@ MOVE = """async moves => {
 }"""
 
 
-def bench_page(compares: int = 20) -> dict[str, Any]:
+def bench_page(compares: int = 20, parts: bool = True) -> dict[str, Any]:
     """Start the page, compare so many different pictures with it, move controls, start it once more in parts.
+
+    parts: whether frames in a browser, and where the time goes, are measured too.
 
     Returns what a JSON needs: "start" (milliseconds to the first answer), "phases" of a start and "parts" of a
     comparison as in page_parts, "compare" and each of CONTROLS (the spread of a control's changes, from the request to
@@ -68,20 +70,26 @@ def bench_page(compares: int = 20) -> dict[str, Any]:
                 visitor.values[control] = values[i % len(values)]
                 times[name].append(visitor.change(control, "input"))
         memory["after the comparisons"] = megabytes(process)
-        frames = frames_under_pointer(url)
-    parts = subprocess.run(
-        [sys.executable, "-m", "dlka.bench.page_parts", str(time.time())], capture_output=True, text=True, check=False
-    )
-    if parts.returncode:
-        raise DlkaError(f"The page could not be started in parts: {last_line(parts.stderr)}")
+        frames = frames_under_pointer(url) if parts else "not measured"
     return {
         "start": start,
-        **json.loads(parts.stdout.splitlines()[-1]),
+        **(in_parts() if parts else {}),
         **{name: spread(taken) for name, taken in times.items()},
         "memory": memory,
         "frames": frames,
         "compares": compares,
     }
+
+
+def in_parts() -> dict[str, Any]:
+    """What page_parts measures, in a process of its own. Raises DlkaError where the page does not start there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dlka.bench.page_parts", str(time.time())], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DlkaError(f"The page could not be started in parts: {last_line(done.stderr)}")
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def frames_under_pointer(url: str) -> dict[str, float] | str:

@@ -104,7 +104,7 @@ def _payload() -> dict[str, float]:
     offsets and picture, and the gates when they are first asked for."""
     from dlka.analysis.analysis import Settings, analyse
     from dlka.analysis.examples import examples
-    from dlka.ui.see_data import see_value
+    from dlka.ui.files import see_value
 
     value = see_value(analyse(next(iter(examples().values())), Settings()), (0, 0))
     files = {name: Path(json.loads(value)[name].split("file=")[1]) for name in ("offsets", "picture", "gate_values")}

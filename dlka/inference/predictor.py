@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial, wraps
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from dlka.ops.sampling import output_size
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class PredictionFailed(DlkaError):
@@ -57,7 +59,9 @@ class Prediction:
 
 
 def best_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """CUDA where there is one, else Apple's MPS, else the CPU; the CPU, too, where models run elsewhere."""
+    if Predictor.elsewhere is not None:
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -78,9 +82,33 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
 
 
+def runs_model(
+    method: Callable[Concatenate[Predictor, Arguments], Answer],
+) -> Callable[Concatenate[Predictor, Arguments], Answer]:
+    """Decorator of what a Predictor does with its model: it is done where Predictor.elsewhere has it done."""
+
+    @wraps(method)
+    def run(self: Predictor, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        here = partial(method, self, *arguments, **named)
+        if Predictor.elsewhere is None or self.file is None:
+            return here()
+        answer: Answer = Predictor.elsewhere(here, (self.file, method.__name__, arguments, named))
+        return answer
+
+    return run
+
+
 class Predictor:
     """One model, ready to look at pictures. Safe to call from several threads: they take turns, but for the lanes of
-    dlka.inference.lanes, which run at the same time and wait while another thread has its turn."""
+    dlka.inference.lanes, which run at the same time and wait while another thread has its turn.
+
+    elsewhere: None, or what has models run in another process that has a GPU while this one has none. It is given what
+    does the same here, and the arguments of `answer` for the other process. file: the weights file by which the model
+    is found there; None: it runs here.
+    """
+
+    elsewhere: ClassVar[Callable[[Callable[[], Any], tuple[Any, ...]], Any] | None] = None
+    file: str | None = None
 
     def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
@@ -114,6 +142,7 @@ class Predictor:
         """Look at one picture: what `predict_all` gives for it."""
         return self.predict_all([image], **asked)[0]
 
+    @runs_model
     def predict_all(
         self,
         images: Sequence[np.ndarray],
@@ -193,6 +222,7 @@ class Predictor:
             predictions.append(Prediction(detections, letterbox, *captures.of(number), spent, str(self.device)))
         return predictions
 
+    @runs_model
     def block_values(
         self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
     ) -> BlockValues:
@@ -210,6 +240,7 @@ class Predictor:
             model(x)
         return values
 
+    @runs_model
     def receptive_field(
         self,
         image: np.ndarray,
@@ -224,6 +255,7 @@ class Predictor:
         with self._turn() as model, intervene(model, intervention):
             return effective_receptive_field(model, x, block, cell)
 
+    @runs_model
     def box_origins(
         self,
         image: np.ndarray,
@@ -242,6 +274,7 @@ class Predictor:
         seen = candidates(output, confidence, iou, classes)
         return BoxOrigins(output[0].cpu().numpy(), levels, places, seen)
 
+    @runs_model
     def box_gradients(
         self,
         image: np.ndarray,
@@ -305,7 +338,19 @@ def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Ca
 def kept_predictor(model: str, device: str | None) -> tuple[Predictor, Card]:
     """The same; both arguments are a part of what is kept, so that nothing is loaded twice."""
     net, card = load_model(find(model))
-    return Predictor(net, torch.device(device) if device else None), card
+    predictor = Predictor(net, torch.device(device) if device else None)
+    predictor.file = None if device else str(find(model))
+    return predictor, card
+
+
+def answer(file: str, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """What a method of the Predictor of a weights file returns, in the process that Predictor.elsewhere calls upon.
+
+    It may have been forked, and then has none of the threads that its parent counts on: one does.
+    """
+    Predictor.elsewhere = None
+    torch.set_num_threads(1)
+    return getattr(load_predictor(file)[0], method)(*arguments, **named)
 
 
 def _check_size(size: int, multiple: int) -> None:

@@ -21,6 +21,7 @@ from dlka.analysis import model_words, suited
 from dlka.analysis.analysis import Analysis, analyse, source_of, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
+from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.own import added
@@ -38,6 +39,7 @@ from dlka.ui import (
     tab_what_if,
     tools,
     words,
+    zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
 from dlka.ui.guard import Page
@@ -49,6 +51,7 @@ from dlka.ui.uploads import Uploads
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
+STYLES = sorted((*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"), key=lambda path: path.name)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -233,6 +236,7 @@ def serve(
     if models[0] is None and models[1] is not None:
         raise DlkaError("--baseline goes with --model: name the D-LKA model that it stands beside.")
     check_port(host, port)
+    zero_gpu.use()
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
@@ -270,7 +274,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         server_port=port,
         theme=THEME,
         head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
-        css_paths=sorted(Path(__file__).parent.glob("*.css")),
+        css_paths=[*STYLES],
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
         state_session_capacity=200,

@@ -20,7 +20,7 @@ from dlka.analysis.figures.figure import one_of
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening, unfit
 from dlka.images import read_image
-from dlka.inference.predictor import best_device
+from dlka.inference.predictor import Predictor, best_device
 from dlka.models import own
 from dlka.models.catalog import cards, subject_of
 from dlka.models.placements import PLAIN
@@ -62,7 +62,8 @@ def build(first: Analysis) -> dict[str, Any]:
         )
         asked["size"] = size_choice()
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
-    gr.Markdown(f"Runs on **{best_device()}**. Pictures stay on this machine.", elem_classes="quiet")
+    where = "ZeroGPU" if Predictor.elsewhere else best_device()
+    gr.Markdown(f"Runs on **{where}**. Pictures stay on this machine.", elem_classes="quiet")
     return asked
 
 

@@ -9,6 +9,7 @@ from dlka.analysis import recipes, report
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.figures.figure import Drawing, Figure
 from dlka.analysis.figures.views import Difference, summary
+from dlka.analysis.see.data import canvas_value
 from dlka.csv_text import csv_text
 from dlka.temporary import write
 
@@ -16,6 +17,11 @@ from dlka.temporary import write
 def address(path: str) -> str:
     """Where the page's server hands out a file, relative to the page."""
     return f"gradio_api/file={path}"
+
+
+def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False) -> str:
+    """The canvas's value as of `canvas_value`, its files beside it; kept: as in `temporary.write`."""
+    return canvas_value(analysis, point, lambda content, name: address(write(content, name, kept)))
 
 
 def picture(paper: Drawing | np.ndarray, name: str = "picture.jpg", kept: bool = False) -> str:

@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import html
-from pathlib import Path
 from typing import Any
 
 from dlka import render
 from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
+from dlka.analysis.see import alone
 from dlka.inference.box_gradients import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
-from dlka.ui.see_data import see_value
 from dlka.ui.tab import Shared, how_to_read
 from dlka.ui.toolkit import gr
 
-FOLDER = Path(__file__).with_name("see")
 NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("canvas",)
-# One after the other, as one function.
-SCRIPTS = (
-    *("geometry.js", "fields.js", "draw.js", "objects.js", "layers.js", "view.js"),
-    *("canvas.js", "input.js", "cards.js", "take.js"),
-)
+SCRIPTS = (*alone.SCRIPTS, "cards.js", "take.js")  # one after the other, as one function
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The tab's components, showing a first analysis."""
     with gr.Tab(NAME):
         canvas = gr.HTML(
-            see_value(first, pictures.default_point(first), kept=True),
-            html_template=_read("see.html").replace("<!-- take -->", figure_row.HTML),
-            js_on_load="\n".join((figure_row.SHARED, *map(_read, SCRIPTS))),
+            files.see_value(first, pictures.default_point(first), kept=True),
+            html_template=alone.read("see.html").replace("<!-- take -->", figure_row.HTML),
+            js_on_load="\n".join((figure_row.SHARED, *map(alone.read, SCRIPTS))),
             server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
             elem_id="see",
         )
@@ -73,12 +67,8 @@ def field_card(key: str, label: str, row: str, column: str) -> str:
 
 def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:
     """The canvas after a new analysis; a cell around the point is looked at first."""
-    return {"canvas": see_value(analysis, point)}
+    return {"canvas": files.see_value(analysis, point)}
 
 
 def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Nothing: the browser draws by itself."""
-
-
-def _read(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis.analysis import block_values
+from dlka.analysis.see.data import quantised
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
@@ -24,7 +25,6 @@ from dlka.ui.learn import example, kernels
 from dlka.ui.learn.letters import five_sizes
 from dlka.ui.learn.reading import EXAMPLE_MAP
 from dlka.ui.learn.words import STEPS, words
-from dlka.ui.see_data import quantised
 
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;

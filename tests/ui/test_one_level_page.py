@@ -26,7 +26,7 @@ from dlka.models import catalog
 from dlka.models.build import model_config
 from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.ui import address, app, box_page, see_data, tab_see, tab_what_if
+from dlka.ui import address, app, box_page, files, tab_see, tab_what_if
 from dlka.ui.toolkit import gr
 
 pytestmark = pytest.mark.slow
@@ -118,7 +118,7 @@ def test_every_tab_shows_every_stage(analysis):
         assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
         assert "tap" in report.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
-    value = json.loads(see_data.see_value(analysis, point))
+    value = json.loads(files.see_value(analysis, point))
     assert [gate["label"] for gate in value["gates"]] == PLACES
     sent = value["stages"]
     assert [stage["label"] for stage in sent] == LABELS
@@ -169,7 +169,7 @@ def test_a_twin_in_which_nothing_moves_says_so():
     point = pictures.default_point(analysis)
     assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
     assert four_ways.four_ways(analysis.key).found
-    value = json.loads(see_data.see_value(analysis, point))
+    value = json.loads(files.see_value(analysis, point))
     assert value["stages"] == []
     assert [gate["label"] for gate in value["gates"]] == PLACES, "its gates are there to be seen"
     assert value["objects"]

@@ -18,7 +18,7 @@ from dlka import palette
 from dlka.inference.kernel_shape import axis_spreads
 from dlka.render.geometry import reads_at, to_picture
 from dlka.types import BOTH, ONLY_FIRST, ONLY_SECOND
-from dlka.ui.see_data import see_value
+from dlka.ui.files import see_value
 
 AMOUNT = "() => document.querySelector('.see-picture')?.drawn?.amount"
 

@@ -7,12 +7,12 @@ import binascii
 from typing import Any
 
 from dlka.analysis.cache import kept
+from dlka.analysis.see.data import quantised
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
 from dlka.ui.learn.reading import SHEET
-from dlka.ui.see_data import quantised
 
 LARGEST = 400_000  # characters; a sheet full of strokes takes some thousands
 PREFIX = "data:image/png;base64,"

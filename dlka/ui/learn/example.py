@@ -16,7 +16,7 @@ from dlka.analysis.suited import settings_for
 from dlka.errors import DlkaError
 from dlka.render import Paper, colour_table, draw_samples, reads_at
 from dlka.ui import files
-from dlka.ui.see_data import see_value
+from dlka.ui.files import see_value
 
 COLOURS = 51  # of the gate's scale
 # The lesson's pictures, by their names in an address; all are looked at by models that use their offsets.

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from dlka.analysis.see.alone import FOLDER as SEE
 from dlka.ui.learn import figures
 from dlka.ui.learn.example import PICTURES
 from dlka.ui.learn.letters import five_sizes
@@ -19,7 +20,7 @@ SCRIPTS = {
     "letter": ("letter.js",),
     "taps": ("taps.js",),
     "stack": ("stack.js",),
-    "offsets": ("../see/geometry.js", "../see/draw.js", "offsets.js"),
+    "offsets": (f"{SEE}/geometry.js", f"{SEE}/draw.js", "offsets.js"),
     "corners": ("bilinear.js", "corners.js", "chain.js"),
     "gate": ("gate.js",),
     "levels": ("levels.js",),
@@ -30,7 +31,7 @@ SCRIPTS = {
 
 
 def read(name: str) -> str:
-    """A file of this folder, or of See's as "../see/NAME"."""
+    """A file of this folder, or any by its whole path."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -17,7 +18,6 @@ from dlka.analysis.suited import unfit
 from dlka.models.catalog import GUESTS
 from dlka.render.geometry import to_picture
 from dlka.types import Capture
-from dlka.ui import files
 
 LEVELS = 4095  # of an offset's absolute value: the stage's longest component takes the last
 NOT_A_NUMBER = -32768
@@ -31,11 +31,11 @@ TABLES = {
 }
 
 
-def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False) -> str:
+def canvas_value(analysis: Analysis, point: tuple[float, float], address: Callable[[bytes, str], str]) -> str:
     """JSON for the canvas: addresses of the picture and of the offsets, and how both lie on each other.
 
     point: (x, y) to begin at, pixels of the original picture. sizes are [height, width] or [rows, columns]; kernel,
-    step, padding and dilation are [vertical, horizontal], in cells. kept: as in `files.write`.
+    step, padding and dilation are [vertical, horizontal], in cells. address(content, name) is where a file is found.
     """
     captures, letterbox = analysis.dlka.captures, analysis.dlka.letterbox
     weights = analysis.tap_weights
@@ -54,9 +54,9 @@ def see_value(analysis: Analysis, point: tuple[float, float], kept: bool = False
         {
             "key": analysis.key,
             "source": analysis.source.sha256 if analysis.source else analysis.key,
-            "picture": files.address(files.picture(_small(analysis.image), kept=kept)),
-            "offsets": files.address(files.write(_packed(offsets), "offsets.bin", kept)),
-            "gate_values": files.address(files.write(zlib.compress(gate_levels, 1), "gates.bin", kept)),
+            "picture": address(render.jpeg(_small(analysis.image)), "picture.jpg"),
+            "offsets": address(_packed(offsets), "offsets.bin"),
+            "gate_values": address(zlib.compress(gate_levels, 1), "gates.bin"),
             "gates": gates,
             "size": analysis.image.shape[:2],
             "letterbox": {"scale": letterbox.scale_xy.tolist(), "left": letterbox.left, "top": letterbox.top},
