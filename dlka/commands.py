@@ -82,7 +82,7 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def stages(args: argparse.Namespace) -> int:
-    from dlka.inference.predictor import stage_rows
+    from dlka.inference.prepared import stage_rows
     from dlka.models.catalog import find, suited_size
     from dlka.models.weights import load_card
 

@@ -22,7 +22,7 @@ from torch.utils.benchmark import set_torch_threads, timer
 from dlka import provenance
 from dlka.bench.timing import least_in_turns, turn
 from dlka.errors import DlkaError
-from dlka.inference.predictor import as_input, ready
+from dlka.inference.prepared import as_input, ready
 from dlka.layers import DeformConv
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.cost import DEFORMABLE_STEP, OFFSET_CONVOLUTIONS, TOTAL, multiply_adds, parameters

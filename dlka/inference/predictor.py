@@ -23,13 +23,13 @@ from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.lanes import MOST_LANES, MOST_PICTURES, lane
 from dlka.inference.letterbox import Letterbox, side_multiple
-from dlka.inference.probe import probe, stages, tap_weights
+from dlka.inference.prepared import as_input, check_size, ready
+from dlka.inference.probe import probe, tap_weights
 from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
 from dlka.models.weights import Card, load_model
-from dlka.ops.sampling import output_size
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
@@ -65,21 +65,6 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def ready(model: DLKAModel, device: torch.device) -> DLKAModel:
-    """A copy of a model as it looks at pictures: float32, batch norms folded into convolutions, on the device.
-
-    On the CPU its weights lie channels-last, as pictures do: then no layer has to turn its maps around. On other
-    devices their layout is left alone (unmeasured).
-    """
-    copy = deepcopy(model).float().fuse(verbose=False).eval().requires_grad_(False).to(device)
-    return copy.to(memory_format=torch.channels_last) if device.type == "cpu" else copy
-
-
-def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
-    """RGB [N, H, W, 3] uint8 -> [N, 3, H, W] float32 in 0..1; channels-last in memory, as the pictures are."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def runs_model(
@@ -169,7 +154,7 @@ class Predictor:
         for place, (image, pixels) in enumerate(zip(images, sizes, strict=True)):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise ValueError(f"image: expected RGB [H, W, 3] uint8, got {list(image.shape)} {image.dtype}")
-            _check_size(pixels, self.multiple)
+            check_size(pixels, self.multiple)
             boxes.append(Letterbox.fit((image.shape[0], image.shape[1]), pixels, self.multiple))
             alike[boxes[-1].padded].append(place)
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
@@ -351,36 +336,3 @@ def answer(file: str, method: str, arguments: tuple[Any, ...], named: dict[str, 
     Predictor.elsewhere = None
     torch.set_num_threads(1)
     return getattr(load_predictor(file)[0], method)(*arguments, **named)
-
-
-def _check_size(size: int, multiple: int) -> None:
-    if size % multiple or not 32 <= size <= 4096:
-        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
-
-
-def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
-    """One row a stage, in the order they run, for a square input of `size` pixels; empty for stock YOLOv8.
-
-    map: (height x width) in cells; parameters: of the stage with its offset convolution. Raises DlkaError, and
-    ValueError for a size that is no multiple of 32 from 32 to 4096.
-    """
-    net, _ = load_model(find(model))
-    multiple = side_multiple(int(stride) for stride in net.stride)
-    _check_size(size, multiple)
-    rows = []
-    for stage in stages(net):
-        side = size // stage.stride
-        height, width = output_size((side, side), stage.kernel, stage.step, stage.padding, stage.dilation)
-        rows.append(
-            {
-                "name": stage.name,
-                "level": stage.level,
-                "kernel": f"{stage.kernel[0]}x{stage.kernel[1]}",
-                "dilation": stage.dilation[0],
-                "stride": stage.stride,
-                "map": f"{height}x{width}",
-                "channels": stage.channels,
-                "parameters": sum(p.numel() for p in net.get_submodule(stage.name).parameters()),
-            }
-        )
-    return rows

@@ -12,7 +12,7 @@ from ultralytics.utils.patches import imread
 
 from dlka.analysis.stages import StageStats, all_stage_stats
 from dlka.inference.letterbox import Letterbox
-from dlka.inference.predictor import as_input
+from dlka.inference.prepared import as_input
 from dlka.inference.probe import probe
 from dlka.types import Stage
 

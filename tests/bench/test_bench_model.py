@@ -12,7 +12,8 @@ from torch import nn
 
 from dlka.bench import model as module
 from dlka.bench.model import PARTS, Entrant, Subject, bench_model, law, laws, lively, pictures, subjects
-from dlka.inference.predictor import Predictor, as_input
+from dlka.inference.predictor import Predictor
+from dlka.inference.prepared import as_input
 from dlka.inference.probe import probe
 from dlka.layers import DeformConv, RigidConv
 from dlka.models.build import build_model

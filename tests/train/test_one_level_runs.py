@@ -17,7 +17,8 @@ from dlka.experiments.plan import rigid_twin, split
 from dlka.experiments.tables import SIZE, load_latency
 from dlka.export.exporter import export_model
 from dlka.images import read_image
-from dlka.inference.predictor import load_predictor, stage_rows
+from dlka.inference.predictor import load_predictor
+from dlka.inference.prepared import stage_rows
 from dlka.layers import DeformableLKAAttention
 from dlka.models.build import build_model, model_config
 from dlka.models.model_yaml import ATTENTION
