@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlka.comparison import compare
-    from dlka.ops import deform_dwconv2d
+    from dlka.ops import deform_conv3d, deform_dwconv2d
     from dlka.results import load
     from dlka.watching import watch
     from dlka.yolo import YOLO
@@ -26,11 +26,12 @@ os.environ.setdefault("YOLO_VERBOSE", "0")
 os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "1")
 
 __version__ = "0.1.0"
-__all__ = ["YOLO", "__version__", "compare", "deform_dwconv2d", "load", "watch"]
+__all__ = ["YOLO", "__version__", "compare", "deform_conv3d", "deform_dwconv2d", "load", "watch"]
 
 _HOMES = {
     "YOLO": "dlka.yolo",
     "compare": "dlka.comparison",
+    "deform_conv3d": "dlka.ops",
     "deform_dwconv2d": "dlka.ops",
     "load": "dlka.results",
     "watch": "dlka.watching",

@@ -35,11 +35,11 @@ def offset_net(offsets: str, channels: int, kernel_size: tuple[int, int], geomet
     )
 
 
-class Float32Conv2d(nn.Conv2d):
+class _Float32(nn.modules.conv._ConvNd):
     """A convolution of an offset net: float32 at least, under autocast and in a model cast to half precision too.
 
-    forward: [N, C, H, W] -> [N, C_out, Ho, Wo] float32, or float64 for float64. With bfloat16 a position near 79 could
-    only move in steps of half a cell.
+    forward: [N, C, ...] -> [N, C_out, ...] float32, or float64 for float64. With bfloat16 a position near 79 could only
+    move in steps of half a cell.
 
     bfloat16_products: set while a model is trained in mixed precision. The sum over the inputs, a displacement of few
     cells from the tap grid, then comes in bfloat16, exact to 1/256 of itself; bias, offsets and positions stay float32.
@@ -54,16 +54,30 @@ class Float32Conv2d(nn.Conv2d):
             if not self.bfloat16_products:
                 return self._conv_forward(x.to(wide), self.weight.to(wide), bias)
             out = self._conv_forward(x.bfloat16(), self.weight.bfloat16(), None).to(wide)
-            return out if bias is None else out + bias[:, None, None]
+            return out if bias is None else out + bias.view(-1, *[1] * (out.dim() - 2))
 
 
-class OffsetConv2d(Float32Conv2d):
-    """The convolution that gives out offsets: [N, C, H, W] -> [N, 2K, Ho, Wo], starting at zero weights and bias."""
+class Float32Conv2d(_Float32, nn.Conv2d):
+    """Of maps: [N, C, H, W] -> [N, C_out, Ho, Wo]."""
 
+
+class Float32Conv3d(_Float32, nn.Conv3d):
+    """Of volumes: [N, C, D, H, W] -> [N, C_out, Do, Ho, Wo]."""
+
+
+class _ZeroStart(nn.modules.conv._ConvNd):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+class OffsetConv2d(_ZeroStart, Float32Conv2d):
+    """The convolution that gives out offsets: [N, C, H, W] -> [N, 2K, Ho, Wo], starting at zero weights and bias."""
+
+
+class OffsetConv3d(_ZeroStart, Float32Conv3d):
+    """The same for volumes: [N, C, D, H, W] -> [N, 3K, Do, Ho, Wo]."""
 
 
 class DepthwiseOffsetConv2d(Float32Conv2d):
@@ -88,6 +102,19 @@ class SeparableOffsetNet(nn.Module):
         self.depthwise = DepthwiseOffsetConv2d(channels, kernel_size, **geometry)
         self.pointwise = OffsetConv2d(channels, 2 * math.prod(kernel_size), 1)
         nn.init.normal_(self.depthwise.weight, std=math.prod(kernel_size) ** -0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pointwise(self.depthwise(x))
+
+
+class SeparableOffsetNet3d(nn.Module):
+    """The same for volumes, of a 3^3 kernel that keeps the size: [N, C, D, H, W] -> [N, 81, D, H, W] float32."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = Float32Conv3d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.pointwise = OffsetConv3d(channels, 81, 1)
+        nn.init.normal_(self.depthwise.weight, std=27**-0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.pointwise(self.depthwise(x))

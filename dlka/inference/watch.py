@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dlka.errors import DlkaError
 from dlka.inference.block_values import as_array
 from dlka.layers import DeformConv
-from dlka.ops.geometry import Geometry, pair
+from dlka.ops.geometry import Geometry, per_axis
 from dlka.ops.library import fused
 
 Pair2 = tuple[int, int]
@@ -163,7 +163,7 @@ class _Watcher:
 
     def _predicted(self, layer: DeformConv) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
         geometry = Geometry(
-            layer.kernel_size, *(pair(n, getattr(layer, n), 0) for n in ("stride", "padding", "dilation"))
+            layer.kernel_size, *(per_axis(n, getattr(layer, n), 0, 2) for n in ("stride", "padding", "dilation"))
         )
 
         def hook(module: nn.Module, inputs: tuple[Any, ...], offset: Tensor) -> None:
@@ -182,15 +182,16 @@ class _Watcher:
         self.running.times[name] += 1
         if self.running.times[name] > 1:
             name = f"{name} #{self.running.times[name]}"
+        (kh, kw), (sy, sx), (py, px), (ry, rx) = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
         for group in range(groups):
             self.running.calls.append(
                 DeformCall(
                     name,
                     group,
-                    geometry.kernel,
-                    geometry.stride,
-                    geometry.padding,
-                    geometry.dilation,
+                    (kh, kw),
+                    (sy, sx),
+                    (py, px),
+                    (ry, rx),
                     x.shape[1] // groups,
                     (x.shape[-2], x.shape[-1]),
                     fields[2 * taps * group : 2 * taps * (group + 1)],

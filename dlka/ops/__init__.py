@@ -1,4 +1,4 @@
-"""The deformable operator of D-LKA: depthwise, one offset field shared by all channels."""
+"""The deformable operators of D-LKA, of maps and of volumes: one offset field shared by all channels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import nullcontext
 import torch
 
 from dlka.ops.backends import choose
-from dlka.ops.geometry import Geometry, IntOrPair, channels_last, check, pair
+from dlka.ops.geometry import LAST, Geometry, IntOrAxes, channels_last, check, per_axis
 from dlka.ops.transformed import needs_reference, transformable, transformed
 
-__all__ = ["deform_dwconv2d"]
+__all__ = ["deform_conv3d", "deform_dwconv2d"]
 
 
 def deform_dwconv2d(
@@ -19,9 +19,9 @@ def deform_dwconv2d(
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,
     *,
-    stride: IntOrPair = 1,
-    padding: IntOrPair = 0,
-    dilation: IntOrPair = 1,
+    stride: IntOrAxes = 1,
+    padding: IntOrAxes = 0,
+    dilation: IntOrAxes = 1,
     backend: str = "auto",
 ) -> torch.Tensor:
     """Depthwise deformable convolution with one offset field shared by all channels.
@@ -46,21 +46,65 @@ def deform_dwconv2d(
     Raises ValueError (shapes, devices, geometry, unknown backend), TypeError (dtypes) or RuntimeError (the named
     backend cannot run here), each one sentence with expected and got.
     """
+    return _run(2, x, offset, weight, bias, (stride, padding, dilation), backend)
+
+
+def deform_conv3d(
+    x: torch.Tensor,
+    offset: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    stride: IntOrAxes = 1,
+    padding: IntOrAxes = 0,
+    dilation: IntOrAxes = 1,
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Deformable convolution of volumes with one offset field shared by all channels.
+
+    The same as deform_dwconv2d with a third axis, depth before the others, and reads that are trilinear. With all
+    offsets at zero it is torch's conv3d; in a volume one cell deep, with dz at zero, torchvision's deform_conv2d.
+
+    x      [N, C, D, H, W], float16, bfloat16, float32 or float64; the batch may be empty
+    offset [N, 3*kd*kh*kw, Do, Ho, Wo], in cells of x, interleaved dz, dy, dx per tap, taps row-major; float32, or
+           float64 where x is float64. Sums are taken in that dtype too, and rounded to x's at the end.
+    weight [C_out, C, kd, kh, kw], every output from all channels, or [C, 1, kd, kh, kw], depthwise; of x's dtype
+    bias   [C_out] or None, of x's dtype
+    stride, padding, dilation: an int or (depth, vertical, horizontal)
+    backend: "auto", "numba", "torch" or "reference" (see dlka.ops.backends)
+
+    Returns [N, C_out, Do, Ho, Wo] of x's dtype; channels-last in memory if x is. Reads outside, NaN and infinite
+    offsets, autocast, derivatives, torch.func and errors: as for deform_dwconv2d.
+    """
+    return _run(3, x, offset, weight, bias, (stride, padding, dilation), backend)
+
+
+def _run(
+    axes: int,
+    x: torch.Tensor,
+    offset: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    steps: tuple[IntOrAxes, IntOrAxes, IntOrAxes],
+    backend: str,
+) -> torch.Tensor:
+    """The operator of so many axes; steps: stride, padding, dilation."""
     if _autocast(x.device.type) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         offset = offset.float()
-    kernel = (weight.shape[-2], weight.shape[-1]) if weight.dim() == 4 else (1, 1)
-    geometry = Geometry(kernel, pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+    kernel = tuple(weight.shape[2:]) if weight.dim() == axes + 2 else (1,) * axes
+    least = {"stride": 1, "padding": 0, "dilation": 1}
+    geometry = Geometry(kernel, *(per_axis(name, step, least[name], axes) for name, step in zip(least, steps)))
     check(x, offset, weight, bias, geometry)
-    run, reference = choose(backend, x.device), choose("reference", x.device)
+    run, reference = choose(backend, x.device, axes), choose("reference", x.device, axes)
     if needs_reference():
         run = reference
     with torch.autocast(x.device.type, enabled=False) if _autocast(x.device.type) else nullcontext():
         if transformed():
             return (run if run is reference else transformable(run))(x, offset, weight, bias, geometry)
         out = run(x, offset, weight, bias, geometry)
-    return out.contiguous(memory_format=torch.channels_last if channels_last(x) else torch.contiguous_format)
+    return out.contiguous(memory_format=LAST[x.dim()] if channels_last(x) else torch.contiguous_format)
 
 
 def _autocast(device_type: str) -> bool:

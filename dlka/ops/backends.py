@@ -1,8 +1,8 @@
-"""The implementations of the operator, as a table. An explicit name runs or raises with the reason.
+"""The implementations of the operators, as tables. An explicit name runs or raises with the reason.
 
 ``auto`` takes the first of AUTO that supports the tensor's device:
 on the CPU numba, then torch; on CUDA triton, then torchvision, then torch; elsewhere torchvision, then torch.
-torchvision's CPU kernel is never chosen by itself: it is the slowest of the three.
+torchvision's CPU kernel is never chosen by itself: it is the slowest of the three. Volumes have what VOLUME names.
 
 ``numba`` and ``triton`` are one operator of torch's, dlka.ops.library, which calls the kernels of the tensors' device.
 """
@@ -57,13 +57,17 @@ def _triton_supports(device: torch.device) -> str | None:
     return _import_error("triton") or importlib.import_module("dlka.ops.triton_probe").start_error(device)
 
 
-def _load_fused() -> Run:
-    from dlka.ops.library import fused
+def _load_fused(operator: str) -> Callable[[], Run]:
+    def load() -> Run:
+        fused = getattr(importlib.import_module("dlka.ops.library"), operator)
 
-    def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
-        return fused(x, offset, weight, bias, list(geometry.stride), list(geometry.padding), list(geometry.dilation))
+        def run(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+            steps = (list(geometry.stride), list(geometry.padding), list(geometry.dilation))
+            return fused(x, offset, weight, bias, *steps)
 
-    return run
+        return run
+
+    return load
 
 
 def _load(module: str) -> Callable[[], Run]:
@@ -82,32 +86,38 @@ def _widened(run: Run) -> Run:
 
 
 BACKENDS: dict[str, Backend] = {
-    "numba": Backend(_numba_supports, _load_fused),
-    "triton": Backend(_triton_supports, _load_fused, half=True),
+    "numba": Backend(_numba_supports, _load_fused("fused")),
+    "triton": Backend(_triton_supports, _load_fused("fused"), half=True),
     "torch": Backend(lambda device: None, _load("torch_cpu")),
     "torchvision": Backend(lambda device: None, _load("vision")),
     "reference": Backend(lambda device: None, _load("reference")),
 }
+VOLUME: dict[str, Backend] = {
+    "numba": Backend(_numba_supports, _load_fused("volume")),
+    **{name: BACKENDS[name] for name in ("torch", "reference")},
+}
+TABLES = {2: BACKENDS, 3: VOLUME}  # by the operator's axes
 AUTO = {"cpu": ("numba", "torch"), "cuda": ("triton", "torchvision", "torch")}
 AUTO_ELSEWHERE = ("torchvision", "torch")
 
-READY: dict[tuple[str, torch.device], str] = {}  # what was asked for, and which backend runs it from then on
-_runs: dict[str, Run] = {}
+# What was asked for, for how many axes, and which backend runs it from then on.
+READY: dict[tuple[str, torch.device, int], str] = {}
+_runs: dict[int, dict[str, Run]] = {axes: {} for axes in TABLES}
 
 
-def choose(name: str, device: torch.device) -> Run:
+def choose(name: str, device: torch.device, axes: int = 2) -> Run:
     """The function of a backend for a device. ValueError for an unknown name, RuntimeError where it cannot run."""
-    return _runs[_prepared(name, device)]
+    return _runs[axes][_prepared(name, device, axes)]
 
 
-def _prepared(name: str, device: torch.device) -> str:
-    key = (name, device)
+def _prepared(name: str, device: torch.device, axes: int) -> str:
+    key = (name, device, axes)
     if key not in READY:
-        chosen = resolve(name, device)
+        chosen = resolve(name, device, axes)
         # The reference stands in for every other: once torch.compile has seen _runs, nothing may be added to it.
-        for each in {chosen, "reference"} - _runs.keys():
-            backend = BACKENDS[each]
-            _runs[each] = backend.load() if backend.half else _widened(backend.load())
+        for each in {chosen, "reference"} - _runs[axes].keys():
+            backend = TABLES[axes][each]
+            _runs[axes][each] = backend.load() if backend.half else _widened(backend.load())
         READY[key] = chosen
     return READY[key]
 
@@ -117,14 +127,15 @@ def _prepared(name: str, device: torch.device) -> str:
 _prepared._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def resolve(name: str, device: torch.device) -> str:
+def resolve(name: str, device: torch.device, axes: int = 2) -> str:
     """The name of the backend that runs: itself, or what "auto" stands for on this device."""
+    table = TABLES[axes]
     if name == "auto":
         candidates = AUTO.get(device.type, AUTO_ELSEWHERE)
-        return next(c for c in candidates if BACKENDS[c].supports(device) is None)
-    if name not in BACKENDS:
-        raise ValueError(f"backend: expected one of {['auto', *BACKENDS]}, got {name!r}")
-    reason = BACKENDS[name].supports(device)
+        return next(c for c in candidates if c in table and table[c].supports(device) is None)
+    if name not in table:
+        raise ValueError(f"backend: expected one of {['auto', *table]}, got {name!r}")
+    reason = table[name].supports(device)
     if reason:
         raise RuntimeError(f"backend {name!r} was asked for, but {reason}; use backend='auto' or another name")
     return name

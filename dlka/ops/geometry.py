@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from dlka.ops.sampling import Pair2, axis_positions, output_size
+from dlka.ops.sampling import Axes, axis_positions, output_size
 
-IntOrPair = int | Sequence[int]
+IntOrAxes = int | Sequence[int]
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Kernel, stride, padding and dilation as (vertical, horizontal) pairs."""
+    """Kernel, stride, padding and dilation, one number an axis: (vertical, horizontal), or depth before these."""
 
-    kernel: Pair2
-    stride: Pair2
-    padding: Pair2
-    dilation: Pair2
+    kernel: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
 
-    def output_size(self, size: Pair2) -> Pair2:
-        """(Ho, Wo) for an input map of (H, W)."""
+    def output_size(self, size: Axes) -> Axes:
+        """(Ho, Wo) for an input map of (H, W), (Do, Ho, Wo) for a volume of (D, H, W)."""
         return output_size(size, self.kernel, self.stride, self.padding, self.dilation)
 
-    def axes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Undeformed coordinates for an output map: [kh, height] and [kw, width] float32, in input cells."""
-        return (
-            axis_positions(height, self.kernel[0], self.stride[0], self.padding[0], self.dilation[0]),
-            axis_positions(width, self.kernel[1], self.stride[1], self.padding[1], self.dilation[1]),
-        )
+    def axes(self, *size: int) -> tuple[np.ndarray, ...]:
+        """Undeformed coordinates for an output of a size, in input cells: of each axis [taps, cells] float32."""
+        rest = zip(size, self.kernel, self.stride, self.padding, self.dilation)
+        return tuple(axis_positions(*numbers) for numbers in rest)
 
 
-def pair(name: str, value: IntOrPair, least: int) -> Pair2:
-    """An int or a pair of ints, each at least `least`, as a pair; ValueError names the argument otherwise."""
-    values = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(values) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < least for v in values):
-        raise ValueError(f"{name}: expected an int or a pair of ints of at least {least}, got {value!r}")
+def per_axis(name: str, value: IntOrAxes, least: int, axes: int) -> Axes:
+    """An int or one for each of so many axes, each at least `least`, as a tuple; ValueError names the argument."""
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
+    if len(values) != axes or any(not isinstance(v, int) or isinstance(v, bool) or v < least for v in values):
+        several = {2: "a pair of ints", 3: "three ints"}[axes]
+        raise ValueError(f"{name}: expected an int or {several} of at least {least}, got {value!r}")
     return values
 
 
@@ -49,30 +50,37 @@ def check(
 
     ValueError for shapes and devices, TypeError for dtypes.
     """
-    if x.dim() != 4:
-        raise ValueError(f"x: expected [N, C, H, W], got {list(x.shape)}")
-    n, channels, height, width = x.shape
-    if 0 in (channels, height, width):
+    axes = len(geometry.kernel)
+    names = ("D", "H", "W")[-axes:]
+    if x.dim() != axes + 2:
+        raise ValueError(f"x: expected [N, C, {', '.join(names)}], got {list(x.shape)}")
+    n, channels, *size = x.shape
+    if 0 in x.shape[1:]:
         raise ValueError(
             f"x: expected at least one channel and one cell, got {list(x.shape)}; only the batch may be empty"
         )
-    kh, kw = geometry.kernel
-    if weight.dim() != 4 or weight.shape[0] != channels or weight.shape[1] != 1 or kh < 1 or kw < 1:
+    taps = ", ".join(f"k{name.lower()}" for name in names)
+    filters = [[channels, 1]]  # out and in, of all that the operator takes
+    if axes == 3 and weight.dim() and weight.shape[0]:
+        filters.append([weight.shape[0], channels])
+    if weight.dim() != axes + 2 or list(weight.shape[:2]) not in filters or min(geometry.kernel) < 1:
+        dense = f" or [C_out, {channels}, {taps}]" if axes == 3 else ""
         raise ValueError(
-            f"weight: expected [{channels}, 1, kh, kw] for x with {channels} channels, got {list(weight.shape)}"
+            f"weight: expected [{channels}, 1, {taps}]{dense} for x with {channels} channels, got {list(weight.shape)}"
         )
-    out = geometry.output_size((height, width))
+    out = geometry.output_size(tuple(size))
     if min(out) < 1:
         reach = [d * (k - 1) + 1 for d, k in zip(geometry.dilation, geometry.kernel)]
         raise ValueError(
             f"x: expected a padded map of at least {reach} cells for this kernel, "
-            f"got {[height, width]} with padding {list(geometry.padding)}"
+            f"got {size} with padding {list(geometry.padding)}"
         )
-    expected = [n, 2 * kh * kw, *out]
+    expected = [n, axes * math.prod(geometry.kernel), *out]
     if list(offset.shape) != expected:
-        raise ValueError(f"offset: expected {expected} (N, 2*kh*kw, Ho, Wo), got {list(offset.shape)}")
-    if bias is not None and list(bias.shape) != [channels]:
-        raise ValueError(f"bias: expected [{channels}], got {list(bias.shape)}")
+        layout = f"(N, {axes}*{taps.replace(', ', '*')}, {', '.join(f'{name}o' for name in names)})"
+        raise ValueError(f"offset: expected {expected} {layout}, got {list(offset.shape)}")
+    if bias is not None and list(bias.shape) != [len(weight)]:
+        raise ValueError(f"bias: expected [{len(weight)}], got {list(bias.shape)}")
     tensors = {"x": x, "offset": offset, "weight": weight} | ({} if bias is None else {"bias": bias})
     for name, tensor in tensors.items():
         if tensor.device != x.device:
@@ -91,5 +99,11 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def channels_last(x: torch.Tensor) -> bool:
-    """Whether [N, C, H, W] lies in memory as [N, H, W, C] and in no other order: the result then does so too."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    """Whether [N, C, H, W] lies in memory as [N, H, W, C], [N, C, D, H, W] as [N, D, H, W, C], and in no other order:
+    the result then does so too."""
+    return x.is_contiguous(memory_format=LAST[x.dim()]) and not x.is_contiguous()
+
+
+def is_depthwise(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether every channel has one filter; otherwise every output has one for each channel."""
+    return weight.shape[1] == 1 < x.shape[1]

@@ -1,102 +1,105 @@
-"""The fused operator as torch sees it: ``torch.ops.dlka.deform_dwconv2d``, one node whatever the device.
+"""The fused operators as torch sees them: ``torch.ops.dlka.deform_dwconv2d`` and ``deform_conv3d``, one node whatever
+the device.
 
 Registered with a fake kernel and a backward, so that ``torch.compile(fullgraph=True)``, ``torch.export`` and
-``opcheck`` take it as one node. KERNELS says which module computes on which device; it is imported at the first call
+``opcheck`` take each as one node. A table says which module computes on which device; it is imported at the first call
 there, so that a machine needs only what its own device needs.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from dlka.ops.geometry import Geometry, channels_last
+from dlka.ops.geometry import LAST, Geometry, channels_last
 
 # Device type -> module of dlka.ops with `forward` and `backward`. numba takes float32 and float64, triton half too.
 KERNELS = {"cpu": "numba_cpu", "cuda": "triton_cuda"}
+VOLUME_KERNELS = {"cpu": "numba_volume"}
 
 
-def _kernels(x: Tensor) -> Any:
-    return importlib.import_module(f"dlka.ops.{KERNELS[x.device.type]}")
-
-
-def _geometry(weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]) -> Geometry:
-    pairs = [(weight.shape[2], weight.shape[3]), *((v[0], v[1]) for v in (stride, padding, dilation))]
-    return Geometry(*pairs)
+def _geometry(weight: Tensor, *steps: list[int]) -> Geometry:
+    return Geometry(tuple(weight.shape[2:]), *map(tuple, steps))
 
 
 def _format(x: Tensor) -> torch.memory_format:
-    return torch.channels_last if channels_last(x) else torch.contiguous_format
+    return LAST[x.dim()] if channels_last(x) else torch.contiguous_format
 
 
-def _operator(name: str) -> Callable[[Callable[..., Any]], Any]:
-    """Register a function as torch.ops.dlka.NAME on every device of KERNELS.
+def _register(name: str, kernels: Mapping[str, str]) -> tuple[Any, Any]:
+    """torch.ops.dlka.NAME and its backward, on every device of `kernels`.
 
     Not torch.library.custom_op: its first call imports the whole of torch.compile, time and memory that running alone
     does not need.
     """
 
-    def register(function: Callable[..., Any]) -> Any:
-        full = f"dlka::{name}"
-        torch.library.define(
-            full, torch.library.infer_schema(function, mutates_args=()), tags=torch.Tag.pt2_compliant_tag
-        )
-        torch.library.impl(full, tuple(KERNELS), function)
-        return getattr(torch.ops.dlka, name)
+    def module(x: Tensor) -> Any:
+        return importlib.import_module(f"dlka.ops.{kernels[x.device.type]}")
 
-    return register
+    def fused(
+        x: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+    ) -> Tensor:
+        """Shapes and dtypes as in dlka.ops.NAME; the result is channels-last in memory if x is."""
+        if forward_ad._current_level >= 0:  # torch.library has no rule for forward mode: derivatives would be zero
+            raise RuntimeError(f"torch.ops.dlka.{name}: no forward mode; dlka.ops.{name} has it")
+        out = module(x).forward(x, offset, weight, bias, _geometry(weight, stride, padding, dilation))
+        return out.contiguous(memory_format=_format(x))
+
+    def fused_backward(
+        grad: Tensor,
+        x: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of x (channels-last in memory), offset and weight, each in its dtype."""
+        return module(x).backward(grad, x, offset, weight, _geometry(weight, stride, padding, dilation))
+
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, offset, weight = ctx.saved_tensors
+        grads = getattr(torch.ops.dlka, f"{name}_backward")(grad, x, offset, weight, *ctx.geometry)
+        grad_bias = None
+        if ctx.has_bias:  # as for x, offset and weight: nothing flows back from a cell with a NaN offset
+            clean = grad.masked_fill(offset.isnan().any(1, keepdim=True), 0)
+            grad_bias = clean.sum([axis for axis in range(x.dim()) if axis != 1])
+        return *grads, grad_bias, None, None, None
+
+    _operator(name, fused, kernels, _fake)
+    _operator(f"{name}_backward", fused_backward, kernels, _fake_backward)
+    torch.library.register_autograd(f"dlka::{name}", backward, setup_context=_setup)
+    # Without it torch only warns, and second derivatives are zero.
+    torch.library.register_autograd(f"dlka::{name}_backward", _no_second_backward)
+    return getattr(torch.ops.dlka, name), getattr(torch.ops.dlka, f"{name}_backward")
 
 
-@_operator("deform_dwconv2d")
-def fused(
-    x: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-) -> Tensor:
-    """Shapes and dtypes as in dlka.ops.deform_dwconv2d; the result is channels-last in memory if x is."""
-    if forward_ad._current_level >= 0:  # torch.library has no rule for forward mode: derivatives would be zero
-        raise RuntimeError("torch.ops.dlka.deform_dwconv2d: no forward mode; dlka.ops.deform_dwconv2d has it")
-    out = _kernels(x).forward(x, offset, weight, bias, _geometry(weight, stride, padding, dilation))
-    return out.contiguous(memory_format=_format(x))
+def _operator(name: str, function: Callable[..., Any], kernels: Mapping[str, str], fake: Callable[..., Any]) -> None:
+    schema = torch.library.infer_schema(function, mutates_args=())
+    torch.library.define(f"dlka::{name}", schema, tags=torch.Tag.pt2_compliant_tag)
+    torch.library.impl(f"dlka::{name}", tuple(kernels), function)
+    torch.library.register_fake(f"dlka::{name}", fake)
 
 
-@_operator("deform_dwconv2d_backward")
-def fused_backward(
-    grad: Tensor,
-    x: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x (channels-last in memory), offset and weight, each in its dtype."""
-    return _kernels(x).backward(grad, x, offset, weight, _geometry(weight, stride, padding, dilation))
-
-
-@torch.library.register_fake("dlka::deform_dwconv2d")
-def _(
-    x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any
-) -> Tensor:
-    shape = (x.shape[0], x.shape[1], offset.shape[2], offset.shape[3])
+def _fake(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, *steps: Any) -> Tensor:
+    shape = (x.shape[0], weight.shape[0], *offset.shape[2:])
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_format(x))
 
 
-@torch.library.register_fake("dlka::deform_dwconv2d_backward")
-def _(
-    grad: Tensor, x: Tensor, offset: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    n, channels, height, width = x.shape
-    grad_x = x.new_empty(n, height, width, channels).permute(0, 3, 1, 2)
+def _fake_backward(grad: Tensor, x: Tensor, offset: Tensor, weight: Tensor, *steps: Any) -> tuple[Tensor, ...]:
+    n, channels, *size = x.shape
+    grad_x = x.new_empty(n, *size, channels).movedim(-1, 1)
     return grad_x, offset.new_empty(offset.shape), weight.new_empty(weight.shape)
 
 
@@ -107,19 +110,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.geometry = geometry
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, offset, weight = ctx.saved_tensors
-    grad_x, grad_offset, grad_weight = fused_backward(grad, x, offset, weight, *ctx.geometry)
-    grad_bias = None
-    if ctx.has_bias:  # as for x, offset and weight: nothing flows back from a cell with a NaN offset
-        grad_bias = grad.masked_fill(offset.isnan().any(1, keepdim=True), 0).sum((0, 2, 3))
-    return grad_x, grad_offset, grad_weight, grad_bias, None, None, None
-
-
 def _no_second_backward(ctx: Any, *grads: Tensor) -> Any:
     raise RuntimeError("the fused deformable convolution is differentiable once; use backend='reference' for more")
 
 
-torch.library.register_autograd("dlka::deform_dwconv2d", _backward, setup_context=_setup)
-# Without it torch only warns, and second derivatives are zero.
-torch.library.register_autograd("dlka::deform_dwconv2d_backward", _no_second_backward)
+fused, fused_backward = _register("deform_dwconv2d", KERNELS)
+volume, volume_backward = _register("deform_conv3d", VOLUME_KERNELS)

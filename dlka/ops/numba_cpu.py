@@ -115,7 +115,8 @@ def _taps(weight: torch.Tensor) -> np.ndarray:
 def _plan(x: torch.Tensor, offset: torch.Tensor, geometry: Geometry, planar: bool) -> Plan:
     (height, width), (out_height, out_width) = x.shape[2:], offset.shape[2:]
     taps = _tap_positions(geometry, planar, np.float64 if offset.dtype == torch.float64 else np.float32)
-    return Plan(height, width, out_height, out_width, *geometry.stride, planar, *taps)
+    step_y, step_x = geometry.stride
+    return Plan(height, width, out_height, out_width, step_y, step_x, planar, *taps)
 
 
 @lru_cache(maxsize=64)

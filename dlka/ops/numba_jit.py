@@ -15,7 +15,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
-SOURCES = ("numba_chunk.py", "numba_jit.py", "numba_kernels.py", "simd.py")
+SOURCES = ("numba_chunk.py", "numba_columns.py", "numba_jit.py", "numba_kernels.py", "simd.py")
 # No fastmath: its licence to ignore NaN would turn offsets that are not numbers into ordinary ones, and a coordinate
 # depends on the order of its sum.
 _FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

@@ -6,7 +6,8 @@ run row-major over the kernel. The tap (i, j) of output cell (h, w) reads its in
     y = h * step_y - padding_y + i * dilation_y + dy
     x = w * step_x - padding_x + j * dilation_x + dx
 
-bilinearly; everything outside the map is zero. All positions here are (y, x) in cells of the input map.
+bilinearly; everything outside the map is zero. All positions here are (y, x) in cells of the input map. In a volume
+there are three offsets a tap, ``dz0, dy0, dx0, dz1, ...``, and the same holds along three axes.
 Numpy only: the pictures use it too.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 Pair2 = tuple[int, int]
+Axes = tuple[int, ...]  # one number an axis: of a map (vertical, horizontal), of a volume (depth, vertical, horizontal)
 
 
 def axis_positions(cells: int, taps: int, step: int, padding: int, dilation: int) -> np.ndarray:
@@ -22,10 +24,12 @@ def axis_positions(cells: int, taps: int, step: int, padding: int, dilation: int
     return (np.arange(cells) * step - padding + np.arange(taps)[:, None] * dilation).astype(np.float32)
 
 
-def output_size(size: Pair2, kernel: Pair2, step: Pair2, padding: Pair2, dilation: Pair2) -> Pair2:
-    """(Ho, Wo) of a convolution over an input map of the given (H, W); may be zero or negative if it does not fit."""
-    h, w = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, step, padding, dilation))
-    return h, w
+def output_size(size: Axes, kernel: Axes, step: Axes, padding: Axes, dilation: Axes) -> Axes:
+    """(Ho, Wo) of a convolution over an input map of the given (H, W), or (Do, Ho, Wo) over a volume of (D, H, W).
+
+    May be zero or negative if it does not fit.
+    """
+    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, step, padding, dilation))
 
 
 def split_offset(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

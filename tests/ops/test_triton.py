@@ -56,7 +56,7 @@ def host():
         yield module
     for name in MODULES:
         sys.modules.pop(name, None)
-    backends.READY.pop(("triton", DEVICE), None)
+    backends.READY.pop(("triton", DEVICE, 2), None)
 
 
 def compute(tensors, geometry, grad=None, backend="triton"):
