@@ -63,20 +63,25 @@ class Recipe:
     seed: int = _flag("seed of everything random", 0, high=2**31)
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raises DlkaError for values that no run can have; files are not looked at."""
-    for flag in fields(recipe):
-        given, limits = getattr(recipe, flag.name), flag.metadata
+def check_fields(recipe: Any) -> None:
+    """Raises DlkaError for a field of `flag` outside its limits. recipe: a dataclass of such fields."""
+    for own in fields(recipe):
+        given, limits = getattr(recipe, own.name), own.metadata
         low, high = limits.get("low", 0), limits.get("high", math.inf)
         if "words" in limits and given not in limits["words"]:
-            raise DlkaError(f"{flag.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
+            raise DlkaError(f"{own.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
         if not isinstance(given, int | float):
             continue
         step, fits = limits.get("step"), math.isfinite(given) and low <= given <= high
         if not fits or (step and given % step):
             what = f"a multiple of {step} from {low}" if step else str(low)
             until = f" to {high}" if math.isfinite(high) else " or more"
-            raise DlkaError(f"{flag.name}: expected {what}{until}, got {given}.")
+            raise DlkaError(f"{own.name}: expected {what}{until}, got {given}.")
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises DlkaError for values that no run can have; files are not looked at."""
+    check_fields(recipe)
     if recipe.crop and recipe.crop > recipe.size:
         raise DlkaError(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
     if recipe.offset_warmup > recipe.epochs:
