@@ -1,0 +1,106 @@
+"""The page "Segment": a volume or a picture divided into parts, and what the deformable kernels sampled for any cell."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import numpy as np
+
+from dlka.errors import DlkaError
+from dlka.segment.outputs import OUTPUTS, write_outputs
+from dlka.segment.samples import Sample, samples
+from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
+from dlka.segment.scores import dice, hd95
+from dlka.segment.segmenter import Segmentation, Segmenter, shipped
+from dlka.temporary import new_folder
+from dlka.ui import files, words
+from dlka.ui.page_queue import WORDS
+from dlka.ui.segment_data import segment_value
+from dlka.ui.tab import LAST, PRIVATE, how_to_read
+from dlka.ui.toolkit import gr
+
+NAME, PATH = "Segment", "segment"
+FOLDER = Path(__file__).with_name("segment")
+SCRIPTS = ("planes.js", "segment.js")
+KINDS = {"volume": "Volumes", "picture": "Pictures"}
+
+
+def build() -> None:
+    """The page's components and what they do."""
+    first = next(iter(samples().values()))
+    scan, model = read_scan(first.file), first.model
+    seen = Segmenter.of(model).look(scan)
+    gr.Markdown(words.SEGMENT, elem_id="title")
+    with gr.Row(elem_id="both"):
+        with gr.Column(scale=1, min_width=280):
+            sample = gr.Radio(list(samples()), value=first.label, label="An example", elem_id="seg-sample")
+            credit = gr.HTML(_credit(first.label), elem_id="seg-credit", padding=False)
+            file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=110, elem_id="seg-file")
+            net = gr.Dropdown(_choices("volume"), value=model, label="Network", elem_id="seg-net")
+            strength = gr.Slider(0, 1, 1, step=0.05, label="Deformation", info="0 is the rigid kernel", elem_id="seg-strength")
+            go = gr.Button("Segment", variant="primary", elem_id="seg-go")
+            told = gr.HTML(_card(model), elem_id="seg-card", padding=False)
+        with gr.Column(scale=3, min_width=320):
+            canvas = gr.HTML(
+                _value(scan, seen, model, first, kept=True),
+                html_template=(FOLDER / "segment.html").read_text(encoding="utf-8"),
+                js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
+                elem_id="seg",
+            )
+            with gr.Row():
+                take = gr.Button("Make files to take along", size="sm", elem_id="seg-take")
+            taken = gr.File(visible=False, file_count="multiple", label="To take along", elem_id="seg-taken")
+            how_to_read(words.SEGMENT_READ)
+    asked = [sample, file, net, strength]
+
+    def look(label: str | None, path: str | None, model: str, factor: float) -> tuple[Scan, Segmentation, Sample | None]:
+        own = samples().get(label or "")
+        if path is None and own is None:
+            raise DlkaError("There is nothing to segment yet: choose an example, or give a volume or a picture.")
+        scan = read_scan(path or own.file if own else path or "")
+        return scan, Segmenter.of(model).look(scan, factor), None if path else own
+
+    def show(label: str | None, path: str | None, model: str, factor: float) -> tuple[str, Any, str]:
+        scan, seen, own = look(label, path, model, factor)
+        return _value(scan, seen, model, own), gr.update(visible=False, value=None), _card(model)
+
+    def make(label: str | None, path: str | None, model: str, factor: float) -> Any:
+        scan, seen, _ = look(label, path, model, factor)
+        return gr.update(visible=True, value=write_outputs(scan, seen, Segmenter.of(model).card, Path(new_folder())))
+
+    def choose(label: str) -> tuple[Any, ...]:
+        own = samples()[label]
+        return None, gr.update(choices=_choices(own.kind), value=own.model), _credit(label), monotonic_ns()
+
+    def given(path: str | None) -> tuple[Any, ...]:
+        """A file of the visitor's own: the networks that can look at such a file."""
+        kind = "volume" if path and is_volume(Path(path)) else "picture"
+        models = _choices(kind)
+        return None, gr.update(choices=models, value=models[0][1]), "", monotonic_ns()
+
+    asks = gr.State()
+    run: dict[str, Any] = {"fn": show, "inputs": asked, "outputs": [canvas, taken, told], **PRIVATE, **LAST}
+    sample.input(choose, sample, [file, net, credit, asks], **PRIVATE, **LAST, **WORDS)
+    file.upload(given, file, [sample, net, credit, asks], **PRIVATE, **LAST, **WORDS)
+    gr.on([go.click, asks.change, net.input, strength.release], **run)
+    take.click(make, asked, taken, **PRIVATE, **LAST)
+
+
+def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None, kept: bool = False) -> str:
+    segmenter = Segmenter.of(model)
+    names = list(segmenter.card.names)
+    if own is None:
+        return segment_value(scan, seen, names, kept=kept)
+    true = read_labels(own.labels, len(names))
+    rigid = segmenter.look(scan, 0.0) if segmenter.deforms and seen.strength else seen
+    rows = []
+    for number, name in list(enumerate(names))[1:]:
+        masks = seen.labels == number, true == number
+        other = f"{dice(rigid.labels == number, masks[1]):.3f}" if segmenter.deforms else "moves no taps"
+        rows.append([name, f"{dice(*masks):.3f}", f"{hd95(*masks, scan.spacing):.1f}", other])
+    return segment_value(scan, seen, names, true, rows, kept)
