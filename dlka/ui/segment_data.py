@@ -14,10 +14,6 @@ from dlka.segment.segmenter import Segmentation, StageField
 from dlka.ui import files
 from dlka.ui.see_data import COLOURS, LEVELS
 
-# Of the parts, after the background: Okabe and Ito's hues that stay apart on grey.
-PARTS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-
-
 def segment_value(
     scan: Scan,
     seen: Segmentation,
@@ -48,7 +44,7 @@ def segment_value(
             "found": _file(seen.labels, "labels.bin", kept),
             "true": None if true is None else _file(true, "true.bin", kept),
             "names": names,
-            "colours": [PARTS[1 + (i - 1) % (len(PARTS) - 1)] if i else PARTS[0] for i in range(len(names))],
+            "colours": [palette.PARTS[1 + (i - 1) % (len(palette.PARTS) - 1) if i else 0] for i in range(len(names))],
             "scores": scores,
             "stages": stages,
             "chosen": 0,
