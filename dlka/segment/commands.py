@@ -40,9 +40,12 @@ def segment(args: argparse.Namespace) -> int:
 
 
 def train_seg(args: argparse.Namespace) -> int:
-    from dlka.segment.training import SegmentRecipe, train
+    from dlka.segment.recipe import SegmentRecipe
+    from dlka.segment.training import train
 
     given = {field.name: getattr(args, field.name) for field in fields(SegmentRecipe) if hasattr(args, field.name)}
+    if "data" not in given:
+        raise DlkaError("train-seg needs --data, a folder with images/ and labels/ or masks/.")
     out = Path(args.out or f"runs/{Path(given['data']).resolve().name}.safetensors")
     out.parent.mkdir(parents=True, exist_ok=True)
     run = out.with_suffix("")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,5 +92,3 @@ def _told(values: Sequence[float], digits: int) -> str:
 def _plain(values: np.ndarray) -> list[list[list[float | None]]]:
     """JSON knows no number that is none."""
     return [[[None if np.isnan(v) else round(float(v), 4) for v in pair] for pair in case] for case in values]
-
-

@@ -51,8 +51,9 @@ def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, object]:
     cell = float(np.prod(scan.spacing))
     counts = np.bincount(seen.labels.ravel(), minlength=len(card.names))
     volume = scan.nifti is not None
+    unit, scale = ("millilitres", 1000) if volume else ("square pixels", 1)
     of_parts = {
-        name: {"cells": int(count), "millilitres" if volume else "square pixels": count * cell / (1000 if volume else 1)}
+        name: {"cells": int(count), unit: count * cell / scale}
         for name, count in list(zip(card.names, counts.tolist()))[1:]
     }
     stages = [

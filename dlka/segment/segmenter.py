@@ -167,7 +167,8 @@ def _watched(net: nn.Module, strength: float) -> _Watched:
 
 def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageField:
     """What was seen as plain arrays, without the cells that lie in the padding alone."""
-    assert record.offset is not None and record.gate is not None
+    if record.offset is None or record.gate is None:
+        raise ValueError(f"{record.name}: expected offsets and a gate of every stage")
     axes = len(sides)
     stride = [side // own for side, own in zip(sides, record.offset.shape[2:])]
     cells = [-(-own // step) for own, step in zip(space, stride)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from dlka.nets import build_net
 from dlka.nets.loss import segmentation_loss
 from dlka.segment.crops import crop_of
 from dlka.segment.net_file import NetCard, save_net
+from dlka.segment.recipe import SegmentRecipe
 from dlka.segment.scans import CaseFolder, is_volume, read_folder, read_labels, read_scan
-from dlka.train.recipe import check_fields, flag
+from dlka.train.recipe import check_fields
 from dlka.versions import versions
 
 KEPT_EVERY = 100  # steps between two states on the disk
@@ -26,20 +27,6 @@ WARM_UP = 0.05  # share of the steps in which the rate rises
 DECAY, CLIP = 0.01, 12.0
 CROPS = {"volume": 32, "picture": 128}  # cells along each side
 LICENCE = "AGPL-3.0"
-
-
-@dataclass(frozen=True)
-class SegmentRecipe:
-    """What a run does: every field is told by the help of its flag. The network follows from the data: a volume's or a
-    picture's."""
-
-    data: str = flag("folder with images/ and labels/ or masks/, each with train/ and val/")
-    preset: str = flag("small or paper", "small", words=("small", "paper"))
-    offsets: str = flag("dense, separable; its rigid twin: none", "dense", words=("dense", "separable", "none"))
-    steps: int = flag("steps in all", 4000, low=1)
-    batch: int = flag("crops a step", 2, low=1)
-    lr: float = flag("highest learning rate", 2e-3)
-    seed: int = flag("seed of everything random", 0, high=2**31)
 
 
 def train(

@@ -1,24 +1,19 @@
-"""The page "Segment": a volume or a picture divided into parts, and what the deformable kernels sampled for any cell."""
+"""The page "Segment": volumes and pictures divided into parts, and what the deformable kernels sampled there."""
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-import numpy as np
-
 from dlka.errors import DlkaError
-from dlka.segment.outputs import OUTPUTS, write_outputs
+from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
 from dlka.segment.scores import dice, hd95
-from dlka.segment.segmenter import Segmentation, Segmenter, shipped
+from dlka.segment.segmenter import Segmentation, Segmenter
 from dlka.temporary import new_folder
-from dlka.ui import files, words
+from dlka.ui import words
 from dlka.ui.page_queue import WORDS
 from dlka.ui.segment_data import segment_value
 from dlka.ui.tab import LAST, PRIVATE, how_to_read
@@ -42,7 +37,9 @@ def build() -> None:
             credit = gr.HTML(_credit(first.label), elem_id="seg-credit", padding=False)
             file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=110, elem_id="seg-file")
             net = gr.Dropdown(_choices("volume"), value=model, label="Network", elem_id="seg-net")
-            strength = gr.Slider(0, 1, 1, step=0.05, label="Deformation", info="0 is the rigid kernel", elem_id="seg-strength")
+            strength = gr.Slider(
+                0, 1, 1, step=0.05, label="Deformation", info="0 is the rigid kernel", elem_id="seg-strength"
+            )
             go = gr.Button("Segment", variant="primary", elem_id="seg-go")
             told = gr.HTML(_card(model), elem_id="seg-card", padding=False)
         with gr.Column(scale=3, min_width=320):
@@ -58,11 +55,13 @@ def build() -> None:
             how_to_read(words.SEGMENT_READ)
     asked = [sample, file, net, strength]
 
-    def look(label: str | None, path: str | None, model: str, factor: float) -> tuple[Scan, Segmentation, Sample | None]:
+    def look(
+        label: str | None, path: str | None, model: str, factor: float
+    ) -> tuple[Scan, Segmentation, Sample | None]:
         own = samples().get(label or "")
         if path is None and own is None:
             raise DlkaError("There is nothing to segment yet: choose an example, or give a volume or a picture.")
-        scan = read_scan(path or own.file if own else path or "")
+        scan = read_scan(path if path is not None or own is None else own.file)
         return scan, Segmenter.of(model).look(scan, factor), None if path else own
 
     def show(label: str | None, path: str | None, model: str, factor: float) -> tuple[str, Any, str]:
@@ -104,3 +103,27 @@ def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None, kept:
         other = f"{dice(rigid.labels == number, masks[1]):.3f}" if segmenter.deforms else "moves no taps"
         rows.append([name, f"{dice(*masks):.3f}", f"{hd95(*masks, scan.spacing):.1f}", other])
     return segment_value(scan, seen, names, true, rows, kept)
+
+
+def _choices(kind: str) -> list[tuple[str, str]]:
+    """The networks that look at volumes or at pictures, (what is shown, id)."""
+    return [(f"{word} ({_said(word)})", word) for word in shipped() if Segmenter.of(word).card.net == kind]
+
+
+def _said(model: str) -> str:
+    return "rigid" if Segmenter.of(model).card.offsets == "none" else "deformable"
+
+
+def _credit(label: str) -> str:
+    return f'<p class="quiet">{html.escape(samples()[label].credit)}</p>'
+
+
+def _card(model: str) -> str:
+    """What is known of a network: its data, and how it does on the validation part, with its offsets and without."""
+    card = Segmenter.of(model).card
+    rows: list[Mapping[str, Any]] = card.scores.get("rows", [])
+    lines = [f"<b>{html.escape(model)}</b> was trained on {html.escape(card.data)}."]
+    for row in rows:
+        parts = ", ".join(f"{name} {row[name]['dice'][0]:.3f}" for name in card.names[1:])
+        lines.append(f"Dice on {card.scores['cases']} cases{html.escape(row['model'].partition(',')[1])}: {parts}.")
+    return f'<p class="quiet">{"<br>".join(lines)}</p>'

@@ -14,6 +14,7 @@ from dlka.segment.segmenter import Segmentation, StageField
 from dlka.ui import files
 from dlka.ui.see_data import COLOURS, LEVELS
 
+
 def segment_value(
     scan: Scan,
     seen: Segmentation,
@@ -48,7 +49,7 @@ def segment_value(
             "scores": scores,
             "stages": stages,
             "chosen": 0,
-            "tables": {name: _table(map_) for name, map_ in (("length", palette.MAGNITUDE_MAP), ("gate", palette.ONE_SIGN_MAP))},
+            "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},
             "weight_colours": _weight_colours(),
             "accent": palette.DLKA,
         }
