@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -11,7 +13,7 @@ from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
 from dlka.segment.scores import dice, hd95
-from dlka.segment.segmenter import Segmentation, Segmenter
+from dlka.segment.segmenter import Segmentation, Segmenter, shipped
 from dlka.temporary import new_folder
 from dlka.ui import words
 from dlka.ui.page_queue import WORDS
