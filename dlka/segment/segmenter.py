@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class _Watched:
     def __enter__(self) -> _Watched:
         gates: list[tuple[str, _Record]] = []
         for name, module in self._net.named_modules():
-            if isinstance(module, DeformConv | VolumeDeformConv):
+            if isinstance(module, DeformConv | VolumeDeformConv) and module.offset_net is not None:
                 record = _Record(name, module)
                 self.records.append(record)
                 gates.append((name.rpartition(".")[0], record))
@@ -179,20 +180,26 @@ def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageFi
     if axes == 2:
         offset = np.concatenate([np.zeros_like(offset[..., :1]), offset], -1)[None]
         gate = gate[None]
-    weight = record.layer.weight_of_taps()
+    weight = record.layer.weight if axes == 3 else record.layer.deform_conv.weight
     return StageField(
-        label=_label(record),
+        label=_label(record.name, record.layer.kernel_size),
         offset=np.ascontiguousarray(offset, np.float32),
         kernel=_deep(record.layer.kernel_size),
         dilation=_deep(record.layer.dilation),
         stride=_deep(stride),
-        weights=weight,
+        weights=weight.detach().float().abs().mean((0, 1)).flatten().cpu().numpy(),
         gate=np.ascontiguousarray(gate, np.float32),
     )
 
 
-def _label(record: _Record) -> str:
-    return record.name
+def _label(name: str, kernel: tuple[int, ...]) -> str:
+    """What a stage is called by its place in the network, with the paper's numbers of decoders: "encoder 1, block 1,
+    3x3x3" of d_lka_former_encoder.stages.0.0..., "decoder 5, block 1, 3x3x3" of decoder5.decoder_block.0.0..., and
+    "decoder 2, block 1, 5x5" of decoder_2.layer_lka_1..."""
+    numbers = [int(number) for number in re.findall(r"\d+", name.partition(".spatial_gating_unit")[0])]
+    first, block = numbers[0], numbers[-1] + (0 if "layer_lka" in name else 1)
+    place = f"encoder {first + 1}" if "encoder" in name else f"decoder {first}"
+    return f"{place}, block {block}, {'x'.join(map(str, kernel))}"
 
 
 def _deep(values: Any) -> tuple[int, int, int]:
