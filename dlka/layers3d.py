@@ -62,14 +62,12 @@ class VolumeDeformConv(nn.Module):
 
 def _offset_net(channels: int, offsets: str) -> nn.Module:
     """C -> 81 channels, zero at first."""
+    last = nn.Conv3d(channels, 3 * TAPS, 3, padding=1) if offsets == "dense" else nn.Conv3d(channels, 3 * TAPS, 1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
     if offsets == "dense":
-        last = net = nn.Conv3d(channels, 3 * TAPS, 3, padding=1)
-    else:
-        last = nn.Conv3d(channels, 3 * TAPS, 1)
-        net = nn.Sequential(nn.Conv3d(channels, channels, 3, padding=1, groups=channels), last)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-    return net
+        return last
+    return nn.Sequential(nn.Conv3d(channels, channels, 3, padding=1, groups=channels), last)
 
 
 class VolumeGate(nn.Module):

@@ -45,7 +45,9 @@ class OtherFile(DlkaError):
     """A file that the project ships beside models, and that is none."""
 
 
-def _one_of(words: Collection[str]) -> AfterValidator:
+def one_of(words: Collection[str]) -> AfterValidator:
+    """Of a field of a card: no other word."""
+
     def check(word: str) -> str:
         if word not in words:
             raise ValueError(f"expected one of {', '.join(words)}")
@@ -109,9 +111,9 @@ class Card:
 
     __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
 
-    placement: Annotated[str, _one_of(PLACEMENTS)]
-    scale: Annotated[str, _one_of(SCALES)]
-    offsets: Annotated[str, _one_of(OFFSETS)]
+    placement: Annotated[str, one_of(PLACEMENTS)]
+    scale: Annotated[str, one_of(SCALES)]
+    offsets: Annotated[str, one_of(OFFSETS)]
     names: Annotated[dict[int, _Name], Field(min_length=1, max_length=MAX_CLASSES), BeforeValidator(_numbered)]
     input_size: Annotated[int, Field(ge=32, le=8192)]
     data: _Text

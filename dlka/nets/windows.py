@@ -23,6 +23,7 @@ def sliding_window(net: nn.Module, x: torch.Tensor, window: int, overlap: float 
     total, weights = None, x.new_zeros(x.shape[2:])
     for corner in itertools.product(*starts):
         part = tuple(slice(begin, begin + own) for begin, own in zip(corner, sides))
+        all_of = (slice(None), slice(None), *part)
         logits = net(x[(slice(None), slice(None), *part)]).float() * weight
         if total is None:
             total = logits.new_zeros(1, logits.shape[1], *x.shape[2:])

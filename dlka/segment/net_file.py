@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
+import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from dlka.errors import DlkaError, first_problem, short
-from dlka.nets import build_net
+from dlka.layers3d import OFFSETS
+from dlka.models.weights import one_of
+from dlka.nets import KINDS, PRESETS, build_net
 from dlka.tensor_file import fill, stored, write
 
 FORMAT = "dlka-net-1"  # known to dlka.models.weights, too, which imports nothing from here
@@ -37,9 +40,9 @@ class NetCard:
 
     __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    net: Literal["volume", "picture"]
-    preset: Literal["small", "paper"]
-    offsets: Literal["dense", "separable", "none"]
+    net: Annotated[str, one_of(KINDS)]
+    preset: Annotated[str, one_of(PRESETS)]
+    offsets: Annotated[str, one_of(OFFSETS)]
     names: Annotated[list[_Name], Field(min_length=2, max_length=100)]
     window: Annotated[int, Field(ge=16, le=1024)]
     data: _Text
@@ -56,7 +59,7 @@ _CARD = TypeAdapter(NetCard)
 def save_net(path: str | Path, net: nn.Module, card: NetCard) -> None:
     """Write a network with its card, rounded as in dlka/tensor_file.py. Raises DlkaError for values that cannot be
     stored."""
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, value in net.state_dict().items():
         if value.is_floating_point():
             tensors |= stored(name, value.detach().float().cpu())

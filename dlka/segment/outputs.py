@@ -36,7 +36,7 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
     made[-1].write_bytes(cv2.imencode(".png", overlay(scan, seen.labels)[..., ::-1])[1].tobytes())
     if seen.stages:
         made.append(folder / f"{scan.name}.npz")
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for stage in seen.stages:
             arrays |= {f"{stage.label}/{part}": getattr(stage, part) for part in ("offset", "gate", "weights")}
         np.savez_compressed(made[-1], **arrays)

@@ -174,7 +174,8 @@ def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageFi
     stride = [side // own for side, own in zip(sides, record.offset.shape[2:])]
     cells = [-(-own // step) for own, step in zip(space, stride)]
     kept = tuple(map(slice, cells))
-    values = record.offset[0].float().cpu().numpy()[(slice(None), *kept)]
+    every = (slice(None), *kept)
+    values = record.offset[0].float().cpu().numpy()[every]
     offset = np.moveaxis(values.reshape(-1, axes, *cells), (0, 1), (-2, -1))  # [*map, K, axes]
     gate = record.gate[0].float().mean(0).cpu().numpy()[kept]
     if axes == 2:
