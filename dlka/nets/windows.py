@@ -24,10 +24,10 @@ def sliding_window(net: nn.Module, x: torch.Tensor, window: int, overlap: float 
     for corner in itertools.product(*starts):
         part = tuple(slice(begin, begin + own) for begin, own in zip(corner, sides))
         all_of = (slice(None), slice(None), *part)
-        logits = net(x[(slice(None), slice(None), *part)]).float() * weight
+        logits = net(x[all_of]).float() * weight
         if total is None:
             total = logits.new_zeros(1, logits.shape[1], *x.shape[2:])
-        total[(slice(None), slice(None), *part)] += logits
+        total[all_of] += logits
         weights[part] += weight
     if total is None:
         raise ValueError(f"x: expected a scan with cells, got {[*x.shape]}")
