@@ -25,6 +25,7 @@ from dlka.versions import versions
 KEPT_EVERY = 100  # steps between two states on the disk
 WARM_UP = 0.05  # share of the steps in which the rate rises
 DECAY, CLIP = 0.01, 12.0
+LAST = {"volume": torch.channels_last_3d, "picture": torch.channels_last}
 CROPS = {"volume": 32, "picture": 128}  # cells along each side
 LICENCE = "AGPL-3.0"
 
@@ -46,7 +47,9 @@ def train(
         if own.shape != scan.space:
             raise DlkaError(f"{scan.name}: expected labels of {list(scan.space)} cells, got {list(own.shape)}.")
     torch.manual_seed(recipe.seed)
-    net = build_net(kind, preset=recipe.preset, classes=len(data.names), offsets=recipe.offsets).to(device)
+    net = build_net(kind, preset=recipe.preset, classes=len(data.names), offsets=recipe.offsets)
+    layout = LAST[kind]  # rigid depthwise convolutions take a third of the time
+    net = net.to(device, memory_format=layout)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=DECAY)
     run.mkdir(parents=True, exist_ok=True)
     state, begun = run / "state.pt", 0
@@ -70,14 +73,14 @@ def train(
         values, there = map(torch.stack, zip(*(crop_of(scans[i], labels[i], sides, rng) for i in chosen)))
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * rate(number, recipe.steps)
-        loss = segmentation_loss(net(values.to(device)), there.to(device))
+        loss = segmentation_loss(net(values.to(device, memory_format=layout)), there.to(device))
         if not bool(loss.isfinite()):
             raise DlkaError(f"The loss of step {number + 1} is not finite; try a smaller --lr than {recipe.lr:g}.")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), CLIP)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         if (number + 1) % KEPT_EVERY == 0:
             report(f"step {number + 1} of {recipe.steps}: loss {np.mean(losses[-KEPT_EVERY:]):.3f}")
             keep(
