@@ -1,7 +1,7 @@
 """D-LKA of volumes as torch modules, as published: the large kernel is rigid, one dense 3x3x3 convolution deforms.
 
 Architecture: Azad et al., arXiv:2309.00121, and its code (github.com/xmindflow/deformableLKA, "3D single deform LKA"):
-a depthwise 5x5x5, a depthwise 7x7x7 of dilation 3, then 27 taps of all channels that share one offset field. In the plane
+a depthwise 5x5x5, a depthwise 7x7x7 of dilation 3, then 27 taps of all channels with one offset field. In the plane
 (dlka/layers.py) both large kernels deform instead; with both in three dimensions each voxel would have 1,404 offsets in
 place of 81. Sub-module names are those of the paper's code, so that weights trained elsewhere load by name.
 
