@@ -25,6 +25,7 @@ from dlka.versions import versions
 KEPT_EVERY = 100  # steps between two states on the disk
 WARM_UP = 0.05  # share of the steps in which the rate rises
 DECAY, CLIP = 0.01, 12.0
+OFFSET_RATE = 0.1  # of what is learned fast, offset nets learn so much: else taps move by whole cells in a few steps
 LAST = {"volume": torch.channels_last_3d, "picture": torch.channels_last}
 CROPS = {"volume": 32, "picture": 128}  # cells along each side
 LICENCE = "AGPL-3.0"
@@ -50,7 +51,10 @@ def train(
     net = build_net(kind, preset=recipe.preset, classes=len(data.names), offsets=recipe.offsets)
     layout = LAST[kind]  # rigid depthwise convolutions take a third of the time
     net = net.to(device, memory_format=layout)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=DECAY)
+    moving = [value for name, value in net.named_parameters() if "offset" in name]
+    others = [value for name, value in net.named_parameters() if "offset" not in name]
+    groups = [{"params": others, "factor": 1.0}, {"params": moving, "factor": OFFSET_RATE}]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr, weight_decay=DECAY)
     run.mkdir(parents=True, exist_ok=True)
     state, begun = run / "state.pt", 0
     told = {"recipe": asdict(recipe), "versions": versions()}
@@ -72,7 +76,7 @@ def train(
         chosen = rng.integers(len(scans), size=recipe.batch)
         values, there = map(torch.stack, zip(*(crop_of(scans[i], labels[i], sides, rng) for i in chosen)))
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * rate(number, recipe.steps)
+            group["lr"] = recipe.lr * group["factor"] * rate(number, recipe.steps)
         loss = segmentation_loss(net(values.to(device, memory_format=layout)), there.to(device))
         if not bool(loss.isfinite()):
             raise DlkaError(f"The loss of step {number + 1} is not finite; try a smaller --lr than {recipe.lr:g}.")

@@ -30,6 +30,7 @@ from dlka.ui import (
     controls,
     page_learn,
     page_many,
+    page_segment,
     states,
     tab_adapt,
     tab_numbers,
@@ -48,7 +49,7 @@ from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
-PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
+PAGES = (page_many, page_segment, page_learn)  # beside the first one; each module: NAME, PATH, build()
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
