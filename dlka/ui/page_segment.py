@@ -33,11 +33,11 @@ def build() -> None:
     scan, model = read_scan(first.file), first.model
     seen = Segmenter.of(model).look(scan)
     gr.Markdown(words.SEGMENT, elem_id="title")
-    with gr.Row(elem_id="both"):
+    with gr.Row(elem_id="seg-page"):
         with gr.Column(scale=1, min_width=280):
-            sample = gr.Radio(list(samples()), value=first.label, label="An example", elem_id="seg-sample")
+            sample = gr.Dropdown(list(samples()), value=first.label, label="An example", elem_id="seg-sample")
             credit = gr.HTML(_credit(first.label), elem_id="seg-credit", padding=False)
-            file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=110, elem_id="seg-file")
+            file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=120, elem_id="seg-file")
             net = gr.Dropdown(_choices("volume"), value=model, label="Network", elem_id="seg-net")
             strength = gr.Slider(
                 0, 1, 1, step=0.05, label="Deformation", info="0 is the rigid kernel", elem_id="seg-strength"

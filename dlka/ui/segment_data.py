@@ -32,7 +32,9 @@ def segment_value(
     stages = [_stage(stage, kept) for stage in seen.stages]
     volume = scan.nifti is not None
     there = np.argwhere(seen.labels)
-    middle = there[len(there) // 2] if len(there) else np.array(scan.space) // 2
+    middle = np.array(scan.space) // 2
+    if len(there):  # the cell of a part that is nearest to the middle of all
+        middle = there[np.abs(there - there.mean(0)).sum(1).argmin()]
     return json.dumps(
         {
             "kind": "volume" if volume else "picture",

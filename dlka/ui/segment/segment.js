@@ -6,7 +6,8 @@ const part = (name) => element.querySelector(`.${name}`);
 const state = { data: null, turn: 0, cross: [0, 0, 0], under: null, amount: 1, begun: null, frame: 0, angle: [0.6, 0.45], made: new Map() };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const WAIT = 400, LASTS = 1200; // ms on the grid, and from there to the samples
-const SOLID = 220; // CSS pixels, side of the view that is turned
+const SOLID = 220; // CSS pixels, side of the view that is turned,
+const TALL = 620, PHONE = 620; // height of all planes, and width of a page below which they stand one below the other
 
 const kept = (name, make) => {
   if (!state.made.has(name)) state.made.set(name, make());
@@ -142,14 +143,13 @@ const inScan = (stage, reads) => ({
   zero: reads.zero,
 });
 
-// CSS pixels a millimetre, the same in all planes: the widest row of planes fills the room there is.
+// CSS pixels a millimetre, the same in all planes: two rows of them fill the room there is, on a phone one below the other.
 function scaleOf() {
-  const { size, spacing, kind } = state.data, room = part("seg-planes").clientWidth;
-  const long = size.map((n, a) => n * spacing[a]);
-  if (kind === "picture") return Math.min(room / long[2], 480 / long[1]);
-  const narrow = room < 520;
-  const wide = narrow ? Math.max(long[2], long[1]) : long[2] + Math.max(long[2], long[1]);
-  return Math.min((room - (narrow ? 0 : 12)) / wide, 420 / Math.max(long[1], long[0]));
+  const { size, spacing, kind } = state.data, room = part("seg-body").clientWidth;
+  const [deep, high, wide] = size.map((n, a) => n * spacing[a]);
+  if (kind === "picture") return Math.min((room < PHONE ? room : 0.65 * room) / wide, TALL / high);
+  if (room < PHONE) return room / Math.max(wide, high);
+  return Math.min((0.62 * room - 12) / (Math.max(wide, high) + wide), (TALL - 40) / (high + deep));
 }
 
 function drawPlane(plane, scale, colour, stage, cell, reads) {
@@ -364,7 +364,7 @@ part("seg-replay").addEventListener("click", () => {
   Object.assign(state, { amount: still.matches ? 1 : 0, begun: still.matches ? null : 0 });
   redraw();
 });
-new ResizeObserver(redraw).observe(part("seg-planes"));
+new ResizeObserver(redraw).observe(part("seg-body"));
 const show = () => props.value && load(JSON.parse(props.value));
 watch("value", show);
 show();
