@@ -280,6 +280,8 @@ function legend() {
 function tellScores() {
   const { data } = state, rows = data.scores ?? [];
   part("seg-scores").hidden = !rows.length;
+  part("seg-unit").textContent = `HD95, ${data.unit}`;
+  part("seg-weights").style.background = `linear-gradient(to right, ${data.weight_colours})`;
   part("seg-rows").replaceChildren(
     ...rows.map((row) => {
       const line = document.createElement("tr");
