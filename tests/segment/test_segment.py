@@ -26,13 +26,13 @@ pytestmark = pytest.mark.slow
 
 
 def numbers_of(path):
-    return {name: value for name, value in load_file(path).items()}
+    return dict(load_file(path))
 
 
 def test_a_run_that_was_killed_ends_as_it_would_have(balls, tmp_path, monkeypatch):
     monkeypatch.setitem(training.CROPS, "volume", 16)
     monkeypatch.setattr(training, "KEPT_EVERY", 1)
-    recipe = SegmentRecipe(str(balls), offsets="none", steps=3, batch=1)
+    recipe = SegmentRecipe(str(balls), offsets="none", steps=3)
     training.train(recipe, tmp_path / "whole.safetensors", tmp_path / "whole")
 
     kept = training.keep
