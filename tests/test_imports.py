@@ -11,9 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images", "safe_yaml", "csv_text"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary"}
+MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
 INFERENCE = MODELS | {"inference"}
-ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions"}
+ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions", "printing"}
+NETS = OPS | {"layers", "layers3d", "nets"}
+SEGMENT = NETS | {"segment", "models.weights", "tensor_file", "printing", "versions", "train.recipe"}
 MAY_IMPORT = {
     "errors": set(),
     "types": set(),
@@ -32,14 +34,18 @@ MAY_IMPORT = {
     "layers": OPS | {"depthwise", "offset_nets", "layers"},
     "models": MODELS,
     "inference": INFERENCE,
-    "drawn": OPS | {"drawn", "layers", "offset_nets"},
+    "drawn": OPS | {"drawn", "layers", "offset_nets", "tensor_file"},
     "render": {"types", "palette", "render", "ops.sampling", "inference.kernel_shape", "inference.letterbox"},
     "analysis": ANALYSIS,
-    "ui": ANALYSIS | {"ui"},
+    "ui": ANALYSIS | {"ui", "segment"},
+    "tensor_file": set(),
+    "layers3d": OPS,
+    "nets": NETS,
+    "segment": SEGMENT,
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
+    "cli": {"commands", "training_commands", "segment", "bench", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
     "training_commands": ANALYSIS | {"train", "experiments", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
@@ -55,6 +61,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "gradio": ("ui",),
     "ultralytics": ("models", "train", "export", "yolo.py", "results.py"),
+    "nibabel": ("segment/scans.py",),
+    "timm": ("nets",),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
@@ -72,6 +80,10 @@ ONLY_IN = {
             "depthwise.py",
             "offset_nets.py",
             "layers.py",
+            "layers3d.py",
+            "nets",
+            "segment",
+            "tensor_file.py",
             "drawn",
             "models",
             "inference",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
     return list(map(str, made))
 
 
-def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, object]:
+def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, Any]:
     """Cells of every part, their size in millilitres or square pixels, how far every stage moves its taps (mean, in
     cells of its map and in millimetres or pixels), and what made them."""
     cell = float(np.prod(scan.spacing))
