@@ -17,6 +17,8 @@ from dlka import training_commands as training
 from dlka.bench import bench as run_bench
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import STDOUT, check_json
+from dlka.segment import commands as segmenting
+from dlka.segment.recipe import SegmentRecipe
 from dlka.train.recipe import Recipe
 
 TYPES: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -111,10 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default: MODEL-SHAPE-sizes.png)")
 
     sub = command("train", training.train, "train a placement on your pictures, or go on with a run that was killed")
-    for field in fields(Recipe):
-        flag, kind = f"--{field.name.replace('_', '-')}", TYPES[str(field.type).split(" | ")[0]]
-        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
-        sub.add_argument(flag, **how, help=field.metadata["help"], default=argparse.SUPPRESS)
+    _flags(sub, Recipe)
     sub.add_argument("--out", metavar="FILE", help="weights to write (default: runs/DATA-PLACEMENT.safetensors)")
     sub.add_argument("--run", metavar="DIR", help="folder for logs and curves (default: runs/ and the stem of --out)")
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
@@ -150,6 +149,24 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--work", metavar="DIR", help="has weights and logs of a rerun (default: runs/evidence)")
     sub.add_argument("--stock", metavar="FILE", help="stock weights of a rerun (default: the fetched yolov8n)")
     sub.add_argument("--ship", metavar="DIR", help="only write the weights that ship into it; from --work, --runs")
+
+    sub = command("segment", segmenting.segment, "divide volumes (.nii.gz) or pictures into parts")
+    sub.add_argument("files", nargs="+", metavar="FILE", help=".nii, .nii.gz or a picture")
+    sub.add_argument("--model", default="hippocampus", help="hippocampus, cells, or a file (default: %(default)s)")
+    sub.add_argument("--out", required=True, metavar="DIR", help="gets labels, a drawing, offsets and numbers")
+    sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset, 0 to 1 (default: 1)")
+    sub.add_argument("--json", metavar="FILE", help="also write the numbers of all files as JSON")
+
+    sub = command("train-seg", segmenting.train_seg, "train a network that segments; asked again, it goes on")
+    _flags(sub, SegmentRecipe)
+    sub.add_argument("--out", metavar="FILE", help="weights to write (default: runs/DATA.safetensors)")
+    sub.add_argument("--device", default="cpu", help="such as cuda:0 (default: %(default)s)")
+
+    sub = command("val-seg", segmenting.val_seg, "measure Dice and HD95 of networks that segment")
+    sub.add_argument("--model", action="append", required=True, help="id or file; may be given several times")
+    sub.add_argument("--data", required=True, metavar="DIR", help="has images/val and labels/val or masks/val")
+    sub.add_argument("--write", action="store_true", help="put the figures into the card of the file")
+    sub.add_argument("--json", metavar="FILE", help="also write everything as JSON")
 
     bench = commands.add_parser("bench", help="measure how fast the operator, whole models or the page are")
     benches = bench.add_subparsers(title="what to measure", metavar="WHAT", required=True, dest="what")
@@ -209,6 +226,14 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("completion", _complete, "print what makes a shell complete these commands")
     sub.add_argument("shell", choices=["bash", "zsh", "tcsh"], help='such as eval "$(dlka completion bash)"')
     return parser
+
+
+def _flags(command: argparse.ArgumentParser, recipe: type[Recipe | SegmentRecipe]) -> None:
+    """A flag for every field of a recipe."""
+    for field in fields(recipe):
+        name, kind = f"--{field.name.replace('_', '-')}", TYPES[str(field.type).split(" | ")[0]]
+        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind}
+        command.add_argument(name, **how, help=field.metadata["help"], default=argparse.SUPPRESS)
 
 
 def _complete(args: argparse.Namespace) -> int:

@@ -40,3 +40,5 @@ FLOW_WHEEL = ("#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#CC79A7")
 FLOW_ZERO = "#F7F7F7"
 RIM = "#14171A"  # the dark rim around marks, so that they are seen on any picture
 OUTSIDE = "#E7E9ED"  # paper beyond the picture's edge
+# Parts of what is segmented by their number, 0 the background; hues that stay apart on grey.
+PARTS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")

@@ -11,9 +11,19 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images", "safe_yaml", "csv_text"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary"}
+MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
 INFERENCE = MODELS | {"inference"}
-ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions"}
+ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions", "printing"}
+NETS = OPS | {"offset_nets", "layers", "layers3d", "nets"}
+SEGMENT = NETS | {
+    "segment",
+    "analysis.recipes",
+    "models.weights",
+    "tensor_file",
+    "printing",
+    "versions",
+    "train.recipe",
+}
 MAY_IMPORT = {
     "errors": set(),
     "types": set(),
@@ -31,17 +41,19 @@ MAY_IMPORT = {
     "offset_nets": {"depthwise"},
     "layers": OPS | {"depthwise", "offset_nets", "layers"},
     "layers3d": OPS | {"offset_nets"},
-    "nets": OPS | {"offset_nets", "layers", "layers3d", "nets"},
+    "nets": NETS,
     "models": MODELS,
     "inference": INFERENCE,
-    "drawn": OPS | {"drawn", "layers", "offset_nets"},
+    "drawn": OPS | {"drawn", "layers", "offset_nets", "tensor_file"},
     "render": {"types", "palette", "render", "ops.sampling", "inference.kernel_shape", "inference.letterbox"},
     "analysis": ANALYSIS,
-    "ui": ANALYSIS | {"ui"},
+    "ui": ANALYSIS | {"ui", "segment"},
+    "tensor_file": set(),
+    "segment": SEGMENT,
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
+    "cli": {"commands", "training_commands", "segment", "bench", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
     "training_commands": ANALYSIS | {"train", "experiments", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "results", "ui"},
@@ -57,6 +69,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "gradio": ("ui",),
     "ultralytics": ("models", "train", "export", "yolo.py", "results.py"),
+    "nibabel": ("segment/scans.py",),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),
     "llvmlite": ("ops/simd.py",),
@@ -77,6 +90,8 @@ ONLY_IN = {
             "layers.py",
             "layers3d.py",
             "nets",
+            "segment",
+            "tensor_file.py",
             "drawn",
             "models",
             "inference",

@@ -214,10 +214,8 @@ def analyse_pixels(image: np.ndarray, settings: Settings, source: Source | None 
 
 def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
     """Run both models on a picture [H, W, 3] uint8; it is not kept, nor found by get_analysis. Raises as `analyse`."""
-    for side, value, known in (
-        ("D-LKA model", settings.dlka, dlka_models()),
-        ("Baseline", settings.baseline, baseline_models()),
-    ):
+    known_by = {"D-LKA model": (settings.dlka, dlka_models()), "Baseline": (settings.baseline, baseline_models())}
+    for side, (value, known) in known_by.items():
         if value not in known and value not in GUESTS:
             raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
@@ -231,16 +229,13 @@ def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = 
     """The same of pictures of any shapes, for any two models of the same classes, by id or weights file; settings are
     not checked."""
     (left, left_card), (right, right_card) = (load_predictor(m, device) for m in (settings.dlka, settings.baseline))
-    each, cards = [fitted(settings, image, device) for image in images], (left_card, right_card)
-    sizes = {"size": [one.size for one in each]}
-    dlka = left.predict_all(images, **question_to("dlka", settings, left.names) | sizes)
-    baseline = right.predict_all(images, **question_to("baseline", settings, left.names) | sizes)
-    return [
-        Analysis(
-            "", image, one, left.names, a, b, match_detections(a.detections, b.detections), cards, left.tap_weights
-        )
-        for image, one, a, b in zip(images, each, dlka, baseline)
-    ]
+    each, names = [fitted(settings, image, device) for image in images], left.names
+    sizes, of_left = {"size": [one.size for one in each]}, ((left_card, right_card), left.tap_weights)
+    dlka = left.predict_all(images, **question_to("dlka", settings, names) | sizes)
+    baseline = right.predict_all(images, **question_to("baseline", settings, names) | sizes)
+    pairings = [match_detections(a.detections, b.detections) for a, b in zip(dlka, baseline)]
+    seen = zip(images, each, dlka, baseline, pairings)
+    return [Analysis("", image, one, names, *sides, *of_left) for image, one, *sides in seen]
 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:

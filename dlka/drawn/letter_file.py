@@ -10,17 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from dlka.drawn.letter_net import READERS, LetterNet
 from dlka.errors import DlkaError, first_problem, short
 from dlka.shipped import WEIGHTS
+from dlka.tensor_file import write
 
 FORMAT = "dlka-letter-1"  # known to dlka.models.weights, too, which imports nothing from here
 SHIPPED = WEIGHTS / "letter.safetensors"
@@ -111,15 +110,7 @@ def save_letter(path: str | Path, nets: Mapping[str, LetterNet], card: LetterCar
     text = json.dumps(asdict(card), allow_nan=False)
     _CARD.validate_json(text)  # what could not be read back is not written
     tensors = {f"{reader}.{key}": value for reader in READERS for key, value in nets[reader].state_dict().items()}
-    path = Path(path)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
-        unfinished = Path(file.name)
-    try:
-        save_file(tensors, unfinished, metadata={"format": FORMAT, "card": text})
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write(Path(path), tensors, {"format": FORMAT, "card": text})
 
 
 def load_letter(path: str | Path | None = None) -> tuple[dict[str, LetterNet], LetterCard]:

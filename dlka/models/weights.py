@@ -1,10 +1,5 @@
-"""Weights files: numbers as safetensors with a card, a JSON text, from which the whole model is built. Nothing is run.
-
-Weights of convolutions wider than 1x1, most of every file, are stored as int8 with one float32 scale per output channel
-("NAME.scale"); those of 1x1 convolutions as float16; biases and statistics as float32, because they are small and the
-variances of batch norms can leave float16's range. Metrics in a file were measured after this rounding. Weights that
-were made elsewhere are kept exactly: without rounding every tensor is float16 where that is the same, else float32.
-"""
+"""Weights files of detectors: numbers as safetensors (see dlka/tensor_file.py) with a card, a JSON text, from which the
+whole model is built. Nothing is run."""
 
 from __future__ import annotations
 
@@ -14,23 +9,23 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from dlka.errors import DlkaError, first_problem
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
+from dlka.tensor_file import fill, stored, write
 
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
 NO_MODELS = {
     "dlka-letter-1": "nets that name drawn letters, which dlka.drawn.letter_file.load_letter reads and "
     "python -m dlka train-letter makes",
+    "dlka-net-1": "a network that segments, which python -m dlka segment uses and train-seg makes",
 }
 MAX_BYTES = 400 * 2**20
 MAX_CLASSES = 10_000
@@ -50,7 +45,9 @@ class OtherFile(DlkaError):
     """A file that the project ships beside models, and that is none."""
 
 
-def _one_of(words: Collection[str]) -> AfterValidator:
+def one_of(words: Collection[str]) -> AfterValidator:
+    """Of a field of a card: no other word."""
+
     def check(word: str) -> str:
         if word not in words:
             raise ValueError(f"expected one of {', '.join(words)}")
@@ -114,9 +111,9 @@ class Card:
 
     __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
 
-    placement: Annotated[str, _one_of(PLACEMENTS)]
-    scale: Annotated[str, _one_of(SCALES)]
-    offsets: Annotated[str, _one_of(OFFSETS)]
+    placement: Annotated[str, one_of(PLACEMENTS)]
+    scale: Annotated[str, one_of(SCALES)]
+    offsets: Annotated[str, one_of(OFFSETS)]
     names: Annotated[dict[int, _Name], Field(min_length=1, max_length=MAX_CLASSES), BeforeValidator(_numbered)]
     input_size: Annotated[int, Field(ge=32, le=8192)]
     data: _Text
@@ -142,8 +139,8 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card
     tensors: dict[str, torch.Tensor] = {}
     for name, value in state.items():
         if value.is_floating_point():  # all but batch counters, which inference does not use
-            tensors |= _stored(name, value.detach().float().cpu(), exact)
-    _write(Path(path), tensors, metadata)
+            tensors |= stored(name, value.detach().float().cpu(), exact)
+    write(Path(path), tensors, metadata)
 
 
 def with_card(source: str | Path, target: str | Path, card: Card) -> None:
@@ -155,7 +152,7 @@ def with_card(source: str | Path, target: str | Path, card: Card) -> None:
     metadata = metadata_of(card)
     with _opened(source) as (file, _):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    _write(Path(target), tensors, metadata)
+    write(Path(target), tensors, metadata)
 
 
 def same_tensors(first: str | Path, second: str | Path) -> bool:
@@ -181,18 +178,7 @@ def load_model(path: str | Path) -> tuple[DLKAModel, Card]:
     name = Path(path).name
     with _opened(path) as (file, card):
         model = build_model(card.placement, card.scale, len(card.names), card.offsets)
-        wanted = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-        keys = set(file.keys())
-        scales = {f"{k}.scale" for k, v in wanted.items() if _is_wide(v)} & keys
-        missing, extra = sorted(set(wanted) - keys), sorted(keys - set(wanted) - scales)
-        if missing or extra:
-            raise DlkaError(
-                f"{name}: expected exactly the tensors of {card.placement} {card.scale}; {len(missing)} are missing "
-                f"({', '.join(missing[:2]) or 'none':.160}) and {len(extra)} do not belong "
-                f"({', '.join(extra[:2]) or 'none':.160})."
-            )
-        for key, target in wanted.items():
-            target.copy_(_restored(file, key, f"{key}.scale" in scales, target.shape, name))
+        fill(file, model.state_dict(), name, f"{card.placement} {card.scale}")
     model.names = card.names
     return model.eval().requires_grad_(False), card
 
@@ -258,63 +244,3 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Card]]:
             yield file, card
     except (SafetensorError, OSError) as error:
         raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
-        unfinished = Path(file.name)
-    try:
-        save_file(tensors, unfinished, metadata=metadata)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _is_wide(value: torch.Tensor) -> bool:
-    """True for the weight of a convolution wider than 1x1."""
-    return value.dim() == 4 and value.shape[2] * value.shape[3] > 1
-
-
-def _stored(name: str, value: torch.Tensor, exact: bool = False) -> dict[str, torch.Tensor]:
-    """What stands in a file for one float32 tensor."""
-    if exact:
-        half = value.half()
-        stored = {name: half.contiguous() if bool((half.float() == value).all()) else value.clone()}
-    elif _is_wide(value):
-        scale = value.abs().amax((1, 2, 3)).clamp_min(1e-12) / 127
-        whole = (value / scale.view(-1, 1, 1, 1)).round().to(torch.int8)
-        stored = {name: whole.contiguous(), f"{name}.scale": scale}
-    elif value.dim() == 1:
-        stored = {name: value.clone()}
-    else:
-        stored = {name: value.half().contiguous()}
-    if not all(bool(t.isfinite().all()) for t in stored.values()):
-        raise DlkaError(f"{name}: expected finite values that float16 can hold, got up to {value.abs().max():g}")
-    return stored
-
-
-def _restored(file: Any, key: str, scaled: bool, shape: torch.Size, name: str) -> torch.Tensor:
-    """One tensor of a file as float32, checked against the shape of the model's own."""
-    if not scaled:
-        return _read(file, key, shape, ("F16", "F32"), name)
-    scale = _read(file, f"{key}.scale", shape[:1], ("F32",), name)
-    if not bool((scale > 0).all()):
-        raise DlkaError(f"{name}: {key}.scale should be positive; the file is damaged.")
-    value = _read(file, key, shape, ("I8",), name) * scale.view(-1, 1, 1, 1)
-    return _finite(value, key, name)
-
-
-def _read(file: Any, key: str, shape: torch.Size, dtypes: tuple[str, ...], name: str) -> torch.Tensor:
-    view = file.get_slice(key)
-    if list(view.get_shape()) != list(shape):
-        raise DlkaError(f"{name}: {key} should be {list(shape)}, is {view.get_shape()!s:.60}.")
-    if view.get_dtype() not in dtypes:
-        raise DlkaError(f"{name}: {key} should be {' or '.join(dtypes)}, is {view.get_dtype()}.")
-    return _finite(file.get_tensor(key).float(), key, name)
-
-
-def _finite(value: torch.Tensor, key: str, name: str) -> torch.Tensor:
-    if not bool(value.isfinite().all()):
-        raise DlkaError(f"{name}: {key} has values that are not finite; the file is damaged.")
-    return value

@@ -43,12 +43,8 @@ class PictureEncoder(nn.Module):
 
     def __init__(self, preset: PicturePreset, pretrained: bool) -> None:
         super().__init__()
-        try:
-            import timm
-        except ImportError as error:
-            raise DlkaError(
-                "the picture net needs timm for its encoder; install it: pip install 'dlka[nets]'"
-            ) from error
+        import timm  # which takes seconds
+
         self.backbone: Any = timm.create_model(
             preset.encoder, pretrained=pretrained, num_classes=0, global_pool="", img_size=preset.size
         )
@@ -141,7 +137,7 @@ class PictureNet(nn.Module):
     preset: of PRESETS, or one of your own; classes: at least 2, the background among them; offsets: as in
     DeformableLKA; pretrained: the encoder's weights of ImageNet, which timm fetches from its hub.
     forward: x [N, 3 or 1, H, W], sides that are whole multiples of the preset's size -> scores [N, classes, H, W]. Grey
-    pictures are repeated. Raises DlkaError for another shape, and where timm is not installed.
+    pictures are repeated. Raises DlkaError for another shape.
     """
 
     def __init__(

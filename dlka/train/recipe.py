@@ -12,7 +12,7 @@ from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES, SCRATCH
 SIDE = {"low": 32, "high": 4096, "step": 32}  # pixels
 
 
-def _flag(text: str, default: Any = MISSING, **limits: Any) -> Any:
+def flag(text: str, default: Any = MISSING, **limits: Any) -> Any:
     """A field with the help of its flag. limits: words, of which it is one; or low (0 where nothing is said), high and
     step of a number."""
     told = "" if default is MISSING or default is None or default is False else f" (default: {default})"
@@ -34,49 +34,54 @@ class Recipe:
     epochs without a better one: the figures on that part are then a little too good, as it chose.
     """
 
-    placement: str = _flag(", ".join(PLACEMENTS), words=PLACEMENTS)
-    data: str = _flag("yaml file in Ultralytics' format, or a folder with data.yaml")
-    start: str = _flag("stock weights to begin from: an id, .safetensors or .pt; none: from scratch", "control")
-    teacher: str | None = _flag("weights of a stock model whose soft targets are learned beside the labels", None)
-    unlabelled: str | None = _flag("folder of pictures that the teacher labels", None)
-    scale: str = _flag("n, s, m, l or x", "n", words=SCALES)
-    offsets: str = _flag("dense, separable; its twins: none (rigid) and features", "dense", words=OFFSETS)
-    epochs: int = _flag("passes over the pictures", 2, low=1)
-    patience: int = _flag("stop after so many epochs without a better one; 0: keep the last", 0)
-    size: int = _flag("longer side of a picture in pixels when it is read, a multiple of 32", 416, **SIDE)
-    crop: int | None = _flag(
+    placement: str = flag(", ".join(PLACEMENTS), words=PLACEMENTS)
+    data: str = flag("yaml file in Ultralytics' format, or a folder with data.yaml")
+    start: str = flag("stock weights to begin from: an id, .safetensors or .pt; none: from scratch", "control")
+    teacher: str | None = flag("weights of a stock model whose soft targets are learned beside the labels", None)
+    unlabelled: str | None = flag("folder of pictures that the teacher labels", None)
+    scale: str = flag("n, s, m, l or x", "n", words=SCALES)
+    offsets: str = flag("dense, separable; its twins: none (rigid) and features", "dense", words=OFFSETS)
+    epochs: int = flag("passes over the pictures", 2, low=1)
+    patience: int = flag("stop after so many epochs without a better one; 0: keep the last", 0)
+    size: int = flag("longer side of a picture in pixels when it is read, a multiple of 32", 416, **SIDE)
+    crop: int | None = flag(
         "side of the square of it that goes into the model, a multiple of 32 (default: all)", None, **SIDE
     )
-    batch: int = _flag("pictures a step", 8, low=1)
-    lr: float = _flag("learning rate of what is new", 1e-3)
-    copied_lr: float = _flag("learning rate of what came from the stock weights", 1e-4)
-    offset_lr: float = _flag("learning rate of the offset convolutions", 3e-4)
-    offset_warmup: float = _flag("epochs until offsets learn at that rate, the first half not at all", 0.0)
-    offset_mean: float = _flag("weight of the penalty on offsets that are alike everywhere", 1.0)
-    fit_epochs: int = _flag("passes before them in which replaced blocks learn to do what stock's did", 0)
-    fit_lr: float = _flag("learning rate of these passes", 8e-3)
-    frozen: int = _flag("layers from the input, of stock's, or all there are, that stay as they are", 10)
-    mosaic: float = _flag("share of pictures that are put together from four, 0 to 1", 0.0, high=1)
-    bfloat16: bool = _flag("convolutions in mixed precision", False)
-    pseudo_size: int = _flag("input of the teacher in pixels when it labels pictures", 640, **SIDE)
-    pseudo_confidence: float = _flag("least confidence of the teacher's labels, 0 to 1", 0.3, high=1)
-    seed: int = _flag("seed of everything random", 0, high=2**31)
+    batch: int = flag("pictures a step", 8, low=1)
+    lr: float = flag("learning rate of what is new", 1e-3)
+    copied_lr: float = flag("learning rate of what came from the stock weights", 1e-4)
+    offset_lr: float = flag("learning rate of the offset convolutions", 3e-4)
+    offset_warmup: float = flag("epochs until offsets learn at that rate, the first half not at all", 0.0)
+    offset_mean: float = flag("weight of the penalty on offsets that are alike everywhere", 1.0)
+    fit_epochs: int = flag("passes before them in which replaced blocks learn to do what stock's did", 0)
+    fit_lr: float = flag("learning rate of these passes", 8e-3)
+    frozen: int = flag("layers from the input, of stock's, or all there are, that stay as they are", 10)
+    mosaic: float = flag("share of pictures that are put together from four, 0 to 1", 0.0, high=1)
+    bfloat16: bool = flag("convolutions in mixed precision", False)
+    pseudo_size: int = flag("input of the teacher in pixels when it labels pictures", 640, **SIDE)
+    pseudo_confidence: float = flag("least confidence of the teacher's labels, 0 to 1", 0.3, high=1)
+    seed: int = flag("seed of everything random", 0, high=2**31)
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raises DlkaError for values that no run can have; files are not looked at."""
-    for flag in fields(recipe):
-        given, limits = getattr(recipe, flag.name), flag.metadata
+def check_fields(recipe: Any) -> None:
+    """Raises DlkaError for a field of `flag` outside its limits. recipe: a dataclass of such fields."""
+    for own in fields(recipe):
+        given, limits = getattr(recipe, own.name), own.metadata
         low, high = limits.get("low", 0), limits.get("high", math.inf)
         if "words" in limits and given not in limits["words"]:
-            raise DlkaError(f"{flag.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
+            raise DlkaError(f"{own.name}: expected one of {', '.join(limits['words'])}, got {given!r:.60}.")
         if not isinstance(given, int | float):
             continue
         step, fits = limits.get("step"), math.isfinite(given) and low <= given <= high
         if not fits or (step and given % step):
             what = f"a multiple of {step} from {low}" if step else str(low)
             until = f" to {high}" if math.isfinite(high) else " or more"
-            raise DlkaError(f"{flag.name}: expected {what}{until}, got {given}.")
+            raise DlkaError(f"{own.name}: expected {what}{until}, got {given}.")
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises DlkaError for values that no run can have; files are not looked at."""
+    check_fields(recipe)
     if recipe.crop and recipe.crop > recipe.size:
         raise DlkaError(f"crop: expected at most the size, {recipe.size}, got {recipe.crop}.")
     if recipe.offset_warmup > recipe.epochs:

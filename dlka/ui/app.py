@@ -25,12 +25,14 @@ from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.own import added
+from dlka.segment.segmenter import shipped as networks
 from dlka.ui import (
     address,
     api,
     controls,
     page_learn,
     page_many,
+    page_segment,
     states,
     tab_adapt,
     tab_numbers,
@@ -50,7 +52,7 @@ from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
-PAGES = (page_many, page_learn)  # beside the first one; each module: NAME, PATH, build()
+PAGES = (page_many, page_segment, page_learn)  # beside the first one; each module: NAME, PATH, build()
 STYLES = sorted((*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"), key=lambda path: path.name)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
@@ -208,6 +210,8 @@ def build_app(first: Analysis) -> gr.Blocks:
         if tools.available():
             tools.add()
     for page in PAGES:
+        if page is page_segment and not networks():
+            continue
         with app.route(page.NAME, page.PATH):
             gr.Navbar(main_page_name=MAIN)
             page.build()

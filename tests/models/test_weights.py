@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dlka import tensor_file
 from dlka.errors import DlkaError
 from dlka.models import weights
 from dlka.models.build import build_model
@@ -199,7 +200,7 @@ class TestWriting:
             Path(file).write_bytes(before[:1000])
             raise OSError("no space left on device")
 
-        monkeypatch.setattr(weights, "save_file", half)
+        monkeypatch.setattr(tensor_file, "save_file", half)
         with pytest.raises(OSError, match="no space"):
             save_weights(path, model.state_dict(), CARD)
         assert path.read_bytes() == before

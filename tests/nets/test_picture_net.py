@@ -10,8 +10,6 @@ from dlka.nets import build_net
 from dlka.nets.picture import PatchExpand
 from dlka.nets.published import load_published
 
-pytest.importorskip("timm")
-
 
 def on_meta(*args, **options):
     with torch.device("meta"):
@@ -114,9 +112,3 @@ def test_names_are_the_papers_and_what_it_never_uses_is_left():
     wanted = {name: torch.rand_like(v) if v.is_floating_point() else v for name, v in state.items()}
     assert load_published(net, wanted | dead) == list(dead)
     assert all(torch.equal(value, wanted[name]) for name, value in net.state_dict().items())
-
-
-def test_without_timm_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(DlkaError, match=r"needs timm.*dlka\[nets\]"):
-        build_net("picture")

@@ -1,0 +1,84 @@
+"""What the commands do that segment: segment, train-seg, val-seg; as in dlka/commands.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from dlka.errors import DlkaError
+from dlka.printing import count, table, write_json
+
+
+def segment(args: argparse.Namespace) -> int:
+    from dlka.segment.outputs import numbers, write_outputs
+    from dlka.segment.scans import read_scan
+    from dlka.segment.segmenter import Segmenter
+
+    if not 0 <= args.strength <= 1:
+        raise DlkaError(f"strength: expected 0 to 1, got {args.strength:g}.")
+    segmenter = Segmenter.of(args.model)
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    results, failed = [], 0
+    for name in args.files:
+        try:
+            scan = read_scan(name)
+            seen = segmenter.look(scan, args.strength)
+        except DlkaError as error:  # one bad file costs its own line
+            print(f"{name}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        written = write_outputs(scan, seen, segmenter.card, folder)
+        results.append(numbers(scan, seen, segmenter.card))
+        parts = results[-1]["parts"]
+        said = ", ".join(f"{part} {count(of['cells'], 'cell')}" for part, of in parts.items())
+        print(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
+    write_json(args.json, results)
+    return 1 if failed else 0
+
+
+def train_seg(args: argparse.Namespace) -> int:
+    from dlka.segment.recipe import SegmentRecipe
+    from dlka.segment.training import train
+
+    given = {field.name: getattr(args, field.name) for field in fields(SegmentRecipe) if hasattr(args, field.name)}
+    if "data" not in given:
+        raise DlkaError("train-seg needs --data, a folder with images/ and labels/ or masks/.")
+    out = Path(args.out or f"runs/{Path(given['data']).resolve().name}.safetensors")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    run = out.with_suffix("")
+    try:
+        train(SegmentRecipe(**given), out, run, report=_progress, device=args.device)
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on.", file=sys.stderr)
+        raise
+    print(f"Written: {out}. Measure it: python -m dlka val-seg --model {out} --data {given['data']}")
+    return 0
+
+
+def val_seg(args: argparse.Namespace) -> int:
+    from dlka.segment.judge import lead_rows, rows_of
+    from dlka.segment.judge import val_seg as measure
+
+    if args.write and len(args.model) > 1:
+        raise DlkaError("--write: expected one --model, whose card gets the figures.")
+    measured = measure(args.model, args.data, report=_progress)
+    print(f"{measured['data']} val, {count(measured['cases'], 'case')}; means with 95 % intervals over cases")
+    print(table(rows_of(measured)))
+    if measured["against"]:
+        print(f"\n{table(lead_rows(measured))}")
+    if args.write:
+        from dlka.segment.net_file import with_scores
+        from dlka.segment.segmenter import shipped
+
+        kept = {name: value for name, value in measured.items() if name != "values"}
+        with_scores(shipped().get(args.model[0], Path(args.model[0])), kept)
+        print("Written into its card.")
+    write_json(args.json, measured)
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

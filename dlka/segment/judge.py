@@ -1,0 +1,94 @@
+"""What `dlka val-seg` measures: a network on the validation part of a data set, with its offsets and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlka.errors import DlkaError
+from dlka.segment.scans import CaseFolder, read_folder, read_labels, read_scan
+from dlka.segment.scores import dice, hd95, interval
+from dlka.segment.segmenter import Segmenter
+from dlka.versions import versions
+
+WITH, WITHOUT = "", ", offsets at zero"  # what a row of a model that deforms is called after its name
+
+
+def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measure networks, ids or files, on the same cases.
+
+    Returns data, cases and versions; rows: for each model, and once more with its offsets at zero where it has some,
+    "model", and by the name of every part "dice" and "hd95" (mm, of a picture px), each [mean, low, high] with a 95 %
+    interval over cases; values: the same numbers case by case; against: differences in Dice of the first row to every
+    other one, paired over cases, by part. What is no number (a part that is not there) is left out of a mean.
+    Raises DlkaError.
+    """
+    data = read_folder(folder)
+    found: dict[str, np.ndarray] = {}
+    for model in models:
+        segmenter = Segmenter.of(model)
+        _check(segmenter, data, model)
+        for strength, called in ((1.0, WITH), (0.0, WITHOUT))[: 2 if segmenter.deforms else 1]:
+            report(f"Measuring {model}{called} on {len(data.val)} cases ...")
+            found[f"{model}{called}"] = np.array(list(_cases(segmenter, data, strength)))
+    parts = list(data.names.values())[1:]
+    rows, against = [], []
+    first, *others = found
+    for name, values in found.items():
+        row: dict[str, Any] = {"model": name}
+        for i, part in enumerate(parts):
+            row[part] = {"dice": interval(values[:, i, 0]), "hd95": interval(values[:, i, 1])}
+        rows.append(row)
+    for name in others:
+        leads = found[first][:, :, 0] - found[name][:, :, 0]
+        against.append({"model": first, "against": name, **{p: interval(leads[:, i]) for i, p in enumerate(parts)}})
+    return {
+        **{"data": data.title, "cases": len(data.val), "parts": parts, "unit": "mm" if segmenter.volumes else "px"},
+        **{"rows": rows, "against": against, "versions": versions()},
+        "values": {name: _plain(values) for name, values in found.items()},
+    }
+
+
+def rows_of(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of val_seg for a table: means with their intervals as text."""
+    return [
+        {"model": row["model"]}
+        | {f"{part}: Dice": _told(row[part]["dice"], 3) for part in measured["parts"]}
+        | {f"HD95, {measured['unit']}": " / ".join(f"{row[part]['hd95'][0]:.2f}" for part in measured["parts"])}
+        for row in measured["rows"]
+    ]
+
+
+def lead_rows(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """Differences in Dice for a table."""
+    return [
+        {"Dice of": row["model"], "minus": row["against"]} | {part: _told(row[part], 3) for part in measured["parts"]}
+        for row in measured["against"]
+    ]
+
+
+def _cases(segmenter: Segmenter, data: CaseFolder, strength: float) -> Iterator[list[tuple[float, float]]]:
+    """For every case a row for every part: Dice and HD95."""
+    for case in data.val:
+        scan, true = read_scan(case.image), read_labels(case.labels, len(data.names))
+        labels = segmenter.look(scan, strength).labels
+        pairs = [(labels == number, true == number) for number in list(data.names)[1:]]
+        yield [(dice(one, other), hd95(one, other, scan.spacing)) for one, other in pairs]
+
+
+def _check(segmenter: Segmenter, data: CaseFolder, model: str) -> None:
+    if len(segmenter.card.names) != len(data.names):
+        own, wanted = (", ".join(list(names)[1:]) for names in (segmenter.card.names, data.names.values()))
+        raise DlkaError(f"{model}: expected a network of the data's classes ({wanted}), got one of {own}.")
+
+
+def _told(values: Sequence[float], digits: int) -> str:
+    mean, low, high = (f"{value:.{digits}f}" for value in values)
+    return f"{mean} ({low} to {high})"
+
+
+def _plain(values: np.ndarray) -> list[list[list[float | None]]]:
+    """JSON knows no number that is none."""
+    return [[[None if np.isnan(v) else round(float(v), 4) for v in pair] for pair in case] for case in values]

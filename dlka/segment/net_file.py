@@ -1,0 +1,108 @@
+"""The file of a network that segments: its numbers, and a card from which the network is built. Nothing is run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from dlka.errors import DlkaError, first_problem, short
+from dlka.layers3d import OFFSETS
+from dlka.models.weights import one_of
+from dlka.nets import NETS, build_net
+from dlka.tensor_file import fill, stored, write
+
+FORMAT = "dlka-net-1"  # known to dlka.models.weights, too, which imports nothing from here
+MAX_BYTES = 400 * 2**20
+
+_Text = Annotated[str, Field(max_length=10_000)]
+_Name = Annotated[str, Field(max_length=100)]
+
+
+@dataclass(frozen=True)
+class NetCard:
+    """What a file says about itself.
+
+    net, preset, offsets   as in dlka.nets.build_net
+    names                  of the classes by number, 0 is the background
+    window                 side of the crops that it was trained on, in cells
+    data, licence          sentences
+    recipe                 the settings of its training
+    seed, versions         package -> version
+    scores                 what `dlka val-seg --write` measured on this very file
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    net: Annotated[str, one_of(NETS)]
+    preset: Annotated[str, one_of(("small", "paper"))]
+    offsets: Annotated[str, one_of(OFFSETS)]
+    names: Annotated[list[_Name], Field(min_length=2, max_length=100)]
+    window: Annotated[int, Field(ge=16, le=1024)]
+    data: _Text
+    recipe: dict[str, Any]
+    licence: _Text
+    seed: int
+    versions: dict[_Name, _Name]
+    scores: dict[str, Any] = field(default_factory=dict)
+
+
+_CARD = TypeAdapter(NetCard)
+
+
+def save_net(path: str | Path, net: nn.Module, card: NetCard) -> None:
+    """Write a network with its card, rounded as in dlka/tensor_file.py. Raises DlkaError for values that cannot be
+    stored."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            tensors |= stored(name, value.detach().float().cpu())
+    text = json.dumps(asdict(card), allow_nan=False)
+    _CARD.validate_json(text)  # what could not be read back is not written
+    write(Path(path), tensors, {"format": FORMAT, "card": text})
+
+
+def load_net(path: str | Path) -> tuple[nn.Module, NetCard]:
+    """The network of a file, in evaluation mode on the CPU as float32, and its card. Strict: format, card, names,
+    shapes, dtypes and finite values are checked. Raises DlkaError with one sentence."""
+    path = Path(path)
+    if not path.is_file():
+        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = _card(file.metadata() or {}, path.name)
+            net = build_net(card.net, preset=card.preset, classes=len(card.names), offsets=card.offsets)
+            fill(file, net.state_dict(), path.name, f"{card.net} {card.preset}")
+    except (SafetensorError, OSError) as error:
+        raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
+    return net.eval().requires_grad_(False), card
+
+
+def with_scores(path: str | Path, scores: dict[str, Any]) -> None:
+    """Put what was measured into the card of a file; its tensors stay as they are."""
+    path = Path(path)
+    with safe_open(path, framework="pt") as file:
+        card = _card(file.metadata() or {}, path.name)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    text = json.dumps(asdict(card) | {"scores": scores}, allow_nan=False)
+    _CARD.validate_json(text)
+    write(path, tensors, {"format": FORMAT, "card": text})
+
+
+def _card(metadata: dict[str, str], name: str) -> NetCard:
+    if metadata.get("format") != FORMAT:
+        raise DlkaError(
+            f"{name}: expected a network that segments (format {FORMAT}), got format {short(metadata.get('format'))}."
+        )
+    try:
+        return _CARD.validate_json(metadata.get("card", ""))
+    except ValidationError as error:
+        raise DlkaError(f"{name}: its card cannot be used ({first_problem(error, 'card'):.200}).") from None

@@ -1,0 +1,212 @@
+"""Pictures and volumes to segment: files -> arrays with the size of their cells, and labels -> files.
+
+A volume is turned to axes (z, y, x) that run to the superior, the anterior and the right (RAS+ of NIfTI, last axis
+first), and its labels are turned back when they are written, so that they lie on the file that they were made of.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import yaml
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+from PIL import Image
+
+from dlka.errors import DlkaError
+from dlka.images import ENDINGS, read_image
+
+VOLUMES = (".nii", ".nii.gz")
+MAX_BYTES = 200 * 2**20
+MAX_VOXELS = 64_000_000
+MAX_AXIS = 1024  # cells along one side of a volume
+MIN_AXIS = 4
+TAILS = (1, 99)  # per cent of a volume's values that are cut off
+LABELS = ("labels", "masks")  # what the folder beside `images` may be called
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One picture or volume.
+
+    name     the file's, without endings
+    values   float32 [C, *space]: of a volume [1, D, H, W] with mean 0 and deviation 1 after its TAILS were cut, of a
+             picture [3, H, W], RGB in -1..1
+    spacing  [space]: side of a cell in millimetres, of a picture 1.0 pixel
+    shown    what is drawn: uint8 [D, H, W] of a volume, [H, W, 3] of a picture
+    nifti    the file of a volume as nibabel opened it; None for a picture
+    """
+
+    name: str
+    values: np.ndarray
+    spacing: tuple[float, ...]
+    shown: np.ndarray
+    nifti: Any = field(default=None, repr=False)
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return self.values.shape[1:]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file with the labels of its cells: another file of the same name."""
+
+    name: str
+    image: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class CaseFolder:
+    """The training and validation part of a data set, and class number -> name; 0 is the background."""
+
+    title: str
+    train: tuple[Case, ...]
+    val: tuple[Case, ...]
+    names: dict[int, str]
+
+
+def is_volume(path: Path) -> bool:
+    """By its ending."""
+    return path.name.lower().endswith(VOLUMES)
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read a picture, or a volume as NIfTI (.nii, .nii.gz). Raises DlkaError for what is neither, has another number of
+    axes, is too large or too small, or has values that are not finite or all the same."""
+    path = Path(path)
+    if not is_volume(path):
+        picture = read_image(path)
+        values = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / 127.5 - 1
+        return Scan(path.stem, values, (1.0, 1.0), picture)
+    opened = _opened(path)
+    data = _turned(opened, _data(opened, path))
+    low, high = np.percentile(data, TAILS)
+    if not high > low:
+        low, high = float(data.min()), float(data.max())
+    if not high > low:
+        raise DlkaError(f"{path.name}: expected a volume with something in it; all its values are {low:g}.")
+    cut = data.clip(low, high)
+    values = ((cut - cut.mean()) / cut.std()).astype(np.float32)
+    shown = ((cut - low) * (255 / (high - low))).round().astype(np.uint8)
+    zooms = nibabel.affines.voxel_sizes(nibabel.as_closest_canonical(opened).affine)
+    spacing = tuple(float(side) for side in zooms[::-1])
+    return Scan(path.name.partition(".nii")[0], values[None], spacing, shown, opened)
+
+
+def read_labels(path: str | Path, classes: int | None = None) -> np.ndarray:
+    """Labels uint8 [*space] of a picture (a grey PNG) or volume. Raises DlkaError, for one of `classes` or more too."""
+    path = Path(path)
+    if is_volume(path):
+        opened = _opened(path)
+        values = _turned(opened, _data(opened, path))
+    else:
+        try:
+            values = np.asarray(Image.open(path))
+        except (OSError, ValueError) as error:
+            raise DlkaError(f"{path.name}: expected a PNG of labels ({error!s:.100}).") from None
+        if values.ndim != 2:
+            raise DlkaError(f"{path.name}: expected labels in one channel, got {list(values.shape)}.")
+    most = 255 if classes is None else classes - 1
+    if not (np.equal(values, np.round(values)).all() and values.min() >= 0 and values.max() <= most):
+        raise DlkaError(
+            f"{path.name}: expected whole numbers from 0 to {most}, got values from {values.min():g} to "
+            f"{values.max():g}."
+        )
+    return np.ascontiguousarray(values, np.uint8)
+
+
+def read_folder(folder: str | Path) -> CaseFolder:
+    """A data set: images/train and images/val with labels of the same names in labels/ or masks/, and names of the
+    classes in data.yaml where it has one (names: {1: nucleus}). Raises DlkaError."""
+    folder = Path(folder)
+    beside = next((folder / name for name in LABELS if (folder / name).is_dir()), None)
+    if beside is None:
+        raise DlkaError(f"{folder}: expected the folders images and labels (or masks) in it.")
+    parts = []
+    for part in ("train", "val"):
+        files = sorted(p for p in (folder / "images" / part).glob("*") if is_volume(p) or p.suffix.lower() in ENDINGS)
+        if not files:
+            raise DlkaError(f"{folder / 'images' / part}: expected pictures or volumes (.nii.gz); there are none.")
+        cases = []
+        for file in files:
+            name = file.name.partition(".nii")[0] if is_volume(file) else file.stem
+            labels = beside / part / (file.name if is_volume(file) else f"{name}.png")
+            if not labels.is_file():
+                raise DlkaError(f"{file}: expected its labels at {labels}; there is no such file.")
+            cases.append(Case(name, file, labels))
+        parts.append(tuple(cases))
+    return CaseFolder(folder.resolve().name, parts[0], parts[1], _names(folder, parts[0]))
+
+
+def save_labels(scan: Scan, values: np.ndarray, path: Path) -> None:
+    """Write values [*space] of a scan's cells: a volume as NIfTI with the axes and place of the file that it was read
+    from, a picture as PNG (uint8). The dtype is kept."""
+    if scan.nifti is None:
+        Image.fromarray(values).save(path)
+        return
+    own = io_orientation(scan.nifti.affine)
+    back = ornt_transform([[0, 1], [1, 1], [2, 1]], own)
+    data = apply_orientation(values.transpose(2, 1, 0), back)
+    nibabel.save(nibabel.Nifti1Image(data, scan.nifti.affine), path)
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise DlkaError(f"{path.name}: there is no such file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
+    try:
+        opened: Any = nibabel.load(path)
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise DlkaError(f"{path.name}: expected a NIfTI volume that can be read ({error!s:.100}).") from None
+    shape = opened.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise DlkaError(f"{path.name}: expected a volume with three axes, got {len(shape)}: {list(opened.shape)}.")
+    if not (min(shape) >= MIN_AXIS and max(shape) <= MAX_AXIS and np.prod(shape, dtype=np.int64) <= MAX_VOXELS):
+        most = f"{MAX_AXIS} cells along an axis and {MAX_VOXELS / 1e6:.0f} million in all"
+        raise DlkaError(f"{path.name}: expected {MIN_AXIS} to {most}, got {' x '.join(map(str, shape))}.")
+    if opened.get_data_dtype().kind not in "uif":
+        raise DlkaError(f"{path.name}: expected a number for each voxel, got {opened.get_data_dtype()}.")
+    affine = opened.affine
+    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-9):
+        raise DlkaError(f"{path.name}: its header does not say how voxels lie in space; save it again with an affine.")
+    return opened
+
+
+def _data(opened: Any, path: Path) -> np.ndarray:
+    try:
+        data = np.asarray(opened.dataobj, np.float32)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise DlkaError(f"{path.name}: the file is damaged or incomplete ({error!s:.100}).") from None
+    if not np.isfinite(data).all():
+        raise DlkaError(f"{path.name}: expected finite values; {int((~np.isfinite(data)).sum())} are not.")
+    return data.reshape(opened.shape[:3])
+
+
+def _turned(opened: Any, data: np.ndarray) -> np.ndarray:
+    """(z, y, x), see the top of this file."""
+    return apply_orientation(data, io_orientation(opened.affine)).transpose(2, 1, 0)
+
+
+def _names(folder: Path, cases: tuple[Case, ...]) -> dict[int, str]:
+    file = folder / "data.yaml"
+    if file.is_file():
+        try:
+            names = yaml.safe_load(file.read_text(encoding="utf-8"))["names"]
+            return {0: "background"} | {int(number): str(name) for number, name in dict(names).items()}
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise DlkaError(
+                f"{file}: expected names of classes by number, as names: {{1: nucleus}} ({error})."
+            ) from None
+    most = max(int(read_labels(case.labels).max()) for case in cases)
+    return {0: "background"} | {number: f"part {number}" for number in range(1, most + 1)}

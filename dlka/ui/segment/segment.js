@@ -1,0 +1,372 @@
+// Linked planes: a crosshair that pointer, wheel, keys and fingers move, and what the kernel reads for the cell under the
+// pointer, in every plane and in a view that is turned by dragging.
+// gr.HTML gives: element (this component), props (its value), watch (called when the server sends another value).
+
+const part = (name) => element.querySelector(`.${name}`);
+const state = { data: null, turn: 0, cross: [0, 0, 0], under: null, amount: 1, begun: null, frame: 0, angle: [0.6, 0.45], made: new Map() };
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const WAIT = 400, LASTS = 1200; // ms on the grid, and from there to the samples
+const SOLID = 220; // CSS pixels, side of the view that is turned,
+const TALL = 620, PHONE = 620; // height of all planes, and width of a page below which they stand one below the other
+
+const kept = (name, make) => {
+  if (!state.made.has(name)) state.made.set(name, make());
+  return state.made.get(name);
+};
+
+async function bytesOf(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  return new Response(answer.body.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+
+async function load(data) {
+  const turn = ++state.turn;
+  const files = [data.shown, data.found, ...(data.true ? [data.true] : [])].map(bytesOf);
+  const found = await Promise.all(files).catch(() => null);
+  if (turn !== state.turn) return;
+  if (!found) return void (part("seg-told").textContent = "The volume did not arrive: press Segment, or reload the page.");
+  const [shown, labels, truth] = found.map((bytes) => new Uint8Array(bytes));
+  const same = state.data?.name === data.name && String(state.data.size) === String(data.size);
+  Object.assign(state, { data, shown, labels, truth, under: null, made: new Map() });
+  if (!same) state.cross = [...data.start];
+  buildPlanes();
+  part("seg-stage").replaceChildren(...data.stages.map(({ label }, i) => new Option(label, i)));
+  part("seg-stage").value = data.chosen;
+  for (const name of ["seg-of-stage", "seg-solid"]) for (const one of element.querySelectorAll(`.${name}`)) one.hidden = !data.stages.length;
+  part("seg-over").querySelector('[value="true"]').disabled = !data.true;
+  part("seg-over").querySelector('[value="length"]').disabled = !data.stages.length;
+  part("seg-over").querySelector('[value="gate"]').disabled = !data.stages.length;
+  if (part("seg-over").selectedOptions[0].disabled) part("seg-over").value = "found";
+  tellScores();
+  await chooseStage();
+}
+
+function buildPlanes() {
+  const { data } = state;
+  part("seg-planes").dataset.kind = data.kind;
+  state.planes = planesOf(data.kind).map((plane) => {
+    const figure = document.createElement("figure"), canvas = document.createElement("canvas");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    const title = data.kind === "picture" ? "Picture" : NAMES[plane.cut];
+    canvas.setAttribute("aria-label", `${title}: arrow keys move the cross, page up and down the slice`);
+    canvas.setAttribute("aria-describedby", "seg-told");
+    figure.append(document.createElement("figcaption"), canvas);
+    const own = { ...plane, title, canvas, caption: figure.firstChild };
+    follow(own);
+    return own;
+  });
+  part("seg-planes").replaceChildren(...state.planes.map((plane) => plane.canvas.parentNode), part("seg-solid"));
+}
+
+// The offsets and gate of the chosen stage, asked for once.
+async function chooseStage() {
+  const { data, turn } = state;
+  state.chosen = Number(part("seg-stage").value || 0);
+  const stage = data.stages[state.chosen];
+  if (stage && !stage.levels) {
+    const found = await Promise.all([bytesOf(stage.offsets), bytesOf(stage.gate.values)]).catch(() => null);
+    if (turn !== state.turn) return;
+    if (!found) return void (part("seg-told").textContent = "The offsets did not arrive: press Segment, or reload the page.");
+    Object.assign(stage, { levels: new Int16Array(found[0]), gates: new Uint8Array(found[1]) });
+  }
+  Object.assign(state, { amount: still.matches || !stage ? 1 : 0, begun: still.matches || !stage ? null : 0 });
+  redraw();
+}
+
+const stageNow = () => {
+  const stage = state.data.stages[state.chosen];
+  return stage?.levels ? stage : null;
+};
+
+// One number a cell of the stage's map, from 0 to 1 of its scale, that lies over the planes; null for labels.
+function overlay() {
+  const over = part("seg-over").value, stage = stageNow(), { data } = state;
+  if (!stage || (over !== "length" && over !== "gate")) return null;
+  return kept(`${over} ${state.chosen}`, () => {
+    if (over === "gate") return { stage, map: Float32Array.from(stage.gates, (v) => v / 255), ends: [stage.gate.low, stage.gate.high], table: data.tables.gate };
+    const lengths = lengthsOf(stage, stage.levels, data.spacing), most = lengths.reduce((a, b) => Math.max(a, b), 1e-9);
+    return { stage, map: lengths.map((v) => v / most), ends: [0, most], table: data.tables.magnitude };
+  });
+}
+
+const channels = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i + (hex[0] === "#"), i + 2 + (hex[0] === "#")), 16));
+
+// What a cell of the scan looks like under the chosen overlay.
+function colouring() {
+  const { data, shown, labels, truth } = state, opacity = Number(part("seg-opacity").value), over = part("seg-over").value;
+  const colours = kept("colours", () => data.colours.map(channels)), map = overlay();
+  const grey = data.kind === "picture" ? (i) => shown.subarray(3 * i, 3 * i + 3) : (i) => [shown[i], shown[i], shown[i]];
+  const mix = (under, top) => under.length && [0, 1, 2].map((c) => under[c] + opacity * (top[c] - under[c]));
+  if (map) {
+    const table = kept(`table ${over}`, () => Array.from({ length: 256 }, (_, i) => channels(map.table.slice(6 * i, 6 * i + 6))));
+    const [, height, width] = data.size, { size, stride } = map.stage;
+    return (i) => {
+      const place = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
+      const [z, y, x] = place.map((p, a) => Math.min(Math.floor(p / stride[a]), size[a] - 1));
+      return mix(grey(i), table[Math.round(255 * map.map[(z * size[1] + y) * size[2] + x])]);
+    };
+  }
+  if (over === "none") return grey;
+  const values = over === "true" ? truth : labels;
+  return (i) => (values[i] ? mix(grey(i), colours[values[i]]) : grey(i));
+}
+
+function redraw() {
+  if (!state.frame) state.frame = requestAnimationFrame(draw);
+}
+
+function draw(now) {
+  state.frame = 0;
+  const { data } = state;
+  if (!data) return;
+  if (state.begun !== null) {
+    state.begun ||= now;
+    const share = Math.min(Math.max((now - state.begun - WAIT) / LASTS, 0), 1);
+    state.amount = share * share * (3 - 2 * share);
+    if (share === 1) state.begun = null;
+    else redraw();
+  }
+  const colour = colouring(), stage = stageNow(), place = state.under ?? state.cross;
+  const cell = stage && toCell(stage, place), reads = stage && inScan(stage, readsOf(stage, stage.levels, cell, state.amount));
+  const scale = scaleOf();
+  for (const plane of state.planes) drawPlane(plane, scale, colour, stage, cell, reads);
+  if (stage && data.kind === "volume") drawSolid(stage, cell);
+  tell(stage, place, cell);
+  legend();
+}
+
+const inScan = (stage, reads) => ({
+  regular: reads.regular.map((c) => toScan(stage, c)),
+  samples: reads.samples.map((c) => toScan(stage, c)),
+  zero: reads.zero,
+});
+
+// CSS pixels a millimetre, the same in all planes: two rows of them fill the room there is, on a phone one below the other.
+function scaleOf() {
+  const { size, spacing, kind } = state.data, room = part("seg-body").clientWidth;
+  const [deep, high, wide] = size.map((n, a) => n * spacing[a]);
+  if (kind === "picture") return Math.min((room < PHONE ? room : 0.65 * room) / wide, TALL / high);
+  if (room < PHONE) return room / Math.max(wide, high);
+  return Math.min((0.62 * room - 12) / (Math.max(wide, high) + wide), (TALL - 40) / (high + deep));
+}
+
+function drawPlane(plane, scale, colour, stage, cell, reads) {
+  const { data, cross } = state, view = viewOf(data, plane, scale), { canvas } = plane;
+  plane.view = view;
+  const ratio = window.devicePixelRatio || 1;
+  [canvas.width, canvas.height] = [Math.round(view.width * ratio), Math.round(view.height * ratio)];
+  Object.assign(canvas.style, { width: `${view.width}px`, height: `${view.height}px` });
+  const pen = canvas.getContext("2d"), at = Math.round(cross[plane.cut]);
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(sliceOf(data, plane, at, colour), 0, 0, view.width, view.height);
+  const [x, y] = view.at(cross);
+  for (const [ink, line] of [[RIM, 2.5], ["rgba(255, 255, 255, 0.8)", 1]]) {
+    Object.assign(pen, { strokeStyle: ink, lineWidth: line });
+    pen.beginPath();
+    pen.moveTo(0, y);
+    pen.lineTo(view.width, y);
+    pen.moveTo(x, 0);
+    pen.lineTo(x, view.height);
+    pen.stroke();
+  }
+  if (data.kind === "volume") {
+    Object.assign(pen, { font: "600 12px system-ui, sans-serif", fillStyle: "white", strokeStyle: RIM, lineWidth: 3, textAlign: "center", textBaseline: "middle" });
+    const [left, right] = ENDS[plane.across], [bottom, top] = ENDS[plane.up];
+    for (const [letter, lx, ly] of [[left, 9, view.height / 2], [right, view.width - 9, view.height / 2], [top, view.width / 2, 9], [bottom, view.width / 2, view.height - 9]]) {
+      pen.strokeText(letter, lx, ly);
+      pen.fillText(letter, lx, ly);
+    }
+  }
+  if (reads) {
+    const corner = toScan(stage, cell.map((c) => c - 0.5)), end = toScan(stage, cell.map((c) => c + 0.5));
+    const [x0, y0] = view.at(corner), [x1, y1] = view.at(end);
+    Object.assign(pen, { strokeStyle: data.accent, lineWidth: 2 });
+    pen.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
+    const middle = toScan(stage, cell)[plane.cut];
+    const far = reads.samples.map((p) => (plane.cut === 1 ? 1 : -1) * (p[plane.cut] - middle) / stage.stride[plane.cut]);
+    drawReads(pen, view.at, reads, stage.weights, data.weight_colours, far);
+  }
+  plane.caption.textContent = data.kind === "picture" ? "" : `${plane.title}, slice ${at + 1} of ${data.size[plane.cut]}`;
+}
+
+// The same samples from any side: no perspective, axes through the cell.
+function drawSolid(stage, cell) {
+  const { data } = state, canvas = part("seg-solid").querySelector("canvas"), ratio = window.devicePixelRatio || 1;
+  [canvas.width, canvas.height] = [SOLID * ratio, SOLID * ratio];
+  Object.assign(canvas.style, { width: `${SOLID}px`, height: `${SOLID}px` });
+  const pen = canvas.getContext("2d"), [turn, tilt] = state.angle;
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.fillStyle = "#14171a";
+  pen.fillRect(0, 0, SOLID, SOLID);
+  const mm = stage.stride.map((s, a) => s * data.spacing[a]);
+  const full = kept(`reach ${state.chosen}`, () => reachOf(stage, mm)), scale = (0.46 * SOLID) / full;
+  const seen = ([z, y, x]) => {
+    const right = Math.cos(turn) * x + Math.sin(turn) * y, back = -Math.sin(turn) * x + Math.cos(turn) * y;
+    return { right, up: Math.cos(tilt) * z + Math.sin(tilt) * back, back: Math.cos(tilt) * back - Math.sin(tilt) * z };
+  };
+  const at = (place) => {
+    const { right, up } = seen(place);
+    return [SOLID / 2 + right * scale, SOLID / 2 - up * scale];
+  };
+  for (const [axis, letters] of ENDS.entries())
+    for (const [sign, letter] of [[-1, letters[0]], [1, letters[1]]]) {
+      const end = [0, 0, 0];
+      end[axis] = sign * full * 0.9;
+      Object.assign(pen, { strokeStyle: "rgba(255, 255, 255, 0.25)", lineWidth: 1, fillStyle: "rgba(255, 255, 255, 0.7)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+      pen.beginPath();
+      pen.moveTo(SOLID / 2, SOLID / 2);
+      pen.lineTo(...at(end));
+      pen.stroke();
+      pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
+    }
+  const around = (places) => places.map((p) => p.map((v, a) => (v - cell[a]) * mm[a]));
+  const reads = readsOf(stage, stage.levels, cell, state.amount);
+  const moved = { regular: around(reads.regular), samples: around(reads.samples), zero: reads.zero };
+  const far = moved.samples.map((p) => seen(p).back / Math.max(...mm));
+  drawReads(pen, at, moved, stage.weights, data.weight_colours, far);
+}
+
+// Millimetres from a cell within which nine in ten samples of the stage lie, and at least its grid.
+function reachOf(stage, mm) {
+  const grid = Math.hypot(...stage.kernel.map((k, a) => ((k - 1) / 2) * stage.dilation[a] * mm[a])), lengths = [];
+  const taps = stage.kernel.reduce((a, b) => a * b);
+  for (let i = 0; i < stage.levels.length; i += 3 * taps) lengths.push(Math.hypot(...mm.map((m, a) => stage.levels[i + a] * stage.unit * m)));
+  lengths.sort((a, b) => a - b);
+  return grid + (lengths[Math.floor(0.9 * lengths.length)] || 0);
+}
+
+const rounded = (value) => (Math.abs(value) < 10 ? value.toFixed(1) : value.toFixed(0));
+
+function tell(stage, place, cell) {
+  const { data, labels, truth } = state, at = place.map(Math.round);
+  const index = (at[0] * data.size[1] + at[1]) * data.size[2] + at[2];
+  const where = data.kind === "picture" ? `pixel (${at[2]}, ${at[1]})` : `voxel (${at[2]}, ${at[1]}, ${at[0]}) = (${place.map((p, a) => rounded(p * data.spacing[a])).reverse().join(", ")}) mm from the first`;
+  let said = `${where}: ${data.names[labels[index]]}`;
+  if (truth) said += truth[index] === labels[index] ? ", as labelled" : `, labelled ${data.names[truth[index]]}`;
+  if (stage) {
+    const reads = readsOf(stage, stage.levels, cell, 1), taps = reads.samples.length;
+    const moved = reads.samples.map((s, i) => Math.hypot(...s.map((v, a) => (v - reads.regular[i][a]) * stage.stride[a] * data.spacing[a])));
+    const mean = moved.reduce((a, b) => a + b) / taps, outside = reads.zero.filter(Boolean).length;
+    said += `. ${taps} taps of ${stage.label} moved by ${mean.toFixed(2)} ${data.unit} on average`;
+    if (outside) said += `, ${outside} outside the map`;
+  }
+  part("seg-told").textContent = `${said}.`;
+}
+
+function legend() {
+  const map = overlay(), { data } = state, box = part("seg-legend");
+  box.replaceChildren();
+  if (map) {
+    const bar = document.createElement("i"), stops = Array.from({ length: 9 }, (_, i) => `#${map.table.slice(6 * Math.round(i * 31.875), 6 * Math.round(i * 31.875) + 6)}`);
+    bar.className = "seg-bar";
+    bar.style.background = `linear-gradient(to right, ${stops})`;
+    const what = part("seg-over").value === "gate" ? "gate, mean over channels" : `mean length of the offsets, ${data.unit}`;
+    box.append(`${what}: ${map.ends[0].toFixed(2)} `, bar, ` ${map.ends[1].toFixed(2)}`);
+    return;
+  }
+  if (part("seg-over").value !== "none")
+    data.names.slice(1).forEach((name, i) => {
+      const chip = document.createElement("span"), square = document.createElement("i");
+      square.style.background = data.colours[i + 1];
+      chip.className = "seg-chip";
+      chip.append(square, ` ${name}`);
+      box.append(chip);
+    });
+}
+
+function tellScores() {
+  const { data } = state, rows = data.scores ?? [];
+  part("seg-scores").hidden = !rows.length;
+  part("seg-unit").textContent = `HD95, ${data.unit}`;
+  part("seg-weights").style.background = `linear-gradient(to right, ${data.weight_colours})`;
+  part("seg-rows").replaceChildren(
+    ...rows.map((row) => {
+      const line = document.createElement("tr");
+      line.append(...row.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+      return line;
+    })
+  );
+}
+
+function moveCross(plane, point) {
+  const [across, up] = plane.view.place(point), { size } = state.data;
+  const kept = (value, axis) => Math.min(Math.max(Math.round(value), 0), size[axis] - 1);
+  const cross = [...state.cross];
+  cross[plane.across] = kept(across, plane.across);
+  cross[plane.up] = kept(up, plane.up);
+  return cross;
+}
+
+const step = (axis, by) => {
+  state.cross[axis] = Math.min(Math.max(state.cross[axis] + by, 0), state.data.size[axis] - 1);
+  state.under = null;
+  redraw();
+};
+
+// What pointer, wheel and keys do in a plane.
+function follow(plane) {
+  const { canvas } = plane, point = (event) => [event.offsetX, event.offsetY];
+  const hold = (event) => {
+    state.cross = moveCross(plane, point(event));
+    state.under = null;
+    redraw();
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    hold(event);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons) return hold(event);
+    state.under = moveCross(plane, point(event));
+    redraw();
+  });
+  canvas.addEventListener("pointerleave", () => {
+    state.under = null;
+    redraw();
+  });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      if (event.ctrlKey || state.data.size[plane.cut] === 1) return; // the browser's own zoom; a picture has one slice
+      event.preventDefault();
+      step(plane.cut, Math.sign(event.deltaY));
+    },
+    { passive: false }
+  );
+  const down = plane.down ? 1 : -1;
+  const keys = { ArrowLeft: [plane.across, -1], ArrowRight: [plane.across, 1], ArrowDown: [plane.up, down], ArrowUp: [plane.up, -down], PageUp: [plane.cut, 1], PageDown: [plane.cut, -1] };
+  canvas.addEventListener("keydown", (event) => {
+    if (!keys[event.key]) return;
+    event.preventDefault();
+    step(...keys[event.key]);
+  });
+}
+
+const solid = part("seg-solid").querySelector("canvas");
+solid.addEventListener("pointerdown", (event) => solid.setPointerCapture(event.pointerId));
+solid.addEventListener("pointermove", (event) => {
+  if (!event.buttons) return;
+  state.angle = [state.angle[0] + event.movementX / 80, Math.min(Math.max(state.angle[1] + event.movementY / 80, -1.57), 1.57)];
+  redraw();
+});
+solid.addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  state.angle = state.angle.map((angle, i) => angle + by[i]);
+  redraw();
+});
+part("seg-stage").addEventListener("change", chooseStage);
+part("seg-over").addEventListener("change", redraw);
+part("seg-opacity").addEventListener("input", redraw);
+part("seg-replay").addEventListener("click", () => {
+  Object.assign(state, { amount: still.matches ? 1 : 0, begun: still.matches ? null : 0 });
+  redraw();
+});
+new ResizeObserver(redraw).observe(part("seg-body"));
+const show = () => props.value && load(JSON.parse(props.value));
+watch("value", show);
+show();

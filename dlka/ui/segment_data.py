@@ -1,0 +1,95 @@
+"""What the browser needs of a segmented scan: its cells, labels, and the offsets and gate of every deform stage."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+
+from dlka import palette, render
+from dlka.analysis.see.data import COLOURS, LEVELS
+from dlka.segment.scans import Scan
+from dlka.segment.segmenter import Segmentation, StageField
+from dlka.ui import files
+
+
+def segment_value(
+    scan: Scan,
+    seen: Segmentation,
+    names: list[str],
+    true: np.ndarray | None = None,
+    scores: list[list[str]] | None = None,
+    kept: bool = False,
+) -> str:
+    """JSON for the canvas: places are [z, y, x]; a picture is one slice. Files hold uint8, [D, H, W] or [H, W, 3], and
+    offsets int16 [D, H, W, K, 3] in units of "unit" cells.
+
+    names: of the classes by number; true: labels [*space] where they are known; scores: rows of the table under it;
+    kept: as in `files.write`.
+    """
+    stages = [_stage(stage, kept) for stage in seen.stages]
+    volume = scan.nifti is not None
+    there = np.argwhere(seen.labels)
+    middle = np.array(scan.space) // 2
+    if len(there):  # the cell of a part that is nearest to the middle of all
+        middle = there[np.abs(there - there.mean(0)).sum(1).argmin()]
+    return json.dumps(
+        {
+            "kind": "volume" if volume else "picture",
+            "name": scan.name,
+            "size": _deep(scan.space),
+            "spacing": scan.spacing if volume else (1.0, 1.0, 1.0),
+            "unit": "mm" if volume else "px",
+            "start": _deep(middle.tolist(), first=0),
+            "shown": _file(scan.shown, "scan.bin", kept),
+            "found": _file(seen.labels, "labels.bin", kept),
+            "true": None if true is None else _file(true, "true.bin", kept),
+            "names": names,
+            "colours": [palette.PARTS[1 + (i - 1) % (len(palette.PARTS) - 1) if i else 0] for i in range(len(names))],
+            "scores": scores,
+            "stages": stages,
+            "chosen": 0,
+            "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},
+            "weight_colours": _weight_colours(),
+            "accent": palette.DLKA,
+        }
+    )
+
+
+def _stage(stage: StageField, kept: bool) -> dict[str, Any]:
+    longest = float(np.abs(stage.offset).max(initial=0))
+    unit = longest / LEVELS or 1.0
+    levels = np.rint(np.nan_to_num(stage.offset) / unit).astype("<i2")
+    low, high = float(stage.gate.min()), float(stage.gate.max())
+    gate = np.rint((stage.gate - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
+    return {
+        "label": stage.label,
+        "size": stage.offset.shape[:3],
+        "stride": stage.stride,
+        "kernel": stage.kernel,
+        "dilation": stage.dilation,
+        "unit": unit,
+        "weights": (stage.weights / max(float(stage.weights.max()), 1e-12)).round(4).tolist(),
+        "offsets": _file(levels, "offsets.bin", kept),
+        "gate": {"low": low, "high": high, "values": _file(gate, "gate.bin", kept)},
+    }
+
+
+def _file(values: np.ndarray, name: str, kept: bool) -> str:
+    return files.address(files.write(zlib.compress(np.ascontiguousarray(values).tobytes(), 6), name, kept))
+
+
+def _deep(axes: Any, first: int = 1) -> list[int]:
+    """Three axes, also of a picture."""
+    return [*[first] * (3 - len(axes)), *map(int, axes)]
+
+
+def _table(name: str) -> str:
+    return render.colour_table(name).tobytes().hex()
+
+
+def _weight_colours() -> list[str]:
+    table = render.colour_table(palette.WEIGHT_MAP)[np.linspace(0, 255, COLOURS).astype(int)]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]

@@ -1,0 +1,96 @@
+"""Volumes of every orientation come out as (z, y, x) to the superior, anterior and right, and labels go back."""
+
+from __future__ import annotations
+
+import itertools
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlka.errors import DlkaError
+from dlka.segment.scans import read_folder, read_labels, read_scan, save_labels
+
+ALL = ["".join(a) for letters in itertools.permutations(["RL", "AP", "SI"]) for a in itertools.product(*letters)]
+
+
+def ramp(codes: str) -> nibabel.Nifti1Image:
+    """A volume of 6 x 7 x 8 cells of 1, 2 and 3 mm along right, anterior, superior, saved with other axes: the value is
+    1 right + 10 anterior + 100 superior."""
+    r, a, s = np.meshgrid(*map(np.arange, (6, 7, 8)), indexing="ij")
+    ras = nibabel.Nifti1Image((r + 10 * a + 100 * s).astype(np.float32), np.diag([1.0, 2.0, 3.0, 1.0]))
+    wanted = nibabel.orientations.axcodes2ornt(tuple(codes))
+    return ras.as_reoriented(nibabel.orientations.ornt_transform(nibabel.io_orientation(ras.affine), wanted))
+
+
+@pytest.mark.parametrize("codes", ALL)
+def test_every_orientation_reads_the_same_and_is_written_back_as_it_was(codes, tmp_path):
+    image = ramp(codes)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    scan = read_scan(tmp_path / "a.nii.gz")
+    assert (scan.name, scan.space, scan.spacing) == ("a", (8, 7, 6), (3.0, 2.0, 1.0))
+    z, y, x = np.meshgrid(*map(np.arange, (8, 7, 6)), indexing="ij")
+    assert np.corrcoef(scan.values[0].ravel(), (x + 10 * y + 100 * z).ravel())[0, 1] > 0.99
+    labels = (x + y + z).astype(np.uint8)
+    save_labels(scan, labels, tmp_path / "labels.nii.gz")
+    written = nibabel.load(tmp_path / "labels.nii.gz")
+    assert written.shape == image.shape
+    assert np.array_equal(written.affine, image.affine)
+    assert np.array_equal(read_labels(tmp_path / "labels.nii.gz"), labels)
+
+
+def test_oblique_volumes_keep_their_affine(tmp_path):
+    turn = np.eye(4)
+    turn[:3, :3] = np.array([[0.9, -0.3, 0.0], [0.3, 0.9, 0.1], [0.0, -0.1, 1.1]])
+    nibabel.save(nibabel.Nifti1Image(np.arange(210, dtype=np.int16).reshape(5, 6, 7), turn), tmp_path / "a.nii")
+    scan = read_scan(tmp_path / "a.nii")
+    save_labels(scan, np.zeros(scan.space, np.uint8), tmp_path / "b.nii")
+    assert np.allclose(nibabel.load(tmp_path / "b.nii").affine, turn)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (np.zeros((4, 5, 6, 2), np.float32), "expected a volume with three axes, got 4"),
+        (np.zeros((4, 5), np.float32), "expected a volume with three axes, got 2"),
+        (np.zeros((5, 6, 7), np.float32), "all its values are 0"),
+        (np.full((5, 6, 7), np.nan, np.float32), "expected finite values; 210 are not"),
+        (np.zeros((2, 50, 50), np.float32), "got 2 x 50 x 50"),
+    ],
+)
+def test_what_is_no_volume_is_refused_in_a_sentence(data, said, tmp_path):
+    nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(DlkaError, match=said):
+        read_scan(tmp_path / "a.nii.gz")
+
+
+def test_damaged_files_are_refused_in_a_sentence(tmp_path):
+    rng = np.random.default_rng(0)
+    nibabel.save(nibabel.Nifti1Image(rng.normal(size=(20, 20, 20)), np.eye(4)), tmp_path / "a.nii.gz")
+    whole = (tmp_path / "a.nii.gz").read_bytes()
+    for name, content in {"cut.nii.gz": whole[: len(whole) // 2], "text.nii.gz": b"hello", "no.nii": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DlkaError, match=name):
+            read_scan(tmp_path / name)
+    with pytest.raises(DlkaError, match="no such file"):
+        read_scan(tmp_path / "absent.nii.gz")
+
+
+def test_a_folder_of_pictures_has_parts_and_names(tmp_path):
+    for part, kind in itertools.product(("train", "val"), ("images", "masks")):
+        folder = tmp_path / kind / part
+        folder.mkdir(parents=True)
+        mode = np.zeros((12, 14, 3) if kind == "images" else (12, 14), np.uint8)
+        mode[3:5] = 2
+        Image.fromarray(mode).save(folder / "a.png")
+    data = read_folder(tmp_path)
+    assert [case.name for case in data.val] == ["a"]
+    assert data.names == {0: "background", 1: "part 1", 2: "part 2"}
+    (tmp_path / "data.yaml").write_text("names: {1: cytoplasm, 2: nucleus}")
+    assert read_folder(tmp_path).names[2] == "nucleus"
+    with pytest.raises(DlkaError, match="whole numbers from 0 to 1"):
+        read_labels(data.val[0].labels, 2)
+    (tmp_path / "masks" / "val" / "a.png").unlink()
+    with pytest.raises(DlkaError, match="expected its labels at"):
+        read_folder(tmp_path)

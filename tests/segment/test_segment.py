@@ -1,0 +1,140 @@
+"""From training to files: what is trained is read back, looks, is measured, and leaves what other programs read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dlka.cli import main
+from dlka.errors import DlkaError
+from dlka.nets import build_net
+from dlka.segment import segmenter as looking
+from dlka.segment import training
+from dlka.segment.judge import val_seg
+from dlka.segment.net_file import load_net, save_net
+from dlka.segment.recipe import SegmentRecipe
+from dlka.segment.scans import read_labels, read_scan
+from dlka.segment.scores import dice
+from dlka.segment.segmenter import Segmenter
+
+pytestmark = pytest.mark.slow
+
+
+def numbers_of(path):
+    return dict(load_file(path))
+
+
+def test_a_run_that_was_killed_ends_as_it_would_have(balls, tmp_path, monkeypatch):
+    monkeypatch.setitem(training.CROPS, "volume", 16)
+    monkeypatch.setattr(training, "KEPT_EVERY", 1)
+    recipe = SegmentRecipe(str(balls), offsets="none", steps=3)
+    training.train(recipe, tmp_path / "whole.safetensors", tmp_path / "whole")
+
+    kept = training.keep
+
+    def killed(file, state):
+        kept(file, state)
+        if state["steps"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, tmp_path / "killed.safetensors", tmp_path / "killed")
+    monkeypatch.setattr(training, "keep", kept)
+    with pytest.raises(DlkaError, match="a run of another recipe"):
+        training.train(replace(recipe, seed=1), tmp_path / "killed.safetensors", tmp_path / "killed")
+    said: list[str] = []
+    training.train(recipe, tmp_path / "killed.safetensors", tmp_path / "killed", said.append)
+    assert said[0] == "Going on after step 2."
+    whole, other = (numbers_of(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(value, other[name]) for name, value in whole.items())
+
+
+def test_strength_scales_what_is_sampled_and_zero_is_the_twin(trained, balls, tmp_path):
+    scan = read_scan(balls / "images" / "val" / "ball-0.nii.gz")
+    net, card = load_net(trained)
+    with torch.no_grad():  # as if it had learned much
+        for name, value in net.named_parameters():
+            if name.endswith("conv_offset.bias"):
+                value += torch.linspace(-1, 1, len(value))
+    save_net(tmp_path / "moved.safetensors", net, card)
+    moved = Segmenter.of(str(tmp_path / "moved.safetensors"))
+    full, half, zero = (moved.look(scan, strength) for strength in (1.0, 0.5, 0.0))
+    first = [seen.stages[0] for seen in (full, half, zero)]
+    assert np.allclose(first[1].offset, 0.5 * first[0].offset, atol=1e-5)
+    assert not first[2].offset.any()
+    assert (first[0].label, first[0].kernel, first[0].stride) == ("encoder 1, block 1, 3x3x3", (3, 3, 3), (2, 2, 2))
+    assert first[0].offset.shape == (9, 11, 10, 27, 3)
+    twin = build_net("volume", "small", 3, "none").eval()
+    twin.load_state_dict({name: value for name, value in net.state_dict().items() if "conv_offset" not in name})
+    still = Segmenter(twin, replace(card, offsets="none")).look(scan)
+    assert np.array_equal(zero.labels, still.labels)
+    assert still.stages == ()
+
+
+def test_large_scans_go_in_by_windows(trained, balls, monkeypatch):
+    scan = read_scan(balls / "images" / "val" / "ball-0.nii.gz")
+    monkeypatch.setitem(looking.WHOLE, "volume", 1000)
+    monkeypatch.setitem(looking.WINDOW, "volume", 16)
+    seen = Segmenter.of(str(trained)).look(scan)
+    assert seen.labels.shape == scan.space
+    assert seen.stages == ()
+
+
+def test_val_seg_measures_with_offsets_and_without(trained, balls):
+    measured = val_seg([str(trained)], str(balls))
+    assert [row["model"] for row in measured["rows"]] == [str(trained), f"{trained}, offsets at zero"]
+    scan, true = (
+        f(balls / kind / "val" / "ball-1.nii.gz") for f, kind in ((read_scan, "images"), (read_labels, "labels"))
+    )
+    labels = Segmenter.of(str(trained)).look(scan).labels
+    assert measured["values"][str(trained)][1][1][0] == pytest.approx(dice(labels == 2, true == 2), abs=1e-4)
+    assert measured["against"][0]["against"] == f"{trained}, offsets at zero"
+    json.dumps(measured, allow_nan=True)
+
+
+def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(trained, balls, tmp_path, capsys):
+    (tmp_path / "bad.nii.gz").write_bytes(b"nothing")
+    good = balls / "images" / "val" / "ball-0.nii.gz"
+    out = tmp_path / "out"
+    status = main(["segment", str(tmp_path / "bad.nii.gz"), str(good), "--model", str(trained), "--out", str(out)])
+    said = capsys.readouterr()
+    assert status == 1
+    assert "bad.nii.gz: expected a NIfTI volume" in said.err
+    assert "ball-0.nii.gz: lower" in said.out
+    labels, moved = (nibabel.load(out / f"ball-0-{name}.nii.gz") for name in ("labels", "moved"))
+    assert labels.shape == moved.shape == nibabel.load(good).shape
+    told = json.loads((out / "ball-0.json").read_text())
+    assert told["parts"]["upper"]["cells"] == int((np.asarray(labels.dataobj) == 2).sum())
+    with np.load(out / "ball-0.npz") as arrays:
+        assert arrays["encoder 1, block 1, 3x3x3/offset"].shape == (9, 11, 10, 27, 3)
+    assert (out / "ball-0.png").is_file()
+    assert main(["segment", str(good), "--model", "nobody", "--out", str(out)]) == 2
+    assert main(["segment", "assets/segment/cell-1-011.png", "--model", str(trained), "--out", str(out)]) == 1
+    assert "this network segments a volume; it was given a picture" in capsys.readouterr().err
+
+
+def test_files_that_are_no_such_network_are_refused(trained, tmp_path):
+    tensors = numbers_of(trained)
+    name = next(name for name in tensors if name.endswith("gamma"))
+    for change, said in (
+        (lambda t: t.pop(name), "1 are missing"),
+        (lambda t: t.update(more=torch.zeros(1)), "1 do not"),
+    ):
+        changed = dict(tensors)
+        change(changed)
+        from safetensors import safe_open
+
+        with safe_open(trained, "pt") as file:
+            metadata = file.metadata()
+        save_file(changed, tmp_path / "changed.safetensors", metadata)
+        with pytest.raises(DlkaError, match=said):
+            load_net(tmp_path / "changed.safetensors")
+    with pytest.raises(DlkaError, match=r"expected a network that segments \(format dlka-net-1\)"):
+        load_net("weights/letter.safetensors")
