@@ -216,7 +216,7 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
     """Run both models on a picture [H, W, 3] uint8; it is not kept, nor found by get_analysis. Raises as `analyse`."""
     known_by = {"D-LKA model": (settings.dlka, dlka_models()), "Baseline": (settings.baseline, baseline_models())}
     for side, (value, known) in known_by.items():
-        if value not in known and value not in GUESTS:
+        if value not in (*known, *GUESTS):
             raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
     if not 0 <= settings.strength <= 2:
         raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
@@ -226,16 +226,16 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
 
 
 def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = None) -> list[Analysis]:
-    """The same of pictures of any shapes, for any two models of the same classes, by id or weights file; settings are
-    not checked."""
+    """The same of pictures of any shapes, by any two models of the same classes; settings are not checked."""
     (left, left_card), (right, right_card) = (load_predictor(m, device) for m in (settings.dlka, settings.baseline))
-    each, names = [fitted(settings, image, device) for image in images], left.names
-    sizes, of_left = {"size": [one.size for one in each]}, ((left_card, right_card), left.tap_weights)
-    dlka = left.predict_all(images, **question_to("dlka", settings, names) | sizes)
-    baseline = right.predict_all(images, **question_to("baseline", settings, names) | sizes)
-    pairings = [match_detections(a.detections, b.detections) for a, b in zip(dlka, baseline)]
-    seen = zip(images, each, dlka, baseline, pairings)
-    return [Analysis("", image, one, names, *sides, *of_left) for image, one, *sides in seen]
+    each, of_left = [fitted(settings, image, device) for image in images], ((left_card, right_card), left.tap_weights)
+    names, sides = left.names, {"dlka": left, "baseline": right}
+    asked = {side: question_to(side, settings, names) | {"size": [one.size for one in each]} for side in sides}
+    dlka, baseline = (predictor.predict_all(images, **asked[side]) for side, predictor in sides.items())
+    return [
+        Analysis("", image, one, names, a, b, match_detections(a.detections, b.detections), *of_left)
+        for image, one, a, b in zip(images, each, dlka, baseline)
+    ]
 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:
@@ -251,9 +251,8 @@ def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[st
 
 def fitted(settings: Settings, image: np.ndarray, device: str | None = None) -> Settings:
     """The settings with an input size in pixels, for a picture [H, W, 3]."""
-    if settings.size != FITS:
-        return settings
-    return replace(settings, size=input_size(load_predictor(settings.dlka, device)[1], *image.shape[:2]))
+    card = load_predictor(settings.dlka, device)[1]
+    return replace(settings, size=input_size(card, *image.shape[:2])) if settings.size == FITS else settings
 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:

@@ -167,5 +167,6 @@ class PictureNet(nn.Module):
                 f"got {list(x.shape)}; resize or pad them"
             )
         first, second, third, fourth = self.backbone(x.expand(-1, 3, -1, -1))
-        out = self.decoder_2(self.decoder_3.layer_up(fourth), third)
+        expand: Any = self.decoder_3.layer_up
+        out = self.decoder_2(expand(fourth), third)
         return self.decoder_0(self.decoder_1(out, second), first)

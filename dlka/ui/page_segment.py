@@ -61,7 +61,7 @@ def build() -> None:
         label: str | None, path: str | None, model: str, factor: float
     ) -> tuple[Scan, Segmentation, Sample | None]:
         own = samples().get(label or "")
-        file = path or (own and own.file)
+        file = path or (own.file if own else None)
         if file is None:
             raise DlkaError("There is nothing to segment yet: choose an example, or give a volume or a picture.")
         scan = read_scan(file)
