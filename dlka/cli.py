@@ -18,6 +18,7 @@ from dlka import __version__
 from dlka import commands as run
 from dlka import training_commands as training
 from dlka.bench import bench as run_bench
+from dlka.cluster.command import many as run_many
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import check_json
 from dlka.train.recipe import Recipe
@@ -63,6 +64,25 @@ def build_parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
         sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
+
+    sub = command("many", run_many, "compare two models on very many pictures: Parquet, counts, AP, one report")
+    sub.add_argument("pictures", metavar="FOLDER|MANIFEST", help="with all below it, or a text file, one address a line")
+    sub.add_argument("--out", required=True, metavar="DIR", help="gets the parts; what is in them is not done again")
+    sub.add_argument("--model", default=PHOTOGRAPHS, help="id, .safetensors or .pt file (default: %(default)s)")
+    sub.add_argument("--baseline", help="the same of the other (default: what stands beside the model)")
+    sub.add_argument("--labels", nargs="+", metavar="FILE", help="YOLO's .txt and data.yaml, or COCO's .json; a folder")
+    sub.add_argument("--size", type=int, help=SIZE_HELP)
+    sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
+    sub.add_argument("--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)")
+    sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+    sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
+    sub.add_argument("--block", type=int, default=64, metavar="N", help="pictures a part (default: %(default)s)")
+    sub.add_argument("--report", type=int, default=5000, metavar="N", help="pictures of the report (default: %(default)s)")
+    sub.add_argument("--engine", choices=["local", "ray"], default="local", help="who looks (default: %(default)s)")
+    sub.add_argument("--address", help="of a Ray cluster, such as auto (default: one that this machine is alone)")
+    sub.add_argument("--workers", type=int, default=1, metavar="N", help="of Ray, each with its models (default: 1)")
+    sub.add_argument("--cpus", type=float, default=1.0, help="of each worker (default: %(default)s)")
+    sub.add_argument("--gpus", type=float, default=0.0, help="of each worker, such as 0.5 (default: %(default)s)")
 
     sub = command("stages", run.stages, "list the deform stages of a model")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")

@@ -41,8 +41,9 @@ class Given:
     told: tuple[str, ...] = ()
 
 
-def sort_files(paths: Sequence[str], known: Mapping[int, str]) -> Given:
-    """Sort files by their names' endings; labels belong to pictures of the same name. known: the models' classes.
+def sort_files(paths: Sequence[str], known: Mapping[int, str], most: int = MAX_PICTURES) -> Given:
+    """Sort files by their names' endings; labels belong to pictures of the same name. known: the models' classes; most:
+    pictures at once.
 
     A .txt belongs to the picture of its stem, unless it lists pictures; classes.txt, obj.names and the like, or a .yaml
     with `names`, has the names of the labels' classes, and a .json is a COCO file if it holds labels. Raises DlkaError
@@ -53,8 +54,8 @@ def sort_files(paths: Sequence[str], known: Mapping[int, str]) -> Given:
     pictures = tuple(path for path in files if path.suffix.lower() in PICTURES)
     if not pictures:
         raise DlkaError("There are no pictures yet: drop some, choose a folder, or try the examples.")
-    if len(pictures) > MAX_PICTURES:
-        raise DlkaError(f"Expected at most {MAX_PICTURES} pictures at once, got {len(pictures)}: leave some out.")
+    if len(pictures) > most:
+        raise DlkaError(f"Expected at most {most} pictures at once, got {len(pictures)}: leave some out.")
     if sum(os.path.getsize(path) for path in {*files}.difference(pictures)) > MAX_BYTES:
         raise DlkaError(f"Expected at most {MAX_BYTES >> 20} MB of labels: leave out what is none.")
     rows = _rows(files, pictures)

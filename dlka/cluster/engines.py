@@ -1,0 +1,136 @@
+"""Who compares the blocks of a run: this process, or actors of a Ray cluster. What is done for a block is the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlka import provenance, temporary
+from dlka.analysis.analysis import Settings, look
+from dlka.cluster.parts import bytes_of, part_of, write_part
+from dlka.cluster.rows import picture_rows, problem_row
+from dlka.errors import DlkaError, message, of_the_machine
+from dlka.images import read_image
+from dlka.models.catalog import find
+
+ENGINES = ("local", "ray")
+STORE = 200 * 2**20  # bytes of Ray's object store, in which addresses travel, and no picture
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is done with every picture, and where its rows go.
+
+    least: confidence down to which boxes are kept; device: None for the best there is; threads: of torch, None as it
+    is; weights: side -> the bytes of its model's file, where it is another machine that looks.
+    """
+
+    settings: Settings
+    out: str
+    least: float
+    device: str | None = None
+    threads: int | None = None
+    weights: Mapping[str, bytes] | None = None
+
+
+class Comparer:
+    """Compares blocks of pictures; made once in a worker, which loads both models then."""
+
+    def __init__(self, question: Question) -> None:
+        if question.threads:
+            provenance.use_threads(question.threads)
+        settings = replace(question.settings, confidence=question.least)
+        for side, data in (question.weights or {}).items():
+            file = temporary.write(data, f"{getattr(settings, side)}.safetensors", kept=True)
+            settings = replace(settings, **{side: file})
+        self._question, self._settings = question, settings
+
+    def __call__(self, block: Sequence[str]) -> dict[str, Any]:
+        """Compare the pictures at these addresses and write their part. Returns their number, that of problems, and the
+        process that did it."""
+        made = [self._rows(picture) for picture in block]
+        write_part(self._question.out, block, [row for rows in made for row in rows])
+        return {"pictures": len(made), "problems": sum("problem" in rows[0] for rows in made), "process": os.getpid()}
+
+    def _rows(self, picture: str) -> list[dict[str, Any]]:
+        try:
+            analysis = look(read_image(bytes_of(picture)), self._settings, self._question.device)
+            return picture_rows(picture, analysis, self._question.settings.confidence)
+        except Exception as error:  # a fault of the program goes to the log, and the next picture has its turn too
+            return [problem_row(picture, str(error) if of_the_machine(error) else message(error))]
+
+
+class RowComparer(Comparer):
+    """The same for Ray Data, whose rows are blocks."""
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # what Ray Data hands on
+        """row: as `run_ray` has it."""
+        return super().__call__([str(picture) for picture in row["block"]])
+
+
+def run_local(question: Question, blocks: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """Compare block after block here; what Comparer gives for each."""
+    yield from map(Comparer(question), blocks)
+
+
+def run_ray(
+    question: Question,
+    blocks: Sequence[Sequence[str]],
+    workers: int = 1,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    address: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The same by so many actors of a Ray cluster, in whatever order they are done.
+
+    cpus, gpus: what each of them holds of a machine, also parts of one; address: of a cluster that runs, by default one
+    of this machine alone that ends with the run. An actor that dies is started again, and does its block once more.
+    """
+    settings = question.settings
+    weights = {side: Path(find(getattr(settings, side))).read_bytes() for side in ("dlka", "baseline")}
+    question = replace(question, weights=weights, threads=max(1, int(cpus)))
+    with cluster(address, cpus=max(1, round(workers * cpus)), gpus=gpus * workers):
+        import ray.data
+
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        told = ray.data.from_items([{"block": list(block)} for block in blocks], override_num_blocks=len(blocks)).map(
+            RowComparer,
+            fn_constructor_args=(question,),
+            num_cpus=cpus,
+            num_gpus=gpus,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2),
+        )
+        yield from told.iter_rows()
+
+
+@contextmanager
+def cluster(address: str | None = None, cpus: int = 1, gpus: float = 0.0) -> Iterator[None]:
+    """A Ray cluster inside the context: the one at an address, else one of this machine that nobody else can reach.
+
+    cpus, gpus: what the latter has, whatever the machine has. One that this process is part of already is taken, and
+    goes on. Raises DlkaError where Ray is not installed, or nobody answers at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise DlkaError('This needs Ray, which is not installed here: pip install "dlka[ray]".') from None
+    if ray.is_initialized():
+        yield
+        return
+    own: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": STORE}
+    own |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(address=address or "local", logging_level=logging.WARNING, **({} if address else own))
+    except ConnectionError as error:
+        raise DlkaError(f"--address {address}: no Ray cluster answers there: start one with: ray start --head.") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
