@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dlka import provenance, temporary
 from dlka.analysis.analysis import Settings, look
 from dlka.cluster.parts import bytes_of, part_of, write_part
-from dlka.cluster.rows import picture_rows, problem_row
+from dlka.cluster.rows import SIDES, picture_rows, problem_row
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
 from dlka.models.catalog import find
@@ -66,7 +66,16 @@ class Comparer:
 
 
 class RowComparer(Comparer):
-    """The same for Ray Data, whose rows are blocks."""
+    """The same for Ray Data, whose rows are blocks.
+
+    weights: as of Question, as references to Ray's store: an actor that is started again finds them there, which it
+    would not find large arguments of its own.
+    """
+
+    def __init__(self, question: Question, weights: Mapping[str, Any]) -> None:
+        import ray
+
+        super().__init__(replace(question, weights={side: ray.get(data) for side, data in weights.items()}))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # what Ray Data hands on
         """row: as `run_ray` has it."""
@@ -91,17 +100,17 @@ def run_ray(
     cpus, gpus: what each of them holds of a machine, also parts of one; address: of a cluster that runs, by default one
     of this machine alone that ends with the run. An actor that dies is started again, and does its block once more.
     """
-    settings = question.settings
-    weights = {side: Path(find(getattr(settings, side))).read_bytes() for side in ("dlka", "baseline")}
-    question = replace(question, weights=weights, threads=max(1, int(cpus)))
-    with cluster(address, cpus=max(1, round(workers * cpus)), gpus=gpus * workers):
+    files = {side: find(getattr(question.settings, side)) for side in SIDES}
+    question = replace(question, threads=max(1, int(cpus)))
+    with cluster(address, cpus=max(1, math.ceil(workers * cpus)), gpus=math.ceil(workers * gpus)):
         import ray.data
 
+        weights = {side: ray.put(file.read_bytes()) for side, file in files.items()}
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         told = ray.data.from_items([{"block": list(block)} for block in blocks], override_num_blocks=len(blocks)).map(
             RowComparer,
-            fn_constructor_args=(question,),
+            fn_constructor_args=(question, weights),
             num_cpus=cpus,
             num_gpus=gpus,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2),
@@ -110,13 +119,15 @@ def run_ray(
 
 
 @contextmanager
-def cluster(address: str | None = None, cpus: int = 1, gpus: float = 0.0) -> Iterator[None]:
+def cluster(address: str | None = None, cpus: int = 1, gpus: int = 0) -> Iterator[None]:
     """A Ray cluster inside the context: the one at an address, else one of this machine that nobody else can reach.
 
     cpus, gpus: what the latter has, whatever the machine has. One that this process is part of already is taken, and
     goes on. Raises DlkaError where Ray is not installed, or nobody answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is None:  # what Ray does on a laptop, where it listens to this machine alone; read while it is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ModuleNotFoundError:
@@ -124,10 +135,13 @@ def cluster(address: str | None = None, cpus: int = 1, gpus: float = 0.0) -> Ite
     if ray.is_initialized():
         yield
         return
-    own: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": STORE}
-    own |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": STORE, "include_dashboard": False}
     try:
-        ray.init(address=address or "local", logging_level=logging.WARNING, **({} if address else own))
+        ray.init(
+            address=address or "local",
+            logging_level=logging.WARNING,
+            **({} if address else own),
+        )
     except ConnectionError as error:
         raise DlkaError(f"--address {address}: no Ray cluster answers there: start one with: ray start --head.") from error
     try:
