@@ -39,8 +39,9 @@ MAY_IMPORT = {
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
-    "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
+    "cluster": ANALYSIS | {"cluster", "printing", "results", "yolo"},
+    "cli": {"commands", "training_commands", "bench", "cluster.command", "printing", "inference", "train.recipe"},
+    "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing", "cluster"},
     "training_commands": ANALYSIS | {"train", "experiments", "printing"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
@@ -54,6 +55,8 @@ MAY_IMPORT = {
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
+    "ray": ("cluster",),
+    "polars": ("cluster",),
     "ultralytics": ("models", "train", "export", "yolo.py", "results.py"),
     "csv": ("csv_text.py",),  # which keeps formulas out
     "numba": ("ops/numba_jit.py", "ops/simd.py"),

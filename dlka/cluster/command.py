@@ -45,8 +45,8 @@ def many(args: argparse.Namespace) -> int:
     print(f"{counts['objects']} objects: {kinds}.")
     for one in counts["measures"]:
         print(f"{one['measure']}: {100 * one['dlka']:.1f} and {100 * one['baseline']:.1f}, {one['pictures']} pictures.")
-    failed = counts["problems"]
-    print(f"{counted(counts['pictures'], 'picture', 'pictures')}: {counts['pictures'] - failed} compared, {failed} failed.")
+    number, failed = counts["pictures"], counts["problems"]
+    print(f"{counted(number, 'picture', 'pictures')}: {number - failed} compared, {failed} failed.")
     print(f"Written: {args.out}: parts in Parquet, {COUNTS}, {REPORT}.")
     return 1 if failed else 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dlka import provenance, temporary
 from dlka.analysis.analysis import Settings, look
-from dlka.cluster.parts import bytes_of, part_of, write_part
+from dlka.cluster.parts import bytes_of, write_part
 from dlka.cluster.rows import SIDES, picture_rows, problem_row
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
@@ -143,7 +143,9 @@ def cluster(address: str | None = None, cpus: int = 1, gpus: int = 0) -> Iterato
             **({} if address else own),
         )
     except ConnectionError as error:
-        raise DlkaError(f"--address {address}: no Ray cluster answers there: start one with: ray start --head.") from error
+        raise DlkaError(
+            f"--address {address}: no Ray cluster answers there: start one with: ray start --head."
+        ) from error
     try:
         yield
     finally:

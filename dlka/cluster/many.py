@@ -43,7 +43,9 @@ class Run:
             given = sort_files([*pictures, *labels], self.many.names, most=len(pictures))
             self.many.labels, self.told = given.labels, given.told
             if given.labels is None:
-                raise DlkaError("--labels: expected YOLO's .txt files, named as pictures are, or a COCO .json; there are none.")
+                raise DlkaError(
+                    "--labels: expected YOLO's .txt files, named as pictures are, or a COCO .json; there are none."
+                )
         self.question = Question(settings, out, LEAST if labels else settings.confidence)
         self.parts = Parts(out, settings, self.question.least)
         done = self.parts.done()
@@ -86,7 +88,7 @@ def _pixels(picture: str) -> np.ndarray:
 
 
 def measure(one: Precision) -> dict[str, Any]:
-    """AP of both models and their difference, 0..1, JSON-ready; intervals: 95 %, of the same three, if there are any."""
+    """AP of both models and their difference, 0..1, for JSON; intervals: 95 %, of the same three, if there are any."""
     sides = ("dlka", "baseline", "difference")
     intervals = dict(zip(sides, map(list, one.intervals)))
     told = {"measure": "AP_S" if one.small else "AP", "pictures": one.pictures, **dict(zip(sides, one.values))}

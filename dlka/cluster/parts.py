@@ -55,15 +55,17 @@ def bytes_of(address: str) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or of_the_machine(error):
-            raise DlkaError(f"The picture {address!r:.200} cannot be opened: {error.strerror or 'no such file'}.") from error
+            raise DlkaError(
+                f"The picture {address!r:.200} cannot be opened: {error.strerror or 'no such file'}."
+            ) from error
         raise
 
 
 class Parts:
     """The parts of a run in a folder, which is made where it is not there.
 
-    settings: those of the run, with confidence down to which boxes are kept, as least. Raises DlkaError where the folder
-    holds a run with others.
+    settings: of the run; least: confidence down to which boxes are kept. Raises DlkaError where the folder holds a run
+    with others.
     """
 
     def __init__(self, folder: str, settings: Settings, least: float) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,7 @@ CELL, BOX = pl.List(pl.Int32), pl.List(pl.Float32)
 # Offsets of the winning cell in one stage of its level, in cells: mean and greatest length, how far the middle of the
 # taps moves, and the kernel's zoom (1: as it is) and rotation (degrees), see dlka.inference.kernel_shape.
 STAGE = pl.Struct(
-    {"stage": pl.String}
-    | dict.fromkeys(("mean", "maximum", "shift_y", "shift_x", "zoom", "rotation"), pl.Float32)  # type: ignore[arg-type]  # a type is one, too
+    {"stage": pl.String} | dict.fromkeys(("mean", "maximum", "shift_y", "shift_x", "zoom", "rotation"), pl.Float32)  # type: ignore[arg-type]  # a type is one, too
 )
 # picture: its address; problem: why it was not compared; height, width: pixels. What follows is one object, as
 # dlka.analysis.pairing.rows has it, None for a picture without any; index: of a model's box among its own, best first.
@@ -114,7 +112,9 @@ def _cells(seen: Analysis) -> list[list[dict[str, Any]]]:
 def _numbers(capture: Capture, cells: np.ndarray) -> list[dict[str, Any]]:
     """A STAGE for each of the cells [n, 2] (row, column), without its label."""
     stage = capture.stage
-    offsets = np.stack(split_offset(capture.offset[:, cells[:, 0], cells[:, 1]]), axis=1).astype(np.float64)  # [K, 2, n]
+    offsets = np.stack(split_offset(capture.offset[:, cells[:, 0], cells[:, 1]]), axis=1).astype(
+        np.float64
+    )  # [K, 2, n]
     grid = tap_grid((1, 1), stage.kernel, stage.step, stage.padding, stage.dilation)[:, :, 0, 0]
     shape, length = kernel_shape(grid, grid[..., None] + offsets), np.hypot(offsets[:, 0], offsets[:, 1])
     columns = {"mean": length.mean(axis=0), "maximum": length.max(axis=0), "zoom": shape.zoom}

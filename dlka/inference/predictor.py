@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +29,8 @@ from dlka.ops.sampling import output_size
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
+# Asked for every model that is kept: who answers its `predict` with the same arguments, None for the model itself.
+elsewhere: Callable[[str], Callable[..., Prediction] | None] | None = None
 
 
 class PredictionFailed(DlkaError):
@@ -73,7 +76,12 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 class Predictor:
-    """One model, ready to look at pictures. Safe to call from several threads: they take turns."""
+    """One model, ready to look at pictures. Safe to call from several threads: they take turns.
+
+    elsewhere: who answers `predict` in its place, as dlka.cluster.replicas has it.
+    """
+
+    elsewhere: Callable[..., Prediction] | None = None
 
     def __init__(self, model: DLKAModel, device: torch.device | None = None) -> None:
         self.device = device or best_device()
@@ -107,6 +115,9 @@ class Predictor:
         _check_size(size, self.multiple)
         if not (0 <= confidence <= 1 and 0 <= iou <= 1):
             raise DlkaError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
+        if self.elsewhere is not None:
+            asked = {"confidence": confidence, "iou": iou, "size": size, "classes": classes}
+            return self.elsewhere(image, **asked, intervention=intervention, multi_label=multi_label)
         begin = time.perf_counter()
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
         x = as_input(letterbox.apply(image)[None], self.device)
@@ -245,7 +256,9 @@ def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Ca
 def kept_predictor(model: str, device: str | None) -> tuple[Predictor, Card]:
     """The same; both arguments are a part of what is kept, so that nothing is loaded twice."""
     net, card = load_model(find(model))
-    return Predictor(net, torch.device(device) if device else None), card
+    predictor = Predictor(net, torch.device(device) if device else None)
+    predictor.elsewhere = elsewhere(model) if elsewhere else None
+    return predictor, card
 
 
 def _check_size(size: int, multiple: int) -> None:

@@ -1,4 +1,4 @@
-"""Very many pictures without Ray: rows and the way back, parts that are gone on with, one bad picture, labels and AP."""
+"""Very many pictures without Ray: rows and the way back, a run that goes on, one bad picture, labels and AP."""
 
 from __future__ import annotations
 
@@ -199,7 +199,9 @@ def test_the_command(scenes, run, tmp_path, capsys):
     assert "13 pictures: 12 compared, 1 failed." in printed
     assert main([*asked, *labels, "--report", "5"]) == 1
     assert "13 pictures are there already." in capsys.readouterr().out
-    assert "This shows the first 5 of 13 pictures; counts.json counts all." in (tmp_path / "out/report.html").read_text()
+    assert (
+        "This shows the first 5 of 13 pictures; counts.json counts all." in (tmp_path / "out/report.html").read_text()
+    )
     assert Parts(str(tmp_path / "out"), SETTINGS, 0.001).done() == set(pictures_in(str(scenes / "in")))
 
 
