@@ -35,11 +35,13 @@ def many(args: argparse.Namespace) -> int:
     if run.done:
         print(f"{counted(run.done, 'picture is', 'pictures are')} there already.", flush=True)
     ray = (args.workers, args.cpus, args.gpus, args.address)
-    done = 0
+    done, processor, clock = 0, 0.0, 0.0
     if run.blocks:
         for part in run_local(question, run.blocks) if args.engine == "local" else run_ray(question, run.blocks, *ray):
-            done += part["pictures"]
+            done, processor, clock = done + part["pictures"], processor + part["processor"], clock + part["clock"]
             print(f"{done} of {run.left} pictures", flush=True)
+        each = f"{1000 * processor / done:.0f} ms of processor time, {1000 * clock / done:.0f} ms on the clock"
+        print(f"A picture took a worker {each}.")
     counts = run.summarise(args.report)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts["kinds"].items())
     print(f"{counts['objects']} objects: {kinds}.")
