@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +28,12 @@ class Models:
     def __init__(self, threads: int) -> None:
         provenance.use_threads(threads)
 
-    def __call__(self, file: str, image: np.ndarray, asked: dict[str, Any]) -> Prediction:
-        """Predictor.predict of the model in a weights file."""
-        return load_predictor(file)[0].predict(image, **asked)
+    def __call__(self, file: str, image: np.ndarray, asked: dict[str, Any]) -> Prediction | DlkaError:
+        """Predictor.predict of the model in a weights file, or what it refuses, of which Ray would make a fault."""
+        try:
+            return load_predictor(file)[0].predict(image, **asked)
+        except DlkaError as error:
+            return error
 
 
 @contextmanager
@@ -43,8 +47,8 @@ def replicas(count: int, cpus: float = 1.0, gpus: float = 0.0, address: str | No
         raise DlkaError(f"--replicas: expected 1 or more, and no less than 0 of --cpus and --gpus; got {count}.")
     with cluster(address, cpus=max(1, math.ceil(count * cpus)), gpus=math.ceil(count * gpus)):
         from ray import serve
-        from ray.exceptions import RayTaskError
 
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         options = {"num_cpus": cpus, "num_gpus": gpus}
         made = serve.deployment(Models).options(
             num_replicas=count, ray_actor_options=options, max_ongoing_requests=MOST, logging_config={"log_level": 30}
@@ -58,11 +62,10 @@ def replicas(count: int, cpus: float = 1.0, gpus: float = 0.0, address: str | No
             file = str(find(model).resolve())
 
             def predict(image: np.ndarray, **asked: Any) -> Prediction:
-                try:
-                    # A copy: what is kept would keep Ray's store full, in which the answer lies.
-                    return deepcopy(handle.remote(file, image, asked).result())
-                except RayTaskError as error:
-                    raise error.cause from None  # the model's own refusal, as if it stood here
+                answer = handle.remote(file, image, asked).result()
+                if isinstance(answer, DlkaError):
+                    raise answer
+                return deepcopy(answer)  # what is kept would else keep Ray's store full, in which the answer lies
 
             return predict
 
