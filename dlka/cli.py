@@ -135,6 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", metavar="DIR", help="folder for logs and curves (default: runs/ and the stem of --out)")
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
     sub.add_argument("--device", help="cpu, mps, 0 for a GPU, 0,1 for two (default: the best there is)")
+    sub.add_argument("--tune", type=int, metavar="N", help="try N settings of Ultralytics' trainer by Ray Tune instead")
 
     sub = command("train-letter", training.train_letter, "train a kernel that names drawn letters, and its rigid twins")
     sub.add_argument("--out", default="letter.safetensors", metavar="FILE", help="gets all nets (default: %(default)s)")

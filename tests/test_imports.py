@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "cluster": ANALYSIS | {"cluster", "printing", "results", "yolo"},
     "cli": {"commands", "training_commands", "bench", "cluster.command", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing", "cluster"},
-    "training_commands": ANALYSIS | {"train", "experiments", "printing"},
+    "training_commands": ANALYSIS | {"train", "experiments", "printing", "cluster", "yolo"},
     "bench": ANALYSIS | {"bench", "train", "printing", "ui"},
     "printing": set(),
     "__main__": {"cli"},

@@ -94,3 +94,43 @@ def test_a_worker_that_is_killed_loses_nothing(pictures, tmp_path):
     assert not list(out.glob(".*"))
     same = [(folder / "counts.json").read_text() for folder in (out, tmp_path / "local")]
     assert same[0] == same[1]
+
+
+REPLICAS = """
+import numpy as np
+from dlka.analysis.examples import examples, first
+from dlka.cluster.replicas import replicas
+from dlka.errors import DlkaError
+from dlka.images import read_image
+from dlka.inference.interventions import Intervention
+from dlka.inference.predictor import load_predictor
+
+image = read_image(examples()[first("shapes")])
+own = load_predictor("scenes")[0].predict(image, size=320)
+with replicas(2):
+    predictor = load_predictor("scenes")[0]
+    predictor.model = None  # it does not look itself
+    there = predictor.predict(image, size=320)
+    for name in ("boxes", "scores", "classes", "cells"):
+        np.testing.assert_allclose(getattr(there.detections, name), getattr(own.detections, name), atol=1e-3)
+    assert len(there.captures) == len(own.captures) == 2
+    for one, other in zip(there.captures, own.captures):
+        np.testing.assert_allclose(one.offset, other.offset, atol=1e-4)
+        assert one.offset.flags.owndata
+    try:
+        predictor.predict(image, size=320, intervention=Intervention(strength=float("nan")))
+    except DlkaError as refusal:
+        print(refusal)
+again = load_predictor("scenes")[0]
+assert again.elsewhere is None and len(again.predict(image, size=320).detections) == len(own.detections)
+print("all is well")
+"""
+
+
+def test_replicas_answer_as_the_page_itself_would():
+    with child(sys.executable, "-c", REPLICAS) as process:
+        said = process.communicate(timeout=LIMIT)[0]
+    assert process.returncode == 0, said
+    assert "The model's output is not finite" in said
+    assert "all is well" in said
+    assert "Traceback" not in said, "a refusal is no fault"
