@@ -171,8 +171,8 @@ class YOLO(Model):
         otherwise. Without it refused with DlkaError, as Ultralytics' own search knows no D-LKA."""
         if not use_ray:
             raise DlkaError(
-                "tune: Ultralytics' own search starts a program for every trial, which knows no D-LKA; that by Ray Tune "
-                'works: tune(use_ray=True), after pip install "dlka[ray]".'
+                "tune: Ultralytics' own search starts a program for every trial, which knows no D-LKA; that by Ray "
+                'Tune works: tune(use_ray=True), after pip install "dlka[ray]".'
             )
         return super().tune(True, iterations, *arguments, **{"search_alg": "random", **settings})
 
