@@ -17,6 +17,7 @@ from dlka.cluster.parts import bytes_of, write_part
 from dlka.cluster.rows import SIDES, picture_rows, problem_row
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
+from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import find
 
 ENGINES = ("local", "ray")
@@ -49,6 +50,8 @@ class Comparer:
         for side, data in (question.weights or {}).items():
             file = temporary.write(data, f"{getattr(settings, side)}.safetensors", kept=True)
             settings = replace(settings, **{side: file})
+        for model in (settings.dlka, settings.baseline):
+            load_predictor(model, question.device)
         self._question, self._settings = question, settings
 
     def __call__(self, block: Sequence[str]) -> dict[str, Any]:
