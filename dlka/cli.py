@@ -15,6 +15,7 @@ from dlka import __version__
 from dlka import commands as run
 from dlka import training_commands as training
 from dlka.bench import bench as run_bench
+from dlka.cluster.command import many as run_many
 from dlka.errors import DlkaError, of_the_machine
 from dlka.printing import STDOUT, check_json
 from dlka.segment import commands as segmenting
@@ -74,6 +75,29 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
         sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
 
+    sub = command("many", run_many, "compare two models on very many pictures: Parquet, counts, AP, one report")
+    sub.add_argument(
+        "pictures", metavar="FOLDER|MANIFEST", help="with all below it, or a text file, one address a line"
+    )
+    sub.add_argument("--out", required=True, metavar="DIR", help="gets the parts; what is in them is not done again")
+    sub.add_argument("--model", default=PHOTOGRAPHS, help="id, .safetensors or .pt file (default: %(default)s)")
+    sub.add_argument("--baseline", help="the same of the other (default: what stands beside the model)")
+    sub.add_argument("--labels", nargs="+", metavar="FILE", help="YOLO's .txt and data.yaml, or COCO's .json; a folder")
+    sub.add_argument("--size", type=int, help=SIZE_HELP)
+    sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
+    sub.add_argument("--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)")
+    sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+    sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
+    sub.add_argument("--block", type=int, default=64, metavar="N", help="pictures a part (default: %(default)s)")
+    sub.add_argument(
+        "--report", type=int, default=5000, metavar="N", help="pictures of the report (default: %(default)s)"
+    )
+    sub.add_argument("--engine", choices=["local", "ray"], default="local", help="who looks (default: %(default)s)")
+    sub.add_argument("--address", help="of a Ray cluster, such as auto (default: one that this machine is alone)")
+    sub.add_argument("--workers", type=int, default=1, metavar="N", help="of Ray, each with its models (default: 1)")
+    sub.add_argument("--cpus", type=float, default=1.0, help="of each worker (default: %(default)s)")
+    sub.add_argument("--gpus", type=float, default=0.0, help="of each worker, such as 0.5 (default: %(default)s)")
+
     sub = command("stages", run.stages, "list the deform stages of a model")
     sub.add_argument("--model", default=MODEL, help="id or .safetensors file (default: %(default)s)")
     sub.add_argument("--size", type=int, help=SIZE_HELP)
@@ -118,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", metavar="DIR", help="folder for logs and curves (default: runs/ and the stem of --out)")
     sub.add_argument("--resume", metavar="DIR", help="go on with the run in this folder; takes --device alone")
     sub.add_argument("--device", help="cpu, mps, 0 for a GPU, 0,1 for two (default: the best there is)")
+    sub.add_argument("--tune", type=int, metavar="N", help="try N settings of Ultralytics' trainer by Ray Tune instead")
 
     sub = command("train-letter", training.train_letter, "train a kernel that names drawn letters, and its rigid twins")
     sub.add_argument("--out", default="letter.safetensors", metavar="FILE", help="gets all nets (default: %(default)s)")
@@ -197,7 +222,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("page", run_bench, "the page: its start, a comparison, an overlay, its memory", benches)
     sub.add_argument("--compares", type=int, default=20, help="so many different pictures (default: %(default)s)")
 
-    command("load", run_bench, "the page when 64 visitors ask at once, or leave 300 questions behind", benches)
+    sub = command("load", run_bench, "the page when 64 visitors ask at once, or leave 300 questions behind", benches)
+    sub.add_argument("--clients", type=int, help="visitors at once (default: 64)")
+    sub.add_argument("--abandoned", type=int, help="questions left behind (default: 300)")
+    sub.add_argument("--replicas", nargs="+", type=int, metavar="N", help="also with so many replicas of the models")
     command("memory", run_bench, "the page's memory and disk under 14 pictures of 50 megapixels", benches)
 
     sub = command("gpu", run_bench, "all of it on a CUDA card, in under ten minutes, beside its goals", benches)
@@ -222,6 +250,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", metavar="FILE", help="your own model, .safetensors or .pt, to open with")
     sub.add_argument("--baseline", metavar="FILE", help="what stands beside it: file or id (default: what fits)")
     sub.add_argument("--models", metavar="DIR", help="a folder of .safetensors files to choose from as well")
+    sub.add_argument("--replicas", type=int, default=0, metavar="N", help="models look in N processes of Ray Serve")
+    sub.add_argument("--address", help="of the Ray cluster that has them (default: one of this machine alone)")
+    sub.add_argument("--cpus", type=float, default=1.0, help="of each replica (default: %(default)s)")
+    sub.add_argument("--gpus", type=float, default=0.0, help="of each replica, such as 0.5 (default: %(default)s)")
 
     sub = command("completion", _complete, "print what makes a shell complete these commands")
     sub.add_argument("shell", choices=["bash", "zsh", "tcsh"], help='such as eval "$(dlka completion bash)"')

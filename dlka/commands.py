@@ -211,5 +211,11 @@ def serve(args: argparse.Namespace) -> int:
     if args.models:
         add(args.models)
     pair = [given if given is None or given in cards() else add(given) for given in (args.model, args.baseline)]
-    run(args.host, args.port, models=(pair[0], pair[1]))
+    if not args.replicas:
+        run(args.host, args.port, models=(pair[0], pair[1]))
+        return 0
+    from dlka.cluster.replicas import replicas
+
+    with replicas(args.replicas, args.cpus, args.gpus, args.address):
+        run(args.host, args.port, models=(pair[0], pair[1]), at_once=args.replicas)
     return 0

@@ -13,18 +13,22 @@ from typing import Any
 from dlka.errors import DlkaError
 from dlka.printing import count, progress, table, write_json
 
+AP = "metrics/mAP50-95(B)"  # as Ultralytics calls it
+
 
 def train(args: argparse.Namespace) -> int:
     os.environ["YOLO_VERBOSE"] = "1"  # read by ultralytics when it is imported: its progress is shown
     from dlka.train import training as job
 
-    extra = ("handler", "out", "run", "resume", "device")
+    extra = ("handler", "out", "run", "resume", "device", "tune")
     given = {name: value for name, value in vars(args).items() if name not in extra}
     flags = [f"--{name.replace('_', '-')}" for name in given] + [f"--{n}" for n in ("out", "run") if vars(args)[n]]
     if args.resume and flags:
         raise DlkaError(f"--resume goes on as the run began; leave out {', '.join(flags)}.")
     if not args.resume and not {"placement", "data"} <= set(given):
         raise DlkaError("train needs --placement and --data, or --resume with the folder of a run.")
+    if args.tune:
+        return _tune(args, given)
     if args.resume:
         run = Path(args.resume)
     else:
@@ -47,6 +51,37 @@ def train(args: argparse.Namespace) -> int:
         print()
         _print_measured([report])
     return 0
+
+
+# Flags of a recipe that Ultralytics' own trainer has, too -> what it calls them.
+TUNED = {"data": "data", "epochs": "epochs", "size": "imgsz", "batch": "batch", "seed": "seed"}
+
+
+def _tune(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    from dlka.cluster.engines import cluster
+    from dlka.models.placements import PLACEMENTS
+    from dlka.yolo import YOLO
+
+    if other := [name for name in given if name not in (*TUNED, "placement", "scale")]:
+        raise DlkaError(f"--tune: Ultralytics' own trainer has no --{other[0].replace('_', '-')}: leave it out.")
+    if args.resume or args.out or args.tune < 1:
+        raise DlkaError("--tune: expected 1 or more trials, and neither --resume nor --out: it writes no weights.")
+    if given["placement"] not in PLACEMENTS:
+        raise DlkaError(f"placement: expected one of {', '.join(PLACEMENTS)}, got {given['placement']!r:.60}.")
+    model = YOLO(PLACEMENTS[given["placement"]].file.format(given.get("scale", "n")))
+    settings = {theirs: given[name] for name, theirs in TUNED.items() if name in given}
+    settings |= {"device": args.device, "project": str(Path(args.run or "runs/tune").resolve()), "name": "trials"}
+    with cluster(cpus=os.cpu_count() or 1):
+        trials = model.tune(use_ray=True, iterations=args.tune, **settings)
+    measured = [one for one in trials if AP in (one.metrics or {})]
+    if not measured:
+        raise DlkaError("--tune: no trial came to its end; what happened to each stands above.")
+    best = max(measured, key=lambda one: one.metrics[AP])
+    print(f"AP of {len(measured)} trials: " + ", ".join(f"{100 * one.metrics[AP]:.1f}" for one in measured))
+    print(
+        table([{"setting of the best": name, "value": value} for name, value in best.config.items() if name != "data"])
+    )
+    return 0 if len(measured) == args.tune else 1
 
 
 def train_letter(args: argparse.Namespace) -> int:

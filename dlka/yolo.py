@@ -166,12 +166,15 @@ class YOLO(Model):
             )
         return super().track(*arguments, **settings)
 
-    def tune(self, *_: Any, **__: Any) -> Any:
-        """Refused with DlkaError: Ultralytics starts every trial in a program of its own, without D-LKA."""
-        raise DlkaError(
-            "tune: Ultralytics starts its own program for every trial, which knows no D-LKA; call train with each "
-            "setting that you want to compare."
-        )
+    def tune(self, use_ray: bool = False, iterations: int = 10, *arguments: Any, **settings: Any) -> Any:
+        """Ultralytics' search for settings by Ray Tune, with use_ray=True; the search is random unless search_alg says
+        otherwise. Without it refused with DlkaError, as Ultralytics' own search knows no D-LKA."""
+        if not use_ray:
+            raise DlkaError(
+                "tune: Ultralytics' own search starts a program for every trial, which knows no D-LKA; that by Ray "
+                'Tune works: tune(use_ray=True), after pip install "dlka[ray]".'
+            )
+        return super().tune(True, iterations, *arguments, **{"search_alg": "random", **settings})
 
     def benchmark(self, *_: Any, **__: Any) -> Any:
         """Refused with DlkaError: Ultralytics' table is made by its own exporters."""

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ARTICLE = Path(__file__).parent / "models" / "article_one.yaml"
 COMMANDS = [
     "compare",
+    "many",
     "predict",
     "stages",
     "doctor",

@@ -53,9 +53,13 @@ MAY_IMPORT = {
     "train": ANALYSIS | {"train"},
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
-    "cli": {"commands", "training_commands", "segment", "bench", "printing", "inference", "train.recipe"},
-    "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing"},
-    "training_commands": ANALYSIS | {"train", "experiments", "printing"},
+    "cluster": ANALYSIS | {"cluster", "printing", "results", "yolo"},
+    "cli": {
+        *("commands", "training_commands", "segment", "bench", "cluster.command", "printing", "inference"),
+        "train.recipe",
+    },
+    "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing", "cluster"},
+    "training_commands": ANALYSIS | {"train", "experiments", "printing", "cluster", "yolo"},
     "bench": ANALYSIS | {"bench", "train", "printing", "results", "ui"},
     "printing": set(),
     "__main__": {"cli"},
@@ -68,6 +72,8 @@ MAY_IMPORT = {
 # Library -> the only places that may import it.
 ONLY_IN = {
     "gradio": ("ui",),
+    "ray": ("cluster",),
+    "polars": ("cluster",),
     "ultralytics": ("models", "train", "export", "yolo.py", "results.py"),
     "nibabel": ("segment/scans.py",),
     "csv": ("csv_text.py",),  # which keeps formulas out

@@ -558,7 +558,7 @@ class TestOtherVerbs:
 
     def test_what_cannot_work_is_refused_in_a_sentence(self, monkeypatch):
         model = dlka.YOLO("neck")
-        with pytest.raises(DlkaError, match="tune: Ultralytics starts its own program for every trial"):
+        with pytest.raises(DlkaError, match="tune: Ultralytics' own search starts a program for every trial"):
             model.tune(data="data.yaml", iterations=2)
         with pytest.raises(DlkaError, match="benchmark: Ultralytics measures its own exporters"):
             model.benchmark(data="data.yaml")

@@ -31,30 +31,43 @@ USUAL = 3  # pictures of the usual size that come first
 CROWD, FLOOD, GOOD = "10.0.0.{}", "10.1.0.1", "10.2.0.1"
 
 
-def bench_load(clients: int = 64, abandoned: int = 300) -> dict[str, Any]:
+def bench_load(clients: int = 64, abandoned: int = 300, replicas: Sequence[int] = ()) -> dict[str, Any]:
     """Start the page, let clients compare a picture of their own all at once, then ask behind abandoned questions.
 
     Each client asks until it has its answer, and comes back when it is told to. Returns what a JSON needs: "crowd" as
     in `crowd`, and "behind": "another address" and "the same address" -> the seconds until a visitor there had an
     answer, counted from its first question, behind so many questions of one address that nobody listens to; None where
-    none came that was asked for within PATIENCE.
+    none came that was asked for within PATIENCE. "replicas": the crowd again, at pages with so many replicas of the
+    models (`dlka serve --replicas`), one after the other.
 
-    Raises DlkaError for fewer than one client and where the page does not start.
+    Raises DlkaError for fewer than one client or replica and where the page does not start.
     """
     if clients < 1 or abandoned < 0:
         raise DlkaError(f"Expected at least 1 client and 0 abandoned questions, got {clients} and {abandoned}")
+    if min(replicas, default=1) < 1:
+        raise DlkaError(f"replicas: expected at least 1, got {min(replicas)}")
+    files = list(pictures(clients + 2))
     with running_page() as (url, _):
-        first = Visitor(url, address=GOOD)
-        files = list(pictures(clients + 2))
-        for data in files[:2]:  # the first comparison of a page prepares what later ones have
-            first.show_picture(data)
-            first.change("Compare", "click")
+        first = _prepared(url, files[:2])
         result: dict[str, Any] = {"clients": clients, "abandoned": abandoned, "crowd": crowd(url, first, files[2:])}
         result["behind"] = {
             where: _behind(url, first, address, abandoned, files[i])
             for i, (where, address) in enumerate({"another address": GOOD, "the same address": FLOOD}.items())
         }
+    result["replicas"] = {}
+    for number in replicas:
+        with running_page(replicas=number) as (url, _):
+            result["replicas"][str(number)] = crowd(url, _prepared(url, files[:2]), files[2:])
     return result
+
+
+def _prepared(url: str, files: Sequence[bytes]) -> Visitor:
+    """A visitor of a page that has compared some pictures: the first comparison prepares what later ones have."""
+    first = Visitor(url, address=GOOD)
+    for data in files:
+        first.show_picture(data)
+        first.change("Compare", "click")
+    return first
 
 
 def crowd(url: str, first: Visitor, files: Sequence[bytes]) -> dict[str, Any]:
@@ -132,6 +145,12 @@ def load_text(result: dict[str, Any]) -> str:
     for who, seconds in result["behind"].items():
         when = "not at all" if seconds is None else f"after {seconds:.1f} s"
         lines.append(f"Answered at {who}, behind {result['abandoned']} abandoned questions: {when}.")
+    if result["replicas"]:
+        crowds = {"none": crowd} | result["replicas"]
+        rows = [
+            {"replicas": k, **{c: v["answers"].get(c) for c in columns}, "took": v["took"]} for k, v in crowds.items()
+        ]
+        lines.append(f"\nThe same crowd, models in replicas; seconds\n{table(rows)}")
     return "\n".join(lines)
 
 

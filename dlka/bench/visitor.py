@@ -24,7 +24,6 @@ from dlka.analysis.examples import examples
 from dlka.errors import DlkaError, last_line
 from dlka.images import read_image
 
-START = "from dlka.ui.app import serve; serve(port={port})"
 PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list
 TOO_MANY = (429, 503)  # what a page answers that takes no more questions at the moment
 
@@ -122,10 +121,10 @@ def pictures(count: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Process]]:
+def running_page(temporary: str | None = None, replicas: int = 0) -> Iterator[tuple[str, psutil.Process]]:
     """The address and the process of a page on a free port, started as app.py starts it; stopped afterwards.
 
-    temporary: the folder for its temporary files, where it is not the usual one.
+    temporary: the folder for its temporary files, where it is not the usual one; replicas: as of `dlka serve`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -133,7 +132,8 @@ def running_page(temporary: str | None = None) -> Iterator[tuple[str, psutil.Pro
     url = f"http://127.0.0.1:{port}"
     end = time.monotonic() + PATIENCE
     with tempfile.TemporaryFile() as said:
-        command = [sys.executable, "-c", START.format(port=port)]
+        command = [sys.executable, "-m", "dlka", "serve", "--port", str(port)]
+        command += ["--replicas", str(replicas)] if replicas else []
         environment = os.environ | ({"TMPDIR": temporary} if temporary else {})
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         try:

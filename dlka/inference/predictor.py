@@ -89,9 +89,10 @@ class Predictor:
 
     elsewhere: None, or what has models run in another process that has a GPU while this one has none. It is given what
     does the same here, and the arguments of `answer` for the other process. file: the weights file by which the model
-    is found there; None: it runs here.
+    is found there; None: it runs here. place: what that process is called.
     """
 
+    place: ClassVar[str] = ""
     elsewhere: ClassVar[Callable[[Callable[[], Any], tuple[Any, ...]], Any] | None] = None
     file: str | None = None
 

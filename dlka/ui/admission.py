@@ -15,6 +15,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ KEPT = 16  # addresses whose last times are known, for each kind of answer
 
 
 class Lane(NamedTuple):
-    """A line of its own, in which one job runs at a time.
+    """A line of its own, in which one job runs at a time, or as many as Admission.width says.
 
     within: seconds in which a job must be done, by what is known of those before it; places: jobs at most; usual:
     seconds of a job of which nothing is known.
@@ -107,10 +108,11 @@ class Estimates:
 
 
 class Admission:
-    """The lines of one page. changed: called whenever one of them moves; unheard: see UNHEARD."""
+    """The lines of one page. changed: called whenever one of them moves; unheard: see UNHEARD; width: jobs of a line
+    that run at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, unheard: float = UNHEARD) -> None:
-        self.unheard = unheard
+        self.unheard, self.width = unheard, 1
         self.jobs: list[Job] = []  # in the order in which they came
         self.changed: Callable[[], None] = lambda: None
         self._clock = clock
@@ -168,8 +170,8 @@ class Admission:
         return max(self.ahead([job for job in jobs if job.unheard is None]), *unheard, 0.0)
 
     def ahead(self, jobs: list[Job]) -> float:
-        """Seconds that these jobs still take, one after the other."""
-        return sum(map(self.left, jobs))
+        """Seconds that these jobs still take, one after the other, or so many at a time."""
+        return sum(map(self.left, jobs)) / self.width
 
     def left(self, job: Job) -> float:
         """Seconds that a job still takes, by what is known."""
@@ -222,15 +224,14 @@ class Admission:
         self._advance()
 
     def _advance(self) -> None:
-        """Let the first job of each free line run that somebody listens to."""
+        """Let the first jobs of each line run that has room, of those that somebody listens to."""
         for lane in {job.lane for job in self.jobs}:
             line = [job for job in self.jobs if job.lane is lane]
-            if any(job.begun is not None for job in line):
-                continue
-            ready = next((job for job in line if job.unheard is None and not job.turn.done()), None)
-            if ready is not None:
-                ready.begun = self._clock()
-                ready.turn.set_result(None)
+            free = self.width - sum(job.begun is not None for job in line)
+            ready = (job for job in line if job.unheard is None and not job.turn.done())
+            for job in islice(ready, max(free, 0)):
+                job.begun = self._clock()
+                job.turn.set_result(None)
         self.changed()
 
 

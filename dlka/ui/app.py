@@ -228,12 +228,14 @@ def serve(
     port: int | None = None,
     block: bool = True,
     models: tuple[str | None, str | None] = (None, None),
+    at_once: int = 1,
 ) -> gr.Blocks:
     """Start the page and, by default, wait until it is stopped.
 
     host: None is this machine only, or GRADIO_SERVER_NAME
     port: None is the first free one from 7860 on
     models: ids of the D-LKA model and of the baseline that it opens with, where they are not the usual ones
+    at_once: visitors who are answered at a time, in each line (ui/admission.py)
 
     Raises DlkaError for a port that cannot be listened on, and for models that cannot be compared.
     """
@@ -244,7 +246,7 @@ def serve(
     if block:
         temporary.remove_when_stopped()
         print("Loading the models; the first start on a machine compiles kernels and takes longer.", flush=True)
-    return launch(build_app(first_look(*models)), host, port, block)
+    return launch(build_app(first_look(*models)), host, port, block, at_once)
 
 
 def check_port(host: str | None, port: int | None) -> None:
@@ -268,7 +270,9 @@ def check_port(host: str | None, port: int | None) -> None:
             raise DlkaError(f"{where} cannot be listened on: {error.strerror}.") from None
 
 
-def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True) -> gr.Blocks:
+def launch(
+    app: gr.Blocks, host: str | None = None, port: int | None = None, block: bool = True, at_once: int = 1
+) -> gr.Blocks:
     """Let a page that is built answer, with the limits that strangers meet."""
     temporary.keep_all()
     # Seconds for which a drawing may keep the interpreter from the server: a refusal should not wait for pictures.
@@ -287,7 +291,7 @@ def launch(app: gr.Blocks, host: str | None = None, port: int | None = None, blo
         prevent_thread_lock=True,
         quiet=not block,
         ssr_mode=False,
-        app_kwargs={"middleware": [admit(app), Middleware(Uploads)]},
+        app_kwargs={"middleware": [admit(app, at_once), Middleware(Uploads)]},
         mcp_server=tools.available(),
         # Gradio gives up where the page's first answer takes over 3 s, which it does on a machine that is busy; that
         # the address can be reached at all it has found out before, and waited for.

@@ -62,7 +62,7 @@ def build(first: Analysis) -> dict[str, Any]:
         )
         asked["size"] = size_choice()
         asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
-    where = "ZeroGPU" if Predictor.elsewhere else best_device()
+    where = Predictor.place or best_device()
     gr.Markdown(f"Runs on **{where}**. Pictures stay on this machine.", elem_classes="quiet")
     return asked
 

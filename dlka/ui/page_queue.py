@@ -27,10 +27,14 @@ KEPT = 60.0  # seconds for which one who listens late is told so:
 LEFT = f"Nobody listened for this answer within {UNHEARD:g} s, so it was not made."
 
 
-def admit(app: gr.Blocks) -> Middleware:
-    """Give a page that is built a queue with an admission of its own. Returns its part of the server."""
+def admit(app: gr.Blocks, at_once: int = 1) -> Middleware:
+    """Give a page that is built a queue with an admission of its own. Returns its part of the server.
+
+    at_once: jobs of a line that run at a time.
+    """
     app.queue(api_open=False)  # else a program could go past the queue
     app._queue = queue = PageQueue(app)  # gradio has no other way
+    queue.admission.width = at_once
     return Middleware(Listening, admission=queue.admission)
 
 

@@ -41,4 +41,4 @@ def use() -> None:
             logging.getLogger("dlka").warning("ZeroGPU: %s; the CPU takes its place", error)
             return here()
 
-    Predictor.elsewhere = elsewhere
+    Predictor.elsewhere, Predictor.place = elsewhere, "ZeroGPU"

@@ -57,6 +57,8 @@ REFUSED = (
     "bench",
     "compare --out o",
     "val --model control",
+    "many nothing --out o",
+    "many nothing --out o --workers 2",
     "stages --model nothing",
     "stages --model yolov8n",
     "stages --model none.safetensors",

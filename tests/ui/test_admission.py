@@ -66,6 +66,21 @@ async def test_whoever_changes_names_stays_at_an_address():
 
 
 @on_a_loop
+async def test_as_many_run_at_a_time_as_there_is_width_for():
+    page = Page(look=0.8)
+    page.width = 2
+    jobs = [page.ask(address) for address in "abc"]
+    turns = [asyncio.ensure_future(page.turn(job)) for job in jobs]
+    assert await running(page) == jobs[:2]
+    assert page.ahead(jobs) == pytest.approx(1.2)  # of 2.4 s, two at a time
+    page.finish(jobs[0])
+    assert await running(page) == jobs[1:]
+    page.finish(jobs[1])
+    page.finish(jobs[2])
+    await asyncio.gather(*turns)
+
+
+@on_a_loop
 async def test_the_line_is_as_long_as_what_is_answered_in_time():
     page = Page(look=0.8)
     for address in "abcde":  # 5 x 0.8 s

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
 from dlka.render.picture import resample, whole
 from dlka.temporary import write_to
-from dlka.types import BOTH, KIND_NAMES, Pair
+from dlka.types import BOTH, KIND_NAMES, Detections, Pair, Pairing
 
 KEPT = 500  # findings with a close-up from the picture itself, the smallest
 TILE = 320  # pixels of a close-up's side
@@ -93,7 +94,8 @@ class ManyAnalyses:
     """
 
     def __init__(self, settings: Settings, labels: Labels | None, folder: Path) -> None:
-        analyse_once(np.zeros((64, 64, 3), np.uint8), settings)  # refuses what would fail for every picture
+        blank = np.zeros((64, 64, 3), np.uint8)
+        self.names = analyse_once(blank, settings).names  # which also refuses what would fail for every picture
         self.settings, self.labels, self.folder = settings, labels, folder
         self.rows: list[Row] = []
         self.findings: list[Finding] = []  # smallest first
@@ -128,36 +130,52 @@ class ManyAnalyses:
             self.rows.append(row)
             yield row
 
-    def _row(self, path: Path, every: Analysis) -> Row:
-        size, problem = (every.image.shape[0], every.image.shape[1]), ""
+    def _row(self, path: Path, seen: Analysis) -> Row:
+        image, number = seen.image, len(self.rows)
+        found = seen.dlka.detections, seen.baseline.detections
+        row = self.judged_row(path.name, (image.shape[0], image.shape[1]), found, lambda: image)
+        for name, side in (("", CONTEXT), ("-small", THUMBNAIL)):
+            write_to(self.folder / f"{number}{name}.jpg", jpeg(small(image, side)))
+        return row
+
+    def judged_row(
+        self,
+        file: str,
+        size: tuple[int, int],
+        found: tuple[Detections, Detections],
+        image: Callable[[], np.ndarray],
+    ) -> Row:
+        """Count and keep what the models have found in the picture that comes next; neither looks again.
+
+        file: the picture's name; size: (height, width) in pixels; found: by D-LKA and the baseline, down to LEAST where
+        it has labels; image: gives it, RGB [H, W, 3] uint8, for close-ups.
+        """
+        problem = ""
         try:
-            truth = self._truth(path.name, size)
+            truth = self._truth(file, size)
         except TruthRefused as error:
             truth, problem = None, str(error)
-        analysis = every if self.labels is None else above(every, self.settings.confidence)
-        judged, counts = None, None
+        dlka, baseline = (side.above(self.settings.confidence) for side in found)
+        pairing, judged, counts = match_detections(dlka, baseline), None, None
         if truth is not None:
-            found = analysis.dlka.detections, analysis.baseline.detections
-            judged = judge(found[0], truth), judge(found[1], truth)
-            counts = count(found[0], truth, judged[0]), count(found[1], truth, judged[1])
+            judged = judge(dlka, truth), judge(baseline, truth)
+            counts = count(dlka, truth, judged[0]), count(baseline, truth, judged[1])
             self.agreement += agreement(truth, *judged)
-        self._collect(analysis, path.name, truth, judged)
-        self.pairs += analysis.pairing.pairs
-        for name, side in (("", CONTEXT), ("-small", THUMBNAIL)):
-            write_to(self.folder / f"{len(self.rows)}{name}.jpg", jpeg(small(analysis.image, side)))
+        self._collect(pairing, cache(image), file, truth, judged)
+        self.pairs += pairing.pairs
         if truth is not None:
-            self._keep_rows(every, truth)
-        return Row(path.name, size, Counter(pair.kind for pair in analysis.pairing.pairs), counts, problem)
+            self._keep_rows(found, truth)
+        return Row(file, size, Counter(pair.kind for pair in pairing.pairs), counts, problem)
 
-    def _keep_rows(self, analysis: Analysis, truth: Truth) -> None:
-        """What AP is taken from. analysis: down to LEAST."""
+    def _keep_rows(self, both: tuple[Detections, Detections], truth: Truth) -> None:
+        """What AP is taken from. both: down to LEAST."""
         number = sum(row.truth is not None for row in self.rows)
         boxes = np.hstack([truth.boxes[:, :2], truth.boxes[:, 2:] - truth.boxes[:, :2]])
         rows = coco_rows(number, boxes, truth.classes)
         self.objects += [{**row, "iscrowd": int(crowd)} for row, crowd in zip(rows, truth.crowd)]
-        same = {number: number for number in analysis.names}
-        for found, seen in zip(self.found, (analysis.dlka, analysis.baseline)):
-            found += detection_rows(number, seen.detections, same)
+        same = {number: number for number in self.names}
+        for found, seen in zip(self.found, both):
+            found += detection_rows(number, seen, same)
 
     def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
         truth = self.labels.truth(name, size) if self.labels else None
@@ -167,10 +185,15 @@ class ManyAnalyses:
         return truth.only({number for number, text in names.items() if text in self.settings.classes})
 
     def _collect(
-        self, analysis: Analysis, file: str, truth: Truth | None, judged: tuple[Judgement, Judgement] | None
+        self,
+        pairing: Pairing,
+        image: Callable[[], np.ndarray],
+        file: str,
+        truth: Truth | None,
+        judged: tuple[Judgement, Judgement] | None,
     ) -> None:
         """The picture's findings."""
-        pairing, number, names = analysis.pairing, len(self.rows), analysis.names
+        number, names = len(self.rows), self.names
         for pair in pairing.pairs:
             said, wrong = (verdict(pair, *judged), failings(pair, *judged)) if judged else (None, ())
             if pair.kind == BOTH and not wrong:
@@ -185,23 +208,23 @@ class ManyAnalyses:
             classes = tuple(dict.fromkeys(names[i] for i in ids))
             scores = tuple(None if i is None else float(found.scores[i]) for found, i in sides)
             made = Finding(number, file, kind, what, box, pair.area, name, classes, scores, outline.colour, said)
-            self._insert(made, analysis.image, outline.line, None if truth is None else truth.only(ids))
+            self._insert(made, image, outline.line, None if truth is None else truth.only(ids))
         if truth is None or judged is None:
             return
         for i in np.flatnonzero(~truth.crowd & (judged[0].found_by < 0) & (judged[1].found_by < 0)):
             own, box, area = int(truth.classes[i]), tuple(truth.boxes[i].round(1).tolist()), float(truth.areas[i])
             said, classes = Verdict(NEITHER, "both miss it"), (names[own],)
             made = Finding(number, file, MISSED, (MISSED,), box, area, names[own], classes, (None, None), COLOUR, said)
-            self._insert(made, analysis.image, ":", truth.only([own]))
+            self._insert(made, image, ":", truth.only([own]))
 
-    def _insert(self, made: Finding, image: np.ndarray, line: str, labelled: Truth | None) -> None:
+    def _insert(self, made: Finding, image: Callable[[], np.ndarray], line: str, labelled: Truth | None) -> None:
         """Put a finding in its place; among the KEPT smallest it gets a close-up, and the first behind them loses its
         own. labelled: objects to draw with it."""
         place = bisect(self.findings, (made.area, made.picture), key=lambda other: (other.area, other.picture))
         if place < KEPT:
             boxes = np.zeros((0, 4)) if labelled is None else labelled.boxes
             crop = render.Crop(np.array(made.box), "", made.colour, line, boxes)
-            made = replace(made, tile=jpeg(render.crop_tile(image, crop, TILE)))
+            made = replace(made, tile=jpeg(render.crop_tile(image(), crop, TILE)))
         self.findings.insert(place, made)
         if place < KEPT < len(self.findings):
             self.findings[KEPT] = replace(self.findings[KEPT], tile=b"")

@@ -1,0 +1,143 @@
+"""A run's folder: parts in Parquet, one for a block of pictures, each of which is whole or not there.
+
+Everything is read and written through fsspec: a folder may lie on this machine, or at any address that it knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import posixpath
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import fsspec
+import polars as pl
+from fsspec.implementations.local import LocalFileSystem
+
+from dlka.analysis.analysis import Settings
+from dlka.analysis.batch import origin
+from dlka.cluster.rows import BELOW, SCHEMA
+from dlka.errors import DlkaError, of_the_machine
+from dlka.images import ENDINGS, MAX_BYTES
+from dlka.types import BOTH, KIND_NAMES, SIZES
+
+PART, RUN = "part-{}.parquet", "run.json"
+
+
+def pictures_in(source: str) -> list[str]:
+    """Addresses of the pictures in a folder and those below it, by name; or those that a manifest lists, one a line,
+    from its own folder on where they are no whole addresses. Raises DlkaError where there are none.
+    """
+    system, path = fsspec.core.url_to_fs(source)
+    local = isinstance(system, LocalFileSystem)
+    if system.isdir(path):
+        found = [name for name in sorted(system.find(path)) if name.lower().endswith(ENDINGS)]
+        found = [name if local else system.unstrip_protocol(name) for name in found]
+    elif system.isfile(path) and not path.lower().endswith(ENDINGS):
+        beside = posixpath.dirname(path if local else system.unstrip_protocol(path))
+        lines = [line.strip() for line in system.cat_file(path).decode().splitlines()]
+        found = [name if "://" in name else posixpath.join(beside, name) for name in lines if name]
+    else:
+        raise DlkaError(f"{source!r:.200}: expected a folder of pictures, or a text file that lists some, one a line.")
+    if not found:
+        raise DlkaError(f"{source!r:.200}: expected pictures ({', '.join(ENDINGS)}); there are none.")
+    return list(dict.fromkeys(found))
+
+
+def bytes_of(address: str) -> bytes:
+    """A picture's file, as far as it is read at all. Raises DlkaError where it cannot be opened."""
+    try:
+        with fsspec.open(address, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or of_the_machine(error):
+            raise DlkaError(
+                f"The picture {address!r:.200} cannot be opened: {error.strerror or 'no such file'}."
+            ) from error
+        raise
+
+
+class Parts:
+    """The parts of a run in a folder, which is made where it is not there.
+
+    settings: of the run; least: confidence down to which boxes are kept. Raises DlkaError where the folder holds a run
+    with others.
+    """
+
+    def __init__(self, folder: str, settings: Settings, least: float) -> None:
+        self.folder = folder
+        self._system, self._path = fsspec.core.url_to_fs(folder)
+        asked = json.loads(json.dumps({"settings": asdict(settings), "least": least, **origin(settings)}))
+        file = posixpath.join(self._path, RUN)
+        self._system.makedirs(self._path, exist_ok=True)
+        if self._system.exists(file):
+            there = json.loads(self._system.cat_file(file))
+            changed = [name for name in ("settings", "least", "models") if there.get(name) != asked[name]]
+            if changed:
+                raise DlkaError(f"{folder} holds a run with other {' and '.join(changed)}: give another --out.")
+        else:
+            write(folder, RUN, json.dumps(asked, indent=1).encode())
+        for left in self._system.glob(posixpath.join(self._path, ".*.tmp")):  # of workers that were killed
+            self._system.rm_file(left)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Every part, by the first of its pictures."""
+        names = self._system.glob(posixpath.join(self._path, PART.format("*")))
+        first = {name: self._read(name, ["picture"])["picture"].first() for name in names}
+        for name in sorted(names, key=lambda name: (first[name], name)):
+            yield self._read(name, columns)
+
+    def _read(self, name: str, columns: Sequence[str] | None) -> pl.DataFrame:
+        with self._system.open(name, "rb") as file:
+            return pl.read_parquet(file, columns=columns)
+
+    def done(self) -> set[str]:
+        """The pictures that are in a part."""
+        return {picture for table in self.tables(["picture"]) for picture in table["picture"].unique()}
+
+    def counts(self) -> dict[str, Any]:
+        """pictures, problems, and what `dlka.analysis.pairing.summary` counts, of all parts, one at a time."""
+        columns = ["picture", "problem", "kind", "size", "score_change"]
+        pictures, problems, change = 0, 0, 0.0
+        kinds = {size: dict.fromkeys(KIND_NAMES.values(), 0) for size in SIZES}
+        for table in self.tables(columns):
+            pictures += table["picture"].n_unique()
+            problems += table["problem"].count()
+            pairs = table.filter(pl.col("kind") != BELOW)
+            for kind, size, number in pairs.group_by("kind", "size").len().iter_rows():
+                kinds[size][kind] += number
+            change += pairs.filter(pl.col("kind") == KIND_NAMES[BOTH])["score_change"].sum()
+        total = {kind: sum(own[kind] for own in kinds.values()) for kind in KIND_NAMES.values()}
+        both = total[KIND_NAMES[BOTH]]
+        return {
+            "pictures": pictures,
+            "problems": problems,
+            "objects": sum(total.values()),
+            "kinds": total,
+            "sizes": kinds,
+            "mean_score_change": change / both if both else None,
+        }
+
+
+def write(folder: str, name: str, data: bytes) -> None:
+    """Write a file of a run whole or not at all, over what is there."""
+    system, path = fsspec.core.url_to_fs(folder)
+    hidden = posixpath.join(path, f".{name}-{secrets.token_hex(4)}.tmp")
+    system.pipe_file(hidden, data)
+    system.mv(hidden, posixpath.join(path, name))
+
+
+def write_part(folder: str, pictures: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows of a block of pictures."""
+    file = io.BytesIO()
+    pl.DataFrame(rows, SCHEMA).write_parquet(file)
+    write(folder, part_of(pictures), file.getvalue())
+
+
+def part_of(pictures: Sequence[str]) -> str:
+    """The name of the part of a block: the same for the same pictures, whoever compares them, however often."""
+    return PART.format(hashlib.sha256("\n".join(pictures).encode()).hexdigest()[:16])
