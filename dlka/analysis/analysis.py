@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -227,20 +226,15 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
     return look([image], settings)[0]
 
 
-def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = None) -> list[Analysis]:
-    """The same of pictures of any shapes, for any two models of the same classes, by id or weights file; settings are
-    not checked."""
+def look(images: list[np.ndarray], settings: Settings, device: str | None = None) -> list[Analysis]:
+    """The same of pictures of any shapes, for any two models of the same classes, by id or file; nothing is checked."""
     (left, left_card), (right, right_card) = (load_predictor(m, device) for m in (settings.dlka, settings.baseline))
-    each, cards = [fitted(settings, image, device) for image in images], (left_card, right_card)
+    each, rest = [fitted(settings, image, device) for image in images], ((left_card, right_card), left.tap_weights)
     sizes = {"size": [one.size for one in each]}
     dlka = left.predict_all(images, **question_to("dlka", settings, left.names) | sizes)
     baseline = right.predict_all(images, **question_to("baseline", settings, left.names) | sizes)
-    return [
-        Analysis(
-            "", image, one, left.names, a, b, match_detections(a.detections, b.detections), cards, left.tap_weights
-        )
-        for image, one, a, b in zip(images, each, dlka, baseline)
-    ]
+    both = [(a, b, match_detections(a.detections, b.detections)) for a, b in zip(dlka, baseline)]
+    return [Analysis("", i, one, left.names, *seen, *rest) for i, one, seen in zip(images, each, both)]
 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:
