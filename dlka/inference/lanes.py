@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 
 MOST_LANES = 4  # more of them wait for Python
-# Pictures that a lane looks at together: on the CPU one, as its core takes as long for each of several; on a GPU at
-# most so many, and each pixel of an input is given so many bytes, which is what YOLOv8x takes.
+# Pictures that a lane looks at together: on the CPU one; on a GPU at most so many, and each pixel of an input is given
+# so many bytes, a guess: the predictor halves what does not fit.
 ON_CPU, MOST_PICTURES, BYTES = 1, 32, 1000
 Item = TypeVar("Item")
 Read = TypeVar("Read")
