@@ -104,8 +104,8 @@ class Operator:
 def bench_ops(rounds: int = 5, threads: int | None = None, device: str = "cpu", volume: bool = False) -> dict[str, Any]:
     """Time every CPU backend that runs here, except the reference; batch 1, float32.
 
-    threads: for torch and the fused kernels, as torch has them by default. volume: deform_conv3d on the CPU instead, see
-    dlka.bench.volume. Returns what a JSON needs: "operators"
+    threads: for torch and the fused kernels, as torch has them by default. volume: deform_conv3d on the CPU
+    instead, see dlka.bench.volume. Returns what a JSON needs: "operators"
     (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and "ratio" (to torchvision's) of the
     milliseconds, "peak_bytes" (the largest of the operators), rounds, machine. Raises DlkaError for counts below one
     and RuntimeError where a backend's result is not torchvision's.

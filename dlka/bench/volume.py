@@ -37,7 +37,8 @@ def bench_volume(
         raise DlkaError(f"rounds and threads: expected at least 1, got {rounds} and {threads}")
     random = torch.Generator().manual_seed(0)
     shapes = [(1, channels, *size), (1, 81, *size), (channels, channels, 3, 3, 3)]
-    x, offset, weight = leaves = [torch.randn(s, generator=random).requires_grad_() for s in shapes]
+    leaves = [torch.randn(s, generator=random).requires_grad_() for s in shapes]
+    x, weight = leaves[::2]
     grad = torch.randn(shapes[0], generator=random)
     forwards: dict[str, Callable[[], Tensor]] = {
         RIGID: partial(F.conv3d, x, weight, padding=1),
@@ -71,6 +72,7 @@ def volume_text(result: dict[str, Any]) -> str:
     ]
     size = "x".join(map(str, result["size"]))
     return (
-        f"{table(rows)}\n\n3x3x3, {result['channels']} channels to as many, {size} voxels; conv3d is torch's own, rigid.\n"
+        f"{table(rows)}\n\n"
+        f"3x3x3, {result['channels']} channels to as many, {size} voxels; conv3d is torch's own, rigid.\n"
         f"Milliseconds, the least of {result['rounds']} rounds in which all take turns."
     )
