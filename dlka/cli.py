@@ -199,6 +199,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("ops", run_bench, "the deformable operator: every backend, side by side", benches)
     sub.add_argument("--threads", type=int, help="threads of torch and the fused kernels, on the CPU")
     sub.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    sub.add_argument("--volume", action="store_true", help="the operator of volumes instead, on the CPU")
     sub.add_argument("--rounds", type=int, default=5, help="the least time of so many counts (default: %(default)s)")
 
     sub = command("model", run_bench, "whole models beside stock YOLOv8, and where their time goes", benches)

@@ -166,9 +166,9 @@ def _fail(error):
     ids=lambda e: type(e).__name__,
 )
 def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkeypatch, capsys, error):
-    from dlka.inference import predictor
+    from dlka.inference import prepared
 
-    monkeypatch.setattr(predictor, "stage_rows", lambda *_: _fail(error))
+    monkeypatch.setattr(prepared, "stage_rows", lambda *_: _fail(error))
     assert main(["stages"]) == 70
     said = capsys.readouterr().err
     assert "Traceback" in said
@@ -177,9 +177,9 @@ def test_faults_of_the_program_keep_their_traceback_and_are_not_the_users(monkey
 
 
 def test_a_refusal_is_one_sentence(monkeypatch, capsys):
-    from dlka.inference import predictor
+    from dlka.inference import prepared
 
-    monkeypatch.setattr(predictor, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
+    monkeypatch.setattr(prepared, "stage_rows", lambda *_: _fail(DlkaError("size: expected\n32, got 31")))
     assert main(["stages"]) == 2
     assert capsys.readouterr().err == "dlka: size: expected 32, got 31\n"
 
@@ -441,7 +441,7 @@ def test_training_shows_its_progress():
 def test_val_prints_one_table_for_all_models(monkeypatch, tmp_path, capsys):
     from dlka.train import val
 
-    def run(model, data, size):
+    def run(model, data, size, watch=None):
         metrics = dict.fromkeys(val.METRICS, 0.4126) | {"AP_L": None}
         moved = [{"stage": "m.conv0", "label": "P3 5x5", "moved": 0.5, "mean_cells": 0.25}] if model == "neck" else []
         return {

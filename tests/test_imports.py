@@ -18,6 +18,7 @@ NETS = OPS | {"offset_nets", "layers", "layers3d", "nets"}
 SEGMENT = NETS | {
     "segment",
     "analysis.recipes",
+    "analysis.labels",
     "models.weights",
     "tensor_file",
     "printing",

@@ -107,14 +107,22 @@ def bench_ops(
     threads: int | None = None,
     device: str = "cpu",
     maps: Mapping[str, tuple[int, int]] | None = None,
+    volume: bool = False,
 ) -> dict[str, Any]:
     """Time every CPU backend that runs here, except the reference; batch 1, float32.
 
-    threads: for torch and the fused kernels, as torch has them by default; maps: as MAPS, which they are by default.
+    threads: for torch and the fused kernels, as torch has them by default; maps: as MAPS, which they are by default;
+    volume: deform_conv3d on the CPU instead, see dlka.bench.volume.
     Returns what a JSON needs: "operators" (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and
     "ratio" (to torchvision's) of the milliseconds, "peak_bytes" (the largest of the operators), rounds, machine. Raises
     DlkaError for counts below one and RuntimeError where a backend's result is not torchvision's.
     """
+    if volume:
+        from dlka.bench.volume import bench_volume
+
+        if device == "cuda":
+            raise DlkaError("--volume: it is measured on the CPU; leave --device cuda away.")
+        return bench_volume(rounds, threads)
     if device == "cuda":
         from dlka.bench import cuda
 
@@ -163,6 +171,10 @@ def bench_ops(
 
 def ops_text(result: dict[str, Any]) -> str:
     """The result for people: times, totals and ratios, then memory."""
+    if "operators" not in result and not result.get("device"):
+        from dlka.bench.volume import volume_text
+
+        return volume_text(result)
     if result.get("device"):
         from dlka.bench import cuda
 

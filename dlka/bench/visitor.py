@@ -24,6 +24,7 @@ from dlka.analysis.examples import examples
 from dlka.errors import DlkaError, last_line
 from dlka.images import read_image
 
+START = (sys.executable, "-m", "dlka", "serve")
 PATIENCE = 300  # seconds for a start; the first one on a machine compiles kernels and the fonts' list
 TOO_MANY = (429, 503)  # what a page answers that takes no more questions at the moment
 
@@ -132,7 +133,7 @@ def running_page(temporary: str | None = None, replicas: int = 0) -> Iterator[tu
     url = f"http://127.0.0.1:{port}"
     end = time.monotonic() + PATIENCE
     with tempfile.TemporaryFile() as said:
-        command = [sys.executable, "-m", "dlka", "serve", "--port", str(port)]
+        command = [*START, "--port", str(port)]
         command += ["--replicas", str(replicas)] if replicas else []
         environment = os.environ | ({"TMPDIR": temporary} if temporary else {})
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)

@@ -148,8 +148,7 @@ class PictureNet(nn.Module):
         self.backbone = PictureEncoder(preset, pretrained)
         dims = preset.dims
         # The deepest stage only enlarges.
-        self.decoder_3 = nn.Module()
-        self.decoder_3.layer_up = PatchExpand(dims[3], dims[3] // 2, 2)
+        self.decoder_3 = under("layer_up", PatchExpand(dims[3], dims[3] // 2, 2))
         self.decoder_2 = PictureStage(dims[2], offsets)
         self.decoder_1 = PictureStage(dims[1], offsets)
         self.decoder_0 = PictureStage(dims[0], offsets, classes)
@@ -167,6 +166,5 @@ class PictureNet(nn.Module):
                 f"got {list(x.shape)}; resize or pad them"
             )
         first, second, third, fourth = self.backbone(x.expand(-1, 3, -1, -1))
-        expand: Any = self.decoder_3.layer_up
-        out = self.decoder_2(expand(fourth), third)
+        out = self.decoder_2(self.decoder_3(fourth), third)
         return self.decoder_0(self.decoder_1(out, second), first)

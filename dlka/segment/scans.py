@@ -13,11 +13,11 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import yaml
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from PIL import Image
 
+from dlka.analysis.labels import yaml_mapping
 from dlka.errors import DlkaError
 from dlka.images import ENDINGS, read_image
 
@@ -201,12 +201,9 @@ def _turned(opened: Any, data: np.ndarray) -> np.ndarray:
 def _names(folder: Path, cases: tuple[Case, ...]) -> dict[int, str]:
     file = folder / "data.yaml"
     if file.is_file():
-        try:
-            names = yaml.safe_load(file.read_text(encoding="utf-8"))["names"]
-            return {0: "background"} | {int(number): str(name) for number, name in dict(names).items()}
-        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise DlkaError(
-                f"{file}: expected names of classes by number, as names: {{1: nucleus}} ({error})."
-            ) from None
+        names = yaml_mapping(file.read_text(encoding="utf-8"), str(file)).get("names")
+        if not isinstance(names, dict) or not all(type(n) is int and 0 < n < 255 for n in names):
+            raise DlkaError(f"{file}: expected names of classes by number from 1 on, as names: {{1: nucleus}}.")
+        return {0: "background"} | {number: str(names[number]) for number in sorted(names)}
     most = max(int(read_labels(case.labels).max()) for case in cases)
     return {0: "background"} | {number: f"part {number}" for number in range(1, most + 1)}

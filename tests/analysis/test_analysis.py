@@ -216,12 +216,14 @@ def test_warming_up_sees_the_first_looks_own_picture(monkeypatch):
     from dlka.ui import app
 
     shapes = []
-    predict = Predictor.predict
-    monkeypatch.setattr(
-        Predictor,
-        "predict",
-        lambda self, image, **how: (shapes.append((image.shape, how["size"])), predict(self, image, **how))[1],
-    )
+    predict = Predictor.predict_all
+
+    def seen(self, images, **how):
+        sizes = how["size"] if isinstance(how["size"], list) else [how["size"]] * len(images)
+        shapes.extend((image.shape, size) for image, size in zip(images, sizes))
+        return predict(self, images, **how)
+
+    monkeypatch.setattr(Predictor, "predict_all", seen)
     monkeypatch.setattr(analysis_module, "STORE", Kept(2**30))
     app.first_look()
     assert len(shapes) == 4  # both models, twice

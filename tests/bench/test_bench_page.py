@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -83,11 +84,11 @@ def test_bench_page_refuses_no_comparisons():
 
 
 def test_a_page_that_does_not_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(visitor, "START", "raise SystemExit('no such module')  # {port}")
+    monkeypatch.setattr(visitor, "START", (sys.executable, "-c", "raise SystemExit('no such module')"))
     with pytest.raises(DlkaError, match=r"^The page did not start: no such module$"), running_page():
         pass
     monkeypatch.setattr(visitor, "PATIENCE", 0)
-    monkeypatch.setattr(visitor, "START", "import time; time.sleep(60)  # {port}")
+    monkeypatch.setattr(visitor, "START", (sys.executable, "-c", "import time; time.sleep(60)"))
     with pytest.raises(DlkaError, match="did not answer within 0 seconds"), running_page():
         pass
 

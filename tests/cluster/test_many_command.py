@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dlka.analysis import batch
 from dlka.analysis.analysis import Settings, analyse_once
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import sort_files
 from dlka.analysis.many.precision import precisions
 from dlka.cli import main
-from dlka.cluster import engines
 from dlka.cluster.engines import run_local
 from dlka.cluster.many import Run, measure
 from dlka.cluster.parts import Parts, part_of, pictures_in
@@ -98,8 +98,7 @@ def test_the_numbers_are_those_of_many_pictures_on_the_page(scenes, run, tmp_pat
     many = ManyAnalyses(SETTINGS, None, tmp_path)
     given = sort_files([*pictures_in(str(scenes / "in")), *labels_of(scenes)], many.names)
     many.labels = given.labels
-    for path in given.pictures:
-        many.add(path)
+    list(many.add(given.pictures))
     assert counts["measures"] == [measure(one) for one in precisions(many)]
     assert [one["measure"] for one in counts["measures"]] == ["AP", "AP_S"]
     assert 0 < counts["measures"][0]["baseline"] < 1
@@ -183,7 +182,7 @@ def test_a_fault_of_the_program_costs_one_row_and_is_in_the_log(scenes, tmp_path
         raise ValueError("operands could not be broadcast together")
 
     made = Run(pictures_in(str(scenes / "in"))[1:2], SETTINGS, str(tmp_path / "out"))
-    monkeypatch.setattr(engines, "look", look)
+    monkeypatch.setattr(batch, "look", look)
     assert [part["problems"] for part in run_local(made.question, made.blocks)] == [1]
     (record,) = caplog.records
     assert "broadcast" in str(record.exc_info[1])

@@ -67,7 +67,7 @@ def card_of(text, id_):
 
 def parsed(command):
     args = vars(build_parser().parse_args(shlex.split(command.replace("\\\n", ""))[3:]))
-    return {k: v for k, v in args.items() if k not in ("handler", "run", "resume", "device")}
+    return {k: v for k, v in args.items() if k not in ("handler", "run", "resume", "device", "tune")}
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def test_a_model_is_perfect_on_its_own_findings(own_findings):
 
 
 def test_the_model_looks_as_it_is_told_to(own_findings, monkeypatch):
-    asked, predict = [], Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: asked.append(k) or predict(self, _, **k))
+    asked, predict = [], Predictor.predict_all
+    monkeypatch.setattr(Predictor, "predict_all", lambda self, _, **k: asked.append(k) or predict(self, _, **k))
     result = run_val("control", own_findings, SIZE, limit=1, device="cpu")
     (options,) = asked
     numbers = {name: number for number, name in load_predictor("control", "cpu")[0].names.items()}
