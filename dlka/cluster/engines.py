@@ -52,7 +52,8 @@ class Comparer:
         settings = replace(question.settings, confidence=question.least)
         for side, data in (question.weights or {}).items():
             file = temporary.write(data, f"{getattr(settings, side)}.safetensors", kept=True)
-            settings = replace(settings, **{side: file})
+            changed: dict[str, Any] = {side: file}
+            settings = replace(settings, **changed)
         for model in (settings.dlka, settings.baseline):
             load_predictor(model, question.device)
         self._question, self._settings = question, settings
@@ -121,8 +122,9 @@ def run_ray(
         weights = {side: ray.put(file.read_bytes()) for side, file in files.items()}
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
+        comparer: Any = RowComparer  # Ray Data calls what it makes of it
         told = ray.data.from_items([{"block": list(block)} for block in blocks], override_num_blocks=len(blocks)).map(
-            RowComparer,
+            comparer,
             fn_constructor_args=(question, weights),
             num_cpus=cpus,
             num_gpus=gpus,

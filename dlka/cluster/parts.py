@@ -93,7 +93,7 @@ class Parts:
 
     def _read(self, name: str, columns: Sequence[str] | None) -> pl.DataFrame:
         with self._system.open(name, "rb") as file:
-            return pl.read_parquet(file, columns=columns)
+            return pl.read_parquet(file, columns=None if columns is None else list(columns))
 
     def done(self) -> set[str]:
         """The pictures that are in a part."""
@@ -110,7 +110,7 @@ class Parts:
             pairs = table.filter(pl.col("kind") != BELOW)
             for kind, size, number in pairs.group_by("kind", "size").len().iter_rows():
                 kinds[size][kind] += number
-            change += pairs.filter(pl.col("kind") == KIND_NAMES[BOTH])["score_change"].sum()
+            change += float(pairs.filter(pl.col("kind") == KIND_NAMES[BOTH])["score_change"].sum())
         total = {kind: sum(own[kind] for own in kinds.values()) for kind in KIND_NAMES.values()}
         both = total[KIND_NAMES[BOTH]]
         return {

@@ -47,7 +47,8 @@ def replicas(count: int, cpus: float = 1.0, gpus: float = 0.0, address: str | No
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         options = {"num_cpus": cpus, "num_gpus": gpus}
-        made = serve.deployment(Models).options(
+        deployment: Any = serve.deployment(Models)
+        made = deployment.options(
             num_replicas=count, ray_actor_options=options, max_ongoing_requests=MOST, logging_config={"log_level": 30}
         )
         serve.start(http_options={"location": "NoServer"}, logging_config={"log_level": 30})  # nobody asks by HTTP

@@ -21,7 +21,7 @@ CELL, BOX = pl.List(pl.Int32), pl.List(pl.Float32)
 # Offsets of the winning cell in one stage of its level, in cells: mean and greatest length, how far the middle of the
 # taps moves, and the kernel's zoom (1: as it is) and rotation (degrees), see dlka.inference.kernel_shape.
 STAGE = pl.Struct(
-    {"stage": pl.String} | dict.fromkeys(("mean", "maximum", "shift_y", "shift_x", "zoom", "rotation"), pl.Float32)  # type: ignore[arg-type]  # a type is one, too
+    {"stage": pl.String} | dict.fromkeys(("mean", "maximum", "shift_y", "shift_x", "zoom", "rotation"), pl.Float32)
 )
 # picture: its address; problem: why it was not compared; height, width: pixels. What follows is one object, as
 # dlka.analysis.pairing.rows has it, None for a picture without any; index: of a model's box among its own, best first.
@@ -91,9 +91,9 @@ def _rows(pairing: Pairing, names: Mapping[int, str]) -> list[dict[str, Any]]:
 
 
 def _alone(kind: str, found: Detections, index: int) -> Pair:
-    ends, sign = ((index, None), 1) if kind == ONLY_FIRST else ((None, index), -1)
+    first, second, sign = (index, None, 1) if kind == ONLY_FIRST else (None, index, -1)
     area = float(found.areas[index])
-    return Pair(kind, *ends, 0.0, area, size_of(area), sign * float(found.scores[index]))
+    return Pair(kind, first, second, 0.0, area, size_of(area), sign * float(found.scores[index]))
 
 
 def _cells(seen: Analysis) -> list[list[dict[str, Any]]]:
