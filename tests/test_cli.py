@@ -594,7 +594,7 @@ def test_a_model_that_gives_no_numbers_is_one_sentence(monkeypatch, capsys):
     from dlka.inference.predictor import PredictionFailed
     from dlka.train import val
 
-    def run(*_):
+    def run(*_, **__):
         raise PredictionFailed("The model's output is not finite.")
 
     monkeypatch.setattr(val, "run_val", run)
