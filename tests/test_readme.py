@@ -26,7 +26,7 @@ def commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("snippet", "said"), zip(blocks("python"), ["P3 7x7 d3 (98, 60, 80)", "'kernel': (3, 3)"], strict=True)
+    ("snippet", "said"), zip(blocks("python"), ["P3 7x7 d3 (98, 60, 80)", "'kernel': (3, 3)", "3425864"], strict=True)
 )
 def test_python_snippets_run(snippet, said):
     done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, timeout=300)
