@@ -134,3 +134,13 @@ def test_replicas_answer_as_the_page_itself_would():
     assert "The model's output is not finite" in said
     assert "all is well" in said
     assert "Traceback" not in said, "a refusal is no fault"
+
+
+def test_ray_tune_trains_models_with_dlka(tmp_path):
+    write_data_set(tmp_path / "drawn", 8, 0, 4)
+    asked = ["--data", str(tmp_path / "drawn"), "--placement", "one-level", "--epochs", "1", "--size", "64"]
+    with dlka("train", "--tune", "1", *asked, "--device", "cpu", "--run", str(tmp_path / "run")) as process:
+        said = process.communicate(timeout=LIMIT)[0]
+    assert process.returncode == 0, said
+    assert "AP of 1 trials: " in said
+    assert "lr0 " in said
