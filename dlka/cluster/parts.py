@@ -42,7 +42,7 @@ def pictures_in(source: str) -> list[str]:
         try:
             lines = [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines()]
         except UnicodeDecodeError:
-            raise DlkaError(f"{source!r:.200}: expected a text file in UTF-8 that lists pictures, one a line.") from None
+            raise DlkaError(f"{source!r:.200}: expected a text file in UTF-8, one picture a line.") from None
         found = [name if "://" in name else posixpath.join(beside, name) for name in lines if name]
     else:
         raise DlkaError(f"{source!r:.200}: expected a folder of pictures, or a text file that lists some, one a line.")
