@@ -32,14 +32,17 @@ def pictures_in(source: str) -> list[str]:
     """Addresses of the pictures in a folder and those below it, by name; or those that a manifest lists, one a line,
     from its own folder on where they are no whole addresses. Raises DlkaError where there are none.
     """
-    system, path = fsspec.core.url_to_fs(source)
+    system, path = place_of(source)
     local = isinstance(system, LocalFileSystem)
     if system.isdir(path):
         found = [name for name in sorted(system.find(path)) if name.lower().endswith(ENDINGS)]
         found = [name if local else system.unstrip_protocol(name) for name in found]
     elif system.isfile(path) and not path.lower().endswith(ENDINGS):
         beside = posixpath.dirname(path if local else system.unstrip_protocol(path))
-        lines = [line.strip() for line in system.cat_file(path).decode().splitlines()]
+        try:
+            lines = [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines()]
+        except UnicodeDecodeError:
+            raise DlkaError(f"{source!r:.200}: expected a text file in UTF-8, one picture a line.") from None
         found = [name if "://" in name else posixpath.join(beside, name) for name in lines if name]
     else:
         raise DlkaError(f"{source!r:.200}: expected a folder of pictures, or a text file that lists some, one a line.")
@@ -48,11 +51,22 @@ def pictures_in(source: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def place_of(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it. Raises DlkaError where nothing here reads such addresses."""
+    try:
+        system, path = fsspec.core.url_to_fs(address)
+    except (ValueError, ImportError) as error:  # an unknown protocol; one whose package is not installed
+        raise DlkaError(f"{address!r:.200}: nothing here reads such an address ({error!s:.100}).") from None
+    return system, path
+
+
 def bytes_of(address: str) -> bytes:
     """A picture's file, as far as it is read at all. Raises DlkaError where it cannot be opened."""
+    system, path = place_of(address)
     try:
-        with fsspec.open(address, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+        with system.open(path, "rb") as file:
+            data: bytes = file.read(MAX_BYTES + 1)
+            return data
     except OSError as error:
         if isinstance(error, FileNotFoundError) or of_the_machine(error):
             raise DlkaError(
@@ -70,13 +84,18 @@ class Parts:
 
     def __init__(self, folder: str, settings: Settings, least: float) -> None:
         self.folder = folder
-        self._system, self._path = fsspec.core.url_to_fs(folder)
+        self._system, self._path = place_of(folder)
         asked = json.loads(json.dumps({"settings": asdict(settings), "least": least, **origin(settings)}))
         file = posixpath.join(self._path, RUN)
         self._system.makedirs(self._path, exist_ok=True)
         if self._system.exists(file):
-            there = json.loads(self._system.cat_file(file))
-            changed = [name for name in ("settings", "least", "models") if there.get(name) != asked[name]]
+            try:
+                there = dict(json.loads(self._system.cat_file(file)))
+            except (ValueError, TypeError):
+                raise DlkaError(f"{folder}: its {RUN} is not one of a run: give another --out.") from None
+            changed = [name for name in ("settings", "models") if there.get(name) != asked[name]]
+            if not changed and there.get("least") != asked["least"]:  # which follows from the settings, but for labels
+                changed = ["use of --labels"]
             if changed:
                 raise DlkaError(f"{folder} holds a run with other {' and '.join(changed)}: give another --out.")
         else:
@@ -92,8 +111,12 @@ class Parts:
             yield self._read(name, columns)
 
     def _read(self, name: str, columns: Sequence[str] | None) -> pl.DataFrame:
-        with self._system.open(name, "rb") as file:
-            return pl.read_parquet(file, columns=None if columns is None else list(columns))
+        try:
+            with self._system.open(name, "rb") as file:
+                return pl.read_parquet(file, columns=None if columns is None else list(columns))
+        except pl.exceptions.PolarsError as error:
+            said = f"{name} is no part of a run, or damaged ({error!s:.100})"
+            raise DlkaError(f"{said}: remove it, and ask again for its pictures.") from None
 
     def done(self) -> set[str]:
         """The pictures that are in a part."""
@@ -125,7 +148,7 @@ class Parts:
 
 def write(folder: str, name: str, data: bytes) -> None:
     """Write a file of a run whole or not at all, over what is there."""
-    system, path = fsspec.core.url_to_fs(folder)
+    system, path = place_of(folder)
     hidden = posixpath.join(path, f".{name}-{secrets.token_hex(4)}.tmp")
     system.pipe_file(hidden, data)
     system.mv(hidden, posixpath.join(path, name))

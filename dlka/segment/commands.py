@@ -7,19 +7,25 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, check_new_file
 from dlka.printing import count, table, write_json
 
 
 def segment(args: argparse.Namespace) -> int:
     from dlka.segment.outputs import numbers, write_outputs
-    from dlka.segment.scans import read_scan
+    from dlka.segment.scans import name_of, read_scan
     from dlka.segment.segmenter import Segmenter
 
     if not 0 <= args.strength <= 1:
         raise DlkaError(f"strength: expected 0 to 1, got {args.strength:g}.")
     segmenter = Segmenter.of(args.model)
-    folder = Path(args.out)
+    folder, taken = Path(args.out), {}
+    for file in map(Path, args.files):
+        if file.parent.resolve() == folder.resolve():
+            raise DlkaError(f"--out {folder}: {file} lies there, and could be overwritten: give another folder.")
+        other = taken.setdefault(name_of(file).casefold(), file)
+        if other != file:
+            raise DlkaError(f"{other} and {file}: expected files of different names: give each an --out of its own.")
     folder.mkdir(parents=True, exist_ok=True)
     results, failed = [], 0
     for name in args.files:
@@ -48,6 +54,7 @@ def train_seg(args: argparse.Namespace) -> int:
         raise DlkaError("train-seg needs --data, a folder with images/ and labels/ or masks/.")
     out = Path(args.out or f"runs/{Path(given['data']).resolve().name}.safetensors")
     out.parent.mkdir(parents=True, exist_ok=True)
+    check_new_file(out, ".safetensors")
     run = out.with_suffix("")
     try:
         train(SegmentRecipe(**given), out, run, report=_progress, device=args.device)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlka.errors import DlkaError
-from dlka.segment.scans import CaseFolder, read_folder, read_labels, read_scan
+from dlka.segment.scans import CaseFolder, read_case, read_folder
 from dlka.segment.scores import dice, hd95, interval
 from dlka.segment.segmenter import Segmenter
 from dlka.versions import versions
@@ -72,7 +72,7 @@ def lead_rows(measured: dict[str, Any]) -> list[dict[str, Any]]:
 def _cases(segmenter: Segmenter, data: CaseFolder, strength: float) -> Iterator[list[tuple[float, float]]]:
     """For every case a row for every part: Dice and HD95."""
     for case in data.val:
-        scan, true = read_scan(case.image), read_labels(case.labels, len(data.names))
+        scan, true = read_case(case, len(data.names))
         labels = segmenter.look(scan, strength).labels
         pairs = [(labels == number, true == number) for number in list(data.names)[1:]]
         yield [(dice(one, other), hd95(one, other, scan.spacing)) for one, other in pairs]

@@ -16,6 +16,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from dlka.analysis.labels import yaml_mapping
 from dlka.errors import DlkaError
@@ -26,6 +27,7 @@ MAX_BYTES = 200 * 2**20
 MAX_VOXELS = 64_000_000
 MAX_AXIS = 1024  # cells along one side of a volume
 MIN_AXIS = 4
+MOST = 99  # classes beside the background: what a card holds
 TAILS = (1, 99)  # per cent of a volume's values that are cut off
 LABELS = ("labels", "masks")  # what the folder beside `images` may be called
 
@@ -78,6 +80,11 @@ def is_volume(path: Path) -> bool:
     return path.name.lower().endswith(VOLUMES)
 
 
+def name_of(path: Path) -> str:
+    """The file's name without endings."""
+    return path.name[: path.name.lower().rindex(".nii")] if is_volume(path) else path.stem
+
+
 def read_scan(path: str | Path) -> Scan:
     """Read a picture, or a volume as NIfTI (.nii, .nii.gz). Raises DlkaError for what is neither, has another number of
     axes, is too large or too small, or has values that are not finite or all the same."""
@@ -85,7 +92,7 @@ def read_scan(path: str | Path) -> Scan:
     if not is_volume(path):
         picture = read_image(path)
         values = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / 127.5 - 1
-        return Scan(path.stem, values, (1.0, 1.0), picture)
+        return Scan(name_of(path), values, (1.0, 1.0), picture)
     opened = _opened(path)
     data = _turned(opened, _data(opened, path))
     low, high = np.percentile(data, TAILS)
@@ -98,7 +105,7 @@ def read_scan(path: str | Path) -> Scan:
     shown = ((cut - low) * (255 / (high - low))).round().astype(np.uint8)
     zooms = nibabel.affines.voxel_sizes(nibabel.as_closest_canonical(opened).affine)
     spacing = tuple(float(side) for side in zooms[::-1])
-    return Scan(path.name.partition(".nii")[0], values[None], spacing, shown, opened)
+    return Scan(name_of(path), values[None], spacing, shown, opened)
 
 
 def read_labels(path: str | Path, classes: int | None = None) -> np.ndarray:
@@ -109,8 +116,8 @@ def read_labels(path: str | Path, classes: int | None = None) -> np.ndarray:
         values = _turned(opened, _data(opened, path))
     else:
         try:
-            values = np.asarray(Image.open(path))
-        except (OSError, ValueError) as error:
+            values = np.asarray(PngImageFile(path))  # what replaces Image.open for the process changes nothing here
+        except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
             raise DlkaError(f"{path.name}: expected a PNG of labels ({error!s:.100}).") from None
         if values.ndim != 2:
             raise DlkaError(f"{path.name}: expected labels in one channel, got {list(values.shape)}.")
@@ -121,6 +128,14 @@ def read_labels(path: str | Path, classes: int | None = None) -> np.ndarray:
             f"{values.max():g}."
         )
     return np.ascontiguousarray(values, np.uint8)
+
+
+def read_case(case: Case, classes: int) -> tuple[Scan, np.ndarray]:
+    """A scan and its labels, of so many classes with the background. Raises DlkaError, also where they do not fit."""
+    scan, labels = read_scan(case.image), read_labels(case.labels, classes)
+    if labels.shape != scan.space:
+        raise DlkaError(f"{case.labels}: expected labels of {list(scan.space)} cells, got {list(labels.shape)}.")
+    return scan, labels
 
 
 def read_folder(folder: str | Path) -> CaseFolder:
@@ -137,12 +152,14 @@ def read_folder(folder: str | Path) -> CaseFolder:
             raise DlkaError(f"{folder / 'images' / part}: expected pictures or volumes (.nii.gz); there are none.")
         cases = []
         for file in files:
-            name = file.name.partition(".nii")[0] if is_volume(file) else file.stem
+            name = name_of(file)
             labels = beside / part / (file.name if is_volume(file) else f"{name}.png")
             if not labels.is_file():
                 raise DlkaError(f"{file}: expected its labels at {labels}; there is no such file.")
             cases.append(Case(name, file, labels))
         parts.append(tuple(cases))
+    if len({is_volume(case.image) for cases in parts for case in cases}) > 1:
+        raise DlkaError(f"{folder / 'images'}: expected volumes or pictures, got both.")
     return CaseFolder(folder.resolve().name, parts[0], parts[1], _names(folder, parts[0]))
 
 
@@ -202,8 +219,12 @@ def _names(folder: Path, cases: tuple[Case, ...]) -> dict[int, str]:
     file = folder / "data.yaml"
     if file.is_file():
         names = yaml_mapping(file.read_text(encoding="utf-8"), str(file)).get("names")
-        if not isinstance(names, dict) or not all(type(n) is int and 0 < n < 255 for n in names):
-            raise DlkaError(f"{file}: expected names of classes by number from 1 on, as names: {{1: nucleus}}.")
+        if not isinstance(names, dict) or set(names) != set(range(1, len(names) + 1)) or not 0 < len(names) <= MOST:
+            raise DlkaError(
+                f"{file}: expected names of 1 to {MOST} classes by number, from 1 on without gaps: {{1: nucleus}}."
+            )
         return {0: "background"} | {number: str(names[number]) for number in sorted(names)}
     most = max(int(read_labels(case.labels).max()) for case in cases)
+    if not 0 < most <= MOST:
+        raise DlkaError(f"{folder}: expected labels of classes from 1 to at most {MOST}, got a highest one of {most}.")
     return {0: "background"} | {number: f"part {number}" for number in range(1, most + 1)}

@@ -18,7 +18,7 @@ from dlka.nets.loss import segmentation_loss
 from dlka.segment.crops import crop_of
 from dlka.segment.net_file import NetCard, save_net
 from dlka.segment.recipe import SegmentRecipe
-from dlka.segment.scans import CaseFolder, is_volume, read_folder, read_labels, read_scan
+from dlka.segment.scans import CaseFolder, is_volume, read_case, read_folder
 from dlka.train.recipe import check_fields
 from dlka.versions import versions
 
@@ -42,11 +42,7 @@ def train(
     check_fields(recipe)
     data = read_folder(recipe.data)
     kind = "volume" if is_volume(data.train[0].image) else "picture"
-    scans = [read_scan(case.image) for case in data.train]
-    labels = [read_labels(case.labels, len(data.names)) for case in data.train]
-    for scan, own in zip(scans, labels):
-        if own.shape != scan.space:
-            raise DlkaError(f"{scan.name}: expected labels of {list(scan.space)} cells, got {list(own.shape)}.")
+    scans, labels = zip(*(read_case(case, len(data.names)) for case in data.train))
     torch.manual_seed(recipe.seed)
     net = build_net(kind, preset=recipe.preset, classes=len(data.names), offsets=recipe.offsets)
     layout = LAST[kind]  # rigid depthwise convolutions take a third of the time
@@ -61,7 +57,7 @@ def train(
     if state.is_file():
         kept = torch.load(state, weights_only=True)
         if kept["told"]["recipe"] != told["recipe"]:
-            raise DlkaError(f"{run} holds a run of another recipe; give another --run, or remove it.")
+            raise DlkaError(f"{run} holds a run of another recipe; give another --out, or remove it.")
         net.load_state_dict(kept["net"])
         optimizer.load_state_dict(kept["optimizer"])
         begun = kept["steps"]

@@ -20,7 +20,7 @@ from dlka.analysis.many.precision import precisions
 from dlka.cli import main
 from dlka.cluster.engines import run_local
 from dlka.cluster.many import Run, measure
-from dlka.cluster.parts import Parts, part_of, pictures_in
+from dlka.cluster.parts import Parts, bytes_of, part_of, pictures_in
 from dlka.cluster.rows import BELOW, SCHEMA, detections, picture_rows
 from dlka.drawn.scenes import write_data_set
 from dlka.errors import DlkaError
@@ -146,10 +146,39 @@ def test_a_folder_with_another_run_is_left_alone(scenes, run):
     pictures, out = pictures_in(str(scenes / "in")), str(scenes / "out")
     with pytest.raises(DlkaError, match="holds a run with other settings: give another --out"):
         Run(pictures, replace(SETTINGS, confidence=0.5), out, labels_of(scenes))
-    with pytest.raises(DlkaError, match="holds a run with other least"):
+    with pytest.raises(DlkaError, match="holds a run with other use of --labels: give another --out"):
         Run(pictures, SETTINGS, out)
     with pytest.raises(DlkaError, match="holds a run with other settings and models"):
         Run(pictures, replace(SETTINGS, baseline="scenes-control"), out, labels_of(scenes))
+
+
+@pytest.mark.parametrize("left", ["no json", "[]", "7"])
+def test_a_folder_with_something_else_is_left_alone(tmp_path, left):
+    (tmp_path / "run.json").write_text(left)
+    with pytest.raises(DlkaError, match="give another --out"):
+        Parts(str(tmp_path), SETTINGS, 0.3)
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    parts = Parts(str(tmp_path), SETTINGS, 0.3)
+    (tmp_path / "part-0.parquet").write_bytes(b"half of it")
+    with pytest.raises(DlkaError, match=r"part-0\.parquet is no part of a run, or damaged"):
+        parts.done()
+
+
+def test_a_manifest_is_utf8_with_or_without_its_mark(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_bytes("\ufeffa.png\r\n\r\nb.png\r\n".encode())
+    assert pictures_in(str(file)) == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    file.write_bytes("ä.png".encode("latin-1"))
+    with pytest.raises(DlkaError, match="expected a text file in UTF-8"):
+        pictures_in(str(file))
+
+
+def test_an_address_that_nothing_reads():
+    for asked in (bytes_of, pictures_in, lambda address: Parts(address, SETTINGS, 0.3)):
+        with pytest.raises(DlkaError, match=r"nothing here reads such an address \(Protocol not known: foo\)"):
+            asked("foo://a/b.png")
 
 
 def test_addresses_that_are_no_local_paths(scenes):

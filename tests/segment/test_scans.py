@@ -91,6 +91,25 @@ def test_a_folder_of_pictures_has_parts_and_names(tmp_path):
     assert read_folder(tmp_path).names[2] == "nucleus"
     with pytest.raises(DlkaError, match="whole numbers from 0 to 1"):
         read_labels(data.val[0].labels, 2)
+    for names in ("{1: a, 5: b}", "{}", "{0: a}", "{1: a, 300: b}", "[a, b]"):
+        (tmp_path / "data.yaml").write_text(f"names: {names}")
+        with pytest.raises(DlkaError, match="from 1 on without gaps"):
+            read_folder(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    for value in (0, 255):  # nothing to learn; white on black
+        Image.fromarray(np.full((12, 14), value, np.uint8)).save(data.train[0].labels)
+        with pytest.raises(DlkaError, match=f"from 1 to at most 99, got a highest one of {value}"):
+            read_folder(tmp_path)
+    Image.fromarray(np.ones((12, 14), np.uint8)).save(data.train[0].labels)
+    for content in (b"hello", data.val[0].labels.read_bytes()[:45]):
+        data.val[0].labels.write_bytes(content)
+        with pytest.raises(DlkaError, match=r"a\.png: expected a PNG of labels"):
+            read_labels(data.val[0].labels)
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "val" / "b.nii.gz").write_bytes(b"a volume")
+    with pytest.raises(DlkaError, match="expected volumes or pictures, got both"):
+        read_folder(tmp_path)
+    (tmp_path / "images" / "val" / "b.nii.gz").unlink()
     (tmp_path / "masks" / "val" / "a.png").unlink()
     with pytest.raises(DlkaError, match="expected its labels at"):
         read_folder(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import nibabel
@@ -118,6 +119,36 @@ def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(tra
     assert main(["segment", str(good), "--model", "nobody", "--out", str(out)]) == 2
     assert main(["segment", "assets/segment/cell-1-011.png", "--model", str(trained), "--out", str(out)]) == 1
     assert "this network segments a volume; it was given a picture" in capsys.readouterr().err
+
+
+def test_nothing_of_the_users_is_overwritten(trained, balls, tmp_path, capsys):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"mine")
+    beside = tmp_path / "more"
+    beside.mkdir()
+    (beside / "a.jpg").write_bytes(b"mine, too")
+    asked = ["segment", str(picture), "--model", str(trained), "--out"]
+    assert main([*asked, str(tmp_path)]) == 2
+    assert "a.png lies there, and could be overwritten: give another folder" in capsys.readouterr().err
+    assert main(["segment", str(beside / "a.jpg"), *asked[1:], str(tmp_path / "out")]) == 2
+    assert "expected files of different names" in capsys.readouterr().err
+    assert picture.read_bytes() == b"mine"
+    assert not (tmp_path / "out").exists()
+    learn = ["train-seg", "--data", str(balls), "--steps", "1", "--offsets", "none", "--batch", "1", "--out"]
+    assert main([*learn, str(tmp_path / "net")]) == 2
+    assert "expected a name that ends in .safetensors" in capsys.readouterr().err
+    (tmp_path / "net.safetensors").write_bytes(b"days of work")
+    assert main([*learn, str(tmp_path / "net.safetensors")]) == 2
+    assert "net.safetensors exists already" in capsys.readouterr().err
+    assert (tmp_path / "net.safetensors").read_bytes() == b"days of work"
+
+
+def test_labels_of_another_size_are_refused_in_a_sentence(trained, balls, tmp_path):
+    shutil.copytree(balls, tmp_path / "balls")
+    labels = tmp_path / "balls" / "labels" / "val" / "ball-0.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.ones((7, 8, 9), np.uint8), np.eye(4)), labels)
+    with pytest.raises(DlkaError, match=r"expected labels of \[18, 22, 20\] cells, got \[9, 8, 7\]"):
+        val_seg([str(trained)], str(tmp_path / "balls"))
 
 
 def test_files_that_are_no_such_network_are_refused(trained, tmp_path):
