@@ -17,6 +17,7 @@ def compare(args: argparse.Namespace) -> int:
     from dlka.analysis.analysis import Settings
     from dlka.analysis.batch import Outcome, origin, read_labels, run_batch
     from dlka.analysis.judging import Counts
+    from dlka.analysis.many.inputs import Given
     from dlka.analysis.models import FITS
     from dlka.images import picture_files
     from dlka.models.catalog import CONTROL, baseline_of
@@ -28,9 +29,11 @@ def compare(args: argparse.Namespace) -> int:
     size = FITS if args.size is None else args.size
     settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
     images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
-    labels = read_labels(images, args.labels, model) if args.labels else None
+    given = read_labels(images, args.labels, model) if args.labels else Given(())
+    for sentence in given.told:
+        say(sentence, problem=True)
     outcomes: list[Outcome] = []
-    for outcome in progress(run_batch(images, settings, args.out, args.device, labels), len(images)):
+    for outcome in progress(run_batch(images, settings, args.out, args.device, given.labels), len(images)):
         outcomes.append(outcome)
         say(outcome, problem=outcome.problem is not None)
     failed = sum(outcome.problem is not None for outcome in outcomes)
@@ -41,7 +44,7 @@ def compare(args: argparse.Namespace) -> int:
         names = dict(zip(sides, (args.model, baseline)))
         print(table([{"model": Path(names[side]).stem, **counts.row()} for side, counts in sides.items()]))
     asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size", "strength")}
-    labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if labels else {}
+    labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if args.labels else {}
     found = {"settings": asked, "pictures": [outcome.row() for outcome in outcomes], **labelled}
     write_json(args.json, {**origin(settings), **found})
     return 1 if failed else 0

@@ -66,12 +66,14 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def picture_files(names: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Files of pictures by their names: a folder stands for the pictures in it, a pattern (street-*.jpg, **/*.png) for
-    what it matches, both by name; any other name for itself. Raises DlkaError where a folder or a pattern has none."""
+    """Files of pictures by their names: a folder stands for the pictures in it that are not hidden, a pattern
+    (street-*.jpg, **/*.png) for what it matches, both by name; any other name for itself. Raises DlkaError where a
+    folder or a pattern has none."""
     files: list[str] = []
     for name in (os.fspath(name) for name in names):
         if os.path.isdir(name):
-            found = [str(path) for path in Path(name).iterdir() if path.suffix.lower() in ENDINGS]
+            shown = (path for path in Path(name).iterdir() if not path.name.startswith("."))  # ._a.jpg is a Mac's
+            found = [str(path) for path in shown if path.suffix.lower() in ENDINGS]
         elif os.path.exists(name) or not glob.has_magic(name):
             found = [name]
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,15 +14,22 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 
 
 def with_frames(files: Iterable[str], every: int, folder: Path) -> list[str]:
-    """The same files, with a video replaced by frames of it: STEM-NUMBER.png in the folder, numbered from 0.
+    """The same files, with a video replaced by frames of it: STEM-NUMBER.png in the folder, numbered from 0; a second
+    video of the same stem has the folder 2 in it.
 
     every: of so many frames the first is taken. Raises DlkaError for a video that cannot be read.
     """
     if every < 1:
         raise DlkaError(f"--every: expected 1 or more frames; got {every}.")
     pictures: list[str] = []
+    stems: Counter[str] = Counter()
     for file in files:
-        pictures += _frames(Path(file), every, folder) if file.lower().endswith(VIDEOS) else [file]
+        if not file.lower().endswith(VIDEOS):
+            pictures.append(file)
+            continue
+        stem = Path(file).stem.casefold()
+        stems[stem] += 1
+        pictures += _frames(Path(file), every, folder if stems[stem] == 1 else folder / str(stems[stem]))
     return pictures
 
 

@@ -64,6 +64,20 @@ def test_compare_judges_by_labels(folder, capsys):
     assert "expected YOLO's .txt files called as the pictures" in capsys.readouterr().err
 
 
+def test_compare_tells_what_it_does_not_take_of_labels(folder, capsys):
+    (folder / "labels").mkdir()
+    (folder / "labels/a.txt").write_text("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n0 0.5 0.5 0.5 0.5 0.5 0.6\n")
+    (folder / "labels/notes.json").write_text("{}")
+    argv = ["compare", "in/a.png", "--model", "scenes", "--size", "64", "--out", "out", "--labels", "labels"]
+    assert main([*argv, "in/a.png"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "Left aside, neither a picture that is read here nor labels: notes.json.",
+        "1 label file with polygons: the boxes around them are taken.",
+        "1 labelled box without a width or a height: left out.",
+    ]
+
+
 def test_bars_are_for_terminals(monkeypatch, capsys):
     assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")

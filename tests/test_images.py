@@ -475,7 +475,7 @@ def test_a_file_cut_in_the_middle_is_refused(sample: bytes) -> None:
 
 def test_names_of_pictures_are_files_folders_and_patterns(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "odd[1].jpg"):
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "odd[1].jpg", "._b.jpg", ".hidden.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()

@@ -29,6 +29,16 @@ def test_every_third_frame(video, tmp_path):
     assert [round(cv2.imread(file).mean(), -1) for file in files[1:]] == [250, 160, 70]
 
 
+def test_videos_of_the_same_name_keep_their_own_frames(video, tmp_path):
+    other = tmp_path / "other" / "street.avi"
+    other.parent.mkdir()
+    writer = cv2.VideoWriter(str(other), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    writer.write(np.full((64, 96, 3), 20, np.uint8))
+    writer.release()
+    files = with_frames([str(video), str(other)], 6, tmp_path / "frames")
+    assert [round(cv2.imread(file).mean(), -1) for file in files] == [250, 70, 20]
+
+
 def test_what_is_no_video_is_one_sentence(tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"nothing")
     for name, every, said in (

@@ -16,7 +16,7 @@ from dlka import palette, provenance, render
 from dlka.analysis.analysis import Analysis, Settings, fitted, look, question_to
 from dlka.analysis.judging import Counts, count, judge
 from dlka.analysis.labels import Truth
-from dlka.analysis.many.inputs import Labels, sort_files
+from dlka.analysis.many.inputs import Given, Labels, sort_files
 from dlka.analysis.pairing import interesting_point, rows, summary
 from dlka.errors import DlkaError, message, of_the_machine
 from dlka.images import read_image
@@ -117,15 +117,16 @@ def look_at_many(
     )
 
 
-def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Labels:
-    """Labels for pictures' files: of a COCO file, or of YOLO's files or their folders. Raises DlkaError."""
+def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Given:
+    """Labels for pictures' files, and what is told of them: of a COCO file, or of YOLO's files or their folders. Raises
+    DlkaError where there are none."""
     files = [str(one) for path in labels for one in (sorted(Path(path).iterdir()) if Path(path).is_dir() else [path])]
-    given = sort_files([*images, *files], load_predictor(model)[0].names, most=None)
+    given = sort_files(list(dict.fromkeys([*images, *files])), load_predictor(model)[0].names, most=None)
     if given.labels is None:
         raise DlkaError(
             f"{labels[0]}: expected YOLO's .txt files called as the pictures, or COCO's .json; got neither."
         )
-    return given.labels
+    return given
 
 
 def judged(analysis: Analysis, truth: Truth) -> tuple[Counts, Counts]:

@@ -32,6 +32,8 @@ def many(args: argparse.Namespace) -> int:
     labels = [file for name in args.labels or () for file in _files(name)]
     run = Run(pictures_in(args.pictures), settings, args.out, labels, args.block)
     question = run.question if args.device is None else replace(run.question, device=args.device)
+    for sentence in run.told:
+        print(sentence, flush=True)
     if run.done:
         print(f"{count(run.done, 'picture is', 'pictures are')} there already.", flush=True)
     ray = (args.workers, args.cpus, args.gpus, args.address)

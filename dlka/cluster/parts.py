@@ -30,12 +30,14 @@ PART, RUN = "part-{}.parquet", "run.json"
 
 def pictures_in(source: str) -> list[str]:
     """Addresses of the pictures in a folder and those below it, by name; or those that a manifest lists, one a line,
-    from its own folder on where they are no whole addresses. Raises DlkaError where there are none.
+    from its own folder on where they are no whole addresses. What is hidden in a folder, by a name that begins with a
+    dot, is left out. Raises DlkaError where there are none.
     """
     system, path = place_of(source)
     local = isinstance(system, LocalFileSystem)
     if system.isdir(path):
-        found = [name for name in sorted(system.find(path)) if name.lower().endswith(ENDINGS)]
+        shown = (name for name in sorted(system.find(path)) if "/." not in f"/{name.removeprefix(path)}")
+        found = [name for name in shown if name.lower().endswith(ENDINGS)]
         found = [name if local else system.unstrip_protocol(name) for name in found]
     elif system.isfile(path) and not path.lower().endswith(ENDINGS):
         beside = posixpath.dirname(path if local else system.unstrip_protocol(path))

@@ -200,6 +200,19 @@ def test_addresses_that_are_no_local_paths(scenes):
     assert any("memory://album/deep/none.png' cannot be opened" in problem for problem in problems)
 
 
+def test_what_is_hidden_in_a_folder_is_left_out(tmp_path):
+    system = fsspec.filesystem("memory")
+    names = ("a.png", "deep/b.png", "._a.png", ".cache/c.png", "deep/.ipynb_checkpoints/b-checkpoint.png")
+    for name in names:
+        system.pipe_file(f"/.shown/{name}", b"")
+        path = tmp_path / ".shown" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    local = pictures_in(str(tmp_path / ".shown"))
+    assert [str(Path(name).relative_to(tmp_path)) for name in local] == [".shown/a.png", ".shown/deep/b.png"]
+    assert len(pictures_in("memory://.shown")) == 2
+
+
 @pytest.mark.parametrize("source", ["nothing-here", "assets/scene-3.png", "tests/cluster"])
 def test_what_names_no_pictures(source):
     with pytest.raises(DlkaError, match=r"expected (a folder of )?pictures"):
