@@ -200,6 +200,19 @@ def test_addresses_that_are_no_local_paths(scenes):
     assert any("memory://album/deep/none.png' cannot be opened" in problem for problem in problems)
 
 
+def test_one_row_of_a_coco_file_is_not_for_two_pictures_of_its_name(tmp_path):
+    paths = [tmp_path / part / name for part in ("train", "val") for name in ("a.jpg", "other.jpg")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    labels, car = tmp_path / "x.json", [{"id": 1, "name": "car"}]
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": car}
+    labels.write_text(json.dumps(content))
+    with pytest.raises(DlkaError, match=r"Two pictures could own the labels of a\.jpg in x\.json"):
+        sort_files([*map(str, paths), str(labels)], {2: "car"})
+    assert len(sort_files([*map(str, paths[1:]), str(labels)], {2: "car"}).pictures) == 3
+
+
 def test_what_is_hidden_in_a_folder_is_left_out(tmp_path):
     system = fsspec.filesystem("memory")
     names = ("a.png", "deep/b.png", "._a.png", ".cache/c.png", "deep/.ipynb_checkpoints/b-checkpoint.png")

@@ -74,6 +74,11 @@ def sort_files(paths: Sequence[str], known: Mapping[int, str], most: int | None 
         used |= {*(path for path, _ in rows), *of_names}
     elif coco:
         labels = coco_labels(coco[0][1], known, coco[0][0].name)
+        called = Counter(plain_name(path.name) for path in pictures)
+        if twice := next((name for name, number in called.items() if number > 1 and name in labels.images), None):
+            raise DlkaError(
+                f"Two pictures could own the labels of {twice} in {labels.file}: give each picture a name of its own."
+            )
         used.add(coco[0][0])
     told = [] if labels is None else labels.told()
     if others := [path.name for path in files if path not in used]:
