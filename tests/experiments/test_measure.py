@@ -43,15 +43,15 @@ def toys(tmp_path_factory, lively):
 @pytest.fixture(scope="module")
 def analyses(toys, lively):
     """A measured run, and what the predictor was asked for it: (picture, intervention, captures)."""
-    asked, predict = [], Predictor.predict
+    asked, predict = [], Predictor.predict_all
 
-    def watched(self, image, **options):
-        result = predict(self, image, **options)
-        asked.append((image, options["intervention"], result.captures))
-        return result
+    def watched(self, images, **options):
+        results = predict(self, images, **options)
+        asked.extend((image, options["intervention"], one.captures) for image, one in zip(images, results))
+        return results
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Predictor, "predict", watched)
+        patch.setattr(Predictor, "predict_all", watched)
         run = measure(lively, toys, "toys/residual-s0", size=SIZE, device="cpu")
     return run, asked
 
@@ -150,8 +150,8 @@ def test_a_run_is_stored_without_paths(run, tmp_path, toys, lively):
 
 @pytest.mark.slow
 def test_a_stock_model_has_nothing_to_intervene_in(toys, monkeypatch):
-    analyses, predict = [], Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
+    analyses, predict = [], Predictor.predict_all
+    monkeypatch.setattr(Predictor, "predict_all", lambda self, _, **k: analyses.append(k) or predict(self, _, **k))
     run = measure("control", toys, "toys/start-s7", size=SIZE, device="cpu")
     assert (run.run, run.model, run.placement, run.seed, run.pictures) == ("toys/start-s7", "start", "control", 7, 4)
     assert (run.interventions, run.intervention_replicates, run.stage_offsets) == ({}, {}, [])

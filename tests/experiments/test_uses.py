@@ -74,15 +74,15 @@ def toys(tmp_path_factory, lively):
 @pytest.fixture(scope="module")
 def analyses(toys, lively):
     """What `uses` gives, and what the predictor was asked for it: (intervention, captures)."""
-    asked, predict = [], Predictor.predict
+    asked, predict = [], Predictor.predict_all
 
-    def watched(self, image, **options):
-        result = predict(self, image, **options)
-        asked.append((options["intervention"], result.captures))
-        return result
+    def watched(self, images, **options):
+        results = predict(self, images, **options)
+        asked.extend((options["intervention"], one.captures) for one in results)
+        return results
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Predictor, "predict", watched)
+        patch.setattr(Predictor, "predict_all", watched)
         figures = uses(lively, toys, SIZE, device="cpu")
     return figures, asked
 

@@ -50,7 +50,7 @@ def called(calls):
 def test_a_comparison_runs_both_models_there_and_keeps_what_they_said_here(client, calls, bus):
     asked = {"model": "head", "size": 320}
     report = client.predict(bus, **asked, api_name="/compare")[0]
-    ran = [{"method": "predict", "file": f"{model}.safetensors", "fine": True} for model in ("head", "control")]
+    ran = [{"method": "predict_all", "file": f"{model}.safetensors", "fine": True} for model in ("head", "control")]
     assert called(calls) == ran
     here = analyse(examples()["Bus stop"], SETTINGS)
     wanted = rows(here.pairing, here.names)
@@ -73,7 +73,7 @@ def test_whatever_asks_a_model_once_more(client, calls, bus, kind, arguments, me
     before = len(called(calls)) if calls.exists() else 0
     client.predict(bus, kind, arguments, model="head", size=320, api_name="/figure")
     ran = called(calls)[before:]
-    assert {call["method"] for call in ran} - {"predict"} == methods
+    assert {call["method"] for call in ran} - {"predict_all"} == methods
     assert all(call["fine"] for call in ran)
 
 
