@@ -64,6 +64,17 @@ def test_compare_judges_by_labels(folder, capsys):
     assert "expected YOLO's .txt files called as the pictures" in capsys.readouterr().err
 
 
+def test_labels_of_other_pictures_judge_nothing_and_say_so(folder, capsys):
+    coco = {"images": [{"id": 1, "file_name": "c.png"}], "categories": [{"id": 1, "name": "E"}], "annotations": []}
+    coco["annotations"].append({"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]})
+    (folder / "labels.json").write_text(json.dumps(coco))
+    asked = ["compare", "in/b.png", "--model", "scenes", "--out", "out", "--labels"]
+    assert main([*asked, "labels.json"]) == 1
+    assert "none is among them, so that nothing was judged" in capsys.readouterr().out
+    assert main([*asked, "gone"]) == 2
+    assert "--labels gone: there is no such file or folder" in capsys.readouterr().err
+
+
 def test_bars_are_for_terminals(monkeypatch, capsys):
     assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
