@@ -19,7 +19,8 @@ def segment(args: argparse.Namespace) -> int:
     if not 0 <= args.strength <= 1:
         raise DlkaError(f"strength: expected 0 to 1, got {args.strength:g}.")
     segmenter = Segmenter.of(args.model)
-    folder, taken = Path(args.out), {}
+    folder = Path(args.out)
+    taken: dict[str, Path] = {}
     for file in map(Path, args.files):
         if file.parent.resolve() == folder.resolve():
             raise DlkaError(f"--out {folder}: {file} lies there, and could be overwritten: give another folder.")
