@@ -77,7 +77,7 @@ def pixels_of(picture: Picture) -> np.ndarray:
         return read_image(picture)
     if isinstance(picture, Image.Image):
         return rgb_of(picture)
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
         return picture
     got = f"{picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
     raise DlkaError(f"Picture: expected a file, a PIL picture or RGB [H, W, 3] uint8; got {got}.")
@@ -121,7 +121,10 @@ class Model:
             one: Any = pictures
             return _result_of(one, self._look([pixels_of(one)], **asked)[0])
         results = []
-        for _, result in self.each(pictures, **asked):
+        for number, (picture, result) in enumerate(self.each(pictures, **asked)):
+            if isinstance(result, DlkaError):
+                called = picture if isinstance(picture, str | os.PathLike) else f"Picture {number}"
+                raise DlkaError(f"{called}: {result}") from result
             if isinstance(result, Exception):
                 raise result
             results.append(result)
