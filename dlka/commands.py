@@ -43,7 +43,7 @@ def compare(args: argparse.Namespace) -> int:
     if sides:
         names = dict(zip(sides, (args.model, baseline)))
         print(table([{"model": Path(names[side]).stem, **counts.row()} for side, counts in sides.items()]))
-    elif labels:
+    elif args.labels:
         print("--labels: expected labels of these pictures; none is among them, so that nothing was judged.")
     asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size", "strength")}
     labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if args.labels else {}

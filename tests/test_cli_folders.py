@@ -64,7 +64,6 @@ def test_compare_judges_by_labels(folder, capsys):
     assert "expected YOLO's .txt files called as the pictures" in capsys.readouterr().err
 
 
-<<<<<<< HEAD
 def test_compare_tells_what_it_does_not_take_of_labels(folder, capsys):
     (folder / "labels").mkdir()
     (folder / "labels/a.txt").write_text("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n0 0.5 0.5 0.5 0.5 0.5 0.6\n")
@@ -77,7 +76,8 @@ def test_compare_tells_what_it_does_not_take_of_labels(folder, capsys):
         "1 label file with polygons: the boxes around them are taken.",
         "1 labelled box without a width or a height: left out.",
     ]
-=======
+
+
 def test_labels_of_other_pictures_judge_nothing_and_say_so(folder, capsys):
     coco = {"images": [{"id": 1, "file_name": "c.png"}], "categories": [{"id": 1, "name": "E"}], "annotations": []}
     coco["annotations"].append({"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]})
@@ -87,7 +87,6 @@ def test_labels_of_other_pictures_judge_nothing_and_say_so(folder, capsys):
     assert "none is among them, so that nothing was judged" in capsys.readouterr().out
     assert main([*asked, "gone"]) == 2
     assert "--labels gone: there is no such file or folder" in capsys.readouterr().err
->>>>>>> c9428f45711abef622b12479a4d4b4f5923aef29
 
 
 def test_bars_are_for_terminals(monkeypatch, capsys):

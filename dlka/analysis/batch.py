@@ -117,16 +117,11 @@ def look_at_many(
     )
 
 
-<<<<<<< HEAD
 def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Given:
     """Labels for pictures' files, and what is told of them: of a COCO file, or of YOLO's files or their folders. Raises
     DlkaError where there are none."""
-=======
-def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Labels:
-    """Labels for pictures' files: of a COCO file, or of YOLO's files or their folders. Raises DlkaError."""
     if gone := next((path for path in labels if not Path(path).exists()), None):
         raise DlkaError(f"--labels {gone}: there is no such file or folder.")
->>>>>>> c9428f45711abef622b12479a4d4b4f5923aef29
     files = [str(one) for path in labels for one in (sorted(Path(path).iterdir()) if Path(path).is_dir() else [path])]
     given = sort_files(list(dict.fromkeys([*images, *files])), load_predictor(model)[0].names, most=None)
     if given.labels is None:

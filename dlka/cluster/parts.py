@@ -91,10 +91,13 @@ class Parts:
         file = posixpath.join(self._path, RUN)
         self._system.makedirs(self._path, exist_ok=True)
         if self._system.exists(file):
+            data = self._system.cat_file(file)
             try:
-                there = dict(json.loads(self._system.cat_file(file)))
-            except (ValueError, TypeError):
-                raise DlkaError(f"{folder}: its {RUN} is not one of a run: give another --out.") from None
+                there = json.loads(data)
+            except ValueError:
+                there = None
+            if not isinstance(there, dict):
+                raise DlkaError(f"{folder}: its {RUN} is not one of a run: give another --out.")
             changed = [name for name in ("settings", "models") if there.get(name) != asked[name]]
             if not changed and there.get("least") != asked["least"]:  # which follows from the settings, but for labels
                 changed = ["use of --labels"]
