@@ -8,15 +8,19 @@ were made elsewhere are kept exactly: without rounding every tensor is float16 w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dlka.errors import DlkaError
+
+MAX_BYTES = 400 * 2**20
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -49,6 +53,20 @@ def fill(file: Any, state: Mapping[str, torch.Tensor], name: str, of: str) -> No
         )
     for key, target in wanted.items():
         target.copy_(_restored(file, key, f"{key}.scale" in scales, target.shape, name))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The open file; whatever is wrong with it, there or inside the context, is DlkaError."""
+    if not path.is_file():
+        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
 
 
 def _is_wide(value: torch.Tensor) -> bool:

@@ -13,12 +13,11 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
 
 from dlka.errors import DlkaError, first_problem
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
-from dlka.tensor_file import fill, stored, write
+from dlka.tensor_file import fill, opened, stored, write
 
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
@@ -27,7 +26,6 @@ NO_MODELS = {
     "python -m dlka train-letter makes",
     "dlka-net-1": "a network that segments, which python -m dlka segment uses and train-seg makes",
 }
-MAX_BYTES = 400 * 2**20
 MAX_CLASSES = 10_000
 MAX_NAME = 100  # characters of a class name
 MAX_TEXT = 10_000  # characters of a sentence
@@ -228,19 +226,12 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Card]]:
             f"{path.name} is a pickled checkpoint, which could run code when opened; "
             f"convert it first: python -m dlka convert {path.name} {path.stem}.safetensors"
         )
-    if not path.is_file():
-        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
-    if path.stat().st_size > MAX_BYTES:
-        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata and (kind := metadata.get("format")) in NO_MODELS:
-                raise OtherFile(f"{path.name}: expected the weights of a detector, got {NO_MODELS[kind]}.")
-            try:
-                card = card_of(metadata)
-            except DlkaError as error:
-                raise DlkaError(f"{path.name}: {error}.") from None
-            yield file, card
-    except (SafetensorError, OSError) as error:
-        raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
+    with opened(path) as file:
+        metadata = file.metadata()
+        if metadata and (kind := metadata.get("format")) in NO_MODELS:
+            raise OtherFile(f"{path.name}: expected the weights of a detector, got {NO_MODELS[kind]}.")
+        try:
+            card = card_of(metadata)
+        except DlkaError as error:
+            raise DlkaError(f"{path.name}: {error}.") from None
+        yield file, card

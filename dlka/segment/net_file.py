@@ -9,17 +9,15 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from dlka.errors import DlkaError, first_problem, short
 from dlka.layers3d import OFFSETS
 from dlka.models.weights import one_of
 from dlka.nets import NETS, build_net
-from dlka.tensor_file import fill, stored, write
+from dlka.tensor_file import fill, opened, stored, write
 
 FORMAT = "dlka-net-1"  # known to dlka.models.weights, too, which imports nothing from here
-MAX_BYTES = 400 * 2**20
 
 _Text = Annotated[str, Field(max_length=10_000)]
 _Name = Annotated[str, Field(max_length=100)]
@@ -72,24 +70,17 @@ def load_net(path: str | Path) -> tuple[nn.Module, NetCard]:
     """The network of a file, in evaluation mode on the CPU as float32, and its card. Strict: format, card, names,
     shapes, dtypes and finite values are checked. Raises DlkaError with one sentence."""
     path = Path(path)
-    if not path.is_file():
-        raise DlkaError(f"{path.name} is no file." if path.exists() else f"{path.name}: there is no such file.")
-    if path.stat().st_size > MAX_BYTES:
-        raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = _card(file.metadata() or {}, path.name)
-            net = build_net(card.net, preset=card.preset, classes=len(card.names), offsets=card.offsets)
-            fill(file, net.state_dict(), path.name, f"{card.net} {card.preset}")
-    except (SafetensorError, OSError) as error:
-        raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
+    with opened(path) as file:
+        card = _card(file.metadata() or {}, path.name)
+        net = build_net(card.net, preset=card.preset, classes=len(card.names), offsets=card.offsets)
+        fill(file, net.state_dict(), path.name, f"{card.net} {card.preset}")
     return net.eval().requires_grad_(False), card
 
 
 def with_scores(path: str | Path, scores: dict[str, Any]) -> None:
     """Put what was measured into the card of a file; its tensors stay as they are."""
     path = Path(path)
-    with safe_open(path, framework="pt") as file:
+    with opened(path) as file:
         card = _card(file.metadata() or {}, path.name)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     text = json.dumps(asdict(card) | {"scores": scores}, allow_nan=False)

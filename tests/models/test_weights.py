@@ -385,8 +385,8 @@ class TestOtherFiles:
     def test_too_large_a_file_is_not_opened(self, good, tmp_path, monkeypatch):
         path = tmp_path / "w.safetensors"
         path.write_bytes(b"")
-        os.truncate(path, weights.MAX_BYTES + 1)  # sparse: no bytes on the disk
-        monkeypatch.setattr(weights, "safe_open", lambda *a, **k: pytest.fail("opened"))
+        os.truncate(path, tensor_file.MAX_BYTES + 1)  # sparse: no bytes on the disk
+        monkeypatch.setattr(tensor_file, "safe_open", lambda *a, **k: pytest.fail("opened"))
         refused(path, "expected at most 400 MB, got 400 MB")
 
 
