@@ -22,24 +22,24 @@ from dlka.offset_nets import Float32Conv2d
 
 @dataclass(frozen=True)
 class PicturePreset:
-    """encoder: a MaxViT of timm's; dims: channels of its four stages; size: side in pixels that its windows are made
-    for; zero_start: whether offset nets start at zero, as in the rest of this project, or like all else, as published.
-    """
+    """encoder: a MaxViT of timm's; dims: channels of its stages, of which only so many are used; size: side in pixels
+    that its windows are made for; zero_start: whether offset nets start at zero, as in the rest of this project, or like
+    all else, as published."""
 
     encoder: str
-    dims: tuple[int, int, int, int]
+    dims: tuple[int, ...]
     size: int
     zero_start: bool
 
 
 PRESETS = {
     "paper": PicturePreset("maxvit_rmlp_small_rw_224", (96, 192, 384, 768), 224, False),
-    "small": PicturePreset("maxvit_rmlp_pico_rw_256", (32, 64, 128, 256), 128, True),
+    "small": PicturePreset("maxvit_rmlp_pico_rw_256", (32, 64, 128), 128, True),
 }
 
 
 class PictureEncoder(nn.Module):
-    """timm's model without its head: [N, 3, H, W] -> maps of stride 4, 8, 16 and 32; the last one behind its norm."""
+    """timm's model without its head: [N, 3, H, W] -> maps of stride 4, 8, 16 and so on; the last one behind a norm."""
 
     def __init__(self, preset: PicturePreset, pretrained: bool) -> None:
         super().__init__()
@@ -48,13 +48,16 @@ class PictureEncoder(nn.Module):
         self.backbone: Any = timm.create_model(
             preset.encoder, pretrained=pretrained, num_classes=0, global_pool="", img_size=preset.size
         )
+        if len(preset.dims) < len(self.backbone.stages):
+            del self.backbone.stages[len(preset.dims) :]
+            self.backbone.norm = type(self.backbone.norm)(preset.dims[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x, maps = self.backbone.stem(x), []
         for stage in self.backbone.stages:
             x = stage(x)
             maps.append(x)
-        return [*maps[:3], self.backbone.norm(x)]
+        return [*maps[:-1], self.backbone.norm(x)]
 
 
 class Mlp(nn.Module):
@@ -146,12 +149,11 @@ class PictureNet(nn.Module):
         super().__init__()
         self.multiple = preset.size
         self.backbone = PictureEncoder(preset, pretrained)
-        dims = preset.dims
+        *others, deepest = preset.dims
         # The deepest stage only enlarges.
-        self.decoder_3 = under("layer_up", PatchExpand(dims[3], dims[3] // 2, 2))
-        self.decoder_2 = PictureStage(dims[2], offsets)
-        self.decoder_1 = PictureStage(dims[1], offsets)
-        self.decoder_0 = PictureStage(dims[0], offsets, classes)
+        setattr(self, f"decoder_{len(others)}", under("layer_up", PatchExpand(deepest, deepest // 2, 2)))
+        for level, channels in enumerate(others):
+            setattr(self, f"decoder_{level}", PictureStage(channels, offsets, None if level else classes))
         for name, module in self.named_modules():
             if name.startswith("decoder") and isinstance(module, nn.Linear | nn.Conv2d):
                 if not (preset.zero_start and isinstance(module, Float32Conv2d)):
@@ -165,6 +167,8 @@ class PictureNet(nn.Module):
                 f"expected pictures [N, 3, H, W] or [N, 1, H, W] whose sides are multiples of {self.multiple} pixels, "
                 f"got {list(x.shape)}; resize or pad them"
             )
-        first, second, third, fourth = self.backbone(x.expand(-1, 3, -1, -1))
-        out = self.decoder_2(self.decoder_3(fourth), third)
-        return self.decoder_0(self.decoder_1(out, second), first)
+        *others, deepest = self.backbone(x.expand(-1, 3, -1, -1))
+        out = self.get_submodule(f"decoder_{len(others)}")(deepest)
+        for level in reversed(range(len(others))):
+            out = self.get_submodule(f"decoder_{level}")(out, others[level])
+        return out
