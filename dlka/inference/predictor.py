@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial, wraps
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -313,19 +314,21 @@ class Predictor:
 
 
 def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Card]:
-    """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory.
+    """The predictor of a model id ("neck") or a weights file, and what the file says about itself; kept in memory until
+    the file changes.
 
     Raises DlkaError with one sentence.
     """
-    return kept_predictor(model, device)
+    file = find(model)
+    return kept_predictor(file, file.stat().st_mtime_ns if file.exists() else -1, device)
 
 
 @lru_cache(maxsize=16)
-def kept_predictor(model: str, device: str | None) -> tuple[Predictor, Card]:
-    """The same; both arguments are a part of what is kept, so that nothing is loaded twice."""
-    net, card = load_model(find(model))
+def kept_predictor(file: Path, changed: int, device: str | None) -> tuple[Predictor, Card]:
+    """The same of a file as it was at a time (nanoseconds)."""
+    net, card = load_model(file)
     predictor = Predictor(net, torch.device(device) if device else None)
-    predictor.file = None if device else str(find(model))
+    predictor.file = None if device else str(file)
     return predictor, card
 
 

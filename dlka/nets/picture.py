@@ -23,8 +23,8 @@ from dlka.offset_nets import Float32Conv2d
 @dataclass(frozen=True)
 class PicturePreset:
     """encoder: a MaxViT of timm's; dims: channels of its stages, of which only so many are used; size: side in pixels
-    that its windows are made for; zero_start: whether offset nets start at zero, as in the rest of this project, or like
-    all else, as published."""
+    that its windows are made for; zero_start: whether offset nets start at zero, as in the rest of this project, or
+    like all else, as published."""
 
     encoder: str
     dims: tuple[int, ...]

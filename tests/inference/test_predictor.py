@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -293,3 +294,15 @@ def assert_same(a, b):
     for left, right in zip(a.captures + a.gates, b.captures + b.gates, strict=True):
         for name in ("offset", "values"):
             np.testing.assert_array_equal(getattr(left, name, 0), getattr(right, name, 0))
+
+
+def test_a_weights_file_that_was_written_anew_is_read_anew(tmp_path):
+    """Else who trains into the same file sees the old model's boxes."""
+    file = tmp_path / "mine.safetensors"
+    known = []
+    for model, wait in (("control", 0), ("scenes-control", 1)):
+        file.write_bytes(find(model).read_bytes())
+        os.utime(file, ns=(wait, wait))
+        known.append(load_predictor(str(file), "cpu")[0])
+    assert [len(predictor.names) for predictor in known] == [80, len(load_predictor("scenes-control")[0].names)]
+    assert load_predictor(str(file), "cpu")[0] is known[1]

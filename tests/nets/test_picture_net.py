@@ -20,9 +20,9 @@ def on_meta(*args, **options):
     ("preset", "classes", "offsets", "number"),
     [
         ("paper", 9, "dense", 78_583_005),
-        ("small", 3, "dense", 10_712_351),
-        ("small", 3, "separable", 8_100_511),
-        ("small", 3, "none", 8_000_167),
+        ("small", 3, "dense", 4_499_959),
+        ("small", 3, "separable", 3_380_599),
+        ("small", 3, "none", 3_337_383),
     ],
 )
 def test_parameters(preset, classes, offsets, number):
