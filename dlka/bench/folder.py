@@ -45,7 +45,9 @@ def lanes(model: Model, files: Sequence[Path], size: int) -> None:
         _write(result)
 
 
-def _write(result: Result) -> None:
+def _write(result: Result | Exception) -> None:
+    if isinstance(result, Exception):
+        raise result
     result.save(Path(folder()) / "bench-folder.png")
 
 
