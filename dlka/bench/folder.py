@@ -28,7 +28,7 @@ ALONE, BATCHES, LANES = "one by one", f"batches of {BATCH}", "lanes"
 def alone(model: Model, files: Sequence[Path], size: int) -> None:
     """Each picture by itself, on all threads."""
     for file in files:
-        _write(model(file, size=size))
+        draw_into_file(model(file, size=size))
 
 
 def batches(model: Model, files: Sequence[Path], size: int) -> None:
@@ -36,16 +36,16 @@ def batches(model: Model, files: Sequence[Path], size: int) -> None:
     for first in range(0, len(files), BATCH):
         images = [read_image(file) for file in files[first : first + BATCH]]
         for image, seen in zip(images, model.predictor.predict_all(images, size=size)):
-            _write(Result(model.name, "", image, model.names, seen))
+            draw_into_file(Result(model.name, "", image, model.names, seen))
 
 
 def lanes(model: Model, files: Sequence[Path], size: int) -> None:
     """As `dlka predict` does it."""
     for _, result in model.each(files, size=size, confidence=0.25, iou=0.7, classes=(), strength=1.0):
-        _write(result)
+        draw_into_file(result)
 
 
-def _write(result: Result | Exception) -> None:
+def draw_into_file(result: Result | Exception) -> None:
     if isinstance(result, Exception):
         raise result
     result.save(Path(folder()) / "bench-folder.png")

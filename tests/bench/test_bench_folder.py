@@ -21,7 +21,7 @@ def test_every_way_writes_every_picture(monkeypatch):
     model = load("control", "cpu")
     files = sorted(Path(folder.folder()).glob("bench-[0-2].jpg"))
     for way, run in folder.WAYS.items():
-        monkeypatch.setattr(folder, "_write", written[way].append)
+        monkeypatch.setattr(folder, "draw_into_file", written[way].append)
         run(model, files, 64)
     looked_at = [[one.image.tolist() for one in results] for results in written.values()]
     assert looked_at == [[read_image(file).tolist() for file in files]] * len(folder.WAYS)
