@@ -90,7 +90,7 @@ function overlay() {
   return kept(`${over} ${state.chosen}`, () => {
     if (over === "gate") return { stage, map: Float32Array.from(stage.gates, (v) => v / 255), ends: [stage.gate.low, stage.gate.high], table: data.tables.gate };
     const lengths = lengthsOf(stage, stage.levels, data.spacing), most = lengths.reduce((a, b) => Math.max(a, b), 1e-9);
-    return { stage, map: lengths.map((v) => v / most), ends: [0, most], table: data.tables.magnitude };
+    return { stage, map: lengths.map((v) => v / most), ends: [0, most], table: data.tables.length };
   });
 }
 
