@@ -132,6 +132,24 @@ def new_window(browser, server):
     return lambda: window(browser, server)
 
 
+@pytest.fixture(scope="module")
+def segment_server(tmp_path_factory):
+    """Address of the page "Segment" alone, beside networks of random numbers."""
+    from segment_window import served
+
+    with served(tmp_path_factory.mktemp("networks")) as address:
+        yield address
+
+
+@pytest.fixture
+def seg(browser, segment_server):
+    """That page in a window of a laptop's size, loaded."""
+    from segment_window import opened
+
+    with window(browser, segment_server) as page:
+        yield opened(page, segment_server)
+
+
 @contextmanager
 def window(browser, server, **kind):
     """A fresh window, without a page in it yet; of a laptop's size, unless it is of another kind."""

@@ -6,6 +6,7 @@ first), and its labels are turned back when they are written, so that they lie o
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -85,15 +86,17 @@ def name_of(path: Path) -> str:
     return path.name[: path.name.lower().rindex(".nii")] if is_volume(path) else path.stem
 
 
-def read_scan(path: str | Path) -> Scan:
-    """Read a picture, or a volume as NIfTI (.nii, .nii.gz). Raises DlkaError for what is neither, has another number of
-    axes, is too large or too small, or has values that are not finite or all the same."""
+def read_scan(path: str | Path, most: int = MAX_VOXELS) -> Scan:
+    """Read a picture, or a volume as NIfTI (.nii, .nii.gz), of at most so many cells. Raises DlkaError for what is
+    neither, has another number of axes, is too large or too small, or has values that are not finite or all the same.
+    """
     path = Path(path)
     if not is_volume(path):
         picture = read_image(path)
+        _check_size(path, picture.shape[1::-1], most)
         values = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / 127.5 - 1
         return Scan(name_of(path), values, (1.0, 1.0), picture)
-    opened = _opened(path)
+    opened = _opened(path, most)
     data = _turned(opened, _data(opened, path))
     low, high = np.percentile(data, TAILS)
     if not high > low:
@@ -175,23 +178,38 @@ def save_labels(scan: Scan, values: np.ndarray, path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(data, scan.nifti.affine), path)
 
 
-def _opened(path: Path) -> Any:
+def in_file(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Two affines [4, 4] of (x, y, z, 1) of a volume's cell: to the indices of the file itself, and to the header's
+    millimetres, which run to the right, the anterior and the superior."""
+    affine = scan.nifti.affine
+    to_file = inv_ornt_aff(io_orientation(affine), scan.nifti.shape[:3])
+    return to_file, affine @ to_file
+
+
+def _check_size(path: Path, shape: tuple[int, ...], most: int) -> None:
+    if math.prod(shape) > most:
+        got = " x ".join(map(str, shape))
+        raise DlkaError(f"{path.name}: expected at most {most:,} cells in all, got {got}: cut out what matters.")
+
+
+def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
     if not path.is_file():
         raise DlkaError(f"{path.name}: there is no such file.")
     if path.stat().st_size > MAX_BYTES:
         raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
     try:
         opened: Any = nibabel.load(path)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise DlkaError(f"{path.name}: expected a NIfTI volume that can be read ({error!s:.100}).") from None
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError):  # nibabel's own words hold the whole path
+        raise DlkaError(f"{path.name}: expected a NIfTI volume that can be read; it is none, or damaged.") from None
     shape = opened.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
         raise DlkaError(f"{path.name}: expected a volume with three axes, got {len(shape)}: {list(opened.shape)}.")
-    if not (min(shape) >= MIN_AXIS and max(shape) <= MAX_AXIS and np.prod(shape, dtype=np.int64) <= MAX_VOXELS):
-        most = f"{MAX_AXIS} cells along an axis and {MAX_VOXELS / 1e6:.0f} million in all"
-        raise DlkaError(f"{path.name}: expected {MIN_AXIS} to {most}, got {' x '.join(map(str, shape))}.")
+    if not (min(shape) >= MIN_AXIS and max(shape) <= MAX_AXIS):
+        got = " x ".join(map(str, shape))
+        raise DlkaError(f"{path.name}: expected {MIN_AXIS} to {MAX_AXIS} cells along an axis, got {got}.")
+    _check_size(path, shape, most)
     if opened.get_data_dtype().kind not in "uif":
         raise DlkaError(f"{path.name}: expected a number for each voxel, got {opened.get_data_dtype()}.")
     affine = opened.affine

@@ -60,7 +60,7 @@ class Segmentation:
 
 def shipped() -> dict[str, Path]:
     """Id -> file of the networks that ship."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"), key=lambda path: path.stem)}
 
 
 class Segmenter:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -13,99 +15,139 @@ from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
 from dlka.segment.scores import dice, hd95
-from dlka.segment.segmenter import Segmentation, Segmenter, shipped
+from dlka.segment.segmenter import WHOLE, Segmentation, Segmenter, shipped
 from dlka.temporary import new_folder
 from dlka.ui import words
 from dlka.ui.page_queue import WORDS
 from dlka.ui.segment_data import segment_value
-from dlka.ui.tab import LAST, PRIVATE, how_to_read
+from dlka.ui.tab import LAST, PRIVATE, QUIET, how_to_read
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Segment", "segment"
 FOLDER = Path(__file__).with_name("segment")
 SCRIPTS = ("planes.js", "segment.js")
-KINDS = {"volume": "Volumes", "picture": "Pictures"}
+STALE = '<p class="stale">This could not be segmented. What stands below is of what was segmented before.</p>'
 
 
 def build() -> None:
     """The page's components and what they do."""
-    first = next(iter(samples().values()))
-    scan, model = read_scan(first.file), first.model
-    seen = Segmenter.of(model).look(scan)
-    gr.Markdown(words.SEGMENT, elem_id="title")
+    examples = {label: sample for label, sample in samples().items() if _choices(sample.kind)}
+    first = next(iter(examples.values()))
+    model = _network(first)
+    gr.Markdown(words.SEGMENT, elem_id="title", elem_classes="seg-title")
     with gr.Row(elem_id="seg-page"):
         with gr.Column(scale=1, min_width=280):
-            sample = gr.Dropdown(list(samples()), value=first.label, label="An example", elem_id="seg-sample")
-            credit = gr.HTML(_credit(first.label), elem_id="seg-credit", padding=False)
-            file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=120, elem_id="seg-file")
-            net = gr.Dropdown(_choices("volume"), value=model, label="Network", elem_id="seg-net")
-            strength = gr.Slider(
-                0, 1, 1, step=0.05, label="Deformation", info="0 is the rigid kernel", elem_id="seg-strength"
+            sample = gr.Dropdown(
+                list(examples), value=first.label, label="An example", filterable=False, elem_id="seg-sample"
             )
+            credit = gr.HTML(_credit(first.label), elem_id="seg-credit", padding=False)
+            file = gr.File(label="or your own: .nii, .nii.gz, or a picture", height=150, elem_id="seg-file")
+            net = gr.Dropdown(_choices(first.kind), value=model, label="Network", filterable=False, elem_id="seg-net")
+            strength = gr.Slider(0, 1, 1, step=0.05, **_strength(model), elem_id="seg-strength")
             go = gr.Button("Segment", variant="primary", elem_id="seg-go")
-            told = gr.HTML(_card(model), elem_id="seg-card", padding=False)
+            card = gr.HTML(_card(model), elem_id="seg-card", padding=False)
         with gr.Column(scale=3, min_width=320):
+            stale = gr.HTML(elem_id="stale")
             canvas = gr.HTML(
-                _value(scan, seen, model, first, kept=True),
+                _value(*_example(first.label, Segmenter.of(model), 1.0), model, first, kept=True),
                 html_template=(FOLDER / "segment.html").read_text(encoding="utf-8"),
                 js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
                 elem_id="seg",
             )
-            with gr.Row():
-                take = gr.Button("Make files to take along", size="sm", elem_id="seg-take")
+            take = gr.Button("Make files to take along", size="sm", elem_id="seg-take")
             taken = gr.File(visible=False, file_count="multiple", label="To take along", elem_id="seg-taken")
             how_to_read(words.SEGMENT_READ)
     asked = [sample, file, net, strength]
+    shown = gr.State((first.label, None, model, 1))  # what was asked for last and is shown
 
     def look(
         label: str | None, path: str | None, model: str, factor: float
     ) -> tuple[Scan, Segmentation, Sample | None]:
-        own = samples().get(label or "")
-        file = path or (own.file if own else None)
-        if file is None:
+        if path is None and label:
+            return *_example(label, Segmenter.of(model), factor), samples()[label]
+        if path is None:
             raise DlkaError("There is nothing to segment yet: choose an example, or give a volume or a picture.")
-        scan = read_scan(file)
-        return scan, Segmenter.of(model).look(scan, factor), None if path else own
+        scan = read_scan(path, WHOLE["volume" if is_volume(Path(path)) else "picture"])
+        return scan, Segmenter.of(model).look(scan, factor), None
 
-    def show(label: str | None, path: str | None, model: str, factor: float) -> tuple[str, Any, str]:
-        scan, seen, own = look(label, path, model, factor)
-        return _value(scan, seen, model, own), gr.update(visible=False, value=None), _card(model)
+    def show(before: tuple[Any, ...], *given: Any) -> Any:
+        if given == before:  # a choice by mouse from a gr.Dropdown is told twice
+            return [gr.skip(), gr.skip(), gr.skip(), gr.skip(), ""]
+        scan, seen, own = look(*given)
+        model = given[2]
+        return given, _value(scan, seen, model, own), gr.update(visible=False, value=None), _card(model), ""
 
     def make(label: str | None, path: str | None, model: str, factor: float) -> Any:
         scan, seen, _ = look(label, path, model, factor)
         return gr.update(visible=True, value=write_outputs(scan, seen, Segmenter.of(model).card, Path(new_folder())))
 
-    def choose(label: str) -> tuple[Any, ...]:
+    def choose(label: str | None) -> Any:
+        if label is None:  # a file of the visitor's own takes its place
+            return gr.skip()
         own = samples()[label]
-        return None, gr.update(choices=_choices(own.kind), value=own.model), _credit(label), monotonic_ns()
+        model = _network(own)
+        update = gr.update(choices=_choices(own.kind), value=model)
+        return None, update, gr.update(**_strength(model)), _credit(label), monotonic_ns()
 
-    def given(path: str | None) -> tuple[Any, ...]:
+    def given(path: str) -> tuple[Any, ...]:
         """A file of the visitor's own: the networks that can look at such a file."""
-        kind = "volume" if path and is_volume(Path(path)) else "picture"
-        models = _choices(kind)
-        return None, gr.update(choices=models, value=models[0][1]), "", monotonic_ns()
+        kind = "volume" if is_volume(Path(path)) else "picture"
+        if not (models := _choices(kind)):
+            raise DlkaError(f"{Path(path).name}: no network for a {kind} is here.")
+        update, model = gr.update(choices=models, value=models[0][1]), models[0][1]
+        return None, update, gr.update(**_strength(model)), "", monotonic_ns()
 
     asks = gr.State()
-    run: dict[str, Any] = {"fn": show, "inputs": asked, "outputs": [canvas, taken, told], **PRIVATE, **LAST}
-    sample.input(choose, sample, [file, net, credit, asks], **PRIVATE, **LAST, **WORDS)
-    file.upload(given, file, [sample, net, credit, asks], **PRIVATE, **LAST, **WORDS)
-    gr.on([go.click, asks.change, net.input, strength.release], **run)
+    settled = [net, strength, credit, asks]
+    sample.change(choose, sample, [file, *settled], **QUIET, **LAST, **WORDS)
+    file.upload(given, file, [sample, *settled], **QUIET, **LAST, **WORDS)
+    net.input(lambda model: gr.update(**_strength(model)), net, strength, **QUIET, **LAST, **WORDS)
+    ran = gr.on(
+        [go.click, asks.change, net.input, strength.input],
+        show,
+        [shown, *asked],
+        [shown, canvas, taken, card, stale],
+        show_progress_on=canvas,
+        **PRIVATE,
+        **LAST,
+    )
+    ran.failure(lambda: STALE, outputs=stale, queue=False, **QUIET)
     take.click(make, asked, taken, **PRIVATE, **LAST)
+
+
+@lru_cache(maxsize=24)
+def _example(label: str, segmenter: Segmenter, strength: float) -> tuple[Scan, Segmentation]:
+    """An example as a network sees it; what visitors choose again is there at once."""
+    scan = read_scan(samples()[label].file)
+    return scan, segmenter.look(scan, strength)
 
 
 def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None, kept: bool = False) -> str:
     segmenter = Segmenter.of(model)
     names = list(segmenter.card.names)
-    if own is None:
+    if own is None or model.partition("-")[0] != own.model:  # a network of other parts
         return segment_value(scan, seen, names, kept=kept)
     true = read_labels(own.labels, len(names))
-    rigid = segmenter.look(scan, 0.0) if segmenter.deforms and seen.strength else seen
+    rigid = _example(own.label, segmenter, 0.0)[1] if segmenter.deforms else seen
     rows = []
     for number, name in list(enumerate(names))[1:]:
         masks = seen.labels == number, true == number
-        other = f"{dice(rigid.labels == number, masks[1]):.3f}" if segmenter.deforms else "moves no taps"
-        rows.append([name, f"{dice(*masks):.3f}", f"{hd95(*masks, scan.spacing):.1f}", other])
+        scores = [dice(*masks), dice(rigid.labels == number, masks[1])] if segmenter.deforms else [dice(*masks)]
+        far = hd95(*masks, scan.spacing)
+        rows.append([name, *(f"{score:.3f}" for score in scores), "none found" if math.isnan(far) else f"{far:.1f}"])
     return segment_value(scan, seen, names, true, rows, kept)
+
+
+def _network(sample: Sample) -> str:
+    """The network that knows a sample; where it is not here, the first one that looks at such files."""
+    return sample.model if sample.model in shipped() else _choices(sample.kind)[0][1]
+
+
+def _strength(model: str) -> dict[str, Any]:
+    """The slider for a network."""
+    if Segmenter.of(model).deforms:
+        return {"interactive": True, "label": "Deformation", "info": "1 as learned, 0 the rigid kernel"}
+    return {"interactive": False, "label": "Deformation", "info": "this network has no offsets"}
 
 
 def _choices(kind: str) -> list[tuple[str, str]]:

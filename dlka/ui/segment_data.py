@@ -10,7 +10,7 @@ import numpy as np
 
 from dlka import palette, render
 from dlka.analysis.see.data import COLOURS, LEVELS
-from dlka.segment.scans import Scan
+from dlka.segment.scans import Scan, in_file
 from dlka.segment.segmenter import Segmentation, StageField
 from dlka.ui import files
 
@@ -27,7 +27,7 @@ def segment_value(
     offsets int16 [D, H, W, K, 3] in units of "unit" cells.
 
     names: of the classes by number; true: labels [*space] where they are known; scores: rows of the table under it;
-    kept: as in `files.write`.
+    kept: as in `files.write`. "in_file": rows of the affines of `in_file`, of a picture none.
     """
     stages = [_stage(stage, kept) for stage in seen.stages]
     volume = scan.nifti is not None
@@ -42,6 +42,7 @@ def segment_value(
             "size": _deep(scan.space),
             "spacing": scan.spacing if volume else (1.0, 1.0, 1.0),
             "unit": "mm" if volume else "px",
+            "in_file": [affine[:3].tolist() for affine in in_file(scan)] if volume else [],
             "start": _deep(middle.tolist(), first=0),
             "shown": _file(scan.shown, "scan.bin", kept),
             "found": _file(seen.labels, "labels.bin", kept),
@@ -49,6 +50,7 @@ def segment_value(
             "names": names,
             "colours": [palette.PARTS[1 + (i - 1) % (len(palette.PARTS) - 1) if i else 0] for i in range(len(names))],
             "scores": scores,
+            "strength": seen.strength,
             "stages": stages,
             "chosen": 0,
             "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},

@@ -84,12 +84,12 @@ function viewOf(scan, plane, scale) {
   };
 }
 
-function dot(pen, [x, y], radius, fill, rim) {
+function dot(pen, [x, y], radius, fill, rim, line = 0.8) {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
   pen.fillStyle = fill;
   if (fill) pen.fill();
-  pen.lineWidth = fill ? 0.8 : 1.6;
+  pen.lineWidth = line;
   pen.strokeStyle = rim;
   pen.stroke();
 }
@@ -98,28 +98,30 @@ function dot(pen, [x, y], radius, fill, rim) {
 // of its map it lies behind the plane (negative: before it); what is farther is smaller and paler.
 function drawReads(pen, at, reads, weights, colours, far) {
   const order = weights.map((_, i) => i).sort((a, b) => far[b] - far[a]);
-  pen.strokeStyle = "rgba(255, 255, 255, 0.75)";
-  pen.lineWidth = 1;
-  for (const i of order) {
-    pen.globalAlpha = 0.8 / (1 + 0.6 * Math.abs(far[i]));
-    pen.beginPath();
-    pen.moveTo(...at(reads.regular[i]));
-    pen.lineTo(...at(reads.samples[i]));
-    pen.stroke();
-  }
+  for (const [ink, line] of [["rgba(20, 23, 26, 0.4)", 2.2], ["rgba(255, 255, 255, 0.75)", 1]])
+    for (const i of order) {
+      Object.assign(pen, { strokeStyle: ink, lineWidth: line, globalAlpha: 0.8 / (1 + 0.6 * Math.abs(far[i])) });
+      pen.beginPath();
+      pen.moveTo(...at(reads.regular[i]));
+      pen.lineTo(...at(reads.samples[i]));
+      pen.stroke();
+    }
   for (const i of order) {
     const near = 1 / (1 + 0.35 * Math.abs(far[i]));
     pen.globalAlpha = 0.35 + 0.65 * near;
-    dot(pen, at(reads.regular[i]), 2.2 * near, null, "white");
+    dot(pen, at(reads.regular[i]), 2.2 * near, null, RIM, 3);
+    dot(pen, at(reads.regular[i]), 2.2 * near, null, "white", 1.6);
     if (reads.zero[i]) {
       const [x, y] = at(reads.samples[i]);
-      pen.strokeStyle = "white";
-      pen.beginPath();
-      pen.moveTo(x - 3, y - 3);
-      pen.lineTo(x + 3, y + 3);
-      pen.moveTo(x - 3, y + 3);
-      pen.lineTo(x + 3, y - 3);
-      pen.stroke();
+      for (const [ink, line] of [[RIM, 3], ["white", 1.4]]) {
+        Object.assign(pen, { strokeStyle: ink, lineWidth: line });
+        pen.beginPath();
+        pen.moveTo(x - 3, y - 3);
+        pen.lineTo(x + 3, y + 3);
+        pen.moveTo(x - 3, y + 3);
+        pen.lineTo(x + 3, y - 3);
+        pen.stroke();
+      }
     } else dot(pen, at(reads.samples[i]), 4.2 * near, colours[Math.round(weights[i] * (colours.length - 1))], RIM);
   }
   pen.globalAlpha = 1;

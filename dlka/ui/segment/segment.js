@@ -3,11 +3,12 @@
 // gr.HTML gives: element (this component), props (its value), watch (called when the server sends another value).
 
 const part = (name) => element.querySelector(`.${name}`);
-const state = { data: null, turn: 0, cross: [0, 0, 0], under: null, amount: 1, begun: null, frame: 0, angle: [0.6, 0.45], made: new Map() };
+const state = { data: null, turn: 0, cross: [0, 0, 0], under: null, amount: 1, begun: null, frame: 0, angle: [0.6, 0.45], wheel: 0, made: new Map() };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const WAIT = 400, LASTS = 1200; // ms on the grid, and from there to the samples
-const SOLID = 220; // CSS pixels, side of the view that is turned,
-const TALL = 620, PHONE = 620; // height of all planes, and width of a page below which they stand one below the other
+const SOLID = [110, 320]; // CSS pixels, least and greatest side of the view that is turned
+const TALL = 600, NARROW = 620; // height of all planes; width of a page below which what they say stands below them
+const GAP = 8, NOTCH = 30; // CSS pixels between planes, and of a wheel for one slice
 
 const kept = (name, make) => {
   if (!state.made.has(name)) state.made.set(name, make());
@@ -34,6 +35,7 @@ async function load(data) {
   part("seg-stage").replaceChildren(...data.stages.map(({ label }, i) => new Option(label, i)));
   part("seg-stage").value = data.chosen;
   for (const name of ["seg-of-stage", "seg-solid"]) for (const one of element.querySelectorAll(`.${name}`)) one.hidden = !data.stages.length;
+  part("seg-of-volume").hidden = data.kind === "picture";
   part("seg-over").querySelector('[value="true"]').disabled = !data.true;
   part("seg-over").querySelector('[value="length"]').disabled = !data.stages.length;
   part("seg-over").querySelector('[value="gate"]').disabled = !data.stages.length;
@@ -50,14 +52,15 @@ function buildPlanes() {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
     const title = data.kind === "picture" ? "Picture" : NAMES[plane.cut];
-    canvas.setAttribute("aria-label", `${title}: arrow keys move the cross, page up and down the slice`);
+    canvas.setAttribute("aria-label", `${title}: arrow keys move the cross${data.kind === "picture" ? "" : ", page up and down go through slices"}`);
     canvas.setAttribute("aria-describedby", "seg-told");
     figure.append(document.createElement("figcaption"), canvas);
     const own = { ...plane, title, canvas, caption: figure.firstChild };
     follow(own);
     return own;
   });
-  part("seg-planes").replaceChildren(...state.planes.map((plane) => plane.canvas.parentNode), part("seg-solid"));
+  const [first, ...others] = state.planes.map((plane) => plane.canvas.parentNode);
+  part("seg-planes").replaceChildren(first, part("seg-solid"), ...others);
 }
 
 // The offsets and gate of the chosen stage, asked for once.
@@ -87,7 +90,7 @@ function overlay() {
   return kept(`${over} ${state.chosen}`, () => {
     if (over === "gate") return { stage, map: Float32Array.from(stage.gates, (v) => v / 255), ends: [stage.gate.low, stage.gate.high], table: data.tables.gate };
     const lengths = lengthsOf(stage, stage.levels, data.spacing), most = lengths.reduce((a, b) => Math.max(a, b), 1e-9);
-    return { stage, map: lengths.map((v) => v / most), ends: [0, most], table: data.tables.magnitude };
+    return { stage, map: lengths.map((v) => v / most), ends: [0, most], table: data.tables.length };
   });
 }
 
@@ -128,10 +131,12 @@ function draw(now) {
     if (share === 1) state.begun = null;
     else redraw();
   }
-  const colour = colouring(), stage = stageNow(), place = state.under ?? state.cross;
+  const stage = stageNow(), place = state.under ?? state.cross;
   const cell = stage && toCell(stage, place), reads = stage && inScan(stage, readsOf(stage, stage.levels, cell, state.amount));
   const scale = scaleOf();
-  for (const plane of state.planes) drawPlane(plane, scale, colour, stage, cell, reads);
+  for (const plane of state.planes) drawPlane(plane, scale, colouring, stage, cell, reads);
+  const { name, strength } = data;
+  Object.assign(part("seg-planes"), { data, drawn: { name, strength, label: stage?.label, place, cross: [...state.cross], cell, reads } });
   if (stage && data.kind === "volume") drawSolid(stage, cell);
   tell(stage, place, cell);
   legend();
@@ -143,13 +148,18 @@ const inScan = (stage, reads) => ({
   zero: reads.zero,
 });
 
-// CSS pixels a millimetre, the same in all planes: two rows of them fill the room there is, on a phone one below the other.
+// CSS pixels a millimetre, the same in all planes, which fill the room there is in two rows and two columns.
 function scaleOf() {
-  const { size, spacing, kind } = state.data, room = part("seg-body").clientWidth;
+  const { size, spacing, kind } = state.data, room = part("seg").clientWidth, share = room < NARROW ? room : 0.65 * room;
   const [deep, high, wide] = size.map((n, a) => n * spacing[a]);
-  if (kind === "picture") return Math.min((room < PHONE ? room : 0.65 * room) / wide, TALL / high);
-  if (room < PHONE) return room / Math.max(wide, high);
-  return Math.min((0.62 * room - 12) / (Math.max(wide, high) + wide), (TALL - 40) / (high + deep));
+  if (kind === "picture") return Math.min(share / wide, TALL / high);
+  return Math.min((share - GAP) / (wide + high), TALL / (high + deep));
+}
+
+// CSS pixels, side of the view that is turned: as high as the axial plane, whose row it shares.
+function solidSide() {
+  const [axial, , sagittal] = state.planes, room = part("seg").clientWidth - axial.view.width - GAP;
+  return Math.max(Math.min(sagittal.view.width, axial.view.height, room, SOLID[1]), SOLID[0]);
 }
 
 function drawPlane(plane, scale, colour, stage, cell, reads) {
@@ -161,9 +171,11 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
   const pen = canvas.getContext("2d"), at = Math.round(cross[plane.cut]);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.imageSmoothingEnabled = false;
-  pen.drawImage(sliceOf(data, plane, at, colour), 0, 0, view.width, view.height);
+  const over = `${at} ${part("seg-over").value} ${part("seg-opacity").value} ${state.chosen} ${state.turn} ${Boolean(stage)}`;
+  if (plane.over !== over) Object.assign(plane, { over, paper: sliceOf(data, plane, at, colour()) });
+  pen.drawImage(plane.paper, 0, 0, view.width, view.height);
   const [x, y] = view.at(cross);
-  for (const [ink, line] of [[RIM, 2.5], ["rgba(255, 255, 255, 0.8)", 1]]) {
+  for (const [ink, line] of [["rgba(20, 23, 26, 0.5)", 2], ["rgba(255, 255, 255, 0.8)", 1]]) {
     Object.assign(pen, { strokeStyle: ink, lineWidth: line });
     pen.beginPath();
     pen.moveTo(0, y);
@@ -189,27 +201,44 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
     const far = reads.samples.map((p) => (plane.cut === 1 ? 1 : -1) * (p[plane.cut] - middle) / stage.stride[plane.cut]);
     drawReads(pen, view.at, reads, stage.weights, data.weight_colours, far);
   }
-  plane.caption.textContent = data.kind === "picture" ? "" : `${plane.title}, slice ${at + 1} of ${data.size[plane.cut]}`;
+  canvas.drawn = { slice: at, cross: [x, y], samples: reads?.samples.map(view.at) };
+  if (plane.cut === 0) drawBar(pen, view, scale, data.unit);
+  plane.caption.textContent = `${plane.title}, ${at + 1} of ${data.size[plane.cut]}`;
+}
+
+// How long a round number of millimetres or pixels is.
+function drawBar(pen, view, scale, unit) {
+  const length = [200, 100, 50, 20, 10, 5, 2].find((n) => n * scale < 0.3 * view.width) ?? 1, y = view.height - 8;
+  for (const [ink, line] of [[RIM, 4], ["white", 2]]) {
+    Object.assign(pen, { strokeStyle: ink, lineWidth: line });
+    pen.beginPath();
+    pen.moveTo(8, y);
+    pen.lineTo(8 + length * scale, y);
+    pen.stroke();
+  }
+  Object.assign(pen, { font: "11px system-ui, sans-serif", fillStyle: "white", strokeStyle: RIM, lineWidth: 3, textAlign: "left", textBaseline: "bottom" });
+  pen.strokeText(`${length} ${unit}`, 8, y - 3);
+  pen.fillText(`${length} ${unit}`, 8, y - 3);
 }
 
 // The same samples from any side: no perspective, axes through the cell.
 function drawSolid(stage, cell) {
-  const { data } = state, canvas = part("seg-solid").querySelector("canvas"), ratio = window.devicePixelRatio || 1;
-  [canvas.width, canvas.height] = [SOLID * ratio, SOLID * ratio];
-  Object.assign(canvas.style, { width: `${SOLID}px`, height: `${SOLID}px` });
+  const { data } = state, canvas = part("seg-solid").querySelector("canvas"), ratio = window.devicePixelRatio || 1, side = solidSide();
+  [canvas.width, canvas.height] = [Math.round(side * ratio), Math.round(side * ratio)];
+  Object.assign(canvas.style, { width: `${side}px`, height: `${side}px` });
   const pen = canvas.getContext("2d"), [turn, tilt] = state.angle;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.fillStyle = "#14171a";
-  pen.fillRect(0, 0, SOLID, SOLID);
+  pen.fillRect(0, 0, side, side);
   const mm = stage.stride.map((s, a) => s * data.spacing[a]);
-  const full = kept(`reach ${state.chosen}`, () => reachOf(stage, mm)), scale = (0.46 * SOLID) / full;
+  const full = kept(`reach ${state.chosen}`, () => reachOf(stage, mm)), scale = (0.46 * side) / full;
   const seen = ([z, y, x]) => {
     const right = Math.cos(turn) * x + Math.sin(turn) * y, back = -Math.sin(turn) * x + Math.cos(turn) * y;
     return { right, up: Math.cos(tilt) * z + Math.sin(tilt) * back, back: Math.cos(tilt) * back - Math.sin(tilt) * z };
   };
   const at = (place) => {
     const { right, up } = seen(place);
-    return [SOLID / 2 + right * scale, SOLID / 2 - up * scale];
+    return [side / 2 + right * scale, side / 2 - up * scale];
   };
   for (const [axis, letters] of ENDS.entries())
     for (const [sign, letter] of [[-1, letters[0]], [1, letters[1]]]) {
@@ -217,7 +246,7 @@ function drawSolid(stage, cell) {
       end[axis] = sign * full * 0.9;
       Object.assign(pen, { strokeStyle: "rgba(255, 255, 255, 0.25)", lineWidth: 1, fillStyle: "rgba(255, 255, 255, 0.7)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
       pen.beginPath();
-      pen.moveTo(SOLID / 2, SOLID / 2);
+      pen.moveTo(side / 2, side / 2);
       pen.lineTo(...at(end));
       pen.stroke();
       pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
@@ -227,6 +256,7 @@ function drawSolid(stage, cell) {
   const moved = { regular: around(reads.regular), samples: around(reads.samples), zero: reads.zero };
   const far = moved.samples.map((p) => seen(p).back / Math.max(...mm));
   drawReads(pen, at, moved, stage.weights, data.weight_colours, far);
+  canvas.drawn = { samples: moved.samples.map(at), far, side };
 }
 
 // Millimetres from a cell within which nine in ten samples of the stage lie, and at least its grid.
@@ -238,23 +268,31 @@ function reachOf(stage, mm) {
   return grid + (lengths[Math.floor(0.9 * lengths.length)] || 0);
 }
 
-const rounded = (value) => (Math.abs(value) < 10 ? value.toFixed(1) : value.toFixed(0));
-
 function tell(stage, place, cell) {
   const { data, labels, truth } = state, at = place.map(Math.round);
   const index = (at[0] * data.size[1] + at[1]) * data.size[2] + at[2];
-  const where = data.kind === "picture" ? `pixel (${at[2]}, ${at[1]})` : `voxel (${at[2]}, ${at[1]}, ${at[0]}) = (${place.map((p, a) => rounded(p * data.spacing[a])).reverse().join(", ")}) mm from the first`;
+  const [z, y, x] = at, through = (rows) => rows.map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
+  const [voxel, mm] = data.in_file.map(through);
+  const where = voxel ? `Voxel ${voxel.map(Math.round).join(", ")} of the file, at ${mm.map(millimetres).join(", ")}` : `Pixel ${x}, ${y}`;
   let said = `${where}: ${data.names[labels[index]]}`;
+  let reading = "";
   if (truth) said += truth[index] === labels[index] ? ", as labelled" : `, labelled ${data.names[truth[index]]}`;
   if (stage) {
     const reads = readsOf(stage, stage.levels, cell, 1), taps = reads.samples.length;
     const moved = reads.samples.map((s, i) => Math.hypot(...s.map((v, a) => (v - reads.regular[i][a]) * stage.stride[a] * data.spacing[a])));
     const mean = moved.reduce((a, b) => a + b) / taps, outside = reads.zero.filter(Boolean).length;
-    said += `. ${taps} taps of ${stage.label} moved by ${mean.toFixed(2)} ${data.unit} on average`;
-    if (outside) said += `, ${outside} outside the map`;
+    const side = stage.stride.map((s, a) => s * data.spacing[a]).reverse().slice(0, data.kind === "picture" ? 2 : 3);
+    const gate = stage.gate.low + (stage.gate.high - stage.gate.low) * (stage.gates[(cell[0] * stage.size[1] + cell[1]) * stage.size[2] + cell[2]] / 255);
+    reading = `${taps} taps of ${stage.label}, moved by ${mean.toFixed(2)} ${data.unit} on average`;
+    if (outside) reading += `, ${outside} of them out of the map`;
+    reading += `. A cell of its map is ${side.map((s) => +s.toFixed(1)).join(" x ")} ${data.unit}; its gate here: ${gate.toFixed(2)}.`;
   }
   part("seg-told").textContent = `${said}.`;
+  part("seg-reads").textContent = reading;
 }
+
+// A coordinate of the header, by the letter of its side.
+const millimetres = (value, axis) => `${Math.abs(value).toFixed(1)} mm ${ENDS[2 - axis][value < 0 ? 0 : 1]}`;
 
 function legend() {
   const map = overlay(), { data } = state, box = part("seg-legend");
@@ -281,6 +319,7 @@ function tellScores() {
   const { data } = state, rows = data.scores ?? [];
   part("seg-scores").hidden = !rows.length;
   part("seg-unit").textContent = `HD95, ${data.unit}`;
+  part("seg-at-zero").hidden = rows[0]?.length !== 4;
   part("seg-weights").style.background = `linear-gradient(to right, ${data.weight_colours})`;
   part("seg-rows").replaceChildren(
     ...rows.map((row) => {
@@ -332,7 +371,10 @@ function follow(plane) {
     (event) => {
       if (event.ctrlKey || state.data.size[plane.cut] === 1) return; // the browser's own zoom; a picture has one slice
       event.preventDefault();
-      step(plane.cut, Math.sign(event.deltaY));
+      state.wheel -= Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY) * (event.deltaMode ? NOTCH : 1), NOTCH);
+      if (Math.abs(state.wheel) < NOTCH) return; // of a pad, many small ones
+      step(plane.cut, Math.sign(state.wheel));
+      state.wheel = 0;
     },
     { passive: false }
   );
@@ -346,18 +388,25 @@ function follow(plane) {
 }
 
 const solid = part("seg-solid").querySelector("canvas");
-solid.addEventListener("pointerdown", (event) => solid.setPointerCapture(event.pointerId));
-solid.addEventListener("pointermove", (event) => {
-  if (!event.buttons) return;
-  state.angle = [state.angle[0] + event.movementX / 80, Math.min(Math.max(state.angle[1] + event.movementY / 80, -1.57), 1.57)];
+let held = null; // where the pointer was that turns
+const turnBy = (x, y) => {
+  state.angle = [state.angle[0] - x, Math.min(Math.max(state.angle[1] + y, -Math.PI / 2), Math.PI / 2)];
   redraw();
+};
+solid.addEventListener("pointerdown", (event) => {
+  solid.setPointerCapture(event.pointerId);
+  held = [event.clientX, event.clientY];
+});
+solid.addEventListener("pointermove", (event) => {
+  if (!event.buttons || !held) return;
+  turnBy((event.clientX - held[0]) / 80, (event.clientY - held[1]) / 80);
+  held = [event.clientX, event.clientY];
 });
 solid.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
   if (!by) return;
   event.preventDefault();
-  state.angle = state.angle.map((angle, i) => angle + by[i]);
-  redraw();
+  turnBy(...by);
 });
 part("seg-stage").addEventListener("change", chooseStage);
 part("seg-over").addEventListener("change", redraw);
@@ -366,7 +415,7 @@ part("seg-replay").addEventListener("click", () => {
   Object.assign(state, { amount: still.matches ? 1 : 0, begun: still.matches ? null : 0 });
   redraw();
 });
-new ResizeObserver(redraw).observe(part("seg-body"));
+new ResizeObserver(redraw).observe(part("seg"));
 const show = () => props.value && load(JSON.parse(props.value));
 watch("value", show);
 show();
