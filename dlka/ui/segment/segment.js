@@ -9,16 +9,12 @@ const WAIT = 400, LASTS = 1200; // ms on the grid, and from there to the samples
 const SOLID = 220; // CSS pixels, side of the view that is turned,
 const TALL = 620, PHONE = 620; // height of all planes, and width of a page below which they stand one below the other
 
+const solid = part("seg-solid").querySelector("canvas");
+
 const kept = (name, make) => {
   if (!state.made.has(name)) state.made.set(name, make());
   return state.made.get(name);
 };
-
-async function bytesOf(address) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  return new Response(answer.body.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
-}
 
 async function load(data) {
   const turn = ++state.turn;
@@ -91,8 +87,6 @@ function overlay() {
   });
 }
 
-const channels = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i + (hex[0] === "#"), i + 2 + (hex[0] === "#")), 16));
-
 // What a cell of the scan looks like under the chosen overlay.
 function colouring() {
   const { data, shown, labels, truth } = state, opacity = Number(part("seg-opacity").value), over = part("seg-over").value;
@@ -132,16 +126,13 @@ function draw(now) {
   const cell = stage && toCell(stage, place), reads = stage && inScan(stage, readsOf(stage, stage.levels, cell, state.amount));
   const scale = scaleOf();
   for (const plane of state.planes) drawPlane(plane, scale, colour, stage, cell, reads);
-  if (stage && data.kind === "volume") drawSolid(stage, cell);
+  if (stage && data.kind === "volume") {
+    const full = kept(`reach ${state.chosen}`, () => reachOf(stage, sidesOf(stage, data)));
+    drawSolid(solid, SOLID, full, state.angle, data, stage, cell, state.amount);
+  }
   tell(stage, place, cell);
   legend();
 }
-
-const inScan = (stage, reads) => ({
-  regular: reads.regular.map((c) => toScan(stage, c)),
-  samples: reads.samples.map((c) => toScan(stage, c)),
-  zero: reads.zero,
-});
 
 // CSS pixels a millimetre, the same in all planes: two rows of them fill the room there is, on a phone one below the other.
 function scaleOf() {
@@ -180,53 +171,8 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
       pen.fillText(letter, lx, ly);
     }
   }
-  if (reads) {
-    const corner = toScan(stage, cell.map((c) => c - 0.5)), end = toScan(stage, cell.map((c) => c + 0.5));
-    const [x0, y0] = view.at(corner), [x1, y1] = view.at(end);
-    Object.assign(pen, { strokeStyle: data.accent, lineWidth: 2 });
-    pen.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
-    const middle = toScan(stage, cell)[plane.cut];
-    const far = reads.samples.map((p) => (plane.cut === 1 ? 1 : -1) * (p[plane.cut] - middle) / stage.stride[plane.cut]);
-    drawReads(pen, view.at, reads, stage.weights, data.weight_colours, far);
-  }
+  if (reads) drawCell(pen, view, plane, data, stage, cell, reads);
   plane.caption.textContent = data.kind === "picture" ? "" : `${plane.title}, slice ${at + 1} of ${data.size[plane.cut]}`;
-}
-
-// The same samples from any side: no perspective, axes through the cell.
-function drawSolid(stage, cell) {
-  const { data } = state, canvas = part("seg-solid").querySelector("canvas"), ratio = window.devicePixelRatio || 1;
-  [canvas.width, canvas.height] = [SOLID * ratio, SOLID * ratio];
-  Object.assign(canvas.style, { width: `${SOLID}px`, height: `${SOLID}px` });
-  const pen = canvas.getContext("2d"), [turn, tilt] = state.angle;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.fillStyle = "#14171a";
-  pen.fillRect(0, 0, SOLID, SOLID);
-  const mm = stage.stride.map((s, a) => s * data.spacing[a]);
-  const full = kept(`reach ${state.chosen}`, () => reachOf(stage, mm)), scale = (0.46 * SOLID) / full;
-  const seen = ([z, y, x]) => {
-    const right = Math.cos(turn) * x + Math.sin(turn) * y, back = -Math.sin(turn) * x + Math.cos(turn) * y;
-    return { right, up: Math.cos(tilt) * z + Math.sin(tilt) * back, back: Math.cos(tilt) * back - Math.sin(tilt) * z };
-  };
-  const at = (place) => {
-    const { right, up } = seen(place);
-    return [SOLID / 2 + right * scale, SOLID / 2 - up * scale];
-  };
-  for (const [axis, letters] of ENDS.entries())
-    for (const [sign, letter] of [[-1, letters[0]], [1, letters[1]]]) {
-      const end = [0, 0, 0];
-      end[axis] = sign * full * 0.9;
-      Object.assign(pen, { strokeStyle: "rgba(255, 255, 255, 0.25)", lineWidth: 1, fillStyle: "rgba(255, 255, 255, 0.7)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
-      pen.beginPath();
-      pen.moveTo(SOLID / 2, SOLID / 2);
-      pen.lineTo(...at(end));
-      pen.stroke();
-      pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
-    }
-  const around = (places) => places.map((p) => p.map((v, a) => (v - cell[a]) * mm[a]));
-  const reads = readsOf(stage, stage.levels, cell, state.amount);
-  const moved = { regular: around(reads.regular), samples: around(reads.samples), zero: reads.zero };
-  const far = moved.samples.map((p) => seen(p).back / Math.max(...mm));
-  drawReads(pen, at, moved, stage.weights, data.weight_colours, far);
 }
 
 // Millimetres from a cell within which nine in ten samples of the stage lie, and at least its grid.
@@ -345,20 +291,7 @@ function follow(plane) {
   });
 }
 
-const solid = part("seg-solid").querySelector("canvas");
-solid.addEventListener("pointerdown", (event) => solid.setPointerCapture(event.pointerId));
-solid.addEventListener("pointermove", (event) => {
-  if (!event.buttons) return;
-  state.angle = [state.angle[0] + event.movementX / 80, Math.min(Math.max(state.angle[1] + event.movementY / 80, -1.57), 1.57)];
-  redraw();
-});
-solid.addEventListener("keydown", (event) => {
-  const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
-  if (!by) return;
-  event.preventDefault();
-  state.angle = state.angle.map((angle, i) => angle + by[i]);
-  redraw();
-});
+turnBy(solid, state.angle, redraw);
 part("seg-stage").addEventListener("change", chooseStage);
 part("seg-over").addEventListener("change", redraw);
 part("seg-opacity").addEventListener("input", redraw);
