@@ -16,6 +16,7 @@ OTHERS = [language for language in LANGUAGES if language != "en"]
 SAME = {"placeholders": r"\{\w+\}", "figures": r"\d+(?:\.\d+)?", "tags": r"</?[a-z]\w*[^>]*>"}
 # What is written alike in two languages, by what it is.
 ALIKE = {"levels.kernel", "offsets.one", "page.decimal", "sheet.name", "volume.cost_one", "volume.one"}
+ALIKE |= {"volume.stage_name", "volume.encoder", "volume.decoder"}
 
 
 def texts(node, path=()):

@@ -23,7 +23,7 @@ async function openVolume() {
   };
   part("volume-stage").replaceChildren(...data.stages.map((stage, i) => new Option(named(stage), i)));
   part("volume-stage").value = data.chosen;
-  part("offsets-bar").style.background = `linear-gradient(to right, ${data.weight_colours.join(", ")})`;
+  part("volume-bar").style.background = `linear-gradient(to right, ${data.weight_colours.join(", ")})`;
   part("volume-credit").textContent = words.volume.credit.replace("{credit}", () => data.credit); // a licence has no comma
   part("volume-cost").hidden = false;
   tellParts(data.parts);
