@@ -1,9 +1,10 @@
 """Numbers of a net as a safetensors file: how they are rounded, written whole or not at all, and read back checked.
 
 Weights of convolutions wider than 1x1, most of every file, are stored as int8 with one float32 scale per output channel
-("NAME.scale"); those of 1x1 convolutions as float16; biases and statistics as float32, because they are small and the
-variances of batch norms can leave float16's range. Metrics in a file were measured after this rounding. Weights that
-were made elsewhere are kept exactly: without rounding every tensor is float16 where that is the same, else float32.
+("NAME.scale"); those of 1x1 convolutions as float16, or as int8 where that is asked for; biases and statistics as
+float32, because they are small and the variances of batch norms can leave float16's range. Metrics in a file were
+measured after this rounding. Weights that were made elsewhere are kept exactly: without rounding every tensor is
+float16 where that is the same, else float32.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def fill(file: Any, state: Mapping[str, torch.Tensor], name: str, of: str) -> No
     """
     wanted = {key: value for key, value in state.items() if value.is_floating_point()}
     keys = set(file.keys())
-    scales = {f"{key}.scale" for key, value in wanted.items() if _is_wide(value)} & keys
+    scales = {f"{key}.scale" for key, value in wanted.items() if value.dim() > 1} & keys
     missing, extra = sorted(set(wanted) - keys), sorted(keys - set(wanted) - scales)
     if missing or extra:
         raise DlkaError(
@@ -69,17 +70,16 @@ def opened(path: Path) -> Iterator[Any]:
         raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
 
 
-def _is_wide(value: torch.Tensor) -> bool:
-    """True for the weight of a convolution wider than 1x1."""
-    return value.dim() >= 4 and value.shape[2:].numel() > 1
+def stored(name: str, value: torch.Tensor, exact: bool = False, small: bool = False) -> dict[str, torch.Tensor]:
+    """What stands in a file for one float32 tensor. Raises DlkaError for values that cannot be stored.
 
-
-def stored(name: str, value: torch.Tensor, exact: bool = False) -> dict[str, torch.Tensor]:
-    """What stands in a file for one float32 tensor. Raises DlkaError for values that cannot be stored."""
+    exact: not rounded; small: 1x1 convolutions and linear layers as int8, too.
+    """
+    wide = value.dim() >= 4 and value.shape[2:].numel() > 1
     if exact:
         half = value.half()
         kept = {name: half.contiguous() if bool((half.float() == value).all()) else value.clone()}
-    elif _is_wide(value):
+    elif wide or (small and value.dim() > 1):
         scale = value.abs().flatten(1).amax(1).clamp_min(1e-12) / 127
         whole = (value / _by_row(scale, value.dim())).round().to(torch.int8)
         kept = {name: whole.contiguous(), f"{name}.scale": scale}

@@ -1,4 +1,5 @@
-"""How fast a folder goes: picture by picture, in batches, and in lanes (dlka.inference.lanes), side by side."""
+"""How fast a folder goes, as `dlka predict --out` does it, from decoding to the drawing in a file: picture by picture,
+in batches, and in lanes (dlka.inference.lanes), side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from dlka.bench.timing import least_in_turns
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.printing import table
-from dlka.results import Model, load
+from dlka.results import Model, Result, load
 from dlka.temporary import folder
 
 BATCH = 8
@@ -27,19 +28,27 @@ ALONE, BATCHES, LANES = "one by one", f"batches of {BATCH}", "lanes"
 def alone(model: Model, files: Sequence[Path], size: int) -> None:
     """Each picture by itself, on all threads."""
     for file in files:
-        model(file, size=size)
+        _write(model(file, size=size))
 
 
 def batches(model: Model, files: Sequence[Path], size: int) -> None:
     """Those of one input shape among BATCH together, on all threads."""
     for first in range(0, len(files), BATCH):
         images = [read_image(file) for file in files[first : first + BATCH]]
-        model.predictor.predict_all(images, size=size)
+        for image, seen in zip(images, model.predictor.predict_all(images, size=size)):
+            _write(Result(model.name, "", image, model.names, seen))
 
 
 def lanes(model: Model, files: Sequence[Path], size: int) -> None:
     """As `dlka predict` does it."""
-    model(files, size=size)
+    for _, result in model.each(files, size=size, confidence=0.25, iou=0.7, classes=(), strength=1.0):
+        _write(result)
+
+
+def _write(result: Result | Exception) -> None:
+    if isinstance(result, Exception):
+        raise result
+    result.save(Path(folder()) / "bench-folder.png")
 
 
 WAYS = {ALONE: alone, BATCHES: batches, LANES: lanes}
@@ -55,7 +64,7 @@ def milliseconds(run: Callable[[], None]) -> float:
 def bench_folder(
     models: Sequence[str] = ("control", "head"), *, sizes: Sequence[int] = (320, 640), count: int = 16, rounds: int = 5
 ) -> dict[str, Any]:
-    """Time models on a folder of `count` JPEG pictures of 640 x 480 and 480 x 640 pixels, which are decoded each time.
+    """Time models on a folder of `count` JPEG pictures of 640 x 480 and 480 x 640 pixels, decoded and drawn each time.
 
     Returns "rows": model, size, milliseconds a picture of each way (the least of the rounds, in turns), and how many
     times as fast as one by one; count, rounds, threads. Raises DlkaError.
@@ -83,6 +92,6 @@ def bench_folder(
 def folder_text(result: dict[str, Any]) -> str:
     """The result for people."""
     return (
-        f"{table(result['rows'])}\nMilliseconds a picture, with decoding, of {result['count']} pictures in two shapes; "
-        f"the least of {result['rounds']} rounds in turns."
+        f"{table(result['rows'])}\nMilliseconds a picture, with decoding, drawing and writing, of {result['count']} "
+        f"pictures in two shapes; the least of {result['rounds']} rounds in turns."
     )

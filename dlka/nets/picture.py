@@ -139,7 +139,7 @@ class PictureNet(nn.Module):
 
     preset: of PRESETS, or one of your own; classes: at least 2, the background among them; offsets: as in
     DeformableLKA; pretrained: the encoder's weights of ImageNet, which timm fetches from its hub.
-    forward: x [N, 3 or 1, H, W], sides that are whole multiples of the preset's size -> scores [N, classes, H, W]. Grey
+    forward: x [N, 3 or 1, H, W], sides that are whole multiples of `multiple` -> scores [N, classes, H, W]. Grey
     pictures are repeated. Raises DlkaError for another shape.
     """
 
@@ -147,7 +147,7 @@ class PictureNet(nn.Module):
         self, preset: PicturePreset, classes: int, offsets: str = "dense", *, pretrained: bool = False
     ) -> None:
         super().__init__()
-        self.multiple = preset.size
+        self.multiple = preset.size >> 4 - len(preset.dims)  # its windows divide the map of the deepest stage
         self.backbone = PictureEncoder(preset, pretrained)
         *others, deepest = preset.dims
         # The deepest stage only enlarges.

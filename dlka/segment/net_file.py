@@ -60,7 +60,7 @@ def save_net(path: str | Path, net: nn.Module, card: NetCard) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for name, value in net.state_dict().items():
         if value.is_floating_point():
-            tensors |= stored(name, value.detach().float().cpu())
+            tensors |= stored(name, value.detach().float().cpu(), small=True)
     text = json.dumps(asdict(card), allow_nan=False)
     _CARD.validate_json(text)  # what could not be read back is not written
     write(Path(path), tensors, {"format": FORMAT, "card": text})

@@ -97,7 +97,7 @@ class Segmenter:
         pads = [p for side, own in zip(sides[::-1], scan.space[::-1]) for p in (0, side - own)]
         x = nn.functional.pad(x, pads, value=least)
         whole = x[0, 0].numel() <= WHOLE[kind]
-        with self._lock, torch.inference_mode(), _watched(self.net, strength) as seen:
+        with self._lock, torch.inference_mode(), _Watched(self.net, strength) as seen:
             output = self.net(x) if whole else slide(self.net, x, [min(WINDOW[kind], side) for side in sides])
         if not bool(output.isfinite().all()):
             raise DlkaError("The network's output is not finite, so its labels mean nothing: the weights are damaged.")
@@ -161,10 +161,6 @@ class _Watched:
                 record.gate = output
 
         return hook
-
-
-def _watched(net: nn.Module, strength: float) -> _Watched:
-    return _Watched(net, strength)
 
 
 def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageField:
