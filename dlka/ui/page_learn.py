@@ -1,4 +1,4 @@
-"""The page "Learn": a lesson of eight steps, a letter game and a playground."""
+"""The page "Learn": a lesson of nine steps, a letter game and a playground."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ SERVER = (
     answers.see_gate,
     answers.see_small,
     answers.see_small_picture,
+    answers.see_volume,
     answers.see_drawing,
     answers.read_letter,
     answers.make_worksheet,

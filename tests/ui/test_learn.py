@@ -214,8 +214,8 @@ def test_the_worksheet_has_all_questions_and_answers_only_for_those_who_may_see_
         assert re.search(figure, bare), figure
     for page in (full, bare):
         assert f'<html lang="{language}">' in page
-        assert page.count('<section class="item') == 8
+        assert page.count('<section class="item') == 9
         assert page.count('<img src="data:image/png;base64,') == 2
-        assert page.count("<svg") == 7
+        assert page.count("<svg") == 8
         assert not re.search(r"(src|href)=\"(?!data:)", page)  # it needs no other file
     assert "expected one of en, de, zh" in answers.make_worksheet({"language": "fr"})["error"]

@@ -1,1 +1,1 @@
-"""The page "Learn": a lesson of seven steps, and a playground."""
+"""The page "Learn": a lesson of nine steps, a letter game and a playground."""

@@ -14,6 +14,7 @@ from dlka.ui.guard import answering
 from dlka.ui.learn import example
 from dlka.ui.learn.drawing import offsets_of
 from dlka.ui.learn.letters import letter_map
+from dlka.ui.learn.volume import volume_field
 from dlka.ui.learn.words import LANGUAGES
 from dlka.ui.learn.worksheet import worksheet
 
@@ -42,6 +43,12 @@ def see_small() -> Answer:
 def see_small_picture(stage: str) -> Answer:
     """The same as a picture, for a stage."""
     return example.small_picture(stage)
+
+
+@answering
+def see_volume() -> Answer:
+    """A volume and all offsets of the network that segments it."""
+    return volume_field()
 
 
 @answering

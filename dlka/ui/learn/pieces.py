@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from dlka.analysis.see.alone import FOLDER as SEE
+from dlka.segment.segmenter import shipped
 from dlka.ui.learn import figures
 from dlka.ui.learn.example import PICTURES
 from dlka.ui.learn.letters import five_sizes
@@ -15,6 +16,7 @@ from dlka.ui.learn.reading import EXAMPLE_MAP, EXAMPLE_POINT
 from dlka.ui.learn.words import LANGUAGES, STEPS, words
 
 FOLDER = Path(__file__).parent
+SEGMENT = FOLDER.parent / "segment"
 # Each piece's scripts become one function, so that their names do not meet.
 SCRIPTS = {
     "letter": ("letter.js",),
@@ -25,6 +27,7 @@ SCRIPTS = {
     "gate": ("gate.js",),
     "levels": ("levels.js",),
     "test": ("test.js",),
+    "volume": (f"{SEGMENT}/planes.js", "volume.js"),
     "game": ("bilinear.js", "game.js"),
     "play": ("bilinear.js", "play_sheet.js", "play_kernel.js", "play.js"),
 }
@@ -58,6 +61,7 @@ def value() -> str:
         "gate": {"examples": list(PICTURES)},
         "levels": {"inside": figures.inside()},
         "test": {"tested": figures.tested()},
+        "volume": {"segment": bool(shipped())},
     }
     html = {piece: read(f"{piece}.html") for piece in ("lesson", "step", *SCRIPTS)}
     spoken = {language: {k: v for k, v in words(language).items() if k != "sheet"} for language in LANGUAGES}

@@ -6,8 +6,10 @@ Its pictures are drawings of cells as SVG and real examples as PNG.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from dlka.ui.learn.words import LANGUAGES, STEPS, words
 GREY = "#F1F2F4"
 HALF = 4  # cells on either side of the middle, on the levels of the step on small objects
 OBJECT = 10  # px
+MOVED = 0.6, 0.3, 1.4  # (z, y, x), in cells: where a tap of a 3x3x3 may read
 SHOWN = ("scenes", "head")  # of the models that were tested
 Words = dict[str, dict[str, Any]]
 BARS = {"deformable": "deformable", "features": "features", "rigid": "rigid-2", "off": "off"}  # word -> reader
@@ -140,6 +143,33 @@ def test(told: Words) -> str:
     return "".join(rows)
 
 
+def volume(_: Words) -> str:
+    """The taps of a 3x3x3 kernel, seen at an angle; one has moved, and reads the eight cells around it."""
+
+    def at(place: Iterable[float]) -> tuple[float, float]:
+        z, y, x = place
+        return 3 + 1.8 * x + 0.8 * z, 3 + 1.8 * y - 0.7 * z
+
+    def line(start: Iterable[float], end: Iterable[float], look: str) -> str:
+        (x1, y1), (x2, y2) = at(start), at(end)
+        return f'<line x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" y2="{y2:.2f}" {look}/>'
+
+    grid = list(product((1, 0, -1), repeat=3))  # the farthest first
+    near = list(product(*((math.floor(v), math.floor(v) + 1) for v in MOVED)))
+    thin, blue = 'stroke="#B9BEC6" stroke-width="0.05"', f'stroke="{palette.BASELINE}" stroke-width="0.08"'
+    parts = [line(a, b, thin) for a, b in combinations(grid, 2) if math.dist(a, b) == 1]
+    parts += [line(MOVED, cell, blue) for cell in near]
+    for x, y in map(at, near):
+        parts.append(f'<rect x="{x - 0.2:.2f}" y="{y - 0.2:.2f}" width="0.4" height="0.4" fill="{palette.BASELINE}"/>')
+    for x, y in map(at, grid):
+        parts.append(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="0.14" fill="white" stroke="black" stroke-width="0.06"/>')
+    x, y = at(MOVED)
+    parts.append(
+        f'<circle cx="{x:.2f}" cy="{y:.2f}" r="0.24" fill="{palette.DLKA}" stroke="white" stroke-width="0.05"/>'
+    )
+    return _svg((7, 7), parts, "small")
+
+
 FIGURES: dict[str, Callable[[Words], str]] = {
     "letter": letter,
     "taps": taps,
@@ -149,6 +179,7 @@ FIGURES: dict[str, Callable[[Words], str]] = {
     "gate": gate,
     "levels": levels,
     "test": test,
+    "volume": volume,
 }
 
 

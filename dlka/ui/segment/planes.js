@@ -126,3 +126,96 @@ function drawReads(pen, at, reads, weights, colours, far) {
   }
   pen.globalAlpha = 1;
 }
+
+// What a file of the page holds, unpacked.
+async function bytesOf(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  return new Response(answer.body.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+
+// "#rrggbb" or "rrggbb" as three numbers.
+const channels = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i + (hex[0] === "#"), i + 2 + (hex[0] === "#")), 16));
+
+// Millimetres or pixels along the sides of a stage's cell.
+const sidesOf = (stage, data) => stage.stride.map((s, a) => s * data.spacing[a]);
+
+const inScan = (stage, reads) => ({
+  regular: reads.regular.map((c) => toScan(stage, c)),
+  samples: reads.samples.map((c) => toScan(stage, c)),
+  zero: reads.zero,
+});
+
+// The cell that reads, and what it reads, over a slice. reads: as inScan gives them.
+function drawCell(pen, view, plane, data, stage, cell, reads) {
+  const corner = toScan(stage, cell.map((c) => c - 0.5)), end = toScan(stage, cell.map((c) => c + 0.5));
+  const [x0, y0] = view.at(corner), [x1, y1] = view.at(end);
+  Object.assign(pen, { strokeStyle: data.accent, lineWidth: 2 });
+  pen.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
+  const middle = toScan(stage, cell)[plane.cut];
+  const far = reads.samples.map((p) => (plane.cut === 1 ? 1 : -1) * (p[plane.cut] - middle) / stage.stride[plane.cut]);
+  drawReads(pen, view.at, reads, stage.weights, data.weight_colours, far);
+}
+
+// The samples of a cell from any side, in a square canvas of `side` CSS pixels: no perspective, axes through the cell.
+// full: millimetres from the middle to near the edge; angle: turn and tilt. Returns what says where a place of the map lies.
+function drawSolid(canvas, side, full, angle, data, stage, cell, amount) {
+  const ratio = window.devicePixelRatio || 1, [turn, tilt] = angle, mm = sidesOf(stage, data), scale = (0.46 * side) / full;
+  [canvas.width, canvas.height] = [Math.round(side * ratio), Math.round(side * ratio)];
+  Object.assign(canvas.style, { width: `${side}px`, height: `${side}px` });
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.fillStyle = "#14171a";
+  pen.fillRect(0, 0, side, side);
+  const seen = ([z, y, x]) => {
+    const right = Math.cos(turn) * x + Math.sin(turn) * y, back = -Math.sin(turn) * x + Math.cos(turn) * y;
+    return { right, up: Math.cos(tilt) * z + Math.sin(tilt) * back, back: Math.cos(tilt) * back - Math.sin(tilt) * z };
+  };
+  const at = (place) => {
+    const { right, up } = seen(place);
+    return [side / 2 + right * scale, side / 2 - up * scale];
+  };
+  for (const [axis, letters] of ENDS.entries())
+    for (const [sign, letter] of [[-1, letters[0]], [1, letters[1]]]) {
+      const end = [0, 0, 0];
+      end[axis] = sign * full * 0.9;
+      Object.assign(pen, { strokeStyle: "rgba(255, 255, 255, 0.25)", lineWidth: 1, fillStyle: "rgba(255, 255, 255, 0.7)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+      pen.beginPath();
+      pen.moveTo(side / 2, side / 2);
+      pen.lineTo(...at(end));
+      pen.stroke();
+      pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
+    }
+  const around = (places) => places.map((p) => p.map((v, a) => (v - cell[a]) * mm[a]));
+  const reads = readsOf(stage, stage.levels, cell, amount);
+  const moved = { regular: around(reads.regular), samples: around(reads.samples), zero: reads.zero };
+  const far = moved.samples.map((p) => seen(p).back / Math.max(...mm));
+  drawReads(pen, at, moved, stage.weights, data.weight_colours, far);
+  canvas.drawn = { samples: moved.samples.map(at), far, side };
+  return (place) => at(around([place])[0]);
+}
+
+// Turning by dragging and by arrow keys, what is in front goes with the pointer; angle: turn and tilt, which change in place.
+function turnBy(canvas, angle, redraw) {
+  let held = null; // where the pointer was
+  const turn = (by, tilt) => {
+    angle[0] -= by;
+    angle[1] = Math.min(Math.max(angle[1] + tilt, -Math.PI / 2), Math.PI / 2);
+    redraw();
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    held = [event.clientX, event.clientY];
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!event.buttons || !held) return;
+    turn((event.clientX - held[0]) / 80, (event.clientY - held[1]) / 80);
+    held = [event.clientX, event.clientY];
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    turn(...by);
+  });
+}

@@ -10,16 +10,12 @@ const SOLID = [110, 320]; // CSS pixels, least and greatest side of the view tha
 const TALL = 600, NARROW = 620; // height of all planes; width of a page below which what they say stands below them
 const GAP = 8, NOTCH = 30; // CSS pixels between planes, and of a wheel for one slice
 
+const solid = part("seg-solid").querySelector("canvas");
+
 const kept = (name, make) => {
   if (!state.made.has(name)) state.made.set(name, make());
   return state.made.get(name);
 };
-
-async function bytesOf(address) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  return new Response(answer.body.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
-}
 
 async function load(data) {
   const turn = ++state.turn;
@@ -94,8 +90,6 @@ function overlay() {
   });
 }
 
-const channels = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i + (hex[0] === "#"), i + 2 + (hex[0] === "#")), 16));
-
 // What a cell of the scan looks like under the chosen overlay.
 function colouring() {
   const { data, shown, labels, truth } = state, opacity = Number(part("seg-opacity").value), over = part("seg-over").value;
@@ -137,16 +131,13 @@ function draw(now) {
   for (const plane of state.planes) drawPlane(plane, scale, colouring, stage, cell, reads);
   const { name, strength } = data;
   Object.assign(part("seg-planes"), { data, drawn: { name, strength, label: stage?.label, place, cross: [...state.cross], cell, reads } });
-  if (stage && data.kind === "volume") drawSolid(stage, cell);
+  if (stage && data.kind === "volume") {
+    const full = kept(`reach ${state.chosen}`, () => reachOf(stage, sidesOf(stage, data)));
+    drawSolid(solid, solidSide(), full, state.angle, data, stage, cell, state.amount);
+  }
   tell(stage, place, cell);
   legend();
 }
-
-const inScan = (stage, reads) => ({
-  regular: reads.regular.map((c) => toScan(stage, c)),
-  samples: reads.samples.map((c) => toScan(stage, c)),
-  zero: reads.zero,
-});
 
 // CSS pixels a millimetre, the same in all planes, which fill the room there is in two rows and two columns.
 function scaleOf() {
@@ -192,15 +183,7 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
       pen.fillText(letter, lx, ly);
     }
   }
-  if (reads) {
-    const corner = toScan(stage, cell.map((c) => c - 0.5)), end = toScan(stage, cell.map((c) => c + 0.5));
-    const [x0, y0] = view.at(corner), [x1, y1] = view.at(end);
-    Object.assign(pen, { strokeStyle: data.accent, lineWidth: 2 });
-    pen.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
-    const middle = toScan(stage, cell)[plane.cut];
-    const far = reads.samples.map((p) => (plane.cut === 1 ? 1 : -1) * (p[plane.cut] - middle) / stage.stride[plane.cut]);
-    drawReads(pen, view.at, reads, stage.weights, data.weight_colours, far);
-  }
+  if (reads) drawCell(pen, view, plane, data, stage, cell, reads);
   canvas.drawn = { slice: at, cross: [x, y], samples: reads?.samples.map(view.at) };
   if (plane.cut === 0) drawBar(pen, view, scale, data.unit);
   plane.caption.textContent = `${plane.title}, ${at + 1} of ${data.size[plane.cut]}`;
@@ -219,44 +202,6 @@ function drawBar(pen, view, scale, unit) {
   Object.assign(pen, { font: "11px system-ui, sans-serif", fillStyle: "white", strokeStyle: RIM, lineWidth: 3, textAlign: "left", textBaseline: "bottom" });
   pen.strokeText(`${length} ${unit}`, 8, y - 3);
   pen.fillText(`${length} ${unit}`, 8, y - 3);
-}
-
-// The same samples from any side: no perspective, axes through the cell.
-function drawSolid(stage, cell) {
-  const { data } = state, canvas = part("seg-solid").querySelector("canvas"), ratio = window.devicePixelRatio || 1, side = solidSide();
-  [canvas.width, canvas.height] = [Math.round(side * ratio), Math.round(side * ratio)];
-  Object.assign(canvas.style, { width: `${side}px`, height: `${side}px` });
-  const pen = canvas.getContext("2d"), [turn, tilt] = state.angle;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.fillStyle = "#14171a";
-  pen.fillRect(0, 0, side, side);
-  const mm = stage.stride.map((s, a) => s * data.spacing[a]);
-  const full = kept(`reach ${state.chosen}`, () => reachOf(stage, mm)), scale = (0.46 * side) / full;
-  const seen = ([z, y, x]) => {
-    const right = Math.cos(turn) * x + Math.sin(turn) * y, back = -Math.sin(turn) * x + Math.cos(turn) * y;
-    return { right, up: Math.cos(tilt) * z + Math.sin(tilt) * back, back: Math.cos(tilt) * back - Math.sin(tilt) * z };
-  };
-  const at = (place) => {
-    const { right, up } = seen(place);
-    return [side / 2 + right * scale, side / 2 - up * scale];
-  };
-  for (const [axis, letters] of ENDS.entries())
-    for (const [sign, letter] of [[-1, letters[0]], [1, letters[1]]]) {
-      const end = [0, 0, 0];
-      end[axis] = sign * full * 0.9;
-      Object.assign(pen, { strokeStyle: "rgba(255, 255, 255, 0.25)", lineWidth: 1, fillStyle: "rgba(255, 255, 255, 0.7)", font: "11px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
-      pen.beginPath();
-      pen.moveTo(side / 2, side / 2);
-      pen.lineTo(...at(end));
-      pen.stroke();
-      pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
-    }
-  const around = (places) => places.map((p) => p.map((v, a) => (v - cell[a]) * mm[a]));
-  const reads = readsOf(stage, stage.levels, cell, state.amount);
-  const moved = { regular: around(reads.regular), samples: around(reads.samples), zero: reads.zero };
-  const far = moved.samples.map((p) => seen(p).back / Math.max(...mm));
-  drawReads(pen, at, moved, stage.weights, data.weight_colours, far);
-  canvas.drawn = { samples: moved.samples.map(at), far, side };
 }
 
 // Millimetres from a cell within which nine in ten samples of the stage lie, and at least its grid.
@@ -387,27 +332,7 @@ function follow(plane) {
   });
 }
 
-const solid = part("seg-solid").querySelector("canvas");
-let held = null; // where the pointer was that turns
-const turnBy = (x, y) => {
-  state.angle = [state.angle[0] - x, Math.min(Math.max(state.angle[1] + y, -Math.PI / 2), Math.PI / 2)];
-  redraw();
-};
-solid.addEventListener("pointerdown", (event) => {
-  solid.setPointerCapture(event.pointerId);
-  held = [event.clientX, event.clientY];
-});
-solid.addEventListener("pointermove", (event) => {
-  if (!event.buttons || !held) return;
-  turnBy((event.clientX - held[0]) / 80, (event.clientY - held[1]) / 80);
-  held = [event.clientX, event.clientY];
-});
-solid.addEventListener("keydown", (event) => {
-  const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
-  if (!by) return;
-  event.preventDefault();
-  turnBy(...by);
-});
+turnBy(solid, state.angle, redraw);
 part("seg-stage").addEventListener("change", chooseStage);
 part("seg-over").addEventListener("change", redraw);
 part("seg-opacity").addEventListener("input", redraw);

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 LANGUAGES = {"en": "English", "de": "Deutsch", "zh": "中文"}  # the file's name -> what its readers call it
-STEPS = ("letter", "taps", "stack", "offsets", "corners", "gate", "levels", "test")
+STEPS = ("letter", "taps", "stack", "offsets", "corners", "gate", "levels", "test", "volume")
 
 
 @lru_cache(maxsize=len(LANGUAGES))
