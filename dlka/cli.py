@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +16,7 @@ from dlka import commands as run
 from dlka import training_commands as training
 from dlka.bench import bench as run_bench
 from dlka.cluster.command import many as run_many
-from dlka.errors import DlkaError, of_the_machine
+from dlka.errors import DlkaError, line, of_the_machine
 from dlka.printing import STDOUT, check_json
 from dlka.segment import commands as segmenting
 from dlka.segment.recipe import SegmentRecipe
@@ -72,21 +72,30 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)"
         )
-        sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+        sub.add_argument(
+            "--strength", type=float, default=1.0, help="factor on every offset, 0 to 2 (default: %(default)s)"
+        )
         sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
 
     sub = command("many", run_many, "compare two models on very many pictures: Parquet, counts, AP, one report")
     sub.add_argument(
         "pictures", metavar="FOLDER|MANIFEST", help="with all below it, or a text file, one address a line"
     )
-    sub.add_argument("--out", required=True, metavar="DIR", help="gets the parts; what is in them is not done again")
+    sub.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="gets the parts; a picture in them is not done again, unless it failed",
+    )
     sub.add_argument("--model", default=PHOTOGRAPHS, help="id, .safetensors or .pt file (default: %(default)s)")
     sub.add_argument("--baseline", help="the same of the other (default: what stands beside the model)")
     sub.add_argument("--labels", nargs="+", metavar="FILE", help="YOLO's .txt and data.yaml, or COCO's .json; a folder")
     sub.add_argument("--size", type=int, help=SIZE_HELP)
     sub.add_argument("--confidence", type=float, default=0.25, help="least score, 0 to 1 (default: %(default)s)")
     sub.add_argument("--iou", type=float, default=0.7, help="overlap that suppresses, 0 to 1 (default: %(default)s)")
-    sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset (default: %(default)s)")
+    sub.add_argument(
+        "--strength", type=float, default=1.0, help="factor on every offset, 0 to 2 (default: %(default)s)"
+    )
     sub.add_argument("--device", help="such as cpu or cuda:0 (default: the best there is)")
     sub.add_argument("--block", type=int, default=64, metavar="N", help="pictures a part (default: %(default)s)")
     sub.add_argument(
@@ -280,13 +289,15 @@ def _complete(args: argparse.Namespace) -> int:
 THEIRS = {"conf": "confidence", "imgsz": "size", "source": "", "weights": "model"}
 
 
-def as_flags(argv: Sequence[str]) -> list[str]:
+def as_flags(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Arguments as Ultralytics' users type them, key=value, as flags: conf=0.5 is --confidence 0.5, and the value of
-    source= stands alone. What is a file that is there stays as it is."""
+    source= stands alone. What is a file that is there stays as it is, and so does the value of a flag of the parser."""
     flags: list[str] = []
-    for argument in argv:
+    alone = set(_without_value(parser))
+    for before, argument in zip(["", *argv], argv):
         key, sign, value = argument.partition("=")
-        if not sign or not key.isidentifier() or Path(argument).exists():
+        is_value = before.startswith("--") and "=" not in before and before not in alone
+        if not sign or not key.isidentifier() or is_value or Path(argument).exists():
             flags.append(argument)
             continue
         name = THEIRS.get(key, key).replace("_", "-")
@@ -294,10 +305,23 @@ def as_flags(argv: Sequence[str]) -> list[str]:
     return flags
 
 
+def _without_value(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The flags that take no value, of all commands."""
+    for action in parser._actions:  # which argparse has no public name for
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _without_value(command)
+        elif action.nargs == 0:
+            yield from action.option_strings
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status, see STATUS."""
-    args = build_parser().parse_args(as_flags(sys.argv[1:] if argv is None else argv))
+    parser = build_parser()
+    args = parser.parse_args(as_flags(sys.argv[1:] if argv is None else argv, parser))
     try:
+        if getattr(args, "out", None) == "":
+            raise DlkaError("--out: expected a name, got an empty one.")
         check_json(getattr(args, "json", None))
         if getattr(args, "json", None) != STDOUT:
             return args.handler(args)
@@ -308,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         if isinstance(error, DlkaError) or of_the_machine(error):
-            text = " ".join(str(error).split())
+            text = line(error)
             print(f"dlka: {text if len(text) <= LONGEST else f'{text[:LONGEST]}...'}", file=sys.stderr)
             return REFUSED
         traceback.print_exc()

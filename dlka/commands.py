@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder, writing
 from dlka.printing import count, progress, say, table, write_json
 
 
@@ -18,16 +18,17 @@ def compare(args: argparse.Namespace) -> int:
     from dlka.analysis.batch import Outcome, origin, read_labels, run_batch
     from dlka.analysis.judging import Counts
     from dlka.analysis.many.inputs import Given
-    from dlka.analysis.models import FITS
+    from dlka.analysis.models import size_of
     from dlka.images import picture_files
+    from dlka.inference.prepared import check_strength
     from dlka.models.catalog import CONTROL, baseline_of
     from dlka.results import opened
     from dlka.video import with_frames
 
     model = opened(args.model)
     baseline = opened(args.baseline or baseline_of(model) or CONTROL)
-    size = FITS if args.size is None else args.size
-    settings = Settings(model, baseline, args.confidence, args.iou, size, strength=args.strength)
+    settings = Settings(model, baseline, args.confidence, args.iou, size_of(args.size), strength=args.strength)
+    check_strength(args.strength)
     images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
     given = read_labels(images, args.labels, model) if args.labels else Given(())
     for sentence in given.told:
@@ -63,11 +64,15 @@ def predict(args: argparse.Namespace) -> int:
     model, frames = load(args.model, args.device), Path(args.out or folder()) / "frames"
     images = with_frames(picture_files(args.images), args.every, frames)
     asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
+    results = model.each(images, **asked)  # which refuses what no picture could be asked
     if args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)
+        make_folder(args.out)
+        there = {Path(image).resolve() for image in images}
+        if over := [name for name in folders(images) if (Path(args.out) / f"{name}.png").resolve() in there]:
+            raise DlkaError(f"--out {args.out}: {over[0]}.png is a picture to look at: give another folder.")
     found: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    for (image, result), name in zip(progress(model.each(images, **asked), len(images)), folders(images)):
+    for (image, result), name in zip(progress(results, len(images)), folders(images)):
         if isinstance(result, Exception):
             if not isinstance(result, DlkaError):
                 raise result
@@ -115,7 +120,8 @@ def doctor(args: argparse.Namespace) -> int:
     over_input = bool(args.fix) and out.exists() and out.samefile(file)
     if out.exists() and not over_input:
         raise DlkaError(f"{out} exists already; give another name: --fix OUT.")
-    out.write_bytes(fix(read_text(yaml_path(file)), model["scale"]).encode())
+    with writing(out):
+        out.write_bytes(fix(read_text(yaml_path(file)), model["scale"]).encode())
     print(f"The mended file is {out}.")
     return 0
 

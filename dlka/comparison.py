@@ -12,6 +12,7 @@ import html
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ from dlka.analysis.analysis import Analysis, Settings, analyse, analyse_pixels
 from dlka.analysis.batch import origin, write
 from dlka.analysis.boxes import listed
 from dlka.analysis.figures import KINDS, figure, pictures
-from dlka.analysis.models import FITS
+from dlka.analysis.models import class_names, size_of
 from dlka.analysis.pairing import rows
 from dlka.analysis.recipes import pixels_sha256
 from dlka.analysis.see import alone
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, short, writing
 from dlka.images import read_image
 from dlka.inference.interventions import LEARNED
 from dlka.models.catalog import CONTROL, baseline_of
@@ -73,7 +74,7 @@ def compare(
     """
     name = model_id(model)
     other = model_id(baseline) if baseline is not None else baseline_of(name) or CONTROL
-    settings = Settings(name, other, confidence, iou, size or FITS, tuple(classes), strength)
+    settings = Settings(name, other, confidence, iou, size_of(size), class_names(classes), strength)
     if isinstance(picture, str | os.PathLike):
         read_image(picture)  # a file that is no picture is refused here, in its own sentence
         return Comparison(analyse(Path(picture), settings))
@@ -146,8 +147,10 @@ class Comparison(Showable):
         boxes = [name for _, name in listed(seen)]
         if object is not None:
             pairs = seen.pairing.pairs
-            if not 0 <= object < len(pairs):
-                raise DlkaError(f"Object: expected a row of to_pandas(), 0 to {len(pairs) - 1}; got {object}.")
+            if not pairs:
+                raise DlkaError("Object: the models found none in this picture; leave the argument out.")
+            if not isinstance(object, Integral) or not 0 <= object < len(pairs):
+                raise DlkaError(f"Object: expected a row of to_pandas(), 0 to {len(pairs) - 1}; got {short(object)}.")
             shown, index = seen.pairing.shown(pairs[object])
             x, y = to_picture(shown.cells[index], 2 ** int(shown.levels[index]), seen.dlka.letterbox)
             point = float(x), float(y)
@@ -201,7 +204,8 @@ class Interactive(Showable):
     def save(self, path: str | Path) -> None:
         """Write it to a file that ends in .html, or the drawing to .png, .svg or .pdf. Raises DlkaError."""
         if Path(path).suffix.lower() == ".html":
-            Path(path).write_text(self.page, encoding="utf-8")
+            with writing(path):
+                Path(path).write_text(self.page, encoding="utf-8")
         else:
             self.still.save(path)
 
@@ -228,6 +232,7 @@ class Shown(Showable):
     def save(self, path: str | Path) -> None:
         """Write it to a file that ends in .png, .svg, .pdf, or in .npz for its numbers. Raises DlkaError."""
         if Path(path).suffix.lower() == ".npz":
-            np.savez_compressed(path, **self.arrays)
+            with writing(path):
+                np.savez_compressed(path, **self.arrays)
         else:
             self.drawing.save(path, self.caption)

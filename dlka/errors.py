@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,28 @@ def check_new_file(file: Path, suffix: str) -> None:
         raise DlkaError(f"{file.parent}: there is no such folder to write to.")
 
 
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Inside, what a user has named is written: a DlkaError says where the operating system refuses it."""
+    try:
+        yield
+    except OSError as error:
+        if not of_the_machine(error) or error.errno in DISK_FULL:
+            raise
+        raise DlkaError(f"{path} cannot be written ({error.strerror}): give a name that can be.") from error
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make a folder for output where it is not there. Raises DlkaError where it cannot be, or cannot be written to."""
+    folder = Path(folder)
+    with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise DlkaError(f"{folder}: expected a folder to write to, got a file: give another name.")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def last_line(said: str) -> str:
     """What a process that failed said last on stderr: of a traceback the line that says what happened."""
     return next((line.strip() for line in reversed(said.split("\n")) if line.strip()), "no reason given")
@@ -92,3 +117,10 @@ def message(error: Exception) -> str:
     number = secrets.token_hex(4)
     LOG.error("Fault %s", number, exc_info=error)
     return f"Something broke here, it was not your picture. The log has the details under the number {number}."
+
+
+def line(error: Exception) -> str:
+    """The same where files are the user's own: what the operating system refuses is said with the file's name."""
+    if isinstance(error, OSError) and of_the_machine(error):
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
+    return message(error)

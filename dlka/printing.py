@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, writing
 
 Item = TypeVar("Item")
 STDOUT = "-"  # as a file's name
@@ -42,7 +42,8 @@ def write_json(path: str | TextIO | None, content: Any) -> None:
         return
     text = json.dumps(content, indent=1)
     if isinstance(path, str):
-        Path(path).write_text(text, encoding="utf-8")
+        with writing(path):
+            Path(path).write_text(text, encoding="utf-8")
     else:
         print(text, file=path)
 

@@ -19,11 +19,13 @@ from PIL import Image
 
 from dlka import palette, render
 from dlka.analysis.analysis import class_ids
+from dlka.analysis.models import class_names
 from dlka.errors import DlkaError
 from dlka.images import picture_files, read_image, rgb_of
 from dlka.inference.interventions import Intervention
 from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import Prediction, load_predictor
+from dlka.inference.prepared import check_shares, check_size, check_strength
 from dlka.models.catalog import available, cards, input_size, suited_size
 from dlka.models.own import add
 from dlka.render import Canvas, Drawing
@@ -119,7 +121,7 @@ class Model:
             pictures = picture_files([pictures])
         if not isinstance(pictures, list | tuple):
             one: Any = pictures
-            return _result_of(one, self._look([pixels_of(one)], **asked)[0])
+            return _result_of(one, self._look([pixels_of(one)], **self._question(**asked))[0])
         results = []
         for number, (picture, result) in enumerate(self.each(pictures, **asked)):
             if isinstance(result, DlkaError):
@@ -132,15 +134,25 @@ class Model:
 
     def each(self, pictures: Iterable[Picture], **asked: Any) -> Iterator[tuple[Picture, Result | Exception]]:
         """(picture, its Result) of any number of pictures as they come, or the error where one has none, which costs
-        no other. Arguments as of a call; all of them have to be named."""
+        no other. Arguments as of a call; all of them have to be named. Raises DlkaError, before the first picture, for
+        what no picture can be asked."""
+        question = self._question(**asked)
         where = room(self.predictor.device, asked["size"] or suited_size(self.card))
-        return in_lanes(pictures, pixels_of, lambda images: self._look(images, **asked), _result_of, **where)
+        return in_lanes(pictures, pixels_of, lambda images: self._look(images, **question), _result_of, **where)
 
-    def _look(
-        self, images: Sequence[np.ndarray], size: int | None, classes: Sequence[str], strength: float, **asked: Any
-    ) -> list[Result]:
+    def _question(
+        self, confidence: float, iou: float, size: int | None, classes: Sequence[str], strength: float
+    ) -> dict[str, Any]:
+        """Arguments of `_look`, checked."""
+        check_shares(confidence, iou)
+        check_strength(strength)
+        if size is not None:
+            check_size(size, self.predictor.multiple)
+        wanted = {"classes": class_ids(class_names(classes), self.names), "confidence": confidence, "iou": iou}
+        return {**wanted, "size": size, "intervention": Intervention(strength=strength)}
+
+    def _look(self, images: Sequence[np.ndarray], size: int | None, **asked: Any) -> list[Result]:
         """What is found in pictures [H, W, 3] uint8, as if they came without files."""
-        asked |= {"classes": class_ids(tuple(classes), self.names), "intervention": Intervention(strength=strength)}
         sizes = [size or input_size(self.card, *image.shape[:2]) for image in images]
         seen = self.predictor.predict_all(images, size=sizes, **asked)
         return [Result(self.name, "", image, self.names, one) for image, one in zip(images, seen)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 
@@ -37,7 +37,7 @@ def _frames(video: Path, every: int, folder: Path) -> list[str]:
     if not video.is_file():
         raise DlkaError(f"{video}: there is no such video.")
     reader, written, number = cv2.VideoCapture(str(video)), [], 0
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     while reader.grab():
         if number % every == 0:
             there, frame = reader.retrieve()

@@ -95,7 +95,7 @@ def test_a_refusal_reaches_the_shell_without_a_traceback(tmp_path):
         (["compare", "a.jpg", "--out", "o", "--model", "nothing"], "got 'nothing'"),
         (["compare", "a.jpg", "--out", "o", "--size", "33"], "size: expected a multiple of 32"),
         (["compare", "a.jpg", "--out", "o", "--confidence", "7"], "confidence and iou: expected 0 to 1"),
-        (["compare", "a.jpg", "--out", "o", "--strength", "nan"], "not finite"),
+        (["compare", "a.jpg", "--out", "o", "--strength", "nan"], "Deformation strength: expected 0 to 2; got nan"),
         (["doctor", "."], "cannot be read"),
         (["convert", "none.pt", "b.safetensors"], "none.pt: there is no such file"),
         (["convert", "none.pt", "b.pt"], "ends in .safetensors"),
@@ -295,7 +295,7 @@ def test_arguments_as_ultralytics_users_type_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a=b.jpg").touch()
     typed = ["compare", "source=bus.jpg", "a=b.jpg", "conf=0.5", "model=neck", "imgsz=320", "--out=o"]
-    flags = as_flags(typed)
+    flags = as_flags(typed, build_parser())
     assert flags == [
         "compare",
         "bus.jpg",

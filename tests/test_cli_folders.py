@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 
 import pytest
 
 from dlka.analysis.examples import examples
-from dlka.cli import main
+from dlka.cli import as_flags, build_parser, main
 from dlka.images import read_image
 from dlka.models.catalog import cards
 from dlka.printing import progress
@@ -106,3 +107,72 @@ def test_help_says_what_the_exit_status_means(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     assert "Exit status: 0 done; 1 done with something wrong" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--size", "0"], "size: expected a multiple of 32 from 32 to 4096, got 0"),
+        (["--size", "100"], "size: expected a multiple of 32 from 32 to 4096, got 100"),
+        (["--confidence", "nan"], "confidence and iou: expected 0 to 1, got nan and 0.7"),
+        (["--strength", "-1"], "Deformation strength: expected 0 to 2; got -1.0"),
+        (["--device", "abacus"], "device: torch finds no 'abacus' here"),
+        (["--device", "cuda:9999"], "device: torch finds no 'cuda:9999' here"),
+        (["--out", "file"], "file: expected a folder to write to, got a file"),
+        (["--out", "file/x"], "file/x cannot be written (Not a directory)"),
+        (["--out", ""], "--out: expected a name, got an empty one"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("command", ["predict", "compare", "many"])
+def test_what_no_picture_can_be_asked_is_refused_once(folder, capsys, command, flags, says):
+    (folder / "file").touch()
+    argv = [command, "in", "--model", "scenes", *([] if flags[0] == "--out" else ["--out", "out"]), *flags]
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("dlka: ")
+    assert err.count("\n") == 1
+    assert says in err
+    assert "[Errno" not in err
+    assert not (folder / "out").exists() or command == "many"
+
+
+def test_a_class_that_no_model_knows_is_refused_once(folder, capsys):
+    assert main(["predict", "in", "--model", "scenes", "--classes", "99", "--out", "out"]) == 2
+    assert capsys.readouterr().err == "dlka: Classes: '99' is not one of the 9 classes that the models know.\n"
+
+
+def test_a_folder_that_cannot_be_written_to(folder, capsys, monkeypatch):
+    (folder / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as who runs tests may write everywhere
+    assert main(["predict", "in/a.png", "--model", "scenes", "--out", "out"]) == 2
+    assert capsys.readouterr().err == "dlka: out cannot be written (Permission denied): give a name that can be.\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["predict", "in/a.png", "--model", "scenes", "--json", "/proc/x.json"], "/proc/x.json cannot be written (No"),
+        (["sizes", "scenes", "--out", "gone/x.png"], "gone/x.png cannot be written (No such file or directory)"),
+        (["draw-scenes", "--count", "1", "--out", "/proc/x"], "/proc/x cannot be written (No such file or directory)"),
+        (["replay", "gone.json"], "gone.json: No such file or directory"),
+    ],
+    ids=" ".join,
+)
+def test_no_number_of_an_error_is_shown(folder, capsys, argv, says):
+    assert main(argv) == 2
+    assert capsys.readouterr().err.startswith(f"dlka: {says}")
+
+
+def test_no_picture_is_drawn_over(folder, capsys):
+    before = (folder / "in/a.png").read_bytes()
+    assert main(["predict", "in", "--model", "scenes", "--out", "in"]) == 2
+    assert "--out in: a.png is a picture to look at: give another folder" in capsys.readouterr().err
+    assert (folder / "in/a.png").read_bytes() == before
+
+
+def test_the_value_of_a_flag_may_have_an_equals_sign(folder, capsys):
+    asked = ["predict", "source=in/a.png", "--out", "lr=0.1", "model=scenes"]
+    assert main(asked) == 0
+    assert (folder / "lr=0.1/a.png").is_file()
+    assert as_flags(["export", "--internals", "format=onnx"], build_parser())[2:] == ["--format", "onnx"]

@@ -23,6 +23,7 @@ from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 
 SCENE = "Drawn scene: letters and curves"
+EMPTY = np.full((64, 64, 3), 90, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +113,41 @@ def test_what_is_wrong_is_one_sentence(pair):
         (lambda: dlka.compare(examples()[SCENE], "scenes", "control"), "only models of the same classes"),
         (lambda: pair.figure("nothing"), "Figure: expected one of boxes"),
         (lambda: pair.figure("samples", object=99), "Object: expected a row of to_pandas"),
+        (lambda: pair.figure("samples", object="a"), "Object: expected a row of to_pandas.*got 'a'"),
         (lambda: pair.figure("samples", colour="red"), "Figure samples: expected x, y"),
+        (lambda: pair.canvas().save("gone/x.html"), "gone/x.html cannot be written"),
+        (lambda: pair.draw().save("gone/x.png"), "gone/x.png cannot be written"),
+        (lambda: pair.figure("samples").save("gone/x.npz"), "gone/x.npz cannot be written"),
+        (lambda: pair.save("README.md"), "README.md: expected a folder to write to, got a file"),
+        (lambda: dlka.load("scenes", "abacus"), "device: torch finds no 'abacus' here"),
+        (lambda: dlka.compare(EMPTY, "scenes").figure("boxes", object=0), "the models found none in this picture"),
     ):
         with pytest.raises(DlkaError, match=said):
             call()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"classes": "E"}, "Classes: expected a list of names, such as .*; got 'E'"),
+        ({"classes": 3}, "Classes: expected a list of names, such as .*; got 3"),
+        ({"classes": [["E"]]}, "Classes: expected a list of names"),
+        ({"size": "64"}, "size: expected a multiple of 32 from 32 to 4096, got '64'"),
+        ({"size": 0}, "size: expected a multiple of 32 from 32 to 4096, got 0"),
+        ({"confidence": "0.5"}, "confidence and iou: expected 0 to 1, got '0.5'"),
+        ({"iou": None}, "confidence and iou: expected 0 to 1, got 0.25 and None"),
+        ({"strength": "1"}, "Deformation strength: expected 0 to 2; got '1'"),
+        ({"strength": 3}, "Deformation strength: expected 0 to 2; got 3"),
+    ],
+    ids=str,
+)
+def test_wrong_types_and_sizes_are_one_sentence(asked, said):
+    model = dlka.load("scenes")
+    for call in (lambda: model(EMPTY, **asked), lambda: dlka.compare(EMPTY, "scenes", **asked)):
+        with pytest.raises(DlkaError, match=said):
+            call()
+    with pytest.raises(DlkaError, match=f"^{said}"):  # of no picture
+        model([EMPTY, EMPTY], **asked)
 
 
 def test_notebooks_show_pictures(pair):

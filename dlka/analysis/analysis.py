@@ -22,6 +22,7 @@ from dlka.images import read_image
 from dlka.inference.block_values import BlockValues
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import Prediction, Predictor, load_predictor
+from dlka.inference.prepared import check_strength
 from dlka.models.catalog import CONTROL, GUESTS, PHOTOGRAPHS, choices, input_size
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card
@@ -218,8 +219,7 @@ def analyse_once(image: np.ndarray, settings: Settings) -> Analysis:
     for side, (value, known) in known_by.items():
         if value not in (*known, *GUESTS):
             raise DlkaError(f"{side}: expected {choices(known)}; got {value!r:.60}.")
-    if not 0 <= settings.strength <= 2:
-        raise DlkaError(f"Deformation: expected 0 to 2; got {settings.strength:g}.")
+    check_strength(settings.strength)
     if load_predictor(settings.dlka)[0].names != load_predictor(settings.baseline)[0].names:
         raise DlkaError(why_not(settings.dlka, settings.baseline))
     return look([image], settings)[0]

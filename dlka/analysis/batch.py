@@ -18,7 +18,7 @@ from dlka.analysis.judging import Counts, count, judge
 from dlka.analysis.labels import Truth
 from dlka.analysis.many.inputs import Given, Labels, sort_files
 from dlka.analysis.pairing import interesting_point, rows, summary
-from dlka.errors import DlkaError, message, of_the_machine
+from dlka.errors import DlkaError, line, make_folder
 from dlka.images import read_image
 from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import PredictionFailed, load_predictor
@@ -84,6 +84,7 @@ def run_batch(
             load_predictor(model, device)[0].predict(blank, **question_to(side, fitted(settings, blank, device), names))
         except PredictionFailed as error:
             raise DlkaError(f"{model}: {error}") from None
+    make_folder(out)
     made_by = origin(settings)
     given = [(str(image), Path(out) / folder) for image, folder in zip(images, folders(images))]
 
@@ -98,7 +99,7 @@ def run_batch(
             if isinstance(done, Outcome):
                 yield done
             else:
-                yield Outcome(image, problem=str(done) if of_the_machine(done) else message(done))
+                yield Outcome(image, problem=line(done))
 
     return outcomes()
 
@@ -149,7 +150,7 @@ def origin(settings: Settings) -> dict[str, Any]:
 def write(analysis: Analysis, folder: Path, file: str, digest: str, made_by: dict[str, Any]) -> dict[str, Any]:
     """Write the drawings of a comparison and REPORT into a folder, over what is there; returns the counts of
     `pairing.summary`. file and digest: name and SHA-256 of the picture; made_by: see origin."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     pictures = {}
     for name, drawing in gallery(analysis):
         (folder / f"{name}.png").write_bytes(drawing.to_png())

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from dlka.errors import DlkaError, short
+from dlka.inference.letterbox import MULTIPLE
+from dlka.inference.prepared import check_size
 from dlka.models.catalog import GUESTS, baseline_of, cards
 from dlka.models.placements import PLAIN
 from dlka.models.weights import Card
@@ -57,3 +62,19 @@ def _alike(one: str, other: str) -> bool:
     """Whether both are there and know the same classes."""
     known = cards()
     return one in known and other in known and known[one].names == known[other].names
+
+
+def size_of(asked: int | None) -> int:
+    """The size of Settings for what a user asked, None for what fits. Raises DlkaError."""
+    if asked is None:
+        return FITS
+    check_size(asked, MULTIPLE)
+    return asked
+
+
+def class_names(asked: Iterable[str]) -> tuple[str, ...]:
+    """The classes of Settings for what a user asked. Raises DlkaError for what is no list of names."""
+    names = tuple(asked) if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
+    if isinstance(asked, str) or not all(isinstance(name, str) for name in names):
+        raise DlkaError(f'Classes: expected a list of names, such as ["person"]; got {short(asked)}.')
+    return names

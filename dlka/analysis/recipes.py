@@ -26,7 +26,7 @@ from dlka.analysis.analysis import Analysis, Settings, Source, analyse_pixels, s
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure
 from dlka.analysis.figures.figure import Drawn, Figure
-from dlka.errors import DlkaError, short
+from dlka.errors import DlkaError, make_folder, short
 from dlka.images import read_image
 from dlka.models.catalog import available, find
 from dlka.models.checkpoint import sha256
@@ -271,7 +271,7 @@ def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
 def write(replayed: Replayed, folder: str | Path) -> list[Path]:
     """The figure's files in a folder, which is made where it is not there; returns their paths."""
     out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     written = []
     for ending, data in files(replayed.figure, replayed.recipe).items():
         written.append(out / f"figure.{ending}")

@@ -18,7 +18,7 @@ from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.batch import look_at_many
 from dlka.cluster.parts import bytes_of, write_part
 from dlka.cluster.rows import SIDES, picture_rows, problem_row
-from dlka.errors import DlkaError, message, of_the_machine
+from dlka.errors import DlkaError, line
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import find
@@ -71,7 +71,7 @@ class Comparer:
 
     def _rows(self, picture: str, seen: Analysis | Exception) -> list[dict[str, Any]]:
         if isinstance(seen, Exception):  # a fault of the program goes to the log, and the next picture has its turn too
-            return [problem_row(picture, str(seen) if of_the_machine(seen) else message(seen))]
+            return [problem_row(picture, line(seen))]
         return picture_rows(picture, seen, self._question.settings.confidence)
 
 

@@ -30,7 +30,8 @@ REPORTED = 5_000  # pictures of a report, and of AP: what a browser opens, and a
 class Run:
     """A run in a folder, new or to go on with.
 
-    pictures: addresses; labels: files of labels, none where nothing is judged; block: pictures a part. Raises DlkaError
+    pictures: addresses, which numbers and report are of, whatever else is in the folder; those that failed before are
+    tried again. labels: files of labels, none where nothing is judged; block: pictures a part. Raises DlkaError
     for settings and labels that cannot be used, and for a folder with another run.
     """
 
@@ -47,7 +48,8 @@ class Run:
                     "--labels: expected YOLO's .txt files, named as pictures are, or a COCO .json; there are none."
                 )
         self.question = Question(settings, out, LEAST if labels else settings.confidence)
-        self.parts = Parts(out, settings, self.question.least)
+        self.parts = Parts(out, settings, self.question.least, pictures)
+        self.again = self.parts.forget_problems()
         done = self.parts.done()
         left = [picture for picture in pictures if picture not in done]
         self.blocks = [left[i : i + block] for i in range(0, len(left), block)]

@@ -10,7 +10,7 @@ import io
 import json
 import posixpath
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from dlka.analysis.analysis import Settings
 from dlka.analysis.batch import origin
 from dlka.cluster.rows import BELOW, SCHEMA
-from dlka.errors import DlkaError, of_the_machine
+from dlka.errors import DlkaError, make_folder, of_the_machine
 from dlka.images import ENDINGS, MAX_BYTES
 from dlka.types import BOTH, KIND_NAMES, SIZES
 
@@ -55,6 +55,8 @@ def pictures_in(source: str) -> list[str]:
 
 def place_of(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it. Raises DlkaError where nothing here reads such addresses."""
+    if not address:
+        raise DlkaError("Expected the name of a file or folder, got an empty one.")
     try:
         system, path = fsspec.core.url_to_fs(address)
     except (ValueError, ImportError) as error:  # an unknown protocol; one whose package is not installed
@@ -80,15 +82,18 @@ def bytes_of(address: str) -> bytes:
 class Parts:
     """The parts of a run in a folder, which is made where it is not there.
 
-    settings: of the run; least: confidence down to which boxes are kept. Raises DlkaError where the folder holds a run
-    with others.
+    settings: of the run; least: confidence down to which boxes are kept; pictures: addresses that are read of all parts
+    that are there, None for all. Raises DlkaError where the folder holds a run with others.
     """
 
-    def __init__(self, folder: str, settings: Settings, least: float) -> None:
+    def __init__(self, folder: str, settings: Settings, least: float, pictures: Iterable[str] | None = None) -> None:
         self.folder = folder
+        self._asked = None if pictures is None else frozenset(pictures)
         self._system, self._path = place_of(folder)
         asked = json.loads(json.dumps({"settings": asdict(settings), "least": least, **origin(settings)}))
         file = posixpath.join(self._path, RUN)
+        if isinstance(self._system, LocalFileSystem):
+            make_folder(self._path)
         self._system.makedirs(self._path, exist_ok=True)
         if self._system.exists(file):
             data = self._system.cat_file(file)
@@ -109,11 +114,21 @@ class Parts:
             self._system.rm_file(left)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """Every part, by the first of its pictures."""
-        names = self._system.glob(posixpath.join(self._path, PART.format("*")))
-        first = {name: self._read(name, ["picture"])["picture"].first() for name in names}
-        for name in sorted(names, key=lambda name: (first[name], name)):
-            yield self._read(name, columns)
+        """Of every part the pictures that are asked for, by the first in it; columns: with "picture" among them."""
+        first = {name: self._read(name, ["picture"])["picture"].first() for name in self._names()}
+        for name in sorted(first, key=lambda name: (first[name], name)):
+            table = self._of_asked(self._read(name, columns))
+            if not table.is_empty():
+                yield table
+
+    def _names(self) -> list[str]:
+        found: list[str] = self._system.glob(posixpath.join(self._path, PART.format("*")))
+        return found
+
+    def _of_asked(self, table: pl.DataFrame) -> pl.DataFrame:
+        if self._asked is None:
+            return table
+        return table.filter(pl.col("picture").is_in([p for p in table["picture"].unique() if p in self._asked]))
 
     def _read(self, name: str, columns: Sequence[str] | None) -> pl.DataFrame:
         try:
@@ -126,6 +141,26 @@ class Parts:
     def done(self) -> set[str]:
         """The pictures that are in a part."""
         return {picture for table in self.tables(["picture"]) for picture in table["picture"].unique()}
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """The pictures that could not be compared, and why."""
+        for table in self.tables(["picture", "problem"]):
+            yield from table.drop_nulls("problem").iter_rows()
+
+    def forget_problems(self) -> int:
+        """Take these out of their parts, so that they are tried again. Returns how many they were."""
+        number = 0
+        for name in self._names():
+            failed = self._of_asked(self._read(name, ["picture", "problem"]).drop_nulls("problem"))["picture"].to_list()
+            if not failed:
+                continue
+            number += len(failed)
+            kept = self._read(name, None).filter(~pl.col("picture").is_in(failed))
+            if kept.is_empty():
+                self._system.rm_file(name)
+            else:
+                write(self.folder, posixpath.basename(name), _parquet(kept))
+        return number
 
     def counts(self) -> dict[str, Any]:
         """pictures, problems, and what `dlka.analysis.pairing.summary` counts, of all parts, one at a time."""
@@ -161,9 +196,13 @@ def write(folder: str, name: str, data: bytes) -> None:
 
 def write_part(folder: str, pictures: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     """Write the rows of a block of pictures."""
+    write(folder, part_of(pictures), _parquet(pl.DataFrame(rows, SCHEMA)))
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
     file = io.BytesIO()
-    pl.DataFrame(rows, SCHEMA).write_parquet(file)
-    write(folder, part_of(pictures), file.getvalue())
+    table.write_parquet(file)
+    return file.getvalue()
 
 
 def part_of(pictures: Sequence[str]) -> str:

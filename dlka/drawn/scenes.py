@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dlka.drawn.shapes import SHAPES, Placed, ink, placed
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder
 
 SIDE = 160  # px
 SIZES = (8.0, 96.0)  # px
@@ -126,6 +126,7 @@ def write_data_set(out: Path, count: int, seed: int, val: int) -> None:
         raise DlkaError(f"{out}: expected a folder to draw into, got a file: give another name.")
     if out.is_dir() and any(os.scandir(out)):
         raise DlkaError(f"{out}: expected an empty folder, or a new one, and there is something in it: give another.")
+    make_folder(out)
     parts = {"train": range(count)} | ({"val": range(LIMIT, LIMIT + val)} if val else {})
     for part, numbers in parts.items():
         for kind in ("images", "labels"):

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
+from dlka.errors import make_folder
 from dlka.experiments.defaults import TRAINER
 from dlka.experiments.deltas import Collection, Model, collect, difference, single
 from dlka.experiments.plan import CONTROL, NOTES, SCRATCH, STOCK, Experiment, rigid_twin
@@ -31,7 +32,7 @@ def write_cards(runs: Path, out: Path, plan: Sequence[Experiment], shipped: Mapp
     Raises DlkaError for no runs, for damaged ones and for runs that were not measured alike.
     """
     text = cards_text(collect(load_all(runs), plan), plan, shipped, cards())
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / NAME).write_text(text, encoding="utf-8")
     return out / NAME
 

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from dlka.analysis.bootstrap import COMPARED
+from dlka.errors import make_folder
 from dlka.experiments.deltas import (
     Collection,
     Model,
@@ -70,7 +71,7 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path
             "machines": list(dict.fromkeys(machine(run.machine, "cpu", "vectors") for run in measured)),
         },
     )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     written = [out / "report.md"]
     written[0].write_text(text, encoding="utf-8")
     for name in CHARTS:

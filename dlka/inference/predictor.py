@@ -24,13 +24,14 @@ from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.lanes import MOST_LANES, MOST_PICTURES, lane
 from dlka.inference.letterbox import Letterbox, side_multiple
-from dlka.inference.prepared import as_input, check_size, ready
+from dlka.inference.prepared import as_input, check_shares, check_size, ready
 from dlka.inference.probe import probe, tap_weights
 from dlka.models.blocks import suppress
 from dlka.models.build import DLKAModel
 from dlka.models.catalog import find
 from dlka.models.cost import multiply_adds, parameters
 from dlka.models.weights import Card, load_model
+from dlka.ops.backends import device_of
 from dlka.types import Capture, Detections, Gate
 
 AS_LEARNED = Intervention()
@@ -159,8 +160,7 @@ class Predictor:
             check_size(pixels, self.multiple)
             boxes.append(Letterbox.fit((image.shape[0], image.shape[1]), pixels, self.multiple))
             alike[boxes[-1].padded].append(place)
-        if not (0 <= confidence <= 1 and 0 <= iou <= 1):
-            raise DlkaError(f"confidence and iou: expected 0 to 1, got {confidence} and {iou}")
+        check_shares(confidence, iou)
         kept = {"confidence": confidence, "iou": iou, "classes": classes, "multi_label": multi_label}
         found: dict[int, Prediction] = {}
         for places in alike.values():
@@ -327,7 +327,7 @@ def load_predictor(model: str, device: str | None = None) -> tuple[Predictor, Ca
 def kept_predictor(file: Path, changed: int, device: str | None) -> tuple[Predictor, Card]:
     """The same of a file as it was at a time (nanoseconds)."""
     net, card = load_model(file)
-    predictor = Predictor(net, torch.device(device) if device else None)
+    predictor = Predictor(net, device_of(device) if device else None)
     predictor.file = None if device else str(file)
     return predictor, card
 

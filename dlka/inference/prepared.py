@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, short
 from dlka.inference.letterbox import side_multiple
 from dlka.inference.probe import stages
 from dlka.models.build import DLKAModel
@@ -34,8 +35,20 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
 
 def check_size(size: int, multiple: int) -> None:
     """Raises DlkaError for the longer side of an input, in pixels, that no model takes."""
-    if size % multiple or not 32 <= size <= 4096:
-        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {size}")
+    if not isinstance(size, Integral) or size % multiple or not 32 <= size <= 4096:
+        raise DlkaError(f"size: expected a multiple of {multiple} from 32 to 4096, got {short(size)}")
+
+
+def check_shares(confidence: float, iou: float) -> None:
+    """Raises DlkaError for a least score, or an overlap that suppresses, that cannot be."""
+    if not all(isinstance(value, Real) and 0 <= value <= 1 for value in (confidence, iou)):
+        raise DlkaError(f"confidence and iou: expected 0 to 1, got {short(confidence)} and {short(iou)}")
+
+
+def check_strength(strength: float) -> None:
+    """Raises DlkaError for a factor on offsets that no model is asked with."""
+    if not isinstance(strength, Real) or not 0 <= strength <= 2:
+        raise DlkaError(f"Deformation strength: expected 0 to 2; got {short(strength)}.")
 
 
 def stage_rows(model: str, size: int) -> list[dict[str, Any]]:

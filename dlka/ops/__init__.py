@@ -89,6 +89,9 @@ def _run(
     backend: str,
 ) -> torch.Tensor:
     """The operator of so many axes; steps: stride, padding, dilation."""
+    tensors = {"x": x, "offset": offset, "weight": weight} | ({} if bias is None else {"bias": bias})
+    if wrong := [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]:
+        raise TypeError(f"{wrong[0]}: expected a tensor, got {type(tensors[wrong[0]]).__name__}")
     if _autocast(x.device.type) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dlka.errors import DlkaError, short
 from dlka.ops.geometry import Geometry, accumulation_dtype
 
 Run = Callable[[Tensor, Tensor, Tensor, "Tensor | None", Geometry], Tensor]
@@ -139,3 +140,15 @@ def resolve(name: str, device: torch.device, axes: int = 2) -> str:
     if reason:
         raise RuntimeError(f"backend {name!r} was asked for, but {reason}; use backend='auto' or another name")
     return name
+
+
+def device_of(name: str) -> torch.device:
+    """A device by its name. Raises DlkaError where torch finds none of this name here."""
+    try:
+        device = torch.device(name)
+        there = (device.index or 0) < torch.get_device_module(device).device_count()
+    except (RuntimeError, TypeError):  # a word that torch does not know; what is no word
+        there = False
+    if not there:
+        raise DlkaError(f"device: torch finds no {short(name)} here; leave it out for the best that it finds.")
+    return device

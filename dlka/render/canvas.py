@@ -21,7 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from dlka import palette
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, writing
 from dlka.render.picture import Raster, View, check_image, resample, whole
 
 WIDTH = 960  # pixels of a sheet
@@ -88,7 +88,8 @@ class Drawing:
         writers = {".png": self.to_png, ".svg": lambda: self.to_svg(caption), ".pdf": lambda: self.to_pdf(caption)}
         if path.suffix.lower() not in writers:
             raise DlkaError(f"{path.name}: expected a name that ends in {', '.join(writers)}.")
-        path.write_bytes(writers[path.suffix.lower()]())
+        with writing(path):
+            path.write_bytes(writers[path.suffix.lower()]())
 
 
 class _NoTicks:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from dlka.errors import DlkaError, check_new_file
+from dlka.errors import DlkaError, check_new_file, make_folder
 from dlka.printing import count, table, write_json
 
 
@@ -27,7 +27,7 @@ def segment(args: argparse.Namespace) -> int:
         other = taken.setdefault(name_of(file).casefold(), file)
         if other != file:
             raise DlkaError(f"{other} and {file}: expected files of different names: give each an --out of its own.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     results, failed = [], 0
     for name in args.files:
         try:
@@ -54,7 +54,7 @@ def train_seg(args: argparse.Namespace) -> int:
     if "data" not in given:
         raise DlkaError("train-seg needs --data, a folder with images/ and labels/ or masks/.")
     out = Path(args.out or f"runs/{Path(given['data']).resolve().name}.safetensors")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     check_new_file(out, ".safetensors")
     run = out.with_suffix("")
     try:

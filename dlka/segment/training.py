@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder
 from dlka.nets import build_net
 from dlka.nets.loss import segmentation_loss
+from dlka.ops.backends import device_of
 from dlka.segment.crops import crop_of
 from dlka.segment.net_file import NetCard, save_net
 from dlka.segment.recipe import SegmentRecipe
@@ -40,6 +41,7 @@ def train(
     DlkaError.
     """
     check_fields(recipe)
+    device_of(device)
     data = read_folder(recipe.data)
     kind = "volume" if is_volume(data.train[0].image) else "picture"
     scans, labels = zip(*(read_case(case, len(data.names)) for case in data.train))
@@ -51,7 +53,7 @@ def train(
     others = [value for name, value in net.named_parameters() if "offset" not in name]
     groups = [{"params": others, "factor": 1.0}, {"params": moving, "factor": OFFSET_RATE}]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr, weight_decay=DECAY)
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     state, begun = run / "state.pt", 0
     told = {"recipe": asdict(recipe), "versions": versions()}
     if state.is_file():

@@ -13,7 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from dlka.csv_text import csv_text
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder
 from dlka.train.recipe import Recipe
 
 Row = dict[str, Any]
@@ -78,7 +78,7 @@ class RunFolder:
 
         Without validation pictures the training pictures stand in their place, which Ultralytics wants to see listed.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         for name in ("state.pt", "ledger.txt", "curves.csv", "curves.png", "offsets.csv", "report.json"):
             self.file(name).unlink(missing_ok=True)
         parts = {"train": train, "val": val or train}

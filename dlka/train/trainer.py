@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import nn
@@ -55,6 +56,20 @@ class DLKATrainer(DetectionTrainer):
         self.weights = weights
         self.ledger: Ledger | None = None
         super().__init__(*args, **kwargs)
+        self._ask_tune_once()
+
+    def _ask_tune_once(self) -> None:
+        """Where no trial of Ray's Tune runs, take out what Ultralytics asks it after every epoch: Ray warns of that."""
+        name = "on_fit_epoch_end"
+        others = [each for each in self.callbacks[name] if not each.__module__.endswith(".raytune")]
+        if len(others) < len(self.callbacks[name]):
+            from ultralytics.utils.callbacks import raytune  # which imports Ray where it is installed
+
+            with catch_warnings():
+                simplefilter("ignore")
+                trial = raytune.tune.get_context().get_trial_id()
+            if trial is None:
+                self.callbacks[name] = others
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> DLKAModel:
         """A D-LKA model for the data's classes; starts from `weights` (a model), from `start`, or at random."""

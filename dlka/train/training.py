@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import dlka
-from dlka.errors import DlkaError
+from dlka.errors import DlkaError, make_folder
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
 from dlka.models.build import plain_of
@@ -106,6 +106,7 @@ def fit(recipe: Recipe, out: Path, run: Path, device: str | None = None) -> None
         check_stock(recipe.teacher, recipe.scale, "teacher", plain)
     teacher = read_teacher(recipe, data.names)
     metadata_of(_card(recipe, data.names, recipe.epochs))  # what cannot be written is told now
+    make_folder(out.parent)
     print("\n".join([*checked.lines(), *pool.told()]), flush=True)
 
     pictures = checked.train.pictures
@@ -161,7 +162,7 @@ def _write_weights(folder: RunFolder) -> None:
         print(f"The weights of epoch {epoch} of {state['epoch'] + 1} are kept: the best on the validation part.")
     for sentence in warnings([row for row in history.offsets if row["epoch"] == epoch]):
         print(sentence, flush=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     save_weights(out, weights, _card(recipe, folder.names(), epoch))
     history.draw(folder)
     folder.save_state({"finished": True})  # a note in its place: it is several times as large as the weights

@@ -150,7 +150,7 @@ def test_deformation_off_has_no_offsets_and_says_so(bus):
         (Settings(baseline="neck"), "Baseline: expected one of control"),
         (Settings(classes=("dragon",)), "'dragon' is not one of the 80 classes"),
         (Settings(size=33), "multiple of 32"),
-        (Settings(strength=9.0), "Deformation: expected 0 to 2"),
+        (Settings(strength=9.0), "Deformation strength: expected 0 to 2"),
     ],
 )
 def test_refusals(bus, settings, says):

@@ -190,7 +190,7 @@ DEEP = "[" * 900 + "]" * 900
         ("weights.dlka.id", json.loads(DEEP), "its part 'weights' is missing or damaged at 'dlka.id': got [[[["),
         ("weights.third", {"id": "head"}, "its part 'weights' is missing or damaged at 'third"),
         ("settings.strength", 10**400, "its setting 'strength' is missing or damaged: got 1000"),
-        ("settings.strength", 10**59, "Deformation: expected 0 to 2"),
+        ("settings.strength", 10**59, "Deformation strength: expected 0 to 2"),
         ("settings.strength", True, "its setting 'strength' is missing or damaged: got True."),
         ("settings.strength", None, "its setting 'strength' is missing or damaged: nothing is there."),
         ("settings.confidence", "0.25", "its setting 'confidence' is missing or damaged: got '0.25'."),

@@ -11,6 +11,7 @@ import fsspec
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from dlka.analysis import batch
 from dlka.analysis.analysis import Settings, analyse_once
@@ -139,7 +140,44 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, run, tmp_path):
     list(run_local(second.question, second.blocks))
     assert second.summarise() == run[1]
     assert not list((tmp_path / "out").glob(".*"))
-    assert Run(pictures, SETTINGS, out, labels_of(scenes)).blocks == []
+    assert Run(pictures, SETTINGS, out, labels_of(scenes)).blocks == [[str(scenes / "in/bad.png")]]
+
+
+def test_a_picture_that_failed_is_tried_again(tmp_path, picture):
+    pictures, out = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")], str(tmp_path / "out")
+    Image.fromarray(picture).save(pictures[0])
+    first = Run(pictures, SETTINGS, out, block=2)  # of which one is left a part of its own
+    list(run_local(first.question, first.blocks))
+    assert first.summarise()["problems"] == 2
+    Image.fromarray(picture).save(pictures[1])
+    second = Run(pictures, SETTINGS, out)
+    assert (second.done, second.again, second.blocks) == (1, 2, [pictures[1:]])
+    list(run_local(second.question, second.blocks))
+    counts = second.summarise()
+    assert (counts["pictures"], counts["problems"]) == (3, 1)
+    assert [Path(name).name for name, _ in second.parts.problems()] == ["c.png"]
+    assert [row.file for row in second.many.rows] == ["a.png", "b.png", "c.png"]
+
+
+def test_numbers_are_of_the_pictures_that_are_asked_for(scenes, run, tmp_path):
+    """Whatever else an earlier run has left in the folder."""
+    shutil.copytree(scenes / "out", tmp_path / "out")
+    pictures = pictures_in(str(scenes / "in"))[1:4]
+    shorter = Run(pictures, SETTINGS, str(tmp_path / "out"), labels_of(scenes))
+    assert (shorter.blocks, shorter.done) == ([], 3)
+    alone = Run(pictures, SETTINGS, str(tmp_path / "alone"), labels_of(scenes))
+    list(run_local(alone.question, alone.blocks))
+    assert shorter.summarise() == alone.summarise()
+    assert [row.file for row in shorter.many.rows] == [Path(picture).name for picture in pictures]
+    assert Run(pictures_in(str(scenes / "in")), SETTINGS, str(tmp_path / "out"), labels_of(scenes)).done == 12
+
+
+def test_failures_are_named(scenes, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("".join(f"none-{number}.png\n" for number in range(7)))
+    assert main(["many", str(tmp_path / "list.txt"), "--model", "scenes", "--out", str(tmp_path / "out")]) == 1
+    *named, more = capsys.readouterr().err.splitlines()
+    assert [f"none-{number}.png' cannot be opened" in line for number, line in enumerate(named)] == [True] * 5
+    assert more == "... and 2 more: the column problem of the parts names them."
 
 
 def test_a_folder_with_another_run_is_left_alone(scenes, run):
@@ -252,7 +290,9 @@ def test_the_command(scenes, run, tmp_path, capsys):
     assert "7 of 13 pictures\n13 of 13 pictures\n" in printed
     assert "13 pictures: 12 compared, 1 failed." in printed
     assert main([*asked, *labels, "--report", "5"]) == 1
-    assert "13 pictures are there already." in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "12 pictures are there already.\n1 picture that failed is tried again.\n" in out
+    assert "bad.png: The file starts like a PNG picture" in err
     assert (
         "This shows the first 5 of 13 pictures; counts.json counts all." in (tmp_path / "out/report.html").read_text()
     )
@@ -268,6 +308,8 @@ def test_the_command(scenes, run, tmp_path, capsys):
         (["--workers", "2"], "are Ray's: give --engine ray"),
         (["--labels", "nothing-here"], "there is no such file or folder"),
         (["--labels", "README.md"], "expected YOLO's .txt files"),
+        (["--labels", "dlka/render"], "there are none"),
+        (["--cpus", "nan"], "--cpus, --gpus: expected 0 or more"),
         (["--model", "control"], "D-LKA model: expected one of"),
     ],
 )

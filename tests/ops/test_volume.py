@@ -13,7 +13,7 @@ from torch.func import grad, jvp, vmap
 from torchvision.ops import deform_conv2d
 
 import dlka.ops.library
-from dlka.ops import deform_conv3d
+from dlka.ops import deform_conv3d, deform_dwconv2d
 from dlka.ops.backends import VOLUME, resolve
 from dlka.ops.sampling import output_size
 
@@ -285,6 +285,15 @@ def test_refusals_say_expected_and_got(change, error, says):
     tensors, geometry = make()
     with pytest.raises(error, match=says):
         deform_conv3d(*change(tensors), **geometry)
+
+
+@pytest.mark.parametrize("operator", [deform_conv3d, deform_dwconv2d])
+@pytest.mark.parametrize("place", range(4))
+def test_what_is_no_tensor_is_named(operator, place):
+    given = [torch.zeros(1)] * 4
+    given[place] = "x"
+    with pytest.raises(TypeError, match=f"{('x', 'offset', 'weight', 'bias')[place]}: expected a tensor, got str"):
+        operator(*given)
 
 
 def test_steps_and_backends_are_named():

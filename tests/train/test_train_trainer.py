@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from ultralytics.data.augment import RandomPerspective
+from ultralytics.utils import SETTINGS
 from ultralytics.utils.dist import generate_ddp_file
 
 from dlka.layers import DeformConv
@@ -52,6 +55,23 @@ def trainer_of(squares, tmp_path):
         return RecipeTrainer(overrides={**overrides, **given, **more})
 
     return build
+
+
+@pytest.mark.parametrize("trial", [None, "t1"])
+def test_rays_tune_is_asked_only_in_a_trial(trainer_of, monkeypatch, recwarn, trial):
+    tune = pytest.importorskip("ray.tune")
+    context = SimpleNamespace(get_trial_id=lambda: trial or warnings.warn("no trial", stacklevel=1))
+    monkeypatch.setattr(tune, "get_context", lambda: context)
+    told = []
+    monkeypatch.setattr(tune, "report", told.append)
+    monkeypatch.setitem(SETTINGS, "raytune", True)
+    trainer = trainer_of()
+    trainer.metrics, trainer.epoch = {}, 0
+    asking = [each for each in trainer.callbacks["on_fit_epoch_end"] if "raytune" in each.__module__]
+    for each in asking:
+        each(trainer)
+    assert "no trial" not in [str(one.message) for one in recwarn]
+    assert told == ([{"epoch": 1}] if trial else [])
 
 
 def with_model(trainer):
