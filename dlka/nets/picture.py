@@ -48,9 +48,10 @@ class PictureEncoder(nn.Module):
         self.backbone: Any = timm.create_model(
             preset.encoder, pretrained=pretrained, num_classes=0, global_pool="", img_size=preset.size
         )
-        if len(preset.dims) < len(self.backbone.stages):
-            del self.backbone.stages[len(preset.dims) :]
-            self.backbone.norm = type(self.backbone.norm)(preset.dims[-1])
+        backbone: Any = self.backbone
+        if len(preset.dims) < len(backbone.stages):
+            del backbone.stages[len(preset.dims) :]
+            backbone.norm = type(backbone.norm)(preset.dims[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x, maps = self.backbone.stem(x), []
