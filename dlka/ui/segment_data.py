@@ -52,12 +52,18 @@ def segment_value(
             "scores": scores,
             "strength": seen.strength,
             "stages": stages,
-            "chosen": 0,
+            "chosen": _opening(seen.stages),
             "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},
             "weight_colours": _weight_colours(),
             "accent": palette.DLKA,
         }
     )
+
+
+def _opening(stages: tuple[StageField, ...]) -> int:
+    """The stage whose taps move by about a cell: with taps far away the grid between them would be too small to see."""
+    lengths = [float(np.linalg.norm(stage.offset, axis=-1).mean()) for stage in stages]
+    return int(np.abs(np.log(np.maximum(lengths, 1e-9))).argmin()) if lengths else 0
 
 
 def _stage(stage: StageField, kept: bool) -> dict[str, Any]:

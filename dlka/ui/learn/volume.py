@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from dlka.segment.judge import WITHOUT
 from dlka.segment.net_file import NetCard
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_scan
-from dlka.segment.segmenter import Segmentation, Segmenter, shipped
+from dlka.segment.segmenter import Segmenter, shipped
 from dlka.ui.segment_data import segment_value
 
 MODEL = "hippocampus"
@@ -30,20 +28,14 @@ def _field() -> dict[str, Any]:
     found, card = segmenter.look(scan), segmenter.card
     value = json.loads(segment_value(scan, found, list(card.names), kept=True))
     sizes = parts(dict(segmenter.net.named_parameters()))
-    more = {"chosen": shown_first(found), "credit": sample.credit, "measured": measured(card), "parts": sizes}
+    more = {"credit": sample.credit, "measured": measured(card), "parts": sizes}
     return value | more
 
 
 def volume_field() -> dict[str, Any]:
-    """What Segment's canvas gets of a volume, with another stage chosen, whose the volume is, what the network's card
-    says of its offsets, and its parameters. {} where the network is not there."""
+    """What Segment's canvas gets of a volume, whose it is, what the network's card says of its offsets, and its
+    parameters. {} where the network is not there."""
     return _field() if MODEL in shipped() else {}
-
-
-def shown_first(found: Segmentation) -> int:
-    """The stage whose taps move by about a cell: with taps far away the grid between them would be too small to see."""
-    lengths = [float(np.linalg.norm(stage.offset, axis=-1).mean()) for stage in found.stages]
-    return int(np.abs(np.log(np.maximum(lengths, 1e-9))).argmin())
 
 
 def parts(parameters: Mapping[str, Any]) -> dict[str, int]:
