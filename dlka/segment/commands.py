@@ -42,7 +42,8 @@ def segment(args: argparse.Namespace) -> int:
         written = write_outputs(scan, seen, segmenter.card, folder)
         results.append(numbers(scan, seen, segmenter.card))
         parts = results[-1]["parts"]
-        said = ", ".join(f"{part} {count(of['cells'], 'cell')}" for part, of in parts.items())
+        cell = "voxel" if scan.nifti is not None else "pixel"
+        said = ", ".join(f"{part} {count(of['cells'], cell)}" for part, of in parts.items())
         print(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
     write_json(args.json, results)
     return 1 if failed else 0

@@ -145,6 +145,8 @@ def read_folder(folder: str | Path) -> CaseFolder:
     """A data set: images/train and images/val with labels of the same names in labels/ or masks/, and names of the
     classes in data.yaml where it has one (names: {1: nucleus}). Raises DlkaError."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DlkaError(f"{folder}: there is no such folder.")
     beside = next((folder / name for name in LABELS if (folder / name).is_dir()), None)
     if beside is None:
         raise DlkaError(f"{folder}: expected the folders images and labels (or masks) in it.")

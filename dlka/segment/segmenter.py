@@ -78,6 +78,8 @@ class Segmenter:
         """That of an id of `shipped`, or of a file; the last few stay in memory. Raises DlkaError."""
         path = shipped().get(model, Path(model))
         if model not in shipped() and not path.is_file():
+            if path.suffix:
+                raise DlkaError(f"{model}: there is no such file.")
             known = f"one of {', '.join(shipped())}, or " if shipped() else ""
             raise DlkaError(f"{model}: expected {known}the file of a network that segments, as train-seg makes it.")
         return _loaded(str(path), path.stat().st_mtime_ns)

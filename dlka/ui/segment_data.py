@@ -35,6 +35,7 @@ def segment_value(
     middle = np.array(scan.space) // 2
     if len(there):  # the cell of a part that is nearest to the middle of all
         middle = there[np.abs(there - there.mean(0)).sum(1).argmin()]
+    start = _deep(middle.tolist(), first=0)
     return json.dumps(
         {
             "kind": "volume" if volume else "picture",
@@ -43,7 +44,7 @@ def segment_value(
             "spacing": scan.spacing if volume else (1.0, 1.0, 1.0),
             "unit": "mm" if volume else "px",
             "in_file": [affine[:3].tolist() for affine in in_file(scan)] if volume else [],
-            "start": _deep(middle.tolist(), first=0),
+            "start": start,
             "shown": _file(scan.shown, "scan.bin", kept),
             "found": _file(seen.labels, "labels.bin", kept),
             "true": None if true is None else _file(true, "true.bin", kept),
@@ -52,7 +53,7 @@ def segment_value(
             "scores": scores,
             "strength": seen.strength,
             "stages": stages,
-            "chosen": _opening(seen.stages),
+            "chosen": _opening(seen.stages, start),
             "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},
             "weight_colours": _weight_colours(),
             "accent": palette.DLKA,
@@ -60,9 +61,11 @@ def segment_value(
     )
 
 
-def _opening(stages: tuple[StageField, ...]) -> int:
-    """The stage whose taps move by about a cell: with taps far away the grid between them would be too small to see."""
-    lengths = [float(np.linalg.norm(stage.offset, axis=-1).mean()) for stage in stages]
+def _opening(stages: tuple[StageField, ...], place: list[int]) -> int:
+    """The stage whose taps move by about a cell at a place: with taps far away the grid between them would be too small
+    to see."""
+    moved = [stage.offset[tuple(p // step for p, step in zip(place, stage.stride))] for stage in stages]
+    lengths = [float(np.linalg.norm(offset, axis=-1).mean()) for offset in moved]
     return int(np.abs(np.log(np.maximum(lengths, 1e-9))).argmin()) if lengths else 0
 
 
