@@ -132,6 +132,9 @@ def test_nothing_of_the_users_is_overwritten(trained, balls, tmp_path, capsys):
     assert "a.png lies there, and could be overwritten: give another folder" in capsys.readouterr().err
     assert main(["segment", str(beside / "a.jpg"), *asked[1:], str(tmp_path / "out")]) == 2
     assert "expected files of different names" in capsys.readouterr().err
+    (tmp_path / "a-labels.png").write_bytes(b"of another program")
+    assert main(["segment", str(tmp_path / "a-labels.png"), *asked[1:], str(tmp_path / "out")]) == 2
+    assert "their results would have the same name" in capsys.readouterr().err
     assert picture.read_bytes() == b"mine"
     assert not (tmp_path / "out").exists()
     learn = ["train-seg", "--data", str(balls), "--steps", "1", "--offsets", "none", "--batch", "1", "--out"]
