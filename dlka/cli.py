@@ -186,7 +186,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("segment", segmenting.segment, "divide volumes (.nii.gz) or pictures into parts")
     sub.add_argument("files", nargs="+", metavar="FILE", help=".nii, .nii.gz or a picture")
-    sub.add_argument("--model", required=True, metavar="FILE", help="a network that train-seg has made")
+    sub.add_argument("--model", help="id or file (default: hippocampus for volumes, cells for pictures)")
     sub.add_argument("--out", required=True, metavar="DIR", help="gets labels, a drawing, offsets and numbers")
     sub.add_argument("--strength", type=float, default=1.0, help="factor on every offset, 0 to 1 (default: 1)")
     sub.add_argument("--json", metavar="FILE", help="also write the numbers of all files as JSON")

@@ -13,12 +13,13 @@ from dlka.printing import count, table, write_json
 
 def segment(args: argparse.Namespace) -> int:
     from dlka.segment.outputs import numbers, write_outputs
-    from dlka.segment.scans import name_of, read_scan
+    from dlka.segment.scans import is_volume, name_of, read_scan
     from dlka.segment.segmenter import Segmenter
 
     if not 0 <= args.strength <= 1:
         raise DlkaError(f"strength: expected 0 to 1, got {args.strength:g}.")
-    segmenter = Segmenter.of(args.model)
+    if args.model:
+        Segmenter.of(args.model)  # one that is not there is told once
     folder = Path(args.out)
     taken: dict[str, Path] = {}
     for file in map(Path, args.files):
@@ -36,6 +37,7 @@ def segment(args: argparse.Namespace) -> int:
     results, failed = [], 0
     for name in args.files:
         try:
+            segmenter = Segmenter.of(args.model or ("hippocampus" if is_volume(Path(name)) else "cells"))
             scan = read_scan(name)
             seen = segmenter.look(scan, args.strength)
         except DlkaError as error:  # one bad file costs its own line

@@ -20,12 +20,11 @@ from dlka.ops import deform_conv3d
 from dlka.segment.net_file import NetCard
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_scan
-from dlka.segment.segmenter import Segmenter, shipped
+from dlka.segment.segmenter import Segmenter
 from dlka.ui.learn import answers, volume
 from dlka.ui.learn.words import words
 
 STEP = words()["volume"]
-needs_network = pytest.mark.skipif(volume.MODEL not in shipped(), reason=f"{volume.MODEL} is not in weights/segment")
 
 
 def plain(html: str) -> str:
@@ -113,7 +112,6 @@ def looked():
     return Segmenter.of(volume.MODEL).look(read_scan(sample.file))
 
 
-@needs_network
 def test_the_answer_holds_the_networks_offsets(looked):
     answer = answers.see_volume({})
     assert answer["kind"] == "volume"
@@ -164,7 +162,6 @@ def state(page, condition="true"):
     return page.locator(".volume-cube").evaluate("cube => cube.told")
 
 
-@needs_network
 def test_the_cubes_samples_are_the_networks(lesson, looked):
     go(lesson, "volume")
     value = answers.see_volume({})
@@ -202,7 +199,6 @@ def test_the_cubes_samples_are_the_networks(lesson, looked):
     check(state(lesson, "told.amount === 1"))
 
 
-@needs_network
 def test_the_cube_is_turned_and_another_voxel_is_chosen(lesson):
     go(lesson, "volume")
     cube, slice_ = lesson.locator(".volume-cube"), lesson.locator(".volume-slice")
@@ -228,7 +224,6 @@ def test_the_cube_is_turned_and_another_voxel_is_chosen(lesson):
     state(lesson, f"String(told.cell) === '{z + 1},0,0'")
 
 
-@needs_network
 def test_the_step_leads_to_the_page_segment(lesson):
     go(lesson, "volume")
     link = lesson.get_by_role("link", name=STEP["see"])
