@@ -12,7 +12,7 @@ import numpy as np
 from dlka.analysis.recipes import npz
 from dlka.palette import PARTS
 from dlka.segment.net_file import NetCard
-from dlka.segment.scans import Scan, save_labels
+from dlka.segment.scans import Scan, in_file, save_labels
 from dlka.segment.segmenter import Segmentation, StageField
 from dlka.versions import versions
 
@@ -54,7 +54,8 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
 def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, Any]:
     """Cells of every part, their size in millilitres or square pixels, how far every stage moves its taps (mean, in
     cells of its map and in millimetres or pixels), and what made them."""
-    cell = float(np.prod(scan.spacing))
+    # The sides of a voxel need not stand upright on each other: of a tilted gantry's they do not.
+    cell = 1.0 if scan.nifti is None else abs(float(np.linalg.det(in_file(scan)[1][:3, :3])))
     counts = np.bincount(seen.labels.ravel(), minlength=len(card.names))
     volume = scan.nifti is not None
     unit, scale = ("millilitres", 1000) if volume else ("square pixels", 1)

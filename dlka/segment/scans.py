@@ -31,6 +31,7 @@ MIN_AXIS = 4
 MOST = 99  # classes beside the background: what a card holds
 TAILS = (1, 99)  # per cent of a volume's values that are cut off
 LABELS = ("labels", "masks")  # what the folder beside `images` may be called
+MILLIMETRES = {1: 1000.0, 3: 0.001}  # what NIfTI calls metres and micrometres; else millimetres
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,7 @@ def read_scan(path: str | Path, most: int = MAX_VOXELS) -> Scan:
     cut = data.clip(low, high)
     values = ((cut - cut.mean()) / cut.std()).astype(np.float32)
     shown = ((cut - low) * (255 / (high - low))).round().astype(np.uint8)
-    zooms = nibabel.affines.voxel_sizes(nibabel.as_closest_canonical(opened).affine)
-    spacing = tuple(float(side) for side in zooms[::-1])
+    spacing = tuple(float(side) for side in nibabel.affines.voxel_sizes(_placed(opened)[1])[::-1])
     return Scan(name_of(path), values[None], spacing, shown, opened)
 
 
@@ -138,6 +138,14 @@ def read_case(case: Case, classes: int) -> tuple[Scan, np.ndarray]:
     scan, labels = read_scan(case.image), read_labels(case.labels, classes)
     if labels.shape != scan.space:
         raise DlkaError(f"{case.labels}: expected labels of {list(scan.space)} cells, got {list(labels.shape)}.")
+    if scan.nifti is not None:
+        (_, own), (_, other) = in_file(scan), _placed(_opened(case.labels))
+        far = max(float(np.linalg.norm((own - other) @ [*corner, 1])) for corner in ((0, 0, 0), scan.space[::-1]))
+        if far > min(scan.spacing) / 2:
+            raise DlkaError(
+                f"{case.labels}: expected labels on the voxels of {case.image.name}; by their headers they lie up to "
+                f"{far:.3g} mm apart: save the labels with the affine of what they label."
+            )
     return scan, labels
 
 
@@ -177,15 +185,15 @@ def save_labels(scan: Scan, values: np.ndarray, path: Path) -> None:
     own = io_orientation(scan.nifti.affine)
     back = ornt_transform([[0, 1], [1, 1], [2, 1]], own)
     data = apply_orientation(values.transpose(2, 1, 0), back)
-    nibabel.save(nibabel.Nifti1Image(data, scan.nifti.affine), path)
+    made = nibabel.Nifti1Image(data, scan.nifti.affine)
+    made.header["xyzt_units"] = scan.nifti.header["xyzt_units"] & 7
+    nibabel.save(made, path)
 
 
 def in_file(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     """Two affines [4, 4] of (x, y, z, 1) of a volume's cell: to the indices of the file itself, and to the header's
     millimetres, which run to the right, the anterior and the superior."""
-    affine = scan.nifti.affine
-    to_file = inv_ornt_aff(io_orientation(affine), scan.nifti.shape[:3])
-    return to_file, affine @ to_file
+    return _placed(scan.nifti)
 
 
 def _check_size(path: Path, shape: tuple[int, ...], most: int) -> None:
@@ -215,7 +223,8 @@ def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
     if opened.get_data_dtype().kind not in "uif":
         raise DlkaError(f"{path.name}: expected a number for each voxel, got {opened.get_data_dtype()}.")
     affine = opened.affine
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-9):
+    sides = np.linalg.norm(affine[:3, :3], axis=0).prod()
+    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-6 * sides):
         raise DlkaError(f"{path.name}: its header does not say how voxels lie in space; save it again with an affine.")
     return opened
 
@@ -223,11 +232,18 @@ def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
 def _data(opened: Any, path: Path) -> np.ndarray:
     try:
         data = np.asarray(opened.dataobj, np.float32)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DlkaError(f"{path.name}: the file is damaged or incomplete ({error!s:.100}).") from None
+    except (OSError, EOFError, zlib.error, ValueError):  # again with the whole path
+        raise DlkaError(f"{path.name}: the file is damaged or incomplete; copy it once more.") from None
     if not np.isfinite(data).all():
         raise DlkaError(f"{path.name}: expected finite values; {int((~np.isfinite(data)).sum())} are not.")
     return data.reshape(opened.shape[:3])
+
+
+def _placed(opened: Any) -> tuple[np.ndarray, np.ndarray]:
+    """As in_file."""
+    scale = MILLIMETRES.get(int(opened.header["xyzt_units"]) & 7, 1.0)
+    to_file = inv_ornt_aff(io_orientation(opened.affine), opened.shape[:3])
+    return to_file, np.diag([scale, scale, scale, 1]) @ opened.affine @ to_file
 
 
 def _turned(opened: Any, data: np.ndarray) -> np.ndarray:

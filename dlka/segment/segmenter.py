@@ -35,6 +35,7 @@ class StageField:
     offset           float32 [D, H, W, K, 3], (dz, dy, dx) in cells of its own map
     kernel, dilation three numbers, in cells
     stride           cells of the scan for one of the map, three numbers
+    reach            cells of the whole map, in which taps read; D, H and W are without those of the padding alone
     weights          [K] mean of |weight| of each tap
     gate             float32 [D, H, W], mean over channels of what the block multiplies by
     """
@@ -44,6 +45,7 @@ class StageField:
     kernel: tuple[int, int, int]
     dilation: tuple[int, int, int]
     stride: tuple[int, int, int]
+    reach: tuple[int, int, int]
     weights: np.ndarray
     gate: np.ndarray
 
@@ -187,6 +189,7 @@ def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageFi
         kernel=_deep(record.layer.kernel_size),
         dilation=_deep(record.layer.dilation),
         stride=_deep(stride),
+        reach=_deep(record.offset.shape[2:]),
         weights=weight.detach().float().abs().mean((0, 1)).flatten().cpu().numpy(),
         gate=np.ascontiguousarray(gate, np.float32),
     )

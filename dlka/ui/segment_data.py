@@ -79,6 +79,7 @@ def _stage(stage: StageField, kept: bool) -> dict[str, Any]:
         "label": stage.label,
         "size": stage.offset.shape[:3],
         "stride": stage.stride,
+        "reach": stage.reach,
         "kernel": stage.kernel,
         "dilation": stage.dilation,
         "unit": unit,

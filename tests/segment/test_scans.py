@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from dlka.errors import DlkaError
-from dlka.segment.scans import read_folder, read_labels, read_scan, save_labels
+from dlka.segment.net_file import NetCard
+from dlka.segment.outputs import numbers
+from dlka.segment.scans import Case, in_file, read_case, read_folder, read_labels, read_scan, save_labels
+from dlka.segment.segmenter import Segmentation
 
 ALL = ["".join(a) for letters in itertools.permutations(["RL", "AP", "SI"]) for a in itertools.product(*letters)]
 
@@ -47,6 +50,49 @@ def test_oblique_volumes_keep_their_affine(tmp_path):
     scan = read_scan(tmp_path / "a.nii")
     save_labels(scan, np.zeros(scan.space, np.uint8), tmp_path / "b.nii")
     assert np.allclose(nibabel.load(tmp_path / "b.nii").affine, turn)
+
+
+def test_sizes_are_in_millimetres_whatever_the_unit_and_the_angle(tmp_path):
+    data = np.arange(210, dtype=np.int16).reshape(5, 6, 7)
+    tilted = np.diag([0.4, 0.5, 2.0, 1.0])
+    tilted[1, 2] = 1.5  # of a tilted gantry: slices lie upon each other, but not straight
+    for unit, factor in (("mm", 1.0), ("meter", 0.001), ("micron", 1000.0), ("unknown", 1.0)):
+        image = nibabel.Nifti1Image(data, np.diag([factor, factor, factor, 1]) @ tilted)
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, tmp_path / "a.nii")
+        scan = read_scan(tmp_path / "a.nii")
+        assert scan.spacing == pytest.approx((2.5, 0.5, 0.4))
+        assert np.allclose(in_file(scan)[1], tilted)
+        card = NetCard("volume", "small", "none", ["background", "part"], 32, "", {}, "", 0, {})
+        told = numbers(scan, Segmentation(np.ones(scan.space, np.uint8), (), 1.0), card)
+        assert told["parts"]["part"]["millilitres"] == pytest.approx(210 * 0.4 * 0.5 * 2.0 / 1000)
+        save_labels(scan, np.zeros(scan.space, np.uint8), tmp_path / "b.nii")
+        assert nibabel.load(tmp_path / "b.nii").header.get_xyzt_units()[0] == unit
+
+
+def test_very_small_voxels_are_volumes_and_a_message_holds_no_folder(tmp_path):
+    nibabel.save(
+        nibabel.Nifti1Image(np.arange(210.0).reshape(5, 6, 7), np.diag([5e-4, 5e-4, 5e-4, 1])), tmp_path / "a.nii"
+    )
+    assert read_scan(tmp_path / "a.nii").spacing == pytest.approx((5e-4,) * 3)
+    (tmp_path / "b.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:900])
+    with pytest.raises(DlkaError, match=r"^b\.nii: the file is damaged or incomplete; copy it once more\.$"):
+        read_scan(tmp_path / "b.nii")
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR"])
+def test_labels_of_another_place_than_their_volume_are_refused(codes, tmp_path):
+    image, labels = ramp("RAS"), ramp(codes)
+    case = Case("a", tmp_path / "a.nii", tmp_path / "labels.nii")
+    nibabel.save(image, case.image)
+    values = (np.asarray(labels.dataobj) > 300).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(values, labels.affine), case.labels)
+    assert np.array_equal(read_case(case, 2)[1], np.asarray(image.dataobj).T > 300)  # other axes, the same place
+    away = labels.affine.copy()
+    away[0, 3] += 2
+    nibabel.save(nibabel.Nifti1Image(values, away), case.labels)
+    with pytest.raises(DlkaError, match=r"on the voxels of a\.nii; by their headers they lie up to 2 mm apart"):
+        read_case(case, 2)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_strength_scales_what_is_sampled_and_zero_is_the_twin(trained, balls, tm
     assert not first[2].offset.any()
     assert (first[0].label, first[0].kernel, first[0].stride) == ("encoder 1, block 1, 3x3x3", (3, 3, 3), (2, 2, 2))
     assert first[0].offset.shape == (9, 11, 10, 27, 3)
+    assert first[0].reach == (16, 16, 16), "of 18, 22 and 20 cells, filled up to 32"
     twin = build_net("volume", "small", 3, "none").eval()
     twin.load_state_dict({name: value for name, value in net.state_dict().items() if "conv_offset" not in name})
     still = Segmenter(twin, replace(card, offsets="none")).look(scan)
@@ -132,6 +133,9 @@ def test_nothing_of_the_users_is_overwritten(trained, balls, tmp_path, capsys):
     assert "a.png lies there, and could be overwritten: give another folder" in capsys.readouterr().err
     assert main(["segment", str(beside / "a.jpg"), *asked[1:], str(tmp_path / "out")]) == 2
     assert "expected files of different names" in capsys.readouterr().err
+    (tmp_path / "a-labels.png").write_bytes(b"of another program")
+    assert main(["segment", str(tmp_path / "a-labels.png"), *asked[1:], str(tmp_path / "out")]) == 2
+    assert "their results would have the same name" in capsys.readouterr().err
     assert picture.read_bytes() == b"mine"
     assert not (tmp_path / "out").exists()
     learn = ["train-seg", "--data", str(balls), "--steps", "1", "--offsets", "none", "--batch", "1", "--out"]

@@ -91,6 +91,20 @@ def test_the_27_samples_are_those_of_the_network(seg, segment_server):
     expect(seg.locator(".seg-reads")).to_contain_text(f"its gate here: {stage.gate[tuple(cell)]:.1f}"[:-1])
 
 
+def test_only_what_lies_beyond_the_filled_up_map_reads_zero(seg, segment_server):
+    scan = read_scan(samples()["Hippocampus 1"].file)
+    stage = segmenter.Segmenter.of("hippocampus").look(scan).stages[0]
+    top = scan.space[0] - 1
+    seg.mouse.click(*point(seg, "Sagittal", (top, 21, 0)))
+    until(seg, f"drawn.cross[0] === {top} && drawn.label === '{stage.label}'")
+    seen = drawn(seg)
+    taps = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(27, 3)
+    reads = seen["cell"] + taps + stage.offset[tuple(seen["cell"])]
+    inside = ((reads > -1) & (reads < -(-np.array(scan.space) // 16) * 8)).all(-1)  # the scan is filled up to 16s
+    assert (inside & (reads[:, 0] >= stage.offset.shape[0])).any(), "some read what was filled up"
+    assert seen["reads"]["zero"] == (~inside).tolist()
+
+
 def test_the_small_view_turns_as_it_is_dragged(seg):
     solid = seg.locator(".seg-solid canvas")
     box, before = solid.bounding_box(), solid.evaluate("canvas => canvas.drawn")

@@ -65,7 +65,7 @@ function nearOf(stage, place) {
     const up = [corner >> 2, (corner >> 1) & 1, corner & 1], first = place.map(Math.floor);
     const share = up.reduce((all, u, a) => all * (u ? place[a] - first[a] : 1 - place[a] + first[a]), 1);
     const cell = first.map((f, a) => f + up[a]);
-    return { cell, share, inside: cell.every((c, a) => c >= 0 && c < stage.size[a]) };
+    return { cell, share, inside: cell.every((c, a) => c >= 0 && c < stage.reach[a]) };
   });
 }
 

@@ -22,7 +22,8 @@ const toCell = (stage, place) =>
   place.map((p, a) => Math.min(Math.max(Math.floor((p + 0.5) / stage.stride[a]), 0), stage.size[a] - 1));
 
 // Where the kernel of a stage reads for a cell, in cells of its map: taps in rows, the last axis fastest. amount: what
-// offsets are multiplied by. zero: the read lies outside the map.
+// offsets are multiplied by. zero: the read lies outside the map,
+// which goes on beyond the scan where that was filled up.
 function readsOf(stage, levels, cell, amount) {
   const regular = [], samples = [], zero = [];
   const [kd, kh, kw] = stage.kernel, taps = kd * kh * kw;
@@ -33,7 +34,7 @@ function readsOf(stage, levels, cell, amount) {
     const read = grid.map((g, a) => g + amount * levels[at + 3 * tap + a] * stage.unit);
     regular.push(grid);
     samples.push(read);
-    zero.push(read.some((r, a) => !(r > -1 && r < stage.size[a])));
+    zero.push(read.some((r, a) => !(r > -1 && r < stage.reach[a])));
   }
   return { regular, samples, zero };
 }
