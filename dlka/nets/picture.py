@@ -148,6 +148,7 @@ class PictureNet(nn.Module):
         self, preset: PicturePreset, classes: int, offsets: str = "dense", *, pretrained: bool = False
     ) -> None:
         super().__init__()
+        self.crop = None  # no size is the only one
         self.multiple = preset.size >> 4 - len(preset.dims)  # its windows divide the map of the deepest stage
         self.backbone = PictureEncoder(preset, pretrained)
         *others, deepest = preset.dims

@@ -96,6 +96,7 @@ class VolumeNet(nn.Module):
         super().__init__()
         dims, features = preset.dims, preset.features
         self.multiple = tuple(8 * side for side in preset.patch)
+        self.crop = preset.crop
         self.d_lka_former_encoder = VolumeEncoder(preset, offsets)
         self.encoder1 = ResidualPair(1, features, nn.InstanceNorm3d)
         two = (2, 2, 2)

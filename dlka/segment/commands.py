@@ -29,9 +29,9 @@ def segment(args: argparse.Namespace) -> int:
         if other != file:
             raise DlkaError(f"{other} and {file}: expected files of different names: give each an --out of its own.")
     for name, file in taken.items():  # the drawing of one would lie on the labels of the other
-        if other := taken.get(f"{name}-labels"):
+        if alike := taken.get(f"{name}-labels"):
             raise DlkaError(
-                f"{file} and {other}: their results would have the same name: give each an --out of its own."
+                f"{file} and {alike}: their results would have the same name: give each an --out of its own."
             )
     make_folder(folder)
     results, failed = [], 0

@@ -100,9 +100,11 @@ class Segmenter:
         least = float(scan.values.min())  # what lies beyond the border, as in training
         pads = [p for side, own in zip(sides[::-1], scan.space[::-1]) for p in (0, side - own)]
         x = nn.functional.pad(x, pads, value=least)
-        whole = x[0, 0].numel() <= WHOLE[kind]
+        crop: Any = self.net.crop  # the only size that a network of the paper's own takes
+        whole = x[0, 0].numel() <= WHOLE[kind] if crop is None else tuple(sides) == crop
+        window = crop or [min(max(own, WINDOW[kind] // own * own), side) for own, side in zip(multiples, sides)]
         with self._lock, torch.inference_mode(), _Watched(self.net, strength) as seen:
-            output = self.net(x) if whole else slide(self.net, x, [min(WINDOW[kind], side) for side in sides])
+            output = self.net(x) if whole else slide(self.net, x, window)
         if not bool(output.isfinite().all()):
             raise DlkaError("The network's output is not finite, so its labels mean nothing: the weights are damaged.")
         labels = output[0].argmax(0).to(torch.uint8).cpu().numpy()[tuple(map(slice, scan.space))]

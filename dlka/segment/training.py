@@ -28,7 +28,7 @@ WARM_UP = 0.05  # share of the steps in which the rate rises
 DECAY, CLIP = 0.01, 12.0
 OFFSET_RATE = 0.1  # of what is learned fast, offset nets learn so much: else taps move by whole cells in a few steps
 LAST = {"volume": torch.channels_last_3d, "picture": torch.channels_last}
-CROPS = {"volume": 32, "picture": 128}  # cells along each side
+CROPS = {"volume": 32, "picture": 128}  # cells along each side, or what the network takes that is next above
 LICENCE = "AGPL-3.0"
 
 
@@ -64,7 +64,7 @@ def train(
         optimizer.load_state_dict(kept["optimizer"])
         begun = kept["steps"]
         report(f"Going on after step {begun}.")
-    sides = (CROPS[kind],) * (3 if kind == "volume" else 2)
+    sides = sides_of(net, kind)
     losses: list[float] = []
     net.train()
     for number in range(begun, recipe.steps):
@@ -88,7 +88,7 @@ def train(
             keep(
                 state, {"told": told, "net": net.state_dict(), "optimizer": optimizer.state_dict(), "steps": number + 1}
             )
-    save_net(out, net.eval(), card_of(recipe, kind, data))
+    save_net(out, net.eval(), card_of(recipe, kind, data, max(sides)))
     state.unlink(missing_ok=True)
     return out
 
@@ -106,15 +106,21 @@ def keep(file: Path, state: dict[str, Any]) -> None:
     unfinished.replace(file)
 
 
-def card_of(recipe: SegmentRecipe, kind: str, data: CaseFolder) -> NetCard:
+def sides_of(net: Any, kind: str) -> tuple[int, ...]:
+    """Cells of a crop along each axis."""
+    many = (net.multiple,) * 2 if kind == "picture" else net.multiple
+    return net.crop or tuple(-(-CROPS[kind] // own) * own for own in many)
+
+
+def card_of(recipe: SegmentRecipe, kind: str, data: CaseFolder, crop: int) -> NetCard:
     """What the weights file says of itself."""
-    settings = {**asdict(recipe), "data": data.title, "crop": CROPS[kind]}
+    settings = {**asdict(recipe), "data": data.title, "crop": crop}
     return NetCard(
         net=kind,
         preset=recipe.preset,
         offsets=recipe.offsets,
         names=list(data.names.values()),
-        window=CROPS[kind],
+        window=crop,
         data=f"labels of {data.title}, {len(data.train)} cases; weights of the last step, not chosen on any data",
         recipe=settings,
         licence=LICENCE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from dlka.errors import DlkaError
+from dlka.errors import LOG, DlkaError
 from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
@@ -151,8 +151,15 @@ def _strength(model: str) -> dict[str, Any]:
 
 
 def _choices(kind: str) -> list[tuple[str, str]]:
-    """The networks that look at volumes or at pictures, (what is shown, id)."""
-    return [(f"{word} ({_said(word)})", word) for word in shipped() if Segmenter.of(word).card.net == kind]
+    """The networks that look at volumes or at pictures, (what is shown, id); a file that is none is left out."""
+    found = []
+    for word in shipped():
+        try:
+            if Segmenter.of(word).card.net == kind:
+                found.append((f"{word} ({_said(word)})", word))
+        except DlkaError as error:
+            LOG.warning("left out: %s", error)
+    return found
 
 
 def _said(model: str) -> str:

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from dlka.cli import main
 from dlka.errors import DlkaError
-from dlka.nets import build_net
+from dlka.nets import NETS, build_net
+from dlka.nets.volume import PRESETS, VolumeNet
 from dlka.segment import segmenter as looking
 from dlka.segment import training
 from dlka.segment.judge import val_seg
-from dlka.segment.net_file import load_net, save_net
+from dlka.segment.net_file import NetCard, load_net, save_net
 from dlka.segment.recipe import SegmentRecipe
 from dlka.segment.scans import read_labels, read_scan
 from dlka.segment.scores import dice
@@ -173,3 +174,20 @@ def test_files_that_are_no_such_network_are_refused(trained, tmp_path):
             load_net(tmp_path / "changed.safetensors")
     with pytest.raises(DlkaError, match=r"expected a network that segments \(format dlka-net-1\)"):
         load_net("weights/letter.safetensors")
+
+
+def test_a_network_of_one_size_of_crop_sees_a_scan_by_windows(balls):
+    torch.manual_seed(0)
+    net = VolumeNet(replace(PRESETS["small"], crop=(16, 16, 16)), 3).eval()
+    card = NetCard("volume", "paper", "dense", ["", "a", "b"], 16, "none", {}, "AGPL-3.0", 0, {})
+    scan = read_scan(balls / "images" / "val" / "ball-0.nii.gz")
+    seen = Segmenter(net, card).look(scan)
+    assert seen.labels.shape == scan.space
+    assert scan.space != net.crop
+    assert seen.stages == ()
+
+
+def test_crops_are_what_the_network_takes():
+    with torch.device("meta"):
+        sides = [training.sides_of(build_net(kind, preset), kind) for kind in NETS for preset in ("small", "paper")]
+    assert sides == [(32, 32, 32), (64, 128, 128), (128, 128), (224, 224)]

@@ -35,7 +35,7 @@ def network(path, name, offsets):
     torch.manual_seed(0)
     net = build_net(kind, preset="small", classes=3, offsets=offsets).eval().requires_grad_(False)
     for key, value in net.named_parameters():
-        if key.endswith(("gamma", "deform_conv.weight")):  # else what is sampled hardly counts
+        if kind == "volume" and key.endswith(("gamma", "deform_conv.weight")):  # else what is sampled hardly counts
             value.mul_(30)
         if "offset" in key:
             value.copy_(torch.randn_like(value) * (0.5 if value.dim() > 1 else 2))

@@ -206,15 +206,15 @@ def test_the_cube_is_turned_and_another_voxel_is_chosen(lesson):
     before = state(lesson)
     drawn = cube.evaluate("c => c.toDataURL()")
     cube.press("ArrowRight")
-    turned = state(lesson, f"told.angle[0] > {before['angle'][0]}")
+    turned = state(lesson, f"told.angle[0] < {before['angle'][0]}")
     assert cube.evaluate("c => c.toDataURL()") != drawn
     box = cube.bounding_box()
     lesson.mouse.move(box["x"] + 100, box["y"] + 100)
     lesson.mouse.down()
     lesson.mouse.move(box["x"] + 140, box["y"] + 120, steps=4)
     lesson.mouse.up()
-    dragged = state(lesson, f"told.angle[0] > {turned['angle'][0] + 0.45}")
-    assert dragged["angle"] == pytest.approx([turned["angle"][0] + 0.5, turned["angle"][1] + 0.25], abs=0.02)
+    dragged = state(lesson, f"told.angle[0] < {turned['angle'][0] - 0.45}")
+    assert dragged["angle"] == pytest.approx([turned["angle"][0] - 0.5, turned["angle"][1] + 0.25], abs=0.02)
     assert dragged["samples"] == before["samples"]
     z, y, x = before["cell"]
     for key, cell in (("ArrowRight", [z, y, x + 1]), ("ArrowUp", [z, y + 1, x + 1]), ("PageUp", [z + 1, y + 1, x + 1])):
