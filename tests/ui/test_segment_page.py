@@ -95,6 +95,7 @@ def test_only_what_lies_beyond_the_filled_up_map_reads_zero(seg, segment_server)
     scan = read_scan(samples()["Hippocampus 1"].file)
     stage = segmenter.Segmenter.of("hippocampus").look(scan).stages[0]
     top = scan.space[0] - 1
+    seg.locator(".seg-stage").select_option("0")
     seg.mouse.click(*point(seg, "Sagittal", (top, 21, 0)))
     until(seg, f"drawn.cross[0] === {top} && drawn.label === '{stage.label}'")
     seen = drawn(seg)
