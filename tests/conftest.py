@@ -150,6 +150,15 @@ def seg(browser, segment_server):
         yield opened(page, segment_server)
 
 
+@pytest.fixture
+def seg_phone(browser, segment_server):
+    """The same on a phone."""
+    from segment_window import PHONE, opened
+
+    with window(browser, segment_server, **PHONE) as page:
+        yield opened(page, segment_server)
+
+
 @contextmanager
 def window(browser, server, **kind):
     """A fresh window, without a page in it yet; of a laptop's size, unless it is of another kind."""

@@ -30,6 +30,7 @@ LOGS = {"message", "print_exc", "format_exc", "exception"}  # dlka.errors.messag
 ALLOWED = {
     ("images.py", "read_image"): "decoders fail lazily, at whatever is asked of an image first",
     ("ops/triton_probe.py", "start_error"): "the probe launches its kernel: compilers and drivers fail in many ways",
+    ("ops/backends.py", "device_of"): "torch says by RuntimeErrors of several calls that a device is not there",
     ("ops/numba_jit.py", "kernel"): "numba's cache says by a RuntimeError that it has no folder",
     (
         "models/checkpoint.py",

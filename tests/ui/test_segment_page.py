@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from conftest import window
 from playwright.sync_api import expect
 from segment_window import (
     CUTS,
-    PHONE,
     at_cross,
     choose,
     drawn,
     network,
-    opened,
     plane,
     point,
     until,
@@ -172,27 +169,26 @@ def test_a_picture_has_its_mask_and_the_samples_of_both_kernels(seg, segment_ser
     expect(seg.locator(".seg-told")).to_contain_text("Pixel 60, 40")
 
 
-def test_on_a_phone_a_finger_moves_the_cross_and_nothing_is_cut_off(browser, segment_server):
-    with window(browser, segment_server, **PHONE) as page:
-        opened(page, segment_server)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-        expect(page.get_by_text("A research model, not for diagnosis.")).to_be_visible()
-        plane(page, "Axial").scroll_into_view_if_needed()
-        start, end = point(page, "Axial", (0, 10, 10)), point(page, "Axial", (0, 40, 20))
-        before = page.evaluate("() => scrollY")
-        touch = page.context.new_cdp_session(page)
-        steps = [(start[0] + (end[0] - start[0]) * t / 5, start[1] + (end[1] - start[1]) * t / 5) for t in range(6)]
-        for number, (x, y) in enumerate(steps):
-            kind = "touchStart" if number == 0 else "touchMove"
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        at_cross(page, [drawn(page)["cross"][0], 40, 20])
-        assert page.evaluate("() => scrollY") == before
-        boxes = [plane(page, name).bounding_box() for name in CUTS]
-        assert max(box["x"] + box["width"] for box in boxes) <= 390
-        assert max(box["y"] + box["height"] for box in boxes) - min(box["y"] for box in boxes) < 600, "seen together"
-        table = page.locator(".seg-scores")
-        assert table.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+def test_on_a_phone_a_finger_moves_the_cross_and_nothing_is_cut_off(seg_phone):
+    page = seg_phone
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_text("A research model, not for diagnosis.")).to_be_visible()
+    plane(page, "Axial").scroll_into_view_if_needed()
+    start, end = point(page, "Axial", (0, 10, 10)), point(page, "Axial", (0, 40, 20))
+    before = page.evaluate("() => scrollY")
+    touch = page.context.new_cdp_session(page)
+    steps = [(start[0] + (end[0] - start[0]) * t / 5, start[1] + (end[1] - start[1]) * t / 5) for t in range(6)]
+    for number, (x, y) in enumerate(steps):
+        kind = "touchStart" if number == 0 else "touchMove"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    at_cross(page, [drawn(page)["cross"][0], 40, 20])
+    assert page.evaluate("() => scrollY") == before
+    boxes = [plane(page, name).bounding_box() for name in CUTS]
+    assert max(box["x"] + box["width"] for box in boxes) <= 390
+    assert max(box["y"] + box["height"] for box in boxes) - min(box["y"] for box in boxes) < 600, "seen together"
+    table = page.locator(".seg-scores")
+    assert table.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
 
 
 def test_a_screen_reader_is_told_what_is_where(seg):
