@@ -45,7 +45,7 @@ def build() -> None:
             net = gr.Dropdown(_choices(first.kind), value=model, label="Network", filterable=False, elem_id="seg-net")
             strength = gr.Slider(0, 1, 1, step=0.05, **_strength(model), elem_id="seg-strength")
             go = gr.Button("Segment", variant="primary", elem_id="seg-go")
-            card = gr.HTML(_card(model), elem_id="seg-card", padding=False)
+            card = gr.HTML(card_words(model), elem_id="seg-card", padding=False)
         with gr.Column(scale=3, min_width=320):
             stale = gr.HTML(elem_id="stale")
             canvas = gr.HTML(
@@ -75,7 +75,7 @@ def build() -> None:
             return [gr.skip(), gr.skip(), gr.skip(), gr.skip(), ""]
         scan, seen, own = look(*given)
         model = given[2]
-        return given, _value(scan, seen, model, own), gr.update(visible=False, value=None), _card(model), ""
+        return given, _value(scan, seen, model, own), gr.update(visible=False, value=None), card_words(model), ""
 
     def make(label: str | None, path: str | None, model: str, factor: float) -> Any:
         scan, seen, _ = look(label, path, model, factor)
@@ -170,12 +170,14 @@ def _credit(label: str) -> str:
     return f'<p class="quiet">{html.escape(samples()[label].credit)}</p>'
 
 
-def _card(model: str) -> str:
+def card_words(model: str) -> str:
     """What is known of a network: its data, and how it does on the validation part, with its offsets and without."""
     card = Segmenter.of(model).card
     rows: list[Mapping[str, Any]] = card.scores.get("rows", [])
     lines = [f"<b>{html.escape(model)}</b> was trained on {html.escape(card.data)}."]
     for row in rows:
         parts = ", ".join(f"{name} {row[name]['dice'][0]:.3f}" for name in card.names[1:])
-        lines.append(f"Dice on {card.scores['cases']} cases{html.escape(row['model'].partition(',')[1])}: {parts}.")
+        lines.append(
+            f"Dice on {card.scores['cases']} cases{html.escape(''.join(row['model'].partition(',')[1:]))}: {parts}."
+        )
     return f'<p class="quiet">{"<br>".join(lines)}</p>'

@@ -14,6 +14,7 @@ from dlka.segment.samples import samples
 from dlka.segment.scans import read_labels, read_scan
 from dlka.segment.scores import dice
 from dlka.segment.segmenter import Segmenter, shipped
+from dlka.ui import page_segment
 
 NETS = {"cells": "dense", "cells-rigid": "none", "hippocampus": "dense", "hippocampus-rigid": "none"}
 
@@ -56,3 +57,8 @@ def test_segment_chooses_the_network_by_the_kind_of_file(tmp_path):
     assert list(volume["parts"]) == ["anterior", "posterior"]
     assert list(picture["parts"]) == ["cytoplasm", "nucleus"]
     assert np.load(next((tmp_path / "out").glob("cell*.npz"))).files
+
+
+def test_the_page_says_what_the_cards_say():
+    said = page_segment.card_words("hippocampus")
+    assert "Dice on 45 cases, offsets at zero: anterior 0.832, posterior 0.797." in said
