@@ -6,6 +6,7 @@ A handler takes the parsed arguments, prints its result and returns the exit sta
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,29 @@ def predict(args: argparse.Namespace) -> int:
     from dlka import provenance
     from dlka.analysis.batch import folders
     from dlka.images import picture_files
-    from dlka.results import load
+    from dlka.results import Result, load
     from dlka.temporary import folder
     from dlka.video import with_frames
 
     model, frames = load(args.model, args.device), Path(args.out or folder()) / "frames"
     images = with_frames(picture_files(args.images), args.every, frames)
     asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
-    results = model.each(images, **asked)  # which refuses what no picture could be asked
+    names: dict[str, list[str]] = {}
+    for image, name in zip(images, folders(images)):
+        names.setdefault(image, []).append(name)
+
+    def draw(result: Result) -> None:
+        result.save(Path(args.out) / f"{names[result.path].pop()}.png")
+
+    results = model.each(images, draw if args.out else None, **asked)  # refuses what no picture could be asked
     if args.out:
         make_folder(args.out)
         there = {Path(image).resolve() for image in images}
-        if over := [name for name in folders(images) if (Path(args.out) / f"{name}.png").resolve() in there]:
+        if over := [name for name in chain(*names.values()) if (Path(args.out) / f"{name}.png").resolve() in there]:
             raise DlkaError(f"--out {args.out}: {over[0]}.png is a picture to look at: give another folder.")
     found: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    for (image, result), name in zip(progress(results, len(images)), folders(images)):
+    for image, result in progress(results, len(images)):
         if isinstance(result, Exception):
             if not isinstance(result, DlkaError):
                 raise result
@@ -83,8 +91,6 @@ def predict(args: argparse.Namespace) -> int:
         kinds = [f"{number} {kind}" for kind, number in boxes["class"].value_counts().items()]
         say(f"{image}: {', '.join(kinds) or 'nothing'}")
         found.append({"picture": image, "boxes": boxes.to_dict("records")})
-        if args.out:
-            result.save(Path(args.out) / f"{name}.png")
     made_by: dict[str, Any] = {"model": provenance.weights(model.name), "versions": provenance.versions()}
     made_by |= {"device": str(model.predictor.device), "settings": asked}
     write_json(args.json, {**made_by, "pictures": found, "failed": failed})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,13 +132,26 @@ class Model:
             results.append(result)
         return results
 
-    def each(self, pictures: Iterable[Picture], **asked: Any) -> Iterator[tuple[Picture, Result | Exception]]:
+    def each(
+        self, pictures: Iterable[Picture], finish: Callable[[Result], object] | None = None, **asked: Any
+    ) -> Iterator[tuple[Picture, Result | Exception]]:
         """(picture, its Result) of any number of pictures as they come, or the error where one has none, which costs
-        no other. Arguments as of a call; all of them have to be named. Raises DlkaError, before the first picture, for
-        what no picture can be asked."""
+        no other.
+
+        finish: what is done with each result, several at once, before it is given, such as to draw it into a file.
+        asked: arguments as of a call; all of them have to be named. Raises DlkaError, before the first picture, for
+        what no picture can be asked.
+        """
         question = self._question(**asked)
         where = room(self.predictor.device, asked["size"] or suited_size(self.card))
-        return in_lanes(pictures, pixels_of, lambda images: self._look(images, **question), _result_of, **where)
+
+        def done(picture: Picture, seen: Result) -> Result:
+            result = _result_of(picture, seen)
+            if finish:
+                finish(result)
+            return result
+
+        return in_lanes(pictures, pixels_of, lambda images: self._look(images, **question), done, **where)
 
     def _question(
         self, confidence: float, iou: float, size: int | None, classes: Sequence[str], strength: float

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -41,14 +42,15 @@ def batches(model: Model, files: Sequence[Path], size: int) -> None:
 
 def lanes(model: Model, files: Sequence[Path], size: int) -> None:
     """As `dlka predict` does it."""
-    for _, result in model.each(files, size=size, confidence=0.25, iou=0.7, classes=(), strength=1.0):
-        draw_into_file(result)
+    asked: dict[str, Any] = {"size": size, "confidence": 0.25, "iou": 0.7, "classes": (), "strength": 1.0}
+    for _, result in model.each(files, draw_into_file, **asked):
+        if isinstance(result, Exception):
+            raise result
 
 
-def draw_into_file(result: Result | Exception) -> None:
-    if isinstance(result, Exception):
-        raise result
-    result.save(Path(folder()) / "bench-folder.png")
+def draw_into_file(result: Result) -> None:
+    """Each thread has a file of its own."""
+    result.save(Path(folder()) / f"bench-folder-{get_ident()}.png")
 
 
 WAYS = {ALONE: alone, BATCHES: batches, LANES: lanes}

@@ -77,6 +77,13 @@ def load_net(path: str | Path) -> tuple[nn.Module, NetCard]:
     return net.eval().requires_grad_(False), card
 
 
+def read_card(path: str | Path) -> NetCard:
+    """The card of a file alone: no network is built. Raises DlkaError with one sentence."""
+    path = Path(path)
+    with opened(path) as file:
+        return _card(file.metadata() or {}, path.name)
+
+
 def with_scores(path: str | Path, scores: dict[str, Any]) -> None:
     """Put what was measured into the card of a file; its tensors stay as they are."""
     path = Path(path)

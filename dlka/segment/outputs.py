@@ -17,7 +17,7 @@ from dlka.segment.segmenter import Segmentation, StageField
 from dlka.versions import versions
 
 OPACITY = 0.45
-SIDE = 600  # pixels that a drawing is at least wide or tall, by whole pixels for a cell
+SIDE = 600  # pixels that slices are at least wide or tall together, by whole pixels for a voxel
 
 
 def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -> list[str]:
@@ -37,7 +37,7 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
         save_labels(scan, _on_scan(lengths(seen.stages[0], scan), seen.stages[0], scan), made[-1])
     made.append(folder / f"{scan.name}.png")
     drawn = overlay(scan, seen.labels)
-    times = -(-SIDE // max(drawn.shape))
+    times = 1 if scan.nifti is None else -(-SIDE // max(drawn.shape))
     large = cv2.resize(drawn, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST)
     made[-1].write_bytes(cv2.imencode(".png", large[..., ::-1])[1].tobytes())
     if seen.stages:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def train(
         report(f"Going on after step {begun}.")
     sides = sides_of(net, kind)
     losses: list[float] = []
+    clock = process_time()
     net.train()
     for number in range(begun, recipe.steps):
         # Of the step alone, so that a run that was killed draws what it would have drawn.
@@ -84,7 +86,8 @@ def train(
         optimizer.step()
         losses.append(float(loss.detach()))
         if (number + 1) % KEPT_EVERY == 0:
-            report(f"step {number + 1} of {recipe.steps}: loss {np.mean(losses[-KEPT_EVERY:]):.3f}")
+            mean, cost = np.mean(losses[-KEPT_EVERY:]), (process_time() - clock) / len(losses)
+            report(f"step {number + 1} of {recipe.steps}: loss {mean:.3f}, {cost:.2f} s of processor time a step")
             keep(
                 state, {"told": told, "net": net.state_dict(), "optimizer": optimizer.state_dict(), "steps": number + 1}
             )

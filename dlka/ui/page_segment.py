@@ -11,6 +11,7 @@ from time import monotonic_ns
 from typing import Any
 
 from dlka.errors import LOG, DlkaError
+from dlka.segment.net_file import read_card
 from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
@@ -30,8 +31,13 @@ STALE = '<p class="stale">This could not be segmented. What stands below is of w
 
 
 def build() -> None:
-    """The page's components and what they do."""
+    """The page's components and what they do. Networks are built and run when somebody comes, not when the app
+    starts."""
+    app: Any = gr.context.Context.root_block
     examples = {label: sample for label, sample in samples().items() if _choices(sample.kind)}
+    if not examples:
+        gr.Markdown("None of the files in weights/segment is a network that can be read; the log says why.")
+        return
     first = next(iter(examples.values()))
     model = _network(first)
     gr.Markdown(words.SEGMENT, elem_id="title", elem_classes="seg-title")
@@ -49,7 +55,6 @@ def build() -> None:
         with gr.Column(scale=3, min_width=320):
             stale = gr.HTML(elem_id="stale")
             canvas = gr.HTML(
-                _value(*_example(first.label, Segmenter.of(model), 1.0), model, first, kept=True),
                 html_template=(FOLDER / "segment.html").read_text(encoding="utf-8"),
                 js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
                 elem_id="seg",
@@ -58,7 +63,7 @@ def build() -> None:
             taken = gr.File(visible=False, file_count="multiple", label="To take along", elem_id="seg-taken")
             how_to_read(words.SEGMENT_READ)
     asked = [sample, file, net, strength]
-    shown = gr.State((first.label, None, model, 1))  # what was asked for last and is shown
+    shown = gr.State(())  # what was asked for last and is shown
 
     def look(
         label: str | None, path: str | None, model: str, factor: float
@@ -103,7 +108,7 @@ def build() -> None:
     file.upload(given, file, [sample, *settled], **QUIET, **LAST, **WORDS)
     net.input(lambda model: gr.update(**_strength(model)), net, strength, **QUIET, **LAST, **WORDS)
     ran = gr.on(
-        [go.click, asks.change, net.input, strength.input],
+        [app.load, go.click, asks.change, net.input, strength.input],
         show,
         [shown, *asked],
         [shown, canvas, taken, card, stale],
@@ -122,11 +127,11 @@ def _example(label: str, segmenter: Segmenter, strength: float) -> tuple[Scan, S
     return scan, segmenter.look(scan, strength)
 
 
-def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None, kept: bool = False) -> str:
+def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None) -> str:
     segmenter = Segmenter.of(model)
     names = list(segmenter.card.names)
     if own is None or model.partition("-")[0] != own.model:  # a network of other parts
-        return segment_value(scan, seen, names, kept=kept)
+        return segment_value(scan, seen, names)
     true = read_labels(own.labels, len(names))
     rigid = _example(own.label, segmenter, 0.0)[1] if segmenter.deforms else seen
     rows = []
@@ -135,7 +140,7 @@ def _value(scan: Scan, seen: Segmentation, model: str, own: Sample | None, kept:
         scores = [dice(*masks), dice(rigid.labels == number, masks[1])] if segmenter.deforms else [dice(*masks)]
         far = hd95(*masks, scan.spacing)
         rows.append([name, *(f"{score:.3f}" for score in scores), "none found" if math.isnan(far) else f"{far:.1f}"])
-    return segment_value(scan, seen, names, true, rows, kept)
+    return segment_value(scan, seen, names, true, rows)
 
 
 def _network(sample: Sample) -> str:
@@ -145,7 +150,7 @@ def _network(sample: Sample) -> str:
 
 def _strength(model: str) -> dict[str, Any]:
     """The slider for a network."""
-    if Segmenter.of(model).deforms:
+    if read_card(shipped()[model]).offsets != "none":
         return {"interactive": True, "label": "Deformation", "info": "1 as learned, 0 the rigid kernel"}
     return {"interactive": False, "label": "Deformation", "info": "this network has no offsets"}
 
@@ -153,17 +158,14 @@ def _strength(model: str) -> dict[str, Any]:
 def _choices(kind: str) -> list[tuple[str, str]]:
     """The networks that look at volumes or at pictures, (what is shown, id); a file that is none is left out."""
     found = []
-    for word in shipped():
+    for word, path in shipped().items():
         try:
-            if Segmenter.of(word).card.net == kind:
-                found.append((f"{word} ({_said(word)})", word))
+            card = read_card(path)
+            if card.net == kind:
+                found.append((f"{word} ({'rigid' if card.offsets == 'none' else 'deformable'})", word))
         except DlkaError as error:
             LOG.warning("left out: %s", error)
     return found
-
-
-def _said(model: str) -> str:
-    return "rigid" if Segmenter.of(model).card.offsets == "none" else "deformable"
 
 
 def _credit(label: str) -> str:
@@ -172,7 +174,7 @@ def _credit(label: str) -> str:
 
 def card_words(model: str) -> str:
     """What is known of a network: its data, and how it does on the validation part, with its offsets and without."""
-    card = Segmenter.of(model).card
+    card = read_card(shipped()[model])
     rows: list[Mapping[str, Any]] = card.scores.get("rows", [])
     lines = [f"<b>{html.escape(model)}</b> was trained on {html.escape(card.data)}."]
     for row in rows:
