@@ -65,6 +65,10 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+class UnknownFormat(DlkaError):
+    """What a file holds is in none of FORMATS."""
+
+
 def picture_files(names: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Files of pictures by their names: a folder stands for the pictures in it that are not hidden, a pattern
     (street-*.jpg, **/*.png) for what it matches, both by name; any other name for itself. Raises DlkaError where a
@@ -92,7 +96,8 @@ def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     EXIF orientation is applied once. Transparency is laid on white. Of animations and multi-page files the first
     frame is taken. Deeper grey becomes 8 bits by ``round(255 * v / white)``: white is the format's greatest value for
     unsigned integers up to 16 bits; signed and 32-bit integers that fit 0..65535 are taken as 16-bit values; all other
-    integers and floats have no natural black and white and are stretched from their least to their greatest value.
+    integers and floats have no natural black and white and are stretched from their least to their greatest value, as
+    are 16-bit values below 4096: those of a camera of 10 or 12 bits, whose white is not told.
 
     Raises DlkaError, and nothing else, for whatever cannot be used: no or no regular file, over MAX_BYTES, a format
     not in FORMATS, sides under MIN_SIDE or over MAX_SIDE, over MAX_PIXELS (all told from the header, before pixels are
@@ -161,7 +166,7 @@ def _format_of(data: bytes) -> str:
     for name, (start, _) in _READERS.items():
         if start.match(data):
             return name
-    raise DlkaError(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
+    raise UnknownFormat(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
 
 
 def _check_size(width: int, height: int) -> None:
@@ -213,6 +218,8 @@ def _grey(image: Image.Image) -> np.ndarray:
         black, white = float(values.min()), float(values.max())
         if image.mode == "I" and black >= 0 and white <= 65535:
             black, white = 0.0, 65535.0
+    if white == 65535 and values.max() < 4096:
+        black, white = float(values.min()), float(values.max())
     values -= black
     values *= 255 / ((white - black) or 1)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero

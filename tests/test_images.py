@@ -231,6 +231,16 @@ def test_flat_float_picture_is_black() -> None:
     assert not read_image(encode(Image.fromarray(np.full((8, 8), 7, np.float32)), "TIFF")).any()
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")])
+def test_16_bit_grey_of_a_camera_of_10_or_12_bits_is_stretched(dtype: type, kind: str) -> None:
+    for values in (RAMP * 16 + 15, RAMP * 3 + 100):
+        got = read_image(encode(Image.fromarray(values.astype(dtype)), kind))
+        np.testing.assert_array_equal(got[..., 1], RAMP)
+    dark = RAMP * 16 + 16  # up to 4096, which 12 bits cannot hold
+    got = read_image(encode(Image.fromarray(dark.astype(dtype)), kind))
+    np.testing.assert_array_equal(got[..., 0], np.rint(dark / 257))
+
+
 def test_12_bit_and_white_is_zero() -> None:
     pairs = np.array([0, 4095] * 128).reshape(-1, 2)
     packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)

@@ -57,7 +57,7 @@ def available() -> dict[str, Path]:
 
 def find(model: str) -> Path:
     """The weights file of a model id, or of a path that ends in .safetensors. Raises DlkaError."""
-    files = _files()
+    files = {path.stem: path for path in (WEIGHTS / "segment").glob(PATTERN)} | _files()
     if model in files:
         return files[model]  # one that is no model, too: whoever opens it is told what it is
     if Path(model).suffix:

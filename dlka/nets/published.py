@@ -20,13 +20,16 @@ def load_published(net: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
     state: names as the paper's code gives them, with or without "module." before them; the volume net's encoder may be
     called d_lka_former_encoder or unetr_pp_encoder. Returns the names of what is never used. Raises DlkaError where
-    anything else is missing, does not belong or has another shape; the net is then as it was.
+    anything else is missing, does not belong, is there twice, has another shape or values that are not finite; the net
+    is then as it was.
     """
     own, given, left = net.state_dict(), {}, []
     for name, value in state.items():
         new = name.removeprefix("module.").replace("unetr_pp_encoder.", "d_lka_former_encoder.")
         if UNUSED.match(new) and new not in own:
             left.append(name)
+        elif new in given:
+            raise DlkaError(f"{new}: expected one tensor, got two, with and without a prefix; keep one of them")
         else:
             given[new] = value
     missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
@@ -41,5 +44,7 @@ def load_published(net: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
             raise DlkaError(
                 f"{name}: expected {list(own[name].shape)}, got {list(value.shape)}; are the classes the same?"
             )
+        if bad := int((~value.isfinite()).sum()):
+            raise DlkaError(f"{name}: expected finite values, got {bad} that are none; the file is damaged")
     net.load_state_dict(given)
     return left

@@ -33,7 +33,8 @@ def segment(args: argparse.Namespace) -> int:
             raise DlkaError(
                 f"{file} and {alike}: their results would have the same name: give each an --out of its own."
             )
-    make_folder(folder)
+    if folder.exists():  # else it is made when there is something to write
+        make_folder(folder)
     results, failed = [], 0
     for name in args.files:
         try:
@@ -44,12 +45,15 @@ def segment(args: argparse.Namespace) -> int:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
             continue
+        make_folder(folder)
         written = write_outputs(scan, seen, segmenter.card, folder)
         results.append(numbers(scan, seen, segmenter.card))
         parts = results[-1]["parts"]
         cell = "voxel" if scan.nifti is not None else "pixel"
         said = ", ".join(f"{part} {count(of['cells'], cell)}" for part, of in parts.items())
         print(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
+        if scan.nifti is not None and not scan.oriented:
+            print(f"{name}: the file does not say where left and right are.")
     write_json(args.json, results)
     return 1 if failed else 0
 

@@ -22,14 +22,14 @@ def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = 
     Returns data, cases and versions; rows: for each model, and once more with its offsets at zero where it has some,
     "model", and by the name of every part "dice" and "hd95" (mm, of a picture px), each [mean, low, high] with a 95 %
     interval over cases; values: the same numbers case by case; against: differences in Dice of the first row to every
-    other one, paired over cases, by part. What is no number (a part that is not there) is left out of a mean.
-    Raises DlkaError.
+    other one, paired over cases, by part. What is no number (a part that is not there) is left out of a mean, and a
+    mean of nothing is left out. Raises DlkaError.
     """
     data = read_folder(folder)
     found: dict[str, np.ndarray] = {}
     for model in models:
         segmenter = Segmenter.of(model)
-        _check(segmenter, data, model)
+        _check(segmenter, data, model, report)
         for strength, called in ((1.0, WITH), (0.0, WITHOUT))[: 2 if segmenter.deforms else 1]:
             report(f"Measuring {model}{called} on {len(data.val)} cases ...")
             found[f"{model}{called}"] = np.array(list(_cases(segmenter, data, strength)))
@@ -39,11 +39,11 @@ def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = 
     for name, values in found.items():
         row: dict[str, Any] = {"model": name}
         for i, part in enumerate(parts):
-            row[part] = {"dice": interval(values[:, i, 0]), "hd95": interval(values[:, i, 1])}
+            row[part] = _means({"dice": values[:, i, 0], "hd95": values[:, i, 1]})
         rows.append(row)
     for name in others:
         leads = found[first][:, :, 0] - found[name][:, :, 0]
-        against.append({"model": first, "against": name, **{p: interval(leads[:, i]) for i, p in enumerate(parts)}})
+        against.append({"model": first, "against": name, **_means({p: leads[:, i] for i, p in enumerate(parts)})})
     return {
         **{"data": data.title, "cases": len(data.val), "parts": parts, "unit": "mm" if segmenter.volumes else "px"},
         **{"rows": rows, "against": against, "versions": versions()},
@@ -53,10 +53,10 @@ def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = 
 
 def rows_of(measured: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of val_seg for a table: means with their intervals as text."""
+    kinds = (("dice", "Dice", 3), ("hd95", f"HD95, {measured['unit']}", 2))
     return [
         {"model": row["model"]}
-        | {f"{part}: Dice": _told(row[part]["dice"], 3) for part in measured["parts"]}
-        | {f"HD95, {measured['unit']}": " / ".join(f"{row[part]['hd95'][0]:.2f}" for part in measured["parts"])}
+        | {f"{part}: {said}": _told(row[part].get(kind), n) for part in measured["parts"] for kind, said, n in kinds}
         for row in measured["rows"]
     ]
 
@@ -64,7 +64,8 @@ def rows_of(measured: dict[str, Any]) -> list[dict[str, Any]]:
 def lead_rows(measured: dict[str, Any]) -> list[dict[str, Any]]:
     """Differences in Dice for a table."""
     return [
-        {"Dice of": row["model"], "minus": row["against"]} | {part: _told(row[part], 3) for part in measured["parts"]}
+        {"Dice of": row["model"], "minus": row["against"]}
+        | {part: _told(row.get(part), 3) for part in measured["parts"]}
         for row in measured["against"]
     ]
 
@@ -78,13 +79,29 @@ def _cases(segmenter: Segmenter, data: CaseFolder, strength: float) -> Iterator[
         yield [(dice(one, other), hd95(one, other, scan.spacing)) for one, other in pairs]
 
 
-def _check(segmenter: Segmenter, data: CaseFolder, model: str) -> None:
-    if len(segmenter.card.names) != len(data.names):
-        own, wanted = (", ".join(list(names)[1:]) for names in (segmenter.card.names, data.names.values()))
+def _check(segmenter: Segmenter, data: CaseFolder, model: str, report: Callable[[str], None]) -> None:
+    names, others = segmenter.card.names[1:], list(data.names.values())[1:]
+    own, wanted = ", ".join(names), ", ".join(others)
+    if len(names) != len(others):
         raise DlkaError(f"{model}: expected a network of the data's classes ({wanted}), got one of {own}.")
+    for number, name in enumerate(names, 1):
+        if name in others and name != others[number - 1]:
+            raise DlkaError(
+                f"{model}: {name} is number {number} of the network and number {others.index(name) + 1} of the data: "
+                "give both the same order."
+            )
+    if names != others:
+        report(f"{model}: its classes are {own}, those of the data {wanted}; they are compared by their numbers.")
 
 
-def _told(values: Sequence[float], digits: int) -> str:
+def _means(values: dict[str, np.ndarray]) -> dict[str, tuple[float, float, float]]:
+    """Intervals by name, of those that have a number at all."""
+    return {name: interval(of) for name, of in values.items() if np.isfinite(of).any()}
+
+
+def _told(values: Sequence[float] | None, digits: int) -> str:
+    if values is None:
+        return "-"
     mean, low, high = (f"{value:.{digits}f}" for value in values)
     return f"{mean} ({low} to {high})"
 

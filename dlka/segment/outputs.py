@@ -53,7 +53,7 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
 
 def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, Any]:
     """Cells of every part, their size in millilitres or square pixels, how far every stage moves its taps (mean, in
-    cells of its map and in millimetres or pixels), and what made them."""
+    cells of its map and in millimetres or pixels), and what made them; strength: None where nothing deforms."""
     # The sides of a voxel need not stand upright on each other: of a tilted gantry's they do not.
     cell = 1.0 if scan.nifti is None else abs(float(np.linalg.det(in_file(scan)[1][:3, :3])))
     counts = np.bincount(seen.labels.ravel(), minlength=len(card.names))
@@ -69,7 +69,8 @@ def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, Any]:
         for stage in seen.stages
     ]
     made = {"data": card.data, "seed": card.seed, "offsets": card.offsets, "versions": versions()}
-    return {"scan": scan.name, "strength": seen.strength, "parts": of_parts, "stages": stages, "network": made}
+    strength = None if card.offsets == "none" else seen.strength
+    return {"scan": scan.name, "strength": strength, "parts": of_parts, "stages": stages, "network": made}
 
 
 def lengths(stage: StageField, scan: Scan) -> np.ndarray:

@@ -11,6 +11,11 @@ from dlka.shipped import ASSETS
 
 FOLDER = ASSETS / "segment"
 LABELS = "-labels"
+# What the networks that ship are made for, by the first word of their ids.
+MADE_FOR = {
+    "hippocampus": "the hippocampus alone, cut out of a head's MRI, about 35 x 50 x 36 voxels of 1 mm",
+    "cells": "a stained white blood cell that fills most of its picture, about 120 x 120 pixels",
+}
 # What the file's name begins with -> what the sample is called, the network that knows it, and whose it is.
 KNOWN = {
     "hippocampus": ("Hippocampus", "hippocampus", "Medical Segmentation Decathlon, Task04, CC BY-SA 4.0"),

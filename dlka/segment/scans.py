@@ -21,7 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from dlka.analysis.labels import yaml_mapping
 from dlka.errors import DlkaError
-from dlka.images import ENDINGS, read_image
+from dlka.images import ENDINGS, UnknownFormat, read_image
+from dlka.palette import PARTS
 
 VOLUMES = (".nii", ".nii.gz")
 MAX_BYTES = 200 * 2**20
@@ -56,6 +57,11 @@ class Scan:
     def space(self) -> tuple[int, ...]:
         """Cells along each axis."""
         return self.values.shape[1:]
+
+    @property
+    def oriented(self) -> bool:
+        """Whether the file of a volume says where left and right are; where it does not, its axes' ways are a guess."""
+        return any(int(self.nifti.header[code]) for code in ("sform_code", "qform_code"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,10 @@ def read_scan(path: str | Path, most: int = MAX_VOXELS) -> Scan:
     """
     path = Path(path)
     if not is_volume(path):
-        picture = read_image(path)
+        try:
+            picture = read_image(path)
+        except UnknownFormat as error:
+            raise DlkaError(f"{str(error)[:-1]}, or a volume as NIfTI ({', '.join(VOLUMES)}).") from None
         _check_size(path, picture.shape[1::-1], most)
         values = np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / 127.5 - 1
         return Scan(name_of(path), values, (1.0, 1.0), picture)
@@ -104,9 +113,9 @@ def read_scan(path: str | Path, most: int = MAX_VOXELS) -> Scan:
         low, high = float(data.min()), float(data.max())
     if not high > low:
         raise DlkaError(f"{path.name}: expected a volume with something in it; all its values are {low:g}.")
-    cut = data.clip(low, high)
-    values = ((cut - cut.mean()) / cut.std()).astype(np.float32)
-    shown = ((cut - low) * (255 / (high - low))).round().astype(np.uint8)
+    shares = (data.clip(low, high) - low) / (high - low)
+    values = ((shares - shares.mean()) / shares.std()).astype(np.float32)
+    shown = (255 * shares).round().astype(np.uint8)
     spacing = tuple(float(side) for side in nibabel.affines.voxel_sizes(_placed(opened)[1])[::-1])
     return Scan(name_of(path), values[None], spacing, shown, opened)
 
@@ -178,14 +187,19 @@ def read_folder(folder: str | Path) -> CaseFolder:
 
 def save_labels(scan: Scan, values: np.ndarray, path: Path) -> None:
     """Write values [*space] of a scan's cells: a volume as NIfTI with the axes and place of the file that it was read
-    from, a picture as PNG (uint8). The dtype is kept."""
+    from, a picture as PNG (uint8) with a palette, so that labels are seen. The dtype is kept."""
     if scan.nifti is None:
-        Image.fromarray(values).save(path)
+        picture = Image.fromarray(values)
+        hues = [PARTS[number and 1 + (number - 1) % (len(PARTS) - 1)] for number in range(256)]
+        picture.putpalette(bytes.fromhex("".join(hues).replace("#", "")))
+        picture.save(path)
         return
     own = io_orientation(scan.nifti.affine)
     back = ornt_transform([[0, 1], [1, 1], [2, 1]], own)
     data = apply_orientation(values.transpose(2, 1, 0), back)
     made = nibabel.Nifti1Image(data, scan.nifti.affine)
+    if not scan.oriented:  # a guess is not written as if it were known
+        made.header["sform_code"] = 0
     made.header["xyzt_units"] = scan.nifti.header["xyzt_units"] & 7
     nibabel.save(made, path)
 
@@ -231,7 +245,7 @@ def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
 
 def _data(opened: Any, path: Path) -> np.ndarray:
     try:
-        data = np.asarray(opened.dataobj, np.float32)
+        data = np.asarray(opened.dataobj, np.float64)  # float32 would lose what lies on a large constant
     except (OSError, EOFError, zlib.error, ValueError):  # again with the whole path
         raise DlkaError(f"{path.name}: the file is damaged or incomplete; copy it once more.") from None
     if not np.isfinite(data).all():

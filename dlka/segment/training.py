@@ -64,7 +64,11 @@ def train(
         net.load_state_dict(kept["net"])
         optimizer.load_state_dict(kept["optimizer"])
         begun = kept["steps"]
-        report(f"Going on after step {begun}.")
+    parameters = sum(value.numel() for value in net.parameters())
+    report(
+        f"{data.title}: {len(scans)} cases, {parameters:,} parameters, {recipe.steps} steps"
+        + (f"; goes on after step {begun}." if begun else ".")
+    )
     sides = sides_of(net, kind)
     losses: list[float] = []
     clock = process_time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic_ns
@@ -13,7 +13,7 @@ from typing import Any
 from dlka.errors import LOG, DlkaError
 from dlka.segment.net_file import read_card
 from dlka.segment.outputs import write_outputs
-from dlka.segment.samples import Sample, samples
+from dlka.segment.samples import MADE_FOR, Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
 from dlka.segment.scores import dice, hd95
 from dlka.segment.segmenter import WHOLE, Segmentation, Segmenter, shipped
@@ -27,7 +27,7 @@ from dlka.ui.toolkit import gr
 NAME, PATH = "Segment", "segment"
 FOLDER = Path(__file__).with_name("segment")
 SCRIPTS = ("planes.js", "segment.js")
-STALE = '<p class="stale">This could not be segmented. What stands below is of what was segmented before.</p>'
+STALE = '<p class="stale" role="alert">{reason} What stands below is of what was segmented before.</p>'
 
 
 def build() -> None:
@@ -67,23 +67,37 @@ def build() -> None:
 
     def look(
         label: str | None, path: str | None, model: str, factor: float
-    ) -> tuple[Scan, Segmentation, Sample | None]:
+    ) -> tuple[Scan, Segmentation, str, Sample | None]:
+        """Also the network that looked: for a file of the other kind the first one that knows such files."""
         if path is None and label:
-            return *_example(label, Segmenter.of(model), factor), samples()[label]
+            return *_example(label, Segmenter.of(model), factor), model, samples()[label]
         if path is None:
             raise DlkaError("There is nothing to segment yet: choose an example, or give a volume or a picture.")
-        scan = read_scan(path, WHOLE["volume" if is_volume(Path(path)) else "picture"])
-        return scan, Segmenter.of(model).look(scan, factor), None
+        kind = "volume" if is_volume(Path(path)) else "picture"
+        scan = read_scan(path, WHOLE[kind])
+        if kind != read_card(shipped()[model]).net:
+            if not (models := _choices(kind)):
+                raise DlkaError(f"{Path(path).name}: no network for a {kind} is here.")
+            model = models[0][1]
+        return scan, Segmenter.of(model).look(scan, factor), model, None
 
     def show(before: tuple[Any, ...], *given: Any) -> Any:
         if given == before:  # a choice by mouse from a gr.Dropdown is told twice
-            return [gr.skip(), gr.skip(), gr.skip(), gr.skip(), ""]
-        scan, seen, own = look(*given)
-        model = given[2]
-        return given, _value(scan, seen, model, own), gr.update(visible=False, value=None), card_words(model), ""
+            return [*[gr.skip()] * 6, ""]
+        try:
+            scan, seen, model, own = look(*given)
+        except DlkaError as error:
+            return [*[gr.skip()] * 6, STALE.format(reason=html.escape(str(error)))]
+        label, path, chosen, factor = given
+        controls = [gr.skip(), gr.skip()]
+        if model != chosen:
+            kind = Segmenter.of(model).card.net
+            controls = [gr.update(choices=_choices(kind), value=model), gr.update(**_strength(model))]
+        value, hidden = _value(scan, seen, model, own), gr.update(visible=False, value=None)
+        return (label, path, model, factor), value, hidden, *controls, card_words(model), ""
 
     def make(label: str | None, path: str | None, model: str, factor: float) -> Any:
-        scan, seen, _ = look(label, path, model, factor)
+        scan, seen, model, _ = look(label, path, model, factor)
         return gr.update(visible=True, value=write_outputs(scan, seen, Segmenter.of(model).card, Path(new_folder())))
 
     def choose(label: str | None) -> Any:
@@ -94,29 +108,21 @@ def build() -> None:
         update = gr.update(choices=_choices(own.kind), value=model)
         return None, update, gr.update(**_strength(model)), _credit(label), monotonic_ns()
 
-    def given(path: str) -> tuple[Any, ...]:
-        """A file of the visitor's own: the networks that can look at such a file."""
-        kind = "volume" if is_volume(Path(path)) else "picture"
-        if not (models := _choices(kind)):
-            raise DlkaError(f"{Path(path).name}: no network for a {kind} is here.")
-        update, model = gr.update(choices=models, value=models[0][1]), models[0][1]
-        return None, update, gr.update(**_strength(model)), "", monotonic_ns()
-
     asks = gr.State()
-    settled = [net, strength, credit, asks]
-    sample.change(choose, sample, [file, *settled], **QUIET, **LAST, **WORDS)
-    file.upload(given, file, [sample, *settled], **QUIET, **LAST, **WORDS)
+    sample.change(choose, sample, [file, net, strength, credit, asks], **QUIET, **LAST, **WORDS)
+    file.upload(lambda: (None, "", monotonic_ns()), None, [sample, credit, asks], **QUIET, **LAST, **WORDS)
     net.input(lambda model: gr.update(**_strength(model)), net, strength, **QUIET, **LAST, **WORDS)
     ran = gr.on(
         [app.load, go.click, asks.change, net.input, strength.input],
         show,
         [shown, *asked],
-        [shown, canvas, taken, card, stale],
+        [shown, canvas, taken, net, strength, card, stale],
         show_progress_on=canvas,
         **PRIVATE,
         **LAST,
     )
-    ran.failure(lambda: STALE, outputs=stale, queue=False, **QUIET)
+    failed = STALE.format(reason="This could not be segmented.")
+    ran.failure(lambda: failed, outputs=stale, queue=False, **QUIET)
     take.click(make, asked, taken, **PRIVATE, **LAST)
 
 
@@ -175,11 +181,16 @@ def _credit(label: str) -> str:
 def card_words(model: str) -> str:
     """What is known of a network: its data, and how it does on the validation part, with its offsets and without."""
     card = read_card(shipped()[model])
-    rows: list[Mapping[str, Any]] = card.scores.get("rows", [])
     lines = [f"<b>{html.escape(model)}</b> was trained on {html.escape(card.data)}."]
-    for row in rows:
-        parts = ", ".join(f"{name} {row[name]['dice'][0]:.3f}" for name in card.names[1:])
-        lines.append(
-            f"Dice on {card.scores['cases']} cases{html.escape(''.join(row['model'].partition(',')[1:]))}: {parts}."
-        )
+    if made_for := MADE_FOR.get(model.partition("-")[0]):
+        lines.append(f"Made for {made_for}: on anything else its labels mean nothing.")
+    on = f" on {card.scores['cases']} cases" if "cases" in card.scores else ""
+    for row in card.scores.get("rows", ()):
+        parts = []
+        for name in card.names[1:]:
+            with suppress(KeyError, TypeError, IndexError):  # what a card does not say is left out
+                parts.append(f"{name} {row[name]['dice'][0]:.3f}")
+        if parts:
+            called = "".join(str(row.get("model", "")).partition(",")[1:])
+            lines.append(html.escape(f"Dice{on}{called}: {', '.join(parts)}."))
     return f'<p class="quiet">{"<br>".join(lines)}</p>'

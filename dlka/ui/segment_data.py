@@ -27,7 +27,8 @@ def segment_value(
     offsets int16 [D, H, W, K, 3] in units of "unit" cells.
 
     names: of the classes by number; true: labels [*space] where they are known; scores: rows of the table under it;
-    kept: as in `files.write`. "in_file": rows of the affines of `in_file`, of a picture none.
+    kept: as in `files.write`. "in_file": rows of the affines of `in_file`, of a picture none; the second one only where
+    the file says where its sides are.
     """
     stages = [_stage(stage, kept) for stage in seen.stages]
     volume = scan.nifti is not None
@@ -43,7 +44,7 @@ def segment_value(
             "size": _deep(scan.space),
             "spacing": scan.spacing if volume else (1.0, 1.0, 1.0),
             "unit": "mm" if volume else "px",
-            "in_file": [affine[:3].tolist() for affine in in_file(scan)] if volume else [],
+            "in_file": [affine[:3].tolist() for affine in in_file(scan)[: 1 + scan.oriented]] if volume else [],
             "start": start,
             "shown": _file(scan.shown, "scan.bin", kept),
             "found": _file(seen.labels, "labels.bin", kept),

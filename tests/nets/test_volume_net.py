@@ -141,5 +141,13 @@ def test_outside_weights_load_by_their_names():
     del renamed["out1.conv.conv.bias"]
     with pytest.raises(DlkaError, match=r"1 are missing \(out1.conv.conv.bias\) and 1 do not belong \(odd\)"):
         load_published(net, renamed)
+    state, bias = other.state_dict(), "out1.conv.conv.bias"
+    with pytest.raises(DlkaError, match=r"^out1.conv.conv.bias: expected one tensor, got two, with and without"):
+        load_published(net, state | {f"module.{bias}": state[bias]})
+    before = net.state_dict()[bias].clone()
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(DlkaError, match=r"^out1.conv.conv.bias: expected finite values, got 1 that are none"):
+            load_published(net, state | {bias: torch.tensor([1, value, 2.0])})
+    assert torch.equal(net.state_dict()[bias], before)
     with pytest.raises(DlkaError, match=r"out1.conv.conv.weight: expected \[4, 8, .*got \[3, 8, .*are the classes"):
         load_published(build_net("volume", "small", 4), other.state_dict())

@@ -70,6 +70,28 @@ def test_sizes_are_in_millimetres_whatever_the_unit_and_the_angle(tmp_path):
         assert nibabel.load(tmp_path / "b.nii").header.get_xyzt_units()[0] == unit
 
 
+def test_a_file_that_names_no_sides_is_read_and_its_labels_name_none_either(tmp_path):
+    image = nibabel.Nifti1Image(np.arange(210, dtype=np.int16).reshape(5, 6, 7), None)
+    image.header["pixdim"][1:4] = 1, 2, 3
+    for code, known in ((0, False), (1, True)):
+        image.header["qform_code"] = code
+        nibabel.save(image, tmp_path / "a.nii")
+        scan = read_scan(tmp_path / "a.nii")
+        assert (scan.oriented, scan.spacing) == (known, (3.0, 2.0, 1.0))
+        save_labels(scan, np.zeros(scan.space, np.uint8), tmp_path / "b.nii")
+        assert bool(nibabel.load(tmp_path / "b.nii").header["sform_code"]) is known
+        assert read_scan(tmp_path / "a.nii").space == read_labels(tmp_path / "b.nii").shape
+
+
+@pytest.mark.parametrize("least", [1e9, -1e100, 0])
+def test_a_signal_on_a_large_constant_is_kept(least, tmp_path):
+    signal = np.random.default_rng(0).uniform(0, max(1, abs(least) / 1e10), (6, 7, 8))
+    nibabel.save(nibabel.Nifti1Image(least + signal, np.eye(4)), tmp_path / "a.nii")
+    values = read_scan(tmp_path / "a.nii").values
+    cut = signal.T.clip(*np.percentile(signal, (1, 99)))
+    assert np.allclose(values[0], (cut - cut.mean()) / cut.std(), atol=1e-4)
+
+
 def test_very_small_voxels_are_volumes_and_a_message_holds_no_folder(tmp_path):
     nibabel.save(
         nibabel.Nifti1Image(np.arange(210.0).reshape(5, 6, 7), np.diag([5e-4, 5e-4, 5e-4, 1])), tmp_path / "a.nii"
@@ -121,6 +143,23 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path):
             read_scan(tmp_path / name)
     with pytest.raises(DlkaError, match="no such file"):
         read_scan(tmp_path / "absent.nii.gz")
+
+
+def test_a_file_of_no_format_is_told_that_volumes_are_nifti(tmp_path):
+    (tmp_path / "brain.mha").write_bytes(b"ObjectType = Image")
+    with pytest.raises(DlkaError, match=r"one of JPEG, PNG, .*, BMP, or a volume as NIfTI \(\.nii, \.nii\.gz\)\.$"):
+        read_scan(tmp_path / "brain.mha")
+
+
+def test_labels_of_a_picture_are_seen_in_colours_and_read_as_numbers(tmp_path):
+    Image.new("RGB", (16, 10)).save(tmp_path / "a.png")
+    labels = np.arange(160, dtype=np.uint8).reshape(10, 16) % 100
+    save_labels(read_scan(tmp_path / "a.png"), labels, tmp_path / "labels.png")
+    written = Image.open(tmp_path / "labels.png")
+    assert written.mode == "P"
+    assert np.array_equal(read_labels(tmp_path / "labels.png"), labels)
+    colours = np.asarray(written.convert("RGB"))
+    assert [colours[labels == part].max(initial=0) > 128 for part in range(100)] == [False] + [True] * 99
 
 
 def test_a_folder_of_pictures_has_parts_and_names(tmp_path):

@@ -18,12 +18,13 @@ from dlka.nets import NETS, build_net
 from dlka.nets.volume import PRESETS, VolumeNet
 from dlka.segment import segmenter as looking
 from dlka.segment import training
-from dlka.segment.judge import val_seg
-from dlka.segment.net_file import NetCard, load_net, save_net
+from dlka.segment.judge import rows_of, val_seg
+from dlka.segment.net_file import NetCard, load_net, read_card, save_net
+from dlka.segment.outputs import numbers
 from dlka.segment.recipe import SegmentRecipe
 from dlka.segment.scans import read_labels, read_scan
 from dlka.segment.scores import dice
-from dlka.segment.segmenter import Segmenter
+from dlka.segment.segmenter import Segmentation, Segmenter
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def test_a_run_that_was_killed_ends_as_it_would_have(balls, tmp_path, monkeypatc
         training.train(replace(recipe, seed=1), tmp_path / "killed.safetensors", tmp_path / "killed")
     said: list[str] = []
     training.train(recipe, tmp_path / "killed.safetensors", tmp_path / "killed", said.append)
-    assert said[0] == "Going on after step 2."
+    assert said[0] == "balls: 3 cases, 2,655,473 parameters, 3 steps; goes on after step 2."
     whole, other = (numbers_of(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(value, other[name]) for name, value in whole.items())
 
@@ -102,6 +103,47 @@ def test_val_seg_measures_with_offsets_and_without(trained, balls):
     json.dumps(measured, allow_nan=True)
 
 
+def test_val_seg_says_where_names_differ(trained, balls, tmp_path, capsys):
+    data = tmp_path / "balls"
+    shutil.copytree(balls, data)
+    (data / "data.yaml").write_text("names: {1: below, 2: above}")
+    said: list[str] = []
+    measured = val_seg([str(trained)], str(data), said.append)
+    assert (
+        "its classes are lower, upper, those of the data below, above; they are compared by their numbers." in said[0]
+    )
+    assert list(rows_of(measured)[0])[1:] == [
+        *("below: Dice", "below: HD95, mm", "above: Dice", "above: HD95, mm"),
+    ]
+    for names in ("{1: upper, 2: lower}", "{1: upper, 2: other}"):
+        (data / "data.yaml").write_text(f"names: {names}")
+        with pytest.raises(DlkaError, match="upper is number 2 of the network and number 1 of the data"):
+            val_seg([str(trained)], str(data))
+    (data / "data.yaml").write_text("names: {1: lower, 2: upper}")
+    for file in (data / "labels" / "val").iterdir():  # a part that is nowhere has no figure
+        labels = nibabel.load(file)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(labels.dataobj) % 2, np.eye(4)), file)
+    shutil.copy(trained, tmp_path / "balls.safetensors")
+    asked = ["val-seg", "--model", str(tmp_path / "balls.safetensors"), "--data", str(data), "--write"]
+    assert main([*asked, "--json", str(tmp_path / "val.json")]) == 0
+    assert "hd95" not in read_card(tmp_path / "balls.safetensors").scores["rows"][0]["upper"]
+    json.loads((tmp_path / "val.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_what_a_file_does_not_say_is_said_once(trained, balls, tmp_path, capsys):
+    good = nibabel.load(balls / "images" / "val" / "ball-0.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.asarray(good.dataobj), None), tmp_path / "nowhere.nii.gz")
+    main(["segment", str(tmp_path / "nowhere.nii.gz"), "--model", str(trained), "--out", str(tmp_path / "out")])
+    assert capsys.readouterr().out.count("nowhere.nii.gz: the file does not say where left and right are.") == 1
+
+
+def test_a_network_that_does_not_deform_has_no_strength(trained, balls):
+    scan = read_scan(balls / "images" / "val" / "ball-0.nii.gz")
+    seen, card = Segmentation(np.zeros(scan.space, np.uint8), (), 0.5), load_net(trained)[1]
+    assert numbers(scan, seen, card)["strength"] == 0.5
+    assert numbers(scan, seen, replace(card, offsets="none"))["strength"] is None
+
+
 def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(trained, balls, tmp_path, capsys):
     (tmp_path / "bad.nii.gz").write_bytes(b"nothing")
     good = balls / "images" / "val" / "ball-0.nii.gz"
@@ -119,6 +161,11 @@ def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(tra
         assert arrays["encoder 1, block 1, 3x3x3/offset"].shape == (9, 11, 10, 27, 3)
     assert (out / "ball-0.png").is_file()
     assert main(["segment", str(good), "--model", "nobody", "--out", str(out)]) == 2
+    bad = ["segment", str(tmp_path / "bad.nii.gz"), "--model", str(trained), "--out"]
+    assert main([*bad, str(tmp_path / "none")]) == 1
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "file").write_text("mine")
+    assert main([*bad, str(tmp_path / "file")]) == 2, "said before anything is segmented"
     assert main(["segment", "assets/segment/cell-1-011.png", "--model", str(trained), "--out", str(out)]) == 1
     assert "this network segments a volume; it was given a picture" in capsys.readouterr().err
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dlka.cli import main
-from dlka.segment.net_file import load_net
+from dlka.segment.net_file import load_net, read_card
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_labels, read_scan
 from dlka.segment.scores import dice
@@ -59,6 +60,22 @@ def test_segment_chooses_the_network_by_the_kind_of_file(tmp_path):
     assert np.load(next((tmp_path / "out").glob("cell*.npz"))).files
 
 
-def test_the_page_says_what_the_cards_say():
+def test_a_command_for_detectors_names_the_one_that_segments(capsys):
+    assert main(["stages", "--model", "cells"]) == 2
+    assert "got a network that segments, which python -m dlka segment uses" in capsys.readouterr().err
+
+
+def test_the_page_says_what_the_cards_say(monkeypatch):
     said = page_segment.card_words("hippocampus")
+    assert "Made for" in said
+    assert "on anything else its labels mean nothing" in said
+    card = read_card(shipped()["hippocampus"])
+    for scores, told in (
+        ({"rows": [{"model": "a"}, {"model": "b", "anterior": {"dice": [0.9, 0.8, 1.0]}}]}, "Dice: anterior 0.900."),
+        ({"cases": 3, "rows": [{"anterior": {"hd95": [1, 1, 1]}}, {"posterior": {"dice": [None] * 3}}]}, ""),
+        ({"cases": 3, "rows": "many"}, ""),
+    ):
+        monkeypatch.setattr(page_segment, "read_card", lambda _, scores=scores: replace(card, scores=scores))
+        assert page_segment.card_words("hippocampus").count("Dice") == bool(told)
+        assert told in page_segment.card_words("hippocampus")
     assert "Dice on 45 cases, offsets at zero: anterior 0.832, posterior 0.797." in said

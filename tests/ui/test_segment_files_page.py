@@ -69,6 +69,11 @@ def test_what_is_taken_along_opens_in_other_programs(seg, segment_server, tmp_pa
     voxel = [int(number) for number in re.search(r"Voxel (\d+), (\d+), (\d+) of the file", said).groups()]
     mm = [(-1 if side in "LPI" else 1) * float(number) for number, side in re.findall(r"([\d.]+) mm ([RLAPSI])", said)]
     assert np.allclose(mm, (TILTED @ [*voxel, 1])[:3], atol=0.06)
+    captions = " ".join(seg.locator("figcaption").all_inner_texts())
+    slices = {name: int(number) for name, number in re.findall(r"(\w+), (\d+) \(0 to \d+\)", captions)}
+    y, x, z = voxel  # the axes of the file
+    assert slices == {"Axial": z, "Coronal": y, "Sagittal": x}
+    expect(seg.locator(".seg-sides")).to_be_hidden()
     (tmp_path / "out").mkdir()
     files = taken(seg, tmp_path / "out")
     labels, moved = (nibabel.load(files[f"tilted-{name}.nii.gz"]) for name in ("labels", "moved"))
@@ -81,6 +86,43 @@ def test_what_is_taken_along_opens_in_other_programs(seg, segment_server, tmp_pa
     with np.load(files["tilted.npz"]) as arrays:
         assert arrays["encoder 1, block 1, 3x3x3/offset"].shape[-2:] == (27, 3)
     assert json.loads(files["tilted.json"].read_text())["strength"] == 1
+
+
+def test_letters_are_shown_only_where_the_file_knows_its_sides(seg, tmp_path):
+    letters = {}
+    values = np.random.default_rng(0).normal(size=(18, 14, 12)).astype(np.float32)
+    for name, affine in (("known", np.eye(4)), ("unknown", None)):
+        nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / f"{name}.nii")
+        seg.evaluate(
+            """() => {
+                const own = CanvasRenderingContext2D.prototype, fill = (window.fill ??= own.fillText);
+                window.letters = [];
+                own.fillText = function (text, ...at) { window.letters.push(text); fill.call(this, text, ...at); };
+            }"""
+        )
+        give(seg, tmp_path / f"{name}.nii")
+        until(seg, f"drawn.name === '{name}'")
+        letters[name] = set("RLAPSI") & set(seg.evaluate("() => window.letters"))
+        assert seg.locator(".seg-sides").is_visible() is (affine is None)
+        assert (" mm R" in seg.locator(".seg-told").inner_text()) is (affine is not None)
+    assert letters == {"known": set("RLAPSI"), "unknown": set()}
+
+
+def test_the_network_stays_where_it_looks_at_such_a_file(seg, tmp_path):
+    field = seg.locator("#seg-net input")
+    choose(seg, "net", "hippocampus-rigid")
+    expect(field).to_have_value("hippocampus-rigid (rigid)")
+    give(seg, volume(tmp_path / "own.nii"))
+    until(seg, "drawn.name === 'own'")
+    expect(field).to_have_value("hippocampus-rigid (rigid)")
+    Image.new("RGB", (48, 64), "white").save(tmp_path / "photo.png")
+    give(seg, tmp_path / "photo.png")
+    until(seg, "drawn.name === 'photo'")
+    expect(field).to_have_value("cells (deformable)")
+    expect(seg.locator("#seg-card")).to_contain_text("Made for a stained white blood cell")
+    field.click()
+    expect(seg.get_by_role("option")).to_have_count(2)
+    expect(seg.locator("#seg-strength input[type=range]")).to_be_enabled()
 
 
 def test_of_a_picture_a_mask_is_taken_along(seg, tmp_path):
@@ -124,18 +166,18 @@ def bad_files(folder: Path):
         "large.nii.gz": "expected at most 1,048,576 cells in all, got 120 x 120 x 120",
         "nowhere.nii": "its header does not say how voxels lie in space",
         "text.nii.gz": "expected a NIfTI volume that can be read; it is none, or damaged",
-        "notes.txt": "not in a format that is read here",
+        "notes.txt": "JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, or a volume as NIfTI (.nii, .nii.gz).",
         "dot.png": "each side must have at least 8",
     }
 
 
-def test_bad_files_are_one_sentence_each_and_what_is_shown_stays(seg, segment_server, tmp_path):
+def test_a_refusal_stands_where_the_result_would_and_what_is_shown_stays(seg, segment_server, tmp_path):
     for name, says in bad_files(tmp_path).items():
         opened(seg, segment_server)
         give(seg, tmp_path / name)
-        said = seg.locator(".toast-body")
-        expect(said).to_have_count(1, timeout=60_000)
-        expect(said).to_contain_text(says)
+        said = seg.locator("#stale")
+        expect(said).to_contain_text(says, timeout=60_000)
+        expect(said).to_contain_text("What stands below is of what was segmented before")
         assert str(tmp_path.anchor + "tmp") not in said.inner_text(), "no path of the server"
-        expect(seg.locator("#stale")).to_contain_text("What stands below is of what was segmented before")
         assert drawn(seg)["name"] == "hippocampus-001"
+        assert seg.locator("#seg-net input").input_value() == "hippocampus (deformable)"

@@ -185,7 +185,7 @@ function drawSolid(canvas, side, full, angle, data, stage, cell, amount) {
       pen.moveTo(side / 2, side / 2);
       pen.lineTo(...at(end));
       pen.stroke();
-      pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
+      if (data.in_file.length > 1) pen.fillText(letter, ...at(end.map((v) => v * 1.06)));
     }
   const around = (places) => places.map((p) => p.map((v, a) => (v - cell[a]) * mm[a]));
   const reads = readsOf(stage, stage.levels, cell, amount);

@@ -32,6 +32,7 @@ async function load(data) {
   part("seg-stage").value = data.chosen;
   for (const name of ["seg-of-stage", "seg-solid"]) for (const one of element.querySelectorAll(`.${name}`)) one.hidden = !data.stages.length;
   part("seg-of-volume").hidden = data.kind === "picture";
+  part("seg-sides").hidden = data.kind === "picture" || data.in_file.length > 1;
   part("seg-over").querySelector('[value="true"]').disabled = !data.true;
   part("seg-over").querySelector('[value="length"]').disabled = !data.stages.length;
   part("seg-over").querySelector('[value="gate"]').disabled = !data.stages.length;
@@ -175,7 +176,7 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
     pen.lineTo(x, view.height);
     pen.stroke();
   }
-  if (data.kind === "volume") {
+  if (data.in_file.length > 1) {
     Object.assign(pen, { font: "600 12px system-ui, sans-serif", fillStyle: "white", strokeStyle: RIM, lineWidth: 3, textAlign: "center", textBaseline: "middle" });
     const [left, right] = ENDS[plane.across], [bottom, top] = ENDS[plane.up];
     for (const [letter, lx, ly] of [[left, 9, view.height / 2], [right, view.width - 9, view.height / 2], [top, view.width / 2, 9], [bottom, view.width / 2, view.height - 9]]) {
@@ -186,7 +187,8 @@ function drawPlane(plane, scale, colour, stage, cell, reads) {
   if (reads) drawCell(pen, view, plane, data, stage, cell, reads);
   canvas.drawn = { slice: at, cross: [x, y], samples: reads?.samples.map(view.at) };
   if (plane.cut === 0) drawBar(pen, view, scale, data.unit);
-  plane.caption.textContent = `${plane.title}, ${at + 1} of ${data.size[plane.cut]}`;
+  const row = data.in_file[0]?.find((one) => one[2 - plane.cut]); // of the file's own axis, which may run the other way
+  plane.caption.textContent = `${plane.title}, ${row ? Math.round(row[2 - plane.cut] * at + row[3]) : at} (0 to ${data.size[plane.cut] - 1})`;
 }
 
 // How long a round number of millimetres or pixels is.
@@ -218,7 +220,8 @@ function tell(stage, place, cell) {
   const index = (at[0] * data.size[1] + at[1]) * data.size[2] + at[2];
   const [z, y, x] = at, through = (rows) => rows.map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
   const [voxel, mm] = data.in_file.map(through);
-  const where = voxel ? `Voxel ${voxel.map(Math.round).join(", ")} of the file, at ${mm.map(millimetres).join(", ")}` : `Pixel ${x}, ${y}`;
+  const there = mm ? `, at ${mm.map(millimetres).join(", ")}` : "";
+  const where = voxel ? `Voxel ${voxel.map(Math.round).join(", ")} of the file${there}` : `Pixel ${x}, ${y}`;
   let said = `${where}: ${data.names[labels[index]]}`;
   let reading = "";
   if (truth) said += truth[index] === labels[index] ? ", as labelled" : `, labelled ${data.names[truth[index]]}`;
