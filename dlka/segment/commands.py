@@ -52,7 +52,7 @@ def segment(args: argparse.Namespace) -> int:
         cell = "voxel" if scan.nifti is not None else "pixel"
         said = ", ".join(f"{part} {count(of['cells'], cell)}" for part, of in parts.items())
         print(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
-        if scan.nifti is not None and not scan.oriented:
+        if not scan.oriented:
             print(f"{name}: the file does not say where left and right are.")
     write_json(args.json, results)
     return 1 if failed else 0

@@ -61,7 +61,7 @@ class Scan:
     @property
     def oriented(self) -> bool:
         """Whether the file of a volume says where left and right are; where it does not, its axes' ways are a guess."""
-        return any(int(self.nifti.header[code]) for code in ("sform_code", "qform_code"))
+        return self.nifti is None or any(int(self.nifti.header[code]) for code in ("sform_code", "qform_code"))
 
 
 @dataclass(frozen=True)

@@ -114,13 +114,14 @@ A network colours the parts of a brain scan or of a blood cell, and shows where 
 place under your pointer. A research model, not for diagnosis."""
 
 SEGMENT_READ = """Three planes cut the volume where the cross is: click or drag in one to move it, turn the wheel or
-press page up and down to go through slices, arrow keys to move. Letters are those of the file's header, of a tilted
-volume the nearest: R right, L left, A anterior, P posterior, S superior, I inferior. Millimetres are the header's too.
-Under the pointer the **27 taps** of the chosen stage are shown, from the regular grid (rings) to where they were
-learned (dots). A stage reads a map of its own, whose cells hold several voxels: the square is the cell of the voxel.
-Of a volume, the large kernels before them are rigid, as published: the taps read the map that these made, so that what
-reaches a cell is wider, by up to 11 cells each way. In a picture both large kernels deform, 5x5 and 7x7 three cells
-apart. *Gate*: what the block multiplies its input by, mean over channels.
+press page up and down to go through slices, arrow keys to move. Letters are those of the file's header (none where it
+does not say), of a tilted volume the nearest: R right, L left, A anterior, P posterior, S superior, I inferior.
+Millimetres are the header's too. Slices and voxels are counted from 0. Under the pointer the **27 taps** of the chosen
+stage are shown, from the regular grid (rings) to where they were learned (dots). A stage reads a map of its own, whose
+cells hold several voxels: the square is the cell of the voxel. Of a volume, the large kernels before them are rigid, as
+published: the taps read the map that these made, so that what reaches a cell is wider, by up to 11 cells each way. In a
+picture both large kernels deform, 5x5 and 7x7 three cells apart. *Gate*: what the block multiplies its input by, mean
+over channels.
 
 *Dice* is the overlap with the true labels, from 0 to 1; *offsets at zero* is the same network without them: where it is
 as good, it does not need them. *HD95* is the distance within which 95 % of both surfaces lie of each other."""

@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_ends_as_it_would_have(balls, tmp_path, monkeypatc
         training.train(replace(recipe, seed=1), tmp_path / "killed.safetensors", tmp_path / "killed")
     said: list[str] = []
     training.train(recipe, tmp_path / "killed.safetensors", tmp_path / "killed", said.append)
-    assert said[0] == "balls: 3 cases, 2,655,473 parameters, 3 steps; goes on after step 2."
+    assert said[0] == f"{balls.name}: 3 cases, 2,655,473 parameters, 3 steps; goes on after step 2."
     whole, other = (numbers_of(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(value, other[name]) for name, value in whole.items())
 

@@ -88,23 +88,28 @@ def test_what_is_taken_along_opens_in_other_programs(seg, segment_server, tmp_pa
     assert json.loads(files["tilted.json"].read_text())["strength"] == 1
 
 
-def test_letters_are_shown_only_where_the_file_knows_its_sides(seg, tmp_path):
+def test_letters_are_shown_only_where_the_file_knows_its_sides(seg, segment_server, tmp_path):
     letters = {}
     values = np.random.default_rng(0).normal(size=(18, 14, 12)).astype(np.float32)
     for name, affine in (("known", np.eye(4)), ("unknown", None)):
         nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / f"{name}.nii")
+        opened(seg, segment_server)
         seg.evaluate(
             """() => {
-                const own = CanvasRenderingContext2D.prototype, fill = (window.fill ??= own.fillText);
+                const own = CanvasRenderingContext2D.prototype, fill = own.fillText;
                 window.letters = [];
                 own.fillText = function (text, ...at) { window.letters.push(text); fill.call(this, text, ...at); };
             }"""
         )
         give(seg, tmp_path / f"{name}.nii")
         until(seg, f"drawn.name === '{name}'")
+        seg.evaluate("() => { window.letters = []; }")
+        seg.mouse.click(*point(seg, "Axial", (0, 3, 2)))
+        at = seg.locator(".seg-told")
+        expect(at).to_contain_text("Voxel 2, 3, " if affine is not None else "Voxel 15, 3, ")
         letters[name] = set("RLAPSI") & set(seg.evaluate("() => window.letters"))
         assert seg.locator(".seg-sides").is_visible() is (affine is None)
-        assert (" mm R" in seg.locator(".seg-told").inner_text()) is (affine is not None)
+        assert (" mm R" in at.inner_text()) is (affine is not None)
     assert letters == {"known": set("RLAPSI"), "unknown": set()}
 
 
@@ -115,6 +120,9 @@ def test_the_network_stays_where_it_looks_at_such_a_file(seg, tmp_path):
     give(seg, volume(tmp_path / "own.nii"))
     until(seg, "drawn.name === 'own'")
     expect(field).to_have_value("hippocampus-rigid (rigid)")
+    choose(seg, "sample", "Hippocampus 2")
+    until(seg, "drawn.name === 'hippocampus-003'")
+    expect(field).to_have_value("hippocampus (deformable)")
     Image.new("RGB", (48, 64), "white").save(tmp_path / "photo.png")
     give(seg, tmp_path / "photo.png")
     until(seg, "drawn.name === 'photo'")
