@@ -66,8 +66,8 @@ def predict(args: argparse.Namespace) -> int:
     images = with_frames(picture_files(args.images), args.every, frames)
     asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
     names: dict[str, list[str]] = {}
-    for image, name in zip(images, folders(images)):
-        names.setdefault(image, []).append(name)
+    for file, name in zip(images, folders(images)):
+        names.setdefault(file, []).append(name)
 
     def draw(result: Result) -> None:
         result.save(Path(args.out) / f"{names[result.path].pop()}.png")

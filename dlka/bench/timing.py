@@ -39,9 +39,12 @@ def peak_bytes(call: Callable[[], object]) -> int:
     too; memory that numpy or numba take by themselves does not.
     """
     os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler would tell on stderr when it starts and stops
-    gc.collect()  # garbage of before must not be freed within
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        kept = call()
+    gc.disable()  # garbage of before must not be freed within
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            kept = call()
+    finally:
+        gc.enable()
     assert profiled.profiler is not None
     alive = peak = 0
     for event in profiled.profiler.kineto_results.events():  # in the order of time

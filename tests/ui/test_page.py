@@ -170,5 +170,6 @@ def test_fits_a_phone(browser, server, scheme):
         wait_until_it_fits(page)
         page.wait_for_function("() => document.documentElement.scrollHeight <= 4000")
     tops = page.locator(".nav-holder a").evaluate_all("links => links.map(link => link.getBoundingClientRect().top)")
-    assert len(tops) == 4 and len(set(tops)) == 1, "the pages' names stand in one line"
+    assert len(tops) == 4
+    assert len(set(tops)) == 1, "the pages' names stand in one line"
     context.close()
