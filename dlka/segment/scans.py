@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -32,6 +33,7 @@ MIN_AXIS = 4
 MOST = 99  # classes beside the background: what a card holds
 TAILS = (1, 99)  # per cent of a volume's values that are cut off
 LABELS = ("labels", "masks")  # what the folder beside `images` may be called
+DAMAGED = (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError)  # of nibabel
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # what NIfTI calls metres and micrometres; else millimetres
 
 
@@ -223,7 +225,7 @@ def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
         raise DlkaError(f"{path.name}: expected at most {MAX_BYTES >> 20} MB, got {path.stat().st_size >> 20} MB.")
     try:
         opened: Any = nibabel.load(path)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError):  # nibabel's own words hold the whole path
+    except DAMAGED:  # nibabel's own words hold the whole path
         raise DlkaError(f"{path.name}: expected a NIfTI volume that can be read; it is none, or damaged.") from None
     shape = opened.shape
     while len(shape) > 3 and shape[-1] == 1:
@@ -246,7 +248,7 @@ def _opened(path: Path, most: int = MAX_VOXELS) -> Any:
 def _data(opened: Any, path: Path) -> np.ndarray:
     try:
         data = np.asarray(opened.dataobj, np.float64)  # float32 would lose what lies on a large constant
-    except (OSError, EOFError, zlib.error, ValueError):  # again with the whole path
+    except DAMAGED:  # again with the whole path
         raise DlkaError(f"{path.name}: the file is damaged or incomplete; copy it once more.") from None
     if not np.isfinite(data).all():
         raise DlkaError(f"{path.name}: expected finite values; {int((~np.isfinite(data)).sum())} are not.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 
 import nibabel
@@ -141,6 +142,13 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DlkaError, match=name):
             read_scan(tmp_path / name)
+    # The header names no type, one that NIfTI has not, and voxels that begin in it and beyond what can be counted.
+    for at, content in ((70, b"\0\0"), (70, b"\x0f\x27"), (108, b"\0\0\0\x43"), (108, b"\0\0\0\x7f")):
+        header = bytearray(gzip.decompress(whole))
+        header[at : at + len(content)] = content
+        (tmp_path / "header.nii").write_bytes(header)
+        with pytest.raises(DlkaError, match=r"^header\.nii: .* damaged"):
+            read_scan(tmp_path / "header.nii")
     with pytest.raises(DlkaError, match="no such file"):
         read_scan(tmp_path / "absent.nii.gz")
 
