@@ -42,7 +42,7 @@ def segment(args: argparse.Namespace) -> int:
             scan = read_scan(name)
             seen = segmenter.look(scan, args.strength)
         except DlkaError as error:  # one bad file costs its own line
-            print(f"{name}: {error}", file=sys.stderr)
+            print(f"{name}: {str(error).removeprefix(f'{Path(name).name}: ')}", file=sys.stderr)
             failed += 1
             continue
         make_folder(folder)

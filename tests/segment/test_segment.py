@@ -152,7 +152,7 @@ def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(tra
     status = main(["segment", str(tmp_path / "bad.nii.gz"), str(good), "--model", str(trained), "--out", str(out)])
     said = capsys.readouterr()
     assert status == 1
-    assert "bad.nii.gz: expected a NIfTI volume" in said.err
+    assert f"{tmp_path / 'bad.nii.gz'}: expected a NIfTI volume" in said.err, "its name stands there once"
     assert "ball-0.nii.gz: lower" in said.out
     labels, moved = (nibabel.load(out / f"ball-0-{name}.nii.gz") for name in ("labels", "moved"))
     assert labels.shape == moved.shape == nibabel.load(good).shape
