@@ -31,6 +31,7 @@ MAX_VOXELS = 64_000_000
 MAX_AXIS = 1024  # cells along one side of a volume
 MIN_AXIS = 4
 MOST = 99  # classes beside the background: what a card holds
+LONGEST = 100  # characters of a class's name, as there
 TAILS = (1, 99)  # per cent of a volume's values that are cut off
 LABELS = ("labels", "masks")  # what the folder beside `images` may be called
 DAMAGED = (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError)  # of nibabel
@@ -270,10 +271,17 @@ def _turned(opened: Any, data: np.ndarray) -> np.ndarray:
 def _names(folder: Path, cases: tuple[Case, ...]) -> dict[int, str]:
     file = folder / "data.yaml"
     if file.is_file():
-        names = yaml_mapping(file.read_text(encoding="utf-8"), str(file)).get("names")
+        try:
+            names = yaml_mapping(file.read_text(encoding="utf-8"), str(file)).get("names")
+        except UnicodeDecodeError:
+            raise DlkaError(f"{file}: expected text in UTF-8; save it again as such.") from None
         if not isinstance(names, dict) or set(names) != set(range(1, len(names) + 1)) or not 0 < len(names) <= MOST:
+            names = {}
+        fit = {str(name) for name in names.values() if isinstance(name, str | int) and len(str(name)) <= LONGEST}
+        if not names or len(fit) < len(names):
             raise DlkaError(
-                f"{file}: expected names of 1 to {MOST} classes by number, from 1 on without gaps: {{1: nucleus}}."
+                f"{file}: expected names of 1 to {MOST} classes by number, from 1 on without gaps, all different and "
+                f"of at most {LONGEST} characters: {{1: nucleus}}."
             )
         return {0: "background"} | {number: str(names[number]) for number in sorted(names)}
     most = max(int(read_labels(case.labels).max()) for case in cases)

@@ -184,9 +184,13 @@ def test_a_folder_of_pictures_has_parts_and_names(tmp_path):
     assert read_folder(tmp_path).names[2] == "nucleus"
     with pytest.raises(DlkaError, match="whole numbers from 0 to 1"):
         read_labels(data.val[0].labels, 2)
-    for names in ("{1: a, 5: b}", "{}", "{0: a}", "{1: a, 300: b}", "[a, b]"):
+    (tmp_path / "data.yaml").write_bytes(b"names: {1: \xff}")
+    with pytest.raises(DlkaError, match=r"data\.yaml: expected text in UTF-8"):
+        read_folder(tmp_path)
+    wrong = ("{1: a, 2: a}", "{1: [a]}", "{1: null}", "{1: " + "a" * 101 + "}")  # two columns of one name; no names
+    for names in ("{1: a, 5: b}", "{}", "{0: a}", "{1: a, 300: b}", "[a, b]", *wrong):
         (tmp_path / "data.yaml").write_text(f"names: {names}")
-        with pytest.raises(DlkaError, match="from 1 on without gaps"):
+        with pytest.raises(DlkaError, match="from 1 on without gaps, all different"):
             read_folder(tmp_path)
     (tmp_path / "data.yaml").unlink()
     for value in (0, 255):  # nothing to learn; white on black
