@@ -36,6 +36,7 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000
 MIN_SIDE = 8
+WHITES = tuple(2.0**bits - 1 for bits in (8, 10, 12, 16))
 MAX_SCANS = 64  # of a JPEG; each pass costs a whole picture's time, and cameras and editors use about ten
 
 # What a file of each format starts with, and the class that reads it. None of them runs another program.
@@ -96,8 +97,8 @@ def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     EXIF orientation is applied once. Transparency is laid on white. Of animations and multi-page files the first
     frame is taken. Deeper grey becomes 8 bits by ``round(255 * v / white)``: white is the format's greatest value for
     unsigned integers up to 16 bits; signed and 32-bit integers that fit 0..65535 are taken as 16-bit values; all other
-    integers and floats have no natural black and white and are stretched from their least to their greatest value, as
-    are 16-bit values below 4096: those of a camera of 10 or 12 bits, whose white is not told.
+    integers and floats have no natural black and white and are stretched from their least to their greatest value.
+    The white of 16-bit values is the least of WHITES that none exceeds: cameras of 10 or 12 bits do not tell theirs.
 
     Raises DlkaError, and nothing else, for whatever cannot be used: no or no regular file, over MAX_BYTES, a format
     not in FORMATS, sides under MIN_SIDE or over MAX_SIDE, over MAX_PIXELS (all told from the header, before pixels are
@@ -218,8 +219,9 @@ def _grey(image: Image.Image) -> np.ndarray:
         black, white = float(values.min()), float(values.max())
         if image.mode == "I" and black >= 0 and white <= 65535:
             black, white = 0.0, 65535.0
-    if white == 65535 and values.max() < 4096:
-        black, white = float(values.min()), float(values.max())
+    if white == 65535:
+        greatest = (values if clear is None else values[~clear]).max(initial=0)
+        white = next(white for white in WHITES if greatest <= white)
     values -= black
     values *= 255 / ((white - black) or 1)
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero

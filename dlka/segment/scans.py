@@ -275,6 +275,8 @@ def _names(folder: Path, cases: tuple[Case, ...]) -> dict[int, str]:
             names = yaml_mapping(file.read_text(encoding="utf-8"), str(file)).get("names")
         except UnicodeDecodeError:
             raise DlkaError(f"{file}: expected text in UTF-8; save it again as such.") from None
+        if isinstance(names, dict):
+            names = {number: name for number, name in names.items() if number != 0}  # some list the background, too
         if not isinstance(names, dict) or set(names) != set(range(1, len(names) + 1)) or not 0 < len(names) <= MOST:
             names = {}
         fit = {str(name) for name in names.values() if isinstance(name, str | int) and len(str(name)) <= LONGEST}

@@ -180,8 +180,9 @@ def test_a_folder_of_pictures_has_parts_and_names(tmp_path):
     data = read_folder(tmp_path)
     assert [case.name for case in data.val] == ["a"]
     assert data.names == {0: "background", 1: "part 1", 2: "part 2"}
-    (tmp_path / "data.yaml").write_text("names: {1: cytoplasm, 2: nucleus}")
-    assert read_folder(tmp_path).names[2] == "nucleus"
+    for names in ("{1: cytoplasm, 2: nucleus}", "{0: nothing, 1: cytoplasm, 2: nucleus}"):
+        (tmp_path / "data.yaml").write_text(f"names: {names}")
+        assert read_folder(tmp_path).names == {0: "background", 1: "cytoplasm", 2: "nucleus"}
     with pytest.raises(DlkaError, match="whole numbers from 0 to 1"):
         read_labels(data.val[0].labels, 2)
     (tmp_path / "data.yaml").write_bytes(b"names: {1: \xff}")
