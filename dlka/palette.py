@@ -42,3 +42,8 @@ RIM = "#14171A"  # the dark rim around marks, so that they are seen on any pictu
 OUTSIDE = "#E7E9ED"  # paper beyond the picture's edge
 # Parts of what is segmented by their number, 0 the background; hues that stay apart on grey.
 PARTS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+
+
+def part_colour(number: int) -> str:
+    """Of a part by its number: after the last hue the first one comes again."""
+    return PARTS[number and 1 + (number - 1) % (len(PARTS) - 1)]

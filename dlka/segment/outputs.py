@@ -8,9 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import ImageColor
 
 from dlka.analysis.recipes import npz
-from dlka.palette import PARTS
+from dlka.palette import part_colour
 from dlka.segment.net_file import NetCard
 from dlka.segment.scans import Scan, in_file, save_labels
 from dlka.segment.segmenter import Segmentation, StageField
@@ -84,7 +85,7 @@ def lengths(stage: StageField, scan: Scan) -> np.ndarray:
 def overlay(scan: Scan, labels: np.ndarray) -> np.ndarray:
     """RGB uint8 [H, W, 3]: a picture, or the slice with most labels along every axis of a volume side by side, with
     its labels in colours."""
-    colours = np.array([[int(hue[i : i + 2], 16) for i in (1, 3, 5)] for hue in PARTS], np.float32)
+    colours = np.array([ImageColor.getrgb(part_colour(number)) for number in range(256)], np.float32)
     if scan.nifti is None:
         return _mixed(scan.shown, labels, colours)
     slices = []
@@ -98,9 +99,8 @@ def overlay(scan: Scan, labels: np.ndarray) -> np.ndarray:
 
 
 def _mixed(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    over = colours[np.where(labels, 1 + (labels.astype(int) - 1) % (len(colours) - 1), 0)]
     share = OPACITY * (labels > 0)[..., None]
-    return (picture * (1 - share) + over * share).round().astype(np.uint8)
+    return (picture * (1 - share) + colours[labels] * share).round().astype(np.uint8)
 
 
 def _on_scan(values: np.ndarray, stage: StageField, scan: Scan) -> np.ndarray:

@@ -17,13 +17,13 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
-from PIL import Image
+from PIL import Image, ImageColor
 from PIL.PngImagePlugin import PngImageFile
 
 from dlka.analysis.labels import yaml_mapping
 from dlka.errors import DlkaError
 from dlka.images import ENDINGS, UnknownFormat, read_image
-from dlka.palette import PARTS
+from dlka.palette import part_colour
 
 VOLUMES = (".nii", ".nii.gz")
 MAX_BYTES = 200 * 2**20
@@ -193,8 +193,7 @@ def save_labels(scan: Scan, values: np.ndarray, path: Path) -> None:
     from, a picture as PNG (uint8) with a palette, so that labels are seen. The dtype is kept."""
     if scan.nifti is None:
         picture = Image.fromarray(values)
-        hues = [PARTS[number and 1 + (number - 1) % (len(PARTS) - 1)] for number in range(256)]
-        picture.putpalette(bytes.fromhex("".join(hues).replace("#", "")))
+        picture.putpalette([level for number in range(256) for level in ImageColor.getrgb(part_colour(number))])
         picture.save(path)
         return
     own = io_orientation(scan.nifti.affine)

@@ -50,7 +50,7 @@ def segment_value(
             "found": _file(seen.labels, "labels.bin", kept),
             "true": None if true is None else _file(true, "true.bin", kept),
             "names": names,
-            "colours": [palette.PARTS[1 + (i - 1) % (len(palette.PARTS) - 1) if i else 0] for i in range(len(names))],
+            "colours": [palette.part_colour(number) for number in range(len(names))],
             "scores": scores,
             "strength": seen.strength,
             "stages": stages,
