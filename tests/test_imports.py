@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images", "safe_yaml", "csv_text"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
+MODELS = OPS | {"drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
 INFERENCE = MODELS | {"inference"}
 ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions", "printing"}
 NETS = OPS | {"offset_nets", "layers", "layers3d", "nets"}
@@ -38,9 +38,8 @@ MAY_IMPORT = {
     "versions": set(),
     "provenance": {"models", "versions"},
     "ops": OPS,
-    "depthwise": set(),
-    "offset_nets": {"depthwise"},
-    "layers": OPS | {"depthwise", "offset_nets", "layers"},
+    "offset_nets": set(),
+    "layers": OPS | {"offset_nets", "layers"},
     "layers3d": OPS | {"offset_nets"},
     "nets": NETS,
     "models": MODELS,
@@ -55,12 +54,9 @@ MAY_IMPORT = {
     "export": INFERENCE | {"export"},
     "experiments": ANALYSIS | {"train", "experiments", "yolo"},
     "cluster": ANALYSIS | {"cluster", "printing", "results", "yolo"},
-    "cli": {
-        *("commands", "training_commands", "segment", "bench", "cluster.command", "printing", "inference"),
-        "train.recipe",
-    },
+    "cli": {"commands", "training_commands", "bench", "printing", "inference", "train.recipe"},
     "commands": ANALYSIS | {"images", "results", "temporary", "video", "export", "ui", "printing", "cluster"},
-    "training_commands": ANALYSIS | {"train", "experiments", "printing", "cluster", "yolo"},
+    "training_commands": ANALYSIS | {"train", "experiments", "printing", "cluster", "segment", "yolo"},
     "bench": ANALYSIS | {"bench", "train", "printing", "results", "ui"},
     "printing": set(),
     "__main__": {"cli"},
@@ -92,7 +88,6 @@ ONLY_IN = {
     "torch": (
         *(
             "ops",
-            "depthwise.py",
             "offset_nets.py",
             "layers.py",
             "layers3d.py",

@@ -12,7 +12,7 @@ import numpy as np
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import OTHER, SIDES, Trace, gradients, in_order, prediction
-from dlka.inference.box_gradients import BLOCK
+from dlka.inference.box_origin import BLOCK
 from dlka.render import box_cells, legend
 from dlka.render.box_cells import Evidence, evidence_overlay, lively_edges, share_inside
 from dlka.render.box_samples import BoxSamples, box_samples

@@ -1,4 +1,5 @@
-"""What `dlka val-seg` measures: a network on the validation part of a data set, with its offsets and without."""
+"""What `dlka val-seg` measures: Dice and the 95th percentile of surface distances of a network on the validation part
+of a data set, with its offsets and without, with intervals over cases."""
 
 from __future__ import annotations
 
@@ -6,14 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
 
 from dlka.errors import DlkaError
 from dlka.segment.scans import CaseFolder, read_case, read_folder
-from dlka.segment.scores import dice, hd95, interval
 from dlka.segment.segmenter import Segmenter
 from dlka.versions import versions
 
 WITH, WITHOUT = "", ", offsets at zero"  # what a row of a model that deforms is called after its name
+RESAMPLES = 2000  # of the cases, for an interval
 
 
 def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = print) -> dict[str, Any]:
@@ -34,16 +36,15 @@ def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = 
             report(f"Measuring {model}{called} on {len(data.val)} cases ...")
             found[f"{model}{called}"] = np.array(list(_cases(segmenter, data, strength)))
     parts = list(data.names.values())[1:]
-    rows, against = [], []
-    first, *others = found
+    rows: list[dict[str, Any]] = []
     for name, values in found.items():
-        row: dict[str, Any] = {"model": name}
-        for i, part in enumerate(parts):
-            row[part] = _means({"dice": values[:, i, 0], "hd95": values[:, i, 1]})
-        rows.append(row)
+        means = (_means({"dice": own[:, 0], "hd95": own[:, 1]}) for own in values.swapaxes(0, 1))
+        rows.append({"model": name, **dict(zip(parts, means))})
+    against = []
+    first, *others = found
     for name in others:
         leads = found[first][:, :, 0] - found[name][:, :, 0]
-        against.append({"model": first, "against": name, **_means({p: leads[:, i] for i, p in enumerate(parts)})})
+        against.append({"model": first, "against": name, **_means(dict(zip(parts, leads.T)))})
     return {
         **{"data": data.title, "cases": len(data.val), "parts": parts, "unit": "mm" if segmenter.volumes else "px"},
         **{"rows": rows, "against": against, "versions": versions()},
@@ -109,3 +110,35 @@ def _told(values: Sequence[float] | None, digits: int) -> str:
 def _plain(values: np.ndarray) -> list[list[list[float | None]]]:
     """JSON knows no number that is none."""
     return [[[None if np.isnan(v) else round(float(v), 4) for v in pair] for pair in case] for case in values]
+
+
+def dice(found: np.ndarray, true: np.ndarray) -> float:
+    """Dice's overlap 2 |A and B| / (|A| + |B|) of two masks, 0 to 1; not a number where both are empty."""
+    total = int(found.sum()) + int(true.sum())
+    return 2 * int((found & true).sum()) / total if total else float("nan")
+
+
+def hd95(found: np.ndarray, true: np.ndarray, spacing: Sequence[float]) -> float:
+    """95th percentile of the distances between the surfaces of two masks, from each to the other, both together, in
+    units of spacing. Not a number where one of them is empty.
+
+    A surface is the cells of a mask of which a neighbour with a common side is not in it; beyond the border nothing is.
+    """
+    if not (found.any() and true.any()):
+        return float("nan")
+    # Nothing is far away from both: what lies outside of their common box does not change a distance.
+    (box,) = find_objects((found | true).astype(np.int8))
+    first, second = (mask[box] & ~binary_erosion(mask[box]) for mask in (found, true))
+    to_second = distance_transform_edt(~second, sampling=spacing)[first]
+    to_first = distance_transform_edt(~first, sampling=spacing)[second]
+    return float(np.percentile(np.concatenate([to_second, to_first]), 95))
+
+
+def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of values of cases, and its 95 % interval by resampling the cases; what is no number is left out."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return (float("nan"),) * 3
+    drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), (2.5, 97.5))
+    return float(values.mean()), float(low), float(high)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -61,46 +63,50 @@ def save_net(path: str | Path, net: nn.Module, card: NetCard) -> None:
     for name, value in net.state_dict().items():
         if value.is_floating_point():
             tensors |= stored(name, value.detach().float().cpu(), small=True)
-    text = json.dumps(asdict(card), allow_nan=False)
-    _CARD.validate_json(text)  # what could not be read back is not written
-    write(Path(path), tensors, {"format": FORMAT, "card": text})
+    write(Path(path), tensors, _metadata(card))
 
 
 def load_net(path: str | Path) -> tuple[nn.Module, NetCard]:
     """The network of a file, in evaluation mode on the CPU as float32, and its card. Strict: format, card, names,
     shapes, dtypes and finite values are checked. Raises DlkaError with one sentence."""
-    path = Path(path)
-    with opened(path) as file:
-        card = _card(file.metadata() or {}, path.name)
+    with _opened(path) as (file, card):
         net = build_net(card.net, preset=card.preset, classes=len(card.names), offsets=card.offsets)
-        fill(file, net.state_dict(), path.name, f"{card.net} {card.preset}")
+        fill(file, net.state_dict(), Path(path).name, f"{card.net} {card.preset}")
     return net.eval().requires_grad_(False), card
 
 
 def read_card(path: str | Path) -> NetCard:
     """The card of a file alone: no network is built. Raises DlkaError with one sentence."""
-    path = Path(path)
-    with opened(path) as file:
-        return _card(file.metadata() or {}, path.name)
+    with _opened(path) as (_, card):
+        return card
 
 
 def with_scores(path: str | Path, scores: dict[str, Any]) -> None:
     """Put what was measured into the card of a file; its tensors stay as they are."""
+    with _opened(path) as (file, card):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    write(Path(path), tensors, _metadata(replace(card, scores=scores)))
+
+
+def _metadata(card: NetCard) -> dict[str, str]:
+    text = json.dumps(asdict(card), allow_nan=False)
+    _CARD.validate_json(text)  # what could not be read back is not written
+    return {"format": FORMAT, "card": text}
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, NetCard]]:
+    """The open file and its card."""
     path = Path(path)
     with opened(path) as file:
-        card = _card(file.metadata() or {}, path.name)
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    text = json.dumps(asdict(card) | {"scores": scores}, allow_nan=False)
-    _CARD.validate_json(text)
-    write(path, tensors, {"format": FORMAT, "card": text})
-
-
-def _card(metadata: dict[str, str], name: str) -> NetCard:
-    if metadata.get("format") != FORMAT:
-        raise DlkaError(
-            f"{name}: expected a network that segments (format {FORMAT}), got format {short(metadata.get('format'))}."
-        )
-    try:
-        return _CARD.validate_json(metadata.get("card", ""))
-    except ValidationError as error:
-        raise DlkaError(f"{name}: its card cannot be used ({first_problem(error, 'card'):.200}).") from None
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise DlkaError(
+                f"{path.name}: expected a network that segments (format {FORMAT}), got format "
+                f"{short(metadata.get('format'))}."
+            )
+        try:
+            card = _CARD.validate_json(metadata.get("card", ""))
+        except ValidationError as error:
+            raise DlkaError(f"{path.name}: its card cannot be used ({first_problem(error, 'card'):.200}).") from None
+        yield file, card

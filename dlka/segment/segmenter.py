@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 from torch import nn
 
 from dlka.errors import DlkaError
-from dlka.layers import DeformableLKA, DeformConv
-from dlka.layers3d import DeformConv3d, VolumeGate
+from dlka.layers import DeformConv
+from dlka.layers3d import DeformConv3d
 from dlka.nets.sliding import slide
 from dlka.segment.net_file import NetCard, load_net
 from dlka.segment.scans import Scan
@@ -103,12 +104,13 @@ class Segmenter:
         crop: Any = self.net.crop  # the only size that a network of the paper's own takes
         whole = x[0, 0].numel() <= WHOLE[kind] if crop is None else tuple(sides) == crop
         window = crop or [min(max(own, WINDOW[kind] // own * own), side) for own, side in zip(multiples, sides)]
-        with self._lock, torch.inference_mode(), _Watched(self.net, strength) as seen:
+        with self._lock, torch.inference_mode(), _watched(self.net, strength) as records:
             output = self.net(x) if whole else slide(self.net, x, window)
         if not bool(output.isfinite().all()):
             raise DlkaError("The network's output is not finite, so its labels mean nothing: the weights are damaged.")
         labels = output[0].argmax(0).to(torch.uint8).cpu().numpy()[tuple(map(slice, scan.space))]
-        stages = tuple(_field(record, sides, scan.space) for record in seen.records) if whole else ()
+        ran = [record for record in records if record.offset is not None]
+        stages = tuple(_field(record, sides, scan.space) for record in ran) if whole else ()
         return Segmentation(np.ascontiguousarray(labels), stages, strength)
 
 
@@ -124,55 +126,33 @@ class _Record:
 
     name: str
     layer: Any
-    offset: torch.Tensor | None = None
-    gate: torch.Tensor | None = None
+    offset: Any = None
+    gate: Any = None
 
 
-class _Watched:
-    """Hooks that scale the offsets of every deform stage and keep what was sampled, while the context is open."""
+@contextmanager
+def _watched(net: nn.Module, strength: float) -> Iterator[list[_Record]]:
+    """Scale the offsets of every deform stage and keep what was sampled, while the context is open."""
+    stages = [(name, m) for name, m in net.named_modules() if isinstance(m, DeformConv | DeformConv3d)]
+    records = [_Record(name, layer) for name, layer in stages]
 
-    def __init__(self, net: nn.Module, strength: float) -> None:
-        self.records: list[_Record] = []
-        self._net, self._strength, self._hooks = net, strength, ExitStack()
+    def scale(record: _Record, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        record.offset = output * strength
+        return record.offset
 
-    def __enter__(self) -> _Watched:
-        gates: list[tuple[str, _Record]] = []
-        for name, module in self._net.named_modules():
-            if isinstance(module, DeformConv | DeformConv3d):
-                record = _Record(name, module)
-                self.records.append(record)
-                gates.append((name.rpartition(".")[0], record))
-                self._hooks.enter_context(module.offset_net.register_forward_hook(self._scale(record)))
-        for name, module in self._net.named_modules():
-            if isinstance(module, DeformableLKA | VolumeGate):
-                own = [record for gate, record in gates if gate == name]
-                self._hooks.enter_context(module.conv1.register_forward_hook(self._keep(own)))
-        return self
+    def keep(record: _Record, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        record.gate = output
 
-    def __exit__(self, *_: object) -> None:
-        self._hooks.close()
-        self.records = [record for record in self.records if record.offset is not None]
-
-    def _scale(self, record: _Record) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-            scaled = output * self._strength
-            record.offset = scaled
-            return scaled
-
-        return hook
-
-    def _keep(self, records: list[_Record]) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            for record in records:
-                record.gate = output
-
-        return hook
+    with ExitStack() as hooks:
+        for record in records:
+            block: Any = net.get_submodule(record.name.rpartition(".")[0])  # a DeformableLKA or VolumeGate
+            hooks.enter_context(record.layer.offset_net.register_forward_hook(partial(scale, record)))
+            hooks.enter_context(block.conv1.register_forward_hook(partial(keep, record)))
+        yield records
 
 
 def _field(record: _Record, sides: list[int], space: tuple[int, ...]) -> StageField:
     """What was seen as plain arrays, without the cells that lie in the padding alone."""
-    if record.offset is None or record.gate is None:
-        raise ValueError(f"{record.name}: expected offsets and a gate of every stage")
     axes = len(sides)
     stride = [side // own for side, own in zip(sides, record.offset.shape[2:])]
     cells = [-(-own // step) for own, step in zip(space, stride)]

@@ -24,7 +24,7 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
-from dlka.models.own import added
+from dlka.models.catalog import added
 from dlka.segment.segmenter import shipped as networks
 from dlka.ui import (
     address,

@@ -21,7 +21,7 @@ from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, def
 from dlka.analysis.suited import opening, unfit
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor, best_device
-from dlka.models import own
+from dlka.models import catalog
 from dlka.models.catalog import cards, subject_of
 from dlka.models.placements import PLAIN
 from dlka.ui.page_queue import WORDS
@@ -151,7 +151,7 @@ def wire_own(asked: dict[str, Any]) -> None:
     """A model that a visitor sends stands beside the others in this window, and is chosen."""
 
     def bring(file: str, brought: list[str], dlka: str, baseline: str) -> dict[Any, Any]:
-        new = own.bring(file)
+        new = catalog.bring(file)
         known = cards()
         brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
         if deforms(known[new[0]]):

@@ -11,11 +11,11 @@ from time import monotonic_ns
 from typing import Any
 
 from dlka.errors import LOG, DlkaError
+from dlka.segment.judge import dice, hd95
 from dlka.segment.net_file import read_card
 from dlka.segment.outputs import write_outputs
 from dlka.segment.samples import MADE_FOR, Sample, samples
 from dlka.segment.scans import Scan, is_volume, read_labels, read_scan
-from dlka.segment.scores import dice, hd95
 from dlka.segment.segmenter import WHOLE, Segmentation, Segmenter, shipped
 from dlka.temporary import new_folder
 from dlka.ui import words

@@ -10,7 +10,7 @@ from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptiv
 from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
 from dlka.analysis.see import alone
-from dlka.inference.box_gradients import BLOCK
+from dlka.inference.box_origin import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering

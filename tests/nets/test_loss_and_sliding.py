@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from dlka.errors import DlkaError
-from dlka.nets.loss import segmentation_loss, soft_dice_loss
+from dlka.nets import segmentation_loss, soft_dice_loss
 from dlka.nets.sliding import gaussian, slide, starts
 
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from dlka.errors import DlkaError
-from dlka.nets import build_net
+from dlka.nets import build_net, load_published
 from dlka.nets.picture import PatchExpand
-from dlka.nets.published import load_published
 
 
 def on_meta(*args, **options):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlka.segment import training
-from dlka.segment.recipe import SegmentRecipe
+from dlka.train.recipe import SegmentRecipe
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlka.segment import crops
-from dlka.segment.crops import crop_of
+from dlka.segment import training
 from dlka.segment.scans import Scan
+from dlka.segment.training import crop_of
 
 
 def scan_of(space: tuple[int, ...]) -> tuple[Scan, np.ndarray]:
@@ -21,7 +21,7 @@ def scan_of(space: tuple[int, ...]) -> tuple[Scan, np.ndarray]:
 @pytest.mark.parametrize("space", [(40, 30), (24, 20, 28)])
 def test_labels_lie_on_their_values(space, monkeypatch):
     for name in ("CONTRAST", "BRIGHTNESS", "NOISE"):
-        monkeypatch.setattr(crops, name, 0.0)
+        monkeypatch.setattr(training, name, 0.0)
     scan, labels = scan_of(space)
     for seed in range(10):
         values, there = crop_of(scan, labels, (16,) * len(space), np.random.default_rng(seed))
@@ -32,7 +32,7 @@ def test_labels_lie_on_their_values(space, monkeypatch):
 
 def test_an_unturned_crop_is_a_slice(monkeypatch):
     for name, value in {"TURN": 0.0, "SCALES": (1.0, 1.0), "CONTRAST": 0, "BRIGHTNESS": 0, "NOISE": 0}.items():
-        monkeypatch.setattr(crops, name, value)
+        monkeypatch.setattr(training, name, value)
     scan, labels = scan_of((24, 20, 28))
     marked = np.zeros_like(labels)
     marked[12, 10, 13] = 1

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dlka.segment.scores import dice, hd95, interval
+from dlka.segment.judge import dice, hd95, interval
 
 
 def brute_surface(mask: np.ndarray) -> list[tuple[int, ...]]:

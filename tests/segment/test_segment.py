@@ -18,13 +18,12 @@ from dlka.nets import NETS, build_net
 from dlka.nets.volume import PRESETS, VolumeNet
 from dlka.segment import segmenter as looking
 from dlka.segment import training
-from dlka.segment.judge import rows_of, val_seg
+from dlka.segment.judge import dice, rows_of, val_seg
 from dlka.segment.net_file import NetCard, load_net, read_card, save_net
 from dlka.segment.outputs import numbers
-from dlka.segment.recipe import SegmentRecipe
 from dlka.segment.scans import read_labels, read_scan
-from dlka.segment.scores import dice
 from dlka.segment.segmenter import Segmentation, Segmenter
+from dlka.train.recipe import SegmentRecipe
 
 pytestmark = pytest.mark.slow
 

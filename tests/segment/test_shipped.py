@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from dlka.cli import main
+from dlka.segment.judge import dice
 from dlka.segment.net_file import load_net, read_card
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_labels, read_scan
-from dlka.segment.scores import dice
 from dlka.segment.segmenter import Segmenter, shipped
 from dlka.ui import page_segment
 

@@ -24,7 +24,7 @@ from dlka.analysis.figures.figure import (
     subject,
 )
 from dlka.errors import DlkaError
-from dlka.inference.box_gradients import BLOCK
+from dlka.inference.box_origin import BLOCK
 from dlka.render.geometry import Reads as ReadsAt
 from dlka.render.legend import cells_and_pixels, number
 from dlka.types import KIND_NAMES, SIZES, Capture, size_of
