@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import (
@@ -39,8 +40,9 @@ MIN_SIDE = 8
 WHITES = tuple(2.0**bits - 1 for bits in (8, 10, 12, 16))
 MAX_SCANS = 64  # of a JPEG; each pass costs a whole picture's time, and cameras and editors use about ten
 
-# What a file of each format starts with, and the class that reads it. None of them runs another program.
-_READERS: dict[str, tuple[re.Pattern[bytes], Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+# What a file of each format starts with, and the class that reads it. None of them runs another program, or installs a
+# package for a file that is no picture, as Image.open does where Ultralytics has replaced it.
+READERS: dict[str, tuple[re.Pattern[bytes], Callable[[IO[bytes]], ImageFile.ImageFile]]] = {
     "JPEG": (re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
     "PNG": (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
     "WebP": (re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
@@ -49,7 +51,7 @@ _READERS: dict[str, tuple[re.Pattern[bytes], Callable[[io.BytesIO], ImageFile.Im
     "TIFF": (re.compile(rb"II[*+]\0|MM\0[*+]"), TiffImagePlugin.TiffImageFile),
     "BMP": (re.compile(rb"BM"), BmpImagePlugin.BmpImageFile),
 }
-FORMATS = tuple(_READERS)
+FORMATS = tuple(READERS)
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp")  # that a folder is searched for
 
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # of a JPEG segment; the others occur inside pixel data
@@ -105,11 +107,13 @@ def read_image(source: bytes | str | os.PathLike[str]) -> np.ndarray:
     decoded), values that are not finite, damaged or truncated files.
     """
     data = _read(source)
-    name = _format_of(data)
+    name = next((name for name, (start, _) in READERS.items() if start.match(data)), None)
+    if name is None:
+        raise UnknownFormat(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
     try:
         if name == "JPEG":
             _check_scans(data)
-        image = _READERS[name][1](io.BytesIO(data))
+        image = READERS[name][1](io.BytesIO(data))
         _check_size(*image.size)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _read_ycbcr_by_libtiff(image)
@@ -161,13 +165,6 @@ def _read(source: bytes | str | os.PathLike[str]) -> bytes:
     if not data:
         raise DlkaError("The file is empty: expected a picture.")
     return data
-
-
-def _format_of(data: bytes) -> str:
-    for name, (start, _) in _READERS.items():
-        if start.match(data):
-            return name
-    raise UnknownFormat(f"The file is not in a format that is read here: save it as one of {', '.join(FORMATS)}.")
 
 
 def _check_size(width: int, height: int) -> None:

@@ -53,7 +53,14 @@ def fill(file: Any, state: Mapping[str, torch.Tensor], name: str, of: str) -> No
             f"({', '.join(extra[:2]) or 'none':.160})."
         )
     for key, target in wanted.items():
-        target.copy_(_restored(file, key, f"{key}.scale" in scales, target.shape, name))
+        scaled = f"{key}.scale" in scales
+        value = _read(file, key, target.shape, ("I8",) if scaled else ("F16", "F32"), name)
+        if scaled:
+            scale = _read(file, f"{key}.scale", target.shape[:1], ("F32",), name)
+            if not bool((scale > 0).all()):
+                raise DlkaError(f"{name}: {key}.scale should be positive; the file is damaged.")
+            value = _finite(value * _by_row(scale, target.dim()), key, name)
+        target.copy_(value)
 
 
 @contextmanager
@@ -70,11 +77,25 @@ def opened(path: Path) -> Iterator[Any]:
         raise DlkaError(f"{path.name} is not a whole safetensors file ({error!s:.200}).") from None
 
 
-def stored(name: str, value: torch.Tensor, exact: bool = False, small: bool = False) -> dict[str, torch.Tensor]:
-    """What stands in a file for one float32 tensor. Raises DlkaError for values that cannot be stored.
+def tensors_in(file: Any) -> dict[str, torch.Tensor]:
+    """All tensors of an open file as they are stored, by name."""
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
 
-    exact: not rounded; small: 1x1 convolutions and linear layers as int8, too.
+
+def stored(state: Mapping[str, torch.Tensor], exact: bool = False, small: bool = False) -> dict[str, torch.Tensor]:
+    """What stands in a file for a state dict, without counters of batches, which inference does not use.
+
+    exact: not rounded; small: 1x1 convolutions and linear layers as int8, too. Raises DlkaError for values that cannot
+    be stored.
     """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if value.is_floating_point():
+            tensors |= _stored(name, value.detach().float().cpu(), exact, small)
+    return tensors
+
+
+def _stored(name: str, value: torch.Tensor, exact: bool, small: bool) -> dict[str, torch.Tensor]:
     wide = value.dim() >= 4 and value.shape[2:].numel() > 1
     if exact:
         half = value.half()
@@ -94,16 +115,6 @@ def stored(name: str, value: torch.Tensor, exact: bool = False, small: bool = Fa
 
 def _by_row(scale: torch.Tensor, axes: int) -> torch.Tensor:
     return scale.view(-1, *[1] * (axes - 1))
-
-
-def _restored(file: Any, key: str, scaled: bool, shape: torch.Size, name: str) -> torch.Tensor:
-    """One tensor of a file as float32, checked against the shape of the model's own."""
-    if not scaled:
-        return _read(file, key, shape, ("F16", "F32"), name)
-    scale = _read(file, f"{key}.scale", shape[:1], ("F32",), name)
-    if not bool((scale > 0).all()):
-        raise DlkaError(f"{name}: {key}.scale should be positive; the file is damaged.")
-    return _finite(_read(file, key, shape, ("I8",), name) * _by_row(scale, len(shape)), key, name)
 
 
 def _read(file: Any, key: str, shape: torch.Size, dtypes: tuple[str, ...], name: str) -> torch.Tensor:

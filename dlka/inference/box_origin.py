@@ -102,8 +102,7 @@ def candidates(output: torch.Tensor, confidence: float, iou: float, classes: lis
 
 def corners(boxes: torch.Tensor) -> torch.Tensor:
     """[N, 4] centre and size -> x1, y1, x2, y2."""
-    half = boxes[:, 2:] / 2
-    return torch.cat([boxes[:, :2] - half, boxes[:, :2] + half], dim=1)
+    return torch.cat([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], dim=1)
 
 
 def best_cell(output: np.ndarray, number: int, box: np.ndarray) -> tuple[int, float] | None:

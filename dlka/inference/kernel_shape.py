@@ -67,10 +67,8 @@ def stage_shapes(capture: Capture) -> KernelShape:
     stage = capture.stage
     geometry = (stage.kernel, stage.step, stage.padding, stage.dilation)
     grid = tap_grid((1, 1), *geometry)[:, :, 0, 0]
-    own = (
-        tap_grid(capture.offset.shape[-2:], *geometry).astype(np.float64).mean(axis=0)
-        - grid.mean(axis=0)[:, None, None]
-    )
+    middles = tap_grid(capture.offset.shape[-2:], *geometry).astype(np.float64).mean(axis=0)
+    own = middles - grid.mean(axis=0)[:, None, None]
     return kernel_shape(grid, sampling_locations(capture.offset.astype(np.float64), *geometry) - own)
 
 

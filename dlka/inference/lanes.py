@@ -63,17 +63,16 @@ def in_lanes(
 
     def run(chunk: list[Item]) -> list[tuple[Item, Done | Exception]]:
         given = [_try(read, item) for item in chunk]
-        good = [one for one in given if not isinstance(one, _Failed)]
+        good = [one for one in given if not isinstance(one, Exception)]
         seen = _try(look, good) if good else []
-        if isinstance(seen, _Failed):
+        if isinstance(seen, Exception):
             alone = [_try(look, [one]) for one in good] if len(good) > 1 else [seen]
-            results = [one if isinstance(one, _Failed) else one[0] for one in alone]
-        else:
-            results = list(seen)
-        left = iter(results)
-        found = [one if isinstance(one, _Failed) else next(left) for one in given]
-        done = [one if isinstance(one, _Failed) else _try(finish, item, one) for item, one in zip(chunk, found)]
-        return [(item, one.error if isinstance(one, _Failed) else one) for item, one in zip(chunk, done)]
+            seen = [one if isinstance(one, Exception) else one[0] for one in alone]
+        left = iter(seen)
+        found = [one if isinstance(one, Exception) else next(left) for one in given]
+        return [
+            (item, one if isinstance(one, Exception) else _try(finish, item, one)) for item, one in zip(chunk, found)
+        ]
 
     queue, pool = iter(items), _pool(lanes)
     waiting: deque[Future[list[tuple[Item, Done | Exception]]]] = deque()
@@ -88,18 +87,12 @@ def in_lanes(
         pool.shutdown(cancel_futures=True)
 
 
-class _Failed:
-    """An error in the place of a result."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
 def _try(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result, or the error in its place."""
     try:
         return function(*arguments)
     except Exception as error:  # whoever takes the results says what it was
-        return _Failed(error)
+        return error
 
 
 def _pool(lanes: int) -> ThreadPoolExecutor:

@@ -202,7 +202,13 @@ class Predictor:
         for number, (_, letterbox) in enumerate(group):
             started = time.perf_counter()
             rows, index = suppress(output[number : number + 1], **kept)
-            detections = self._detections(rows.cpu().double().numpy(), index.cpu().numpy(), letterbox)
+            kept_rows, (height, width) = rows.cpu().double().numpy(), letterbox.original
+            detections = Detections(
+                letterbox.boxes_back(kept_rows[:, :4]).clip(0, [width, height, width, height]).astype(np.float32),
+                kept_rows[:, 4].astype(np.float32),
+                kept_rows[:, 5].astype(np.int64),
+                *self._cells(index.cpu().numpy(), letterbox.padded),
+            )
             seconds = shares | {"boxes": time.perf_counter() - started}
             spent = {part: 1000 * value for part, value in seconds.items()}
             predictions.append(Prediction(detections, letterbox, *captures.of(number), spent, str(self.device)))
@@ -289,14 +295,6 @@ class Predictor:
         """Multiply-adds of one picture by part and in total, for an input of (height, width) pixels."""
         with self._turn() as model:
             return multiply_adds(model, size)
-
-    def _detections(self, rows: np.ndarray, index: np.ndarray, letterbox: Letterbox) -> Detections:
-        """Rows [N, 6] in letterboxed pixels and flat cell indices [N] -> Detections in the original picture."""
-        height, width = letterbox.original
-        boxes = letterbox.boxes_back(rows[:, :4])
-        boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
-        levels, cells = self._cells(index, letterbox.padded)
-        return Detections(boxes, rows[:, 4].astype(np.float32), rows[:, 5].astype(np.int64), levels, cells)
 
     def _cells(self, index: np.ndarray, padded: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Flat index over all levels, finest first and row-major, -> pyramid level [N] and (row, column) [N, 2]."""

@@ -58,8 +58,7 @@ def stage_rows(model: str, size: int) -> list[dict[str, Any]]:
     ValueError for a size that is no multiple of 32 from 32 to 4096.
     """
     net, _ = load_model(find(model))
-    multiple = side_multiple(int(stride) for stride in net.stride)
-    check_size(size, multiple)
+    check_size(size, side_multiple(int(stride) for stride in net.stride))
     rows = []
     for stage in stages(net):
         side = size // stage.stride

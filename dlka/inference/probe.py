@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,27 +64,20 @@ def probe(model: nn.Module) -> Iterator[Captures]:
         captures.fields.clear()
         captures.maps.clear()
 
-    def offset_hook(name: str, layer: DeformConv) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            stage = _stage(name, layer, height // inputs[0].shape[-2])
-            captures.fields.append((stage, output.detach().float().cpu().numpy()))
+    def keep_offsets(name: str, layer: DeformConv, _: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        stage = _stage(name, layer, height // inputs[0].shape[-2])
+        captures.fields.append((stage, output.detach().float().cpu().numpy()))
 
-        return hook
-
-    def gate_hook(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            values = output.detach().float().cpu().numpy()
-            captures.maps.append((_block(name), height // output.shape[-2], values))
-
-        return hook
+    def keep_gate(block: str, _: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        captures.maps.append((block, height // output.shape[-2], output.detach().float().cpu().numpy()))
 
     with ExitStack() as hooks:
         hooks.enter_context(model.register_forward_pre_hook(start))
         for name, module in model.named_modules():
             if isinstance(module, DeformConv):
-                hooks.enter_context(module.offset_net.register_forward_hook(offset_hook(name, module)))
+                hooks.enter_context(module.offset_net.register_forward_hook(partial(keep_offsets, name, module)))
             if isinstance(module, DeformableLKA):
-                hooks.enter_context(module.conv1.register_forward_hook(gate_hook(name)))
+                hooks.enter_context(module.conv1.register_forward_hook(partial(keep_gate, _block(name))))
         yield captures
 
 

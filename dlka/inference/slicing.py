@@ -17,8 +17,6 @@ import supervision
 from dlka.types import Detections
 
 OVERLAP = 0.2  # of a slice's side that its neighbour sees too
-_IDS = np.zeros(0, np.int64)
-NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), _IDS, _IDS, np.zeros((0, 2), np.int64))
 MERGED = 0.5  # overlap, as a share of the smaller box, at which two boxes of a class are one object
 
 
@@ -65,7 +63,8 @@ def look_in_slices(look: Callable[[np.ndarray], Detections], image: np.ndarray, 
         slices.append((left, top, right, bottom))
         return supervision.Detections(xyxy=found.boxes, confidence=found.scores, class_id=found.classes, data=data)
 
-    across, down = (_side(length, per_side) for length in (width, height))
+    # The least whole sides of slices that cover the picture and overlap as told.
+    across, down = (math.ceil(length / (per_side - OVERLAP * (per_side - 1))) for length in (width, height))
     slicer = supervision.InferenceSlicer(
         one,
         slice_wh=(across, down),
@@ -76,16 +75,14 @@ def look_in_slices(look: Callable[[np.ndarray], Detections], image: np.ndarray, 
     )
     # A slice does not tell where it was cut from, so the slicer is given the numbers of the pixels in their place.
     merged: Any = slicer(np.arange(height * width, dtype=np.int32).reshape(height, width))
-    if not len(merged):
-        return Sliced(NOTHING, np.array(slices, np.int64), np.zeros(0, np.int64))
-    order = np.argsort(-merged.confidence, kind="stable")
-    kept = merged[order]
+    if not len(merged):  # nothing has no data
+        ids = np.zeros(0, np.int64)
+        nothing = Detections(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ids, ids, np.zeros((0, 2), np.int64)
+        )
+        return Sliced(nothing, np.array(slices, np.int64), ids)
+    kept = merged[np.argsort(-merged.confidence, kind="stable")]
     found = Detections(
         kept.xyxy.astype(np.float32), kept.confidence, kept.class_id, kept.data["level"], kept.data["cell"]
     )
     return Sliced(found, np.array(slices, np.int64), kept.data["slice"])
-
-
-def _side(length: int, parts: int) -> int:
-    """The least whole side of `parts` slices that cover a length in pixels and overlap as told."""
-    return math.ceil(length / (parts - OVERLAP * (parts - 1)))

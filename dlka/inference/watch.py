@@ -175,29 +175,17 @@ class _Watcher:
     def _add(self, module: nn.Module, x: Tensor, offset: Tensor, mask: Tensor | None, geometry: Geometry) -> None:
         if not 0 <= self.picture < len(offset):
             raise DlkaError(f"picture: expected 0 to {len(offset) - 1} for this batch, got {self.picture}")
-        taps = geometry.kernel[0] * geometry.kernel[1]
-        fields, masks = as_array(offset[self.picture]), None if mask is None else as_array(mask[self.picture])
-        groups = len(fields) // (2 * taps)
+        groups = offset.shape[1] // (2 * geometry.kernel[0] * geometry.kernel[1])
+        fields = np.split(as_array(offset[self.picture]), groups)
+        masks = [None] * groups if mask is None else np.split(as_array(mask[self.picture]), groups)
         name = self.names[module] or type(module).__name__
         self.running.times[name] += 1
         if self.running.times[name] > 1:
             name = f"{name} #{self.running.times[name]}"
-        (kh, kw), (sy, sx), (py, px), (ry, rx) = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
-        for group in range(groups):
-            self.running.calls.append(
-                DeformCall(
-                    name,
-                    group,
-                    (kh, kw),
-                    (sy, sx),
-                    (py, px),
-                    (ry, rx),
-                    x.shape[1] // groups,
-                    (x.shape[-2], x.shape[-1]),
-                    fields[2 * taps * group : 2 * taps * (group + 1)],
-                    None if masks is None else masks[taps * group : taps * (group + 1)],
-                )
-            )
+        pairs: list[Any] = [geometry.kernel, geometry.stride, geometry.padding, geometry.dilation]
+        shared = (*pairs, x.shape[1] // groups, (x.shape[-2], x.shape[-1]))
+        for group, (field_of, mask_of) in enumerate(zip(fields, masks)):
+            self.running.calls.append(DeformCall(name, group, *shared, field_of, mask_of))
 
 
 class _Operators(TorchDispatchMode):

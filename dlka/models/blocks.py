@@ -132,20 +132,6 @@ def class_settings_kept() -> Iterator[None]:
         Conv.default_act, Detect.legacy = activation, legacy
 
 
-def outputs(layers: Any, picture: torch.Tensor) -> Iterator[Any]:
-    """What each layer gives out, in order, wired as in Ultralytics' forward pass."""
-    given: list[Any] = []
-    for layer in layers:
-        if layer.f == -1:
-            inputs = given[-1] if given else picture
-        elif isinstance(layer.f, int):
-            inputs = given[layer.f]
-        else:
-            inputs = [(given[-1] if given else picture) if f == -1 else given[f] for f in layer.f]
-        given.append(layer(inputs))
-        yield given[-1]
-
-
 def exchange_stand_ins(layers: Any, names: list[str], channels: list[int | None], offsets: str) -> None:
     """Exchange every stand-in for its D-LKA module, in place.
 
@@ -155,7 +141,11 @@ def exchange_stand_ins(layers: Any, names: list[str], channels: list[int | None]
         if name in STAND_INS:
             stock = layers[index]
             with class_settings_kept():
-                layers[index] = _same_place(_dlka_module(name, stock, given, offsets), stock)
+                layer: Any = _dlka_module(name, stock, given, offsets)
+            # What Ultralytics notes on each layer: its index, where its input comes from, type and parameter count.
+            layer.i, layer.f, layer.type = stock.i, stock.f, f"{type(layer).__module__}.{type(layer).__name__}"
+            layer.np = sum(p.numel() for p in layer.parameters())
+            layers[index] = layer
 
 
 def _dlka_module(name: str, stock: Any, channels: int | None, offsets: str) -> nn.Module:
@@ -171,21 +161,10 @@ def _dlka_module(name: str, stock: Any, channels: int | None, offsets: str) -> n
         return nn.Sequential(*blocks) if repeats > 1 else blocks[0]
     Conv.default_act = stock.cv2[0][0].act
     inputs = tuple(branch[0].conv.in_channels for branch in stock.cv2)
-    head: Any
-    if name == "Detect1x1":
-        head = Detect1x1(stock.nc, stock.reg_max, False, inputs)
-    else:
-        head = DetectDLKA(stock.nc, stock.reg_max, False, inputs, offsets)
+    shape: Any = (stock.nc, stock.reg_max, False, inputs)
+    head = Detect1x1(*shape) if name == "Detect1x1" else DetectDLKA(*shape, offsets)
     head.stride = stock.stride
     return head
-
-
-def _same_place(layer: Any, stock: Any) -> nn.Module:
-    """What Ultralytics notes on each layer: its index, where its input comes from, type and parameter count."""
-    layer.i, layer.f = stock.i, stock.f
-    layer.type = f"{type(layer).__module__}.{type(layer).__name__}"
-    layer.np = sum(p.numel() for p in layer.parameters())
-    return layer
 
 
 def suppress(

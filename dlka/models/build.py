@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOGGER
 
 from dlka.errors import DlkaError
-from dlka.models.blocks import SIDE, Detect1x1, DetectDLKA, class_settings_kept, exchange_stand_ins, outputs, skeleton
+from dlka.models.blocks import SIDE, Detect1x1, DetectDLKA, class_settings_kept, exchange_stand_ins, skeleton
 from dlka.models.model_yaml import MAX_CLASSES, check_model, load_model_yaml, scale_in_name
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
 from dlka.models.yaml_lint import diagnose
@@ -75,13 +76,20 @@ class DLKAModel(DetectionModel):
     ) -> None:
         config = deepcopy(cfg) if isinstance(cfg, dict) else read_config(cfg)
         if not _is_the_projects_own(config):
-            config["scale"] = _checked_scale(config, ch)
+            check_model(config)
+            report = diagnose(config, channels=ch)
+            if not report.ok:
+                why = "python -m dlka doctor FILE shows every row and how to mend it."
+                raise DlkaError(f"{report.problems[0]}; {why}")
+            if report.scale and not config.get("scale"):
+                LOGGER.warning(f"no model scale passed. Assuming scale='{report.scale}'.")  # in Ultralytics' words
+            config["scale"] = report.scale
         config["nc"] = nc or config["nc"]
         with class_settings_kept():
             super().__init__(skeleton(config), ch=ch, nc=config["nc"], verbose=False)
         self.yaml = {**config, "channels": ch}
         rows = config["backbone"] + config["head"]
-        channels = _channels(self.model, ch)
+        channels = self._channels(ch)
         exchange_stand_ins(self.model, [row[2] for row in rows], channels, config.get("offsets", "dense"))
         head = self.model[-1]
         if isinstance(head, DetectDLKA | Detect1x1):
@@ -92,6 +100,24 @@ class DLKAModel(DetectionModel):
                 module.eps, module.momentum = 1e-3, 0.03
         if verbose:
             self.info()
+
+    def _channels(self, ch: int) -> list[int | None]:
+        """Channels of the map that each layer gives out, seen by one pass over zeros; None for what is no map."""
+        channels: list[int | None] = []
+
+        def keep(_: nn.Module, inputs: Any, out: Any) -> None:
+            channels.append(out.shape[1] if isinstance(out, torch.Tensor) else None)
+
+        training = [layer.training for layer in self.model]
+        self.model.eval()
+        self.model[-1].train()  # a head in training gives what it predicts as it is, undecoded
+        with ExitStack() as hooks, torch.no_grad():
+            for layer in self.model:
+                hooks.enter_context(layer.register_forward_hook(keep))
+            self.predict(torch.zeros(1, ch, SIDE, SIDE))
+        for layer, was in zip(self.model, training):
+            layer.train(was)
+        return channels
 
 
 def build_model(placement: str, scale: str = "n", classes: int = 80, offsets: str = "dense") -> DLKAModel:
@@ -109,26 +135,3 @@ def _is_the_projects_own(config: dict[str, Any]) -> bool:
     return all(config.get(key) in values for key, values in free.items()) and any(
         fixed(_written(placement)) == fixed(config) for placement in PLACEMENTS
     )
-
-
-def _checked_scale(config: dict[str, Any], channels: int) -> str | None:
-    """The scale at which this model is built; DlkaError, in the lint's words, for one that does not build."""
-    check_model(config)
-    report = diagnose(config, channels=channels)
-    if not report.ok:
-        raise DlkaError(f"{report.problems[0]}; python -m dlka doctor FILE shows every row and how to mend it.")
-    if report.scale and not config.get("scale"):
-        LOGGER.warning(f"no model scale passed. Assuming scale='{report.scale}'.")  # in Ultralytics' words
-    return report.scale
-
-
-def _channels(layers: Any, ch: int) -> list[int | None]:
-    """Channels of the map that each layer gives out, seen by running them once on zeros; None for what is no map."""
-    training = [layer.training for layer in layers]
-    layers.eval()
-    layers[-1].train()  # a head in training gives what it predicts as it is, undecoded
-    with torch.no_grad():
-        given = list(outputs(layers, torch.zeros(1, ch, SIDE, SIDE)))
-    for layer, was in zip(layers, training):
-        layer.train(was)
-    return [out.shape[1] if isinstance(out, torch.Tensor) else None for out in given]

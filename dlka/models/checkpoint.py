@@ -75,14 +75,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         if "refused" in result:
             raise DlkaError(f"{path.name} is refused: {result['refused']}.")
         tensors = {name: tensor.clone() for name, tensor in load_file(Path(folder) / TENSORS).items()}
-    names = result["names"]
-    return Checkpoint(
-        tensors,
-        None if names is None else {int(key): name for key, name in names.items()},
-        result["yaml"],
-        result["train_args"],
-        result["epoch"],
-    )
+    names = result.pop("names")
+    return Checkpoint(tensors, None if names is None else {int(key): name for key, name in names.items()}, **result)
 
 
 def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
@@ -91,9 +85,21 @@ def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
     It is built from the yaml in the checkpoint, which is checked as a file's is. Raises DlkaError for a yaml that is
     not built here, and for tensors that are not exactly the model's.
     """
-    config, given = _parts(checkpoint, name)
-    config = parse_model_yaml(yaml.safe_dump(config, sort_keys=False), f"the yaml in {name}")
-    classes = len(checkpoint.names or ())
+    if checkpoint.yaml is None or not checkpoint.names:
+        raise DlkaError(
+            f"{name} holds tensors without the yaml and class names of their model: expected a checkpoint "
+            "as Ultralytics' trainer saves it."
+        )
+    if "model.0.conv.bias" in checkpoint.tensors and "model.0.bn.weight" not in checkpoint.tensors:
+        raise DlkaError(
+            f"{name} is fused: model.fuse() put its batch norms into its convolutions, which cannot be undone; give "
+            "the checkpoint from before, such as the trainer's best.pt."
+        )
+    classes = len(checkpoint.names)
+    if sorted(checkpoint.names) != list(range(classes)):
+        raise DlkaError(f"{name}: its classes are not numbered 0, 1, 2, ...")
+    config = parse_model_yaml(yaml.safe_dump(checkpoint.yaml, sort_keys=False), f"the yaml in {name}")
+    given = {key: value for key, value in checkpoint.tensors.items() if value.is_floating_point()}
     model = DLKAModel(config, ch=config.get("channels", 3), nc=classes, verbose=False)
     width, own = _class_width(given, len(model.model) - 1), _class_width(model.state_dict(), len(model.model) - 1)
     if own < width <= _MAX_CLASS_WIDTH:  # Ultralytics fine-tunes a head as wide as that of the classes it began with
@@ -103,10 +109,15 @@ def restore(checkpoint: Checkpoint, name: str) -> DLKAModel:
             branch[-1] = torch.nn.Conv2d(width, classes, 1)
         model.yaml["nc"] = head.nc = classes
         head.no = classes + 4 * head.reg_max
-    problem = _fill(model, checkpoint, given, name)
-    if problem:
+    wanted = _values(model)
+    if problem := _misfit(wanted, given):
         raise DlkaError(f"{name} does not fit the yaml that it holds: {problem}.")
-    return model
+    for key, target in wanted.items():
+        if not bool(given[key].isfinite().all()):
+            raise DlkaError(f"{name}: {key} has values that are not finite; the checkpoint is damaged.")
+        target.copy_(given[key])
+    model.names = dict(checkpoint.names)
+    return model.eval().requires_grad_(False)
 
 
 def identify(checkpoint: Checkpoint, name: str) -> tuple[DLKAModel, Card]:
@@ -119,8 +130,7 @@ def identify(checkpoint: Checkpoint, name: str) -> tuple[DLKAModel, Card]:
         raise DlkaError(f"{name} is none of {_KNOWN}: the rows of its yaml are another model's.")
     model = restore(checkpoint, name)
     card = card_of_model(model, checkpoint.train_args)
-    problem = difference(model, card)
-    if problem:
+    if problem := difference(model, card):
         raise DlkaError(f"{name} is none of {_KNOWN}: {problem}.")
     return model, card
 
@@ -226,38 +236,6 @@ def _class_width(tensors: Mapping[str, torch.Tensor], head: int) -> int:
     """Channels inside the class branches of a head: those of the picture's finest map, or one per class up to 100."""
     first = tensors.get(f"model.{head}.cv3.0.0.bn.weight")
     return 0 if first is None else first.numel()
-
-
-def _parts(checkpoint: Checkpoint, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The yaml, and the tensors that are not counters, of a checkpoint that can become a model."""
-    if checkpoint.yaml is None or not checkpoint.names:
-        raise DlkaError(
-            f"{name} holds tensors without the yaml and class names of their model: expected a checkpoint "
-            "as Ultralytics' trainer saves it."
-        )
-    if "model.0.conv.bias" in checkpoint.tensors and "model.0.bn.weight" not in checkpoint.tensors:
-        raise DlkaError(
-            f"{name} is fused: model.fuse() put its batch norms into its convolutions, which cannot be undone; give "
-            "the checkpoint from before, such as the trainer's best.pt."
-        )
-    if sorted(checkpoint.names) != list(range(len(checkpoint.names))):
-        raise DlkaError(f"{name}: its classes are not numbered 0, 1, 2, ...")
-    return checkpoint.yaml, {key: value for key, value in checkpoint.tensors.items() if value.is_floating_point()}
-
-
-def _fill(model: DLKAModel, checkpoint: Checkpoint, given: Mapping[str, torch.Tensor], name: str) -> str | None:
-    """Put values and class names into a model that is then ready to look; what does not fit, or None."""
-    wanted = _values(model)
-    problem = _misfit(wanted, given)
-    if problem:
-        return problem
-    for key, target in wanted.items():
-        if not bool(given[key].isfinite().all()):
-            raise DlkaError(f"{name}: {key} has values that are not finite; the checkpoint is damaged.")
-        target.copy_(given[key])
-    model.names = dict(checkpoint.names or {})
-    model.eval().requires_grad_(False)
-    return None
 
 
 def _rows(config: Mapping[str, Any]) -> list[Any] | None:

@@ -114,7 +114,11 @@ def read(source: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with source.open("rb") as file:
         try:
             named = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-            _check_named(named)
+            if unknown := next((name for name in sorted(named) if not STUBS.fullmatch(name)), None):
+                raise DlkaError(
+                    f"it names {ascii(unknown)[1:-1]:.80}, no class of Ultralytics' YOLOv8 or of dlka; where you trust "
+                    "it, load it with the code that defines it and copy its state_dict() into a model of dlka.YOLO"
+                )
             file.seek(0)
             with torch.serialization.safe_globals([(Stub, name) for name in named]), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -127,8 +131,7 @@ def read(source: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         except _BAD_PICKLE as error:
             if _is_memory(error):
                 raise
-            reason = type(error).__name__
-            raise DlkaError(f"it is damaged or not made by torch.save ({reason})") from None
+            raise DlkaError(f"it is damaged or not made by torch.save ({type(error).__name__})") from None
     tensors, settings = contents(saved)
     if len(json.dumps(settings)) > MAX_JSON:
         raise DlkaError("its settings are larger than 1 MB")
@@ -160,16 +163,6 @@ def _check_archive(source: Path) -> None:
         raise DlkaError("entries of its archive are compressed or overlap, which torch.save never writes")
 
 
-def _check_named(names: Iterable[str]) -> None:
-    """Refuse a pickle that names a class or function of anybody's own."""
-    for name in sorted(names):
-        if not STUBS.fullmatch(name):
-            raise DlkaError(
-                f"it names {ascii(name)[1:-1]:.80}, no class of Ultralytics' YOLOv8 or of dlka; where you trust it, "
-                "load it with the code that defines it and copy its state_dict() into a model of dlka.YOLO"
-            )
-
-
 def _check_origin(tensors: Iterable[torch.Tensor], records: Set[bytes]) -> None:
     """Refuse tensors whose memory is not, byte for byte, a record of the archive; records: the SHA-256 of each.
 
@@ -197,7 +190,8 @@ def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     model = next((value for value in wrapped if isinstance(value, (Stub, dict))), saved)
     tensors: dict[str, torch.Tensor] = {}
     for name, value in _module_tensors(model) if isinstance(model, Stub) else _dict(model).items():
-        if len(tensors) >= MAX_TENSORS or not _is_name(name):
+        good = isinstance(name, str) and name.isprintable() and len(name) <= MAX_NAME
+        if len(tensors) >= MAX_TENSORS or not good or name == "__metadata__":  # which safetensors keeps for itself
             raise DlkaError(f"it has more than {MAX_TENSORS} tensors or one without a proper name")
         tensors[name] = _plain_tensor(name, value)
     if not tensors:
@@ -212,11 +206,6 @@ def contents(saved: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         "train_args": plain(train_args) if isinstance(train_args, dict) else {},
         "epoch": epoch if type(epoch) is int and 0 <= epoch < 1 << 31 else -1,
     }
-
-
-def _is_name(name: Any) -> bool:
-    """Whether a tensor may be called that; safetensors keeps one name for itself."""
-    return isinstance(name, str) and name.isprintable() and len(name) <= MAX_NAME and name != "__metadata__"
 
 
 def _plain_tensor(name: str, value: Any) -> torch.Tensor:

@@ -5,8 +5,8 @@ Counters that know torch's own layers only see nothing of a deformable convoluti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,30 +46,14 @@ def multiply_adds(model: DLKAModel, size: int | tuple[int, int] = 640) -> dict[s
     step = int(model.stride.max())
     if min(height, width) < step or height % step or width % step:
         raise DlkaError(f"size: expected multiples of {step} pixels, got {height} x {width}")
-    weight = next(model.parameters())
-    training = model.training
-    try:
-        with torch.no_grad(), _counted(model) as counts:
-            model.eval()(
-                torch.zeros(1, model.yaml["channels"], height, width, device=weight.device, dtype=weight.dtype)
-            )
-    finally:
-        model.train(training)
-    return {**counts, TOTAL: sum(counts.values())}
-
-
-@contextmanager
-def _counted(model: DLKAModel) -> Iterator[dict[str, int]]:
-    """Counts fill up while the model runs inside the context; no hook is left behind."""
+    weight, training = next(model.parameters()), model.training
     counts = dict.fromkeys(PARTS, 0)
 
-    def count(part: str, taps_and_inputs: int) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            counts[part] += taps_and_inputs * output[0].numel()
+    def count(part: str, each: int, _: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        counts[part] += each * output[0].numel()
 
-        return hook
-
-    with ExitStack() as hooks:
+    with ExitStack() as hooks, torch.no_grad():
+        hooks.callback(model.train, training)
         for name, module in model.named_modules():
             part = _part(name, model)
             if isinstance(module, DeformConv | RigidConv):
@@ -81,8 +65,9 @@ def _counted(model: DLKAModel) -> Iterator[dict[str, int]]:
                 each = module.weight[0].numel()
             else:
                 continue
-            hooks.enter_context(module.register_forward_hook(count(part, each)))
-        yield counts
+            hooks.enter_context(module.register_forward_hook(partial(count, part, each)))
+        model.eval()(torch.zeros(1, model.yaml["channels"], height, width, device=weight.device, dtype=weight.dtype))
+    return {**counts, TOTAL: sum(counts.values())}
 
 
 def _part(name: str, model: DLKAModel) -> str:

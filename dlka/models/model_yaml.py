@@ -58,11 +58,8 @@ _OTHER_TASKS = {  # what it is -> modules
     "the decoder of RT-DETR": "RTDETRDecoder",
 }
 # What is read of a model yaml; yaml_file is what Ultralytics notes in the models that it builds.
-_KEYS = """
-    nc scales scale depth_multiple width_multiple backbone head offsets activation reg_max end2end inplace channels
-    yaml_file
-"""
-KEYS = frozenset(_KEYS.split())
+KEYS = frozenset(("nc", "scales", "scale", "depth_multiple", "width_multiple", "backbone", "head", "offsets"))
+KEYS |= {"activation", "reg_max", "end2end", "inplace", "channels", "yaml_file"}
 
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 # The words and the quoted numbers that a layer's arguments may be; the parser would look other words up as names.
@@ -106,7 +103,12 @@ def closest_name(name: str) -> str | None:
         and (sorted(_spelling(layer)) == sorted(spelling) or (layer not in BLOCKS and _capitals(layer) == capitals))
     }
     found = difflib.get_close_matches(spelling, close, n=1, cutoff=0.8)
-    return close[found[0]] if found and len(found[0]) >= len(spelling) and _edits(spelling, found[0]) <= 2 else None
+    if not found or len(found[0]) < len(spelling):
+        return None
+    # How many letters to exchange, leave out or add to make one name the other: at least as many as there must be.
+    changes = difflib.SequenceMatcher(None, spelling, found[0], autojunk=False).get_opcodes()
+    edits = sum(max(to - start, end - begin) for kind, start, to, begin, end in changes if kind != "equal")
+    return close[found[0]] if edits <= 2 else None
 
 
 def scale_of(model: dict[str, Any], scale: str | None) -> tuple[str | None, float]:
@@ -307,12 +309,6 @@ def _plain(arg: object, nested: bool = False) -> bool:
 
 def _spelling(name: str) -> str:
     return name.lower().replace("_", "").removeprefix("nn.")
-
-
-def _edits(one: str, other: str) -> int:
-    """How many letters to exchange, leave out or add to make one name the other: at least as many as there must be."""
-    changes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-    return sum(max(to - start, end - begin) for kind, start, to, begin, end in changes if kind != "equal")
 
 
 def _capitals(name: str) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from dlka.errors import DlkaError, first_problem
 from dlka.models.build import DLKAModel, build_model
 from dlka.models.placements import OFFSETS, PLACEMENTS, SCALES
-from dlka.tensor_file import fill, opened, stored, write
+from dlka.tensor_file import fill, opened, stored, tensors_in, write
 
 FORMAT = "dlka-1"
 # Other files that the project ships beside models, told apart by their format; what they hold, for a sentence.
@@ -134,11 +134,7 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], card: Card
     Raises ValueError for a card that could not be read back, and for values that are not finite or too large to store.
     """
     metadata = metadata_of(card)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, value in state.items():
-        if value.is_floating_point():  # all but batch counters, which inference does not use
-            tensors |= stored(name, value.detach().float().cpu(), exact)
-    write(Path(path), tensors, metadata)
+    write(Path(path), stored(state, exact), metadata)
 
 
 def with_card(source: str | Path, target: str | Path, card: Card) -> None:
@@ -149,17 +145,16 @@ def with_card(source: str | Path, target: str | Path, card: Card) -> None:
     """
     metadata = metadata_of(card)
     with _opened(source) as (file, _):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    write(Path(target), tensors, metadata)
+        write(Path(target), tensors_in(file), metadata)
 
 
 def same_tensors(first: str | Path, second: str | Path) -> bool:
     """Whether two weights files hold the same tensors, whatever their cards say. Raises DlkaError."""
     with _opened(first) as (a, _), _opened(second) as (b, _):
-        if set(a.keys()) != set(b.keys()):
-            return False
-        pairs = ((a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118 - it is no dict
-        return all(one.dtype == other.dtype and torch.equal(one, other) for one, other in pairs)
+        one, other = tensors_in(a), tensors_in(b)
+    return one.keys() == other.keys() and all(
+        value.dtype == other[name].dtype and torch.equal(value, other[name]) for name, value in one.items()
+    )
 
 
 def load_card(path: str | Path) -> Card:

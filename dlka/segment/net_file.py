@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import nn
 
@@ -17,7 +16,7 @@ from dlka.errors import DlkaError, first_problem, short
 from dlka.layers3d import OFFSETS
 from dlka.models.weights import one_of
 from dlka.nets import NETS, build_net
-from dlka.tensor_file import fill, opened, stored, write
+from dlka.tensor_file import fill, opened, stored, tensors_in, write
 
 FORMAT = "dlka-net-1"  # known to dlka.models.weights, too, which imports nothing from here
 
@@ -59,11 +58,7 @@ _CARD = TypeAdapter(NetCard)
 def save_net(path: str | Path, net: nn.Module, card: NetCard) -> None:
     """Write a network with its card, rounded as in dlka/tensor_file.py. Raises DlkaError for values that cannot be
     stored."""
-    tensors: dict[str, torch.Tensor] = {}
-    for name, value in net.state_dict().items():
-        if value.is_floating_point():
-            tensors |= stored(name, value.detach().float().cpu(), small=True)
-    write(Path(path), tensors, _metadata(card))
+    write(Path(path), stored(net.state_dict(), small=True), _metadata(card))
 
 
 def load_net(path: str | Path) -> tuple[nn.Module, NetCard]:
@@ -84,7 +79,7 @@ def read_card(path: str | Path) -> NetCard:
 def with_scores(path: str | Path, scores: dict[str, Any]) -> None:
     """Put what was measured into the card of a file; its tensors stay as they are."""
     with _opened(path) as (file, card):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        tensors = tensors_in(file)
     write(Path(path), tensors, _metadata(replace(card, scores=scores)))
 
 

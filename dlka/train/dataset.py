@@ -48,8 +48,17 @@ def read_dataset(path: Path) -> DataSet:
     train and val: a folder or a list's file, or a list of them, relative to `path`, which is the yaml's own folder or
     relative to it; where they are left out they are images/train and images/val, the latter only if it is there.
     """
-    file = _yaml_of(path)
-    content = _content(file)
+    file = path if path.suffix.lower() in SUFFIXES else path / "data.yaml"
+    if file != path and not file.is_file() and os.path.isdir(path):  # then the only yaml there that is not hidden
+        others = [at for at in path.iterdir() if at.suffix.lower() in SUFFIXES and not at.name.startswith(".")]
+        file = others[0] if len(others) == 1 else file
+    if not os.path.isfile(file):
+        raise DlkaError(
+            f"{file}: expected a data set folder with data.yaml, images/train, images/val and labels, or a yaml file."
+        )
+    content = yaml_mapping(text_of(read_bytes(file), str(file)), str(file))
+    if content.get("kpt_shape") is not None:
+        raise DlkaError(f"{file}: expected labels of boxes or polygons, got those of keypoints (kpt_shape).")
     names = class_names(content, str(file))
     given = str(content.get("path") or "")
     root = first_there(file.parent.resolve(), given, Path.cwd())
@@ -66,26 +75,6 @@ def read_dataset(path: Path) -> DataSet:
         _sources(content.get("train") or "images/train", root, file),
         _sources(val, root, file) if val else (),
     )
-
-
-def _yaml_of(path: Path) -> Path:
-    """A yaml file, or data.yaml of a folder, or the only yaml there that is not hidden."""
-    file = path if path.suffix.lower() in SUFFIXES else path / "data.yaml"
-    if file == path or file.is_file() or not os.path.isdir(path):
-        return file
-    others = [at for at in path.iterdir() if at.suffix.lower() in SUFFIXES and not at.name.startswith(".")]
-    return others[0] if len(others) == 1 else file
-
-
-def _content(file: Path) -> dict[Any, Any]:
-    if not os.path.isfile(file):
-        raise DlkaError(
-            f"{file}: expected a data set folder with data.yaml, images/train, images/val and labels, or a yaml file."
-        )
-    content = yaml_mapping(text_of(read_bytes(file), str(file)), str(file))
-    if content.get("kpt_shape") is not None:
-        raise DlkaError(f"{file}: expected labels of boxes or polygons, got those of keypoints (kpt_shape).")
-    return content
 
 
 def _sources(given: Any, root: Path, file: Path) -> tuple[Path, ...]:

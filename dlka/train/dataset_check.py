@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from dlka.analysis.labels import some, told_left_out
 from dlka.errors import DlkaError
-from dlka.images import MAX_BYTES, MAX_PIXELS
+from dlka.images import MAX_BYTES, MAX_PIXELS, READERS
 from dlka.printing import count
 from dlka.train.dataset import DataSet, Found, find_pictures, label_file, read_labels
 from dlka.types import SMALL_AREA
 
-# What a file starts with -> the class that reads its header. Image.open is replaced by Ultralytics, which would install
-# a package for a file that is no picture.
-READERS = {
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"\x89PNG": PngImagePlugin.PngImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-}
+FORMATS = ("JPEG", "PNG", "WebP", "BMP")  # of those that dlka.images reads
 MIN_SIDE = 10  # pixels; Ultralytics leaves out smaller pictures
 
 
@@ -129,10 +120,14 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
     if not os.path.isfile(picture):  # a pipe would never end
         raise DlkaError(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
     with open(picture, "rb") as file:
-        size = _size(file)
-    if size is None:
-        raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
-    width, height = size
+        start = file.read(12)
+        file.seek(0)
+        try:
+            image = next(READERS[name][1] for name in FORMATS if READERS[name][0].match(start))(file)
+            image.verify()
+        except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
+            raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.") from None
+    width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise DlkaError(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
     if measured and (width * height > MAX_PIXELS or picture.stat().st_size > MAX_BYTES):
@@ -141,24 +136,6 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
             f"{MAX_BYTES >> 20} MB, got {width}x{height}; make it smaller."
         )
     return width, height
-
-
-def _size(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height) of a picture file; None where it is no picture, or damaged as far as Ultralytics looks."""
-    start = file.read(4)
-    file.seek(0)
-    reader = next((reader for sign, reader in READERS.items() if start.startswith(sign)), None)
-    if reader is None:
-        return None
-    try:
-        image = reader(file)
-    except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
-        return None
-    try:
-        image.verify()
-    except Exception:  # as above
-        return None
-    return image.size
 
 
 def _refuse_without_labels(pictures: list[Path], without_area: int) -> None:

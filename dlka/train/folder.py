@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,11 @@ class RunFolder:
         lists = {part: str(self.file(f"{part}.txt").resolve()) for part in parts}
         content = {"path": str(self.path.resolve()), **lists, "names": names}
         self.file("data.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-        told = {"recipe": asdict(_anywhere(recipe)), "out": str(out.resolve()), "measured": bool(val)}
+        # With absolute paths, as a run may be resumed from another folder; model ids stay ids.
+        files = [name for name in ("start", "teacher") if Path(getattr(recipe, name) or "").suffix]
+        given = {name: getattr(recipe, name) for name in ("data", "unlabelled", *files)}
+        anywhere = {name: str(Path(path).resolve()) for name, path in given.items() if path}
+        told = {"recipe": asdict(recipe) | anywhere, "out": str(out.resolve()), "measured": bool(val)}
         self.file("recipe.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
 
     def told(self) -> tuple[Recipe, Path, bool]:
@@ -134,11 +138,3 @@ class RunFolder:
         except Exception as error:  # torch raises many kinds for a file that is damaged or no state at all
             why = str(error).splitlines()[0]
             raise DlkaError(f"{file} is damaged ({why:.80}): remove it and start anew.") from None
-
-
-def _anywhere(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths, as a run may be resumed from another folder; model ids stay ids."""
-    files = [name for name in ("start", "teacher") if Path(getattr(recipe, name) or "").suffix]
-    given = {name: getattr(recipe, name) for name in ("data", "unlabelled", *files)}
-    found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in given.items() if path}
-    return replace(recipe, **found)

@@ -64,12 +64,8 @@ def warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
         "dead": "as good as rigid; train longer or raise --offset-lr",
         "exploding": "reading far outside of the map; lower --offset-lr or raise --offset-warmup",
     }
-    told = []
-    for health, what in advice.items():
-        labels = [row["label"] for row in rows if row["health"] == health]
-        if labels:
-            told.append(f"Warning: {', '.join(labels)}: {health}, {what}.")
-    return told
+    alike = {health: [row["label"] for row in rows if row["health"] == health] for health in advice}
+    return [f"Warning: {', '.join(labels)}: {health}, {advice[health]}." for health, labels in alike.items() if labels]
 
 
 def health_of(stage: Stage, stats: StageStats) -> str:

@@ -26,7 +26,7 @@ class Recipe:
     start: with "none" everything is new, learns at lr, and no layer is frozen, whatever `frozen` says; teacher: it has
     the data's classes. lr: (AdamW) also that of the blocks around what is new; offset_lr: each offset convolution sums
     over hundreds of inputs, so that a step of 1e-3 in every weight moves taps by whole cells at once; offset_warmup:
-    see `warmed_up`; offset_mean: see RecipeLoss; fit_epochs: see block_fit.py, offsets learn at offset_lr there, too.
+    see `warmed_up`; offset_mean: see RecipeLoss; fit_epochs: see fit_blocks, offsets learn at offset_lr there, too.
     frozen: batch norms included; all before the head where a placement has fewer. crop: a square somewhere else each
     time. bfloat16: offsets, coordinates and losses stay float32.
     patience: 0 trains all epochs without a look at the validation part, and the averaged weights of the last step are

@@ -20,12 +20,13 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from dlka.models.build import DLKAModel, model_config
 from dlka.models.placements import SCRATCH
-from dlka.train.block_fit import fit_blocks
 from dlka.train.folder import History, RunFolder
-from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer
+from dlka.train.loss import OFFSETS, RecipeLoss, build_optimizer, fit_blocks
 from dlka.train.offsets import offset_rows, told, watched
 from dlka.train.recipe import warmed_up
 from dlka.train.trainer import DLKATrainer, read_start, read_teacher, use_bfloat16
+
+AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them
 
 
 class RecipeTrainer(DLKATrainer):
@@ -155,7 +156,8 @@ class RecipeTrainer(DLKATrainer):
         super().run_callbacks(event)
         after = {
             "on_train_start": self._set_loss,
-            "on_train_epoch_start": self._begin_epoch,
+            # Counted by the epoch: it may be the first after a kill, or begun again with smaller batches.
+            "on_train_epoch_start": lambda: self._go_on(self.epoch * len(self.train_loader)),
             "on_train_batch_end": lambda: self._go_on(self.batches_done + 1),
             "on_fit_epoch_end": self._log,
         }
@@ -173,10 +175,9 @@ class RecipeTrainer(DLKATrainer):
             teacher.to(self.device)
         if self.device.type == "cpu":
             net.to(memory_format=torch.channels_last)
-        if self.recipe.bfloat16:
-            for model in (net, teacher):
-                if model is not None:
-                    use_bfloat16(model, self.device.type)
+        for model in (net, teacher):
+            if self.recipe.bfloat16 and model is not None:
+                use_bfloat16(model, self.device.type)
         if self.recipe.fit_epochs and not self.resumed:
             self._fit_blocks()
         self.loss_function = RecipeLoss(net, teacher, self.recipe.offset_mean)
@@ -196,10 +197,6 @@ class RecipeTrainer(DLKATrainer):
         net: Any = self.net
         fit_blocks(net, self.start, pictures, len(self.train_loader), self.recipe)
         self.ema.ema.load_state_dict(net.state_dict())
-
-    def _begin_epoch(self) -> None:
-        """Batches are counted by the epoch: it may be the first after a kill, or begun again with smaller batches."""
-        self._go_on(self.epoch * len(self.train_loader))
 
     def _go_on(self, batches: int) -> None:
         """So many batches are done; feature matching fades from 1 to 0 over the run."""
@@ -223,7 +220,13 @@ class RecipeTrainer(DLKATrainer):
         self.folder.save_state({**trainer_state(self), **more})
 
 
-AVERAGES = {"AP": "mAP50-95", "AP50": "mAP50"}  # as Ultralytics' own validator measures them
+# What a training run goes on from after a kill, so that it ends where it would have ended.
+#
+# Ultralytics' own resume goes on from averaged weights, rounded to float16, in the place of the trained ones, and with
+# new random numbers. Here weights, averages and the optimiser are kept as they are, and so are the random numbers,
+# where one process draws them all: on one CPU a resumed run ends in the same weights bit by bit. On GPUs pictures are
+# read by worker processes whose random numbers nobody can store: a resumed run there sees other crops and another
+# order.
 
 
 class WholePasses(Sampler[int]):

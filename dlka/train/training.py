@@ -30,19 +30,9 @@ from dlka.train.val import run_val
 
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
-    "lrf": 0.05,
-    "warmup_epochs": 0.3,
-    "warmup_bias_lr": 0.0,
-    "close_mosaic": 0,
-    "scale": 0.3,
-    "translate": 0.1,
-    "hsv_s": 0.4,
-    "hsv_v": 0.3,
-    "amp": False,
-    "plots": False,
-    "pretrained": False,
-    "verbose": False,
-    "exist_ok": True,
+    **{"lrf": 0.05, "warmup_epochs": 0.3, "warmup_bias_lr": 0.0, "close_mosaic": 0},
+    **{"scale": 0.3, "translate": 0.1, "hsv_s": 0.4, "hsv_v": 0.3},
+    **{"amp": False, "plots": False, "pretrained": False, "verbose": False, "exist_ok": True},
 }
 
 
@@ -62,8 +52,8 @@ def resume(run: Path, device: str | None = None, measure: bool = True) -> Path:
     """Go on with a run that was killed, from its last whole epoch, to where `train` would have ended, or `fit` without
     `measure`; returns the weights file.
 
-    On one CPU it ends in the same weights, bit by bit (see state.py for GPUs). Raises DlkaError for a folder that
-    holds no run, or one that is finished.
+    On one CPU it ends in the same weights, bit by bit (see recipe_trainer.py for GPUs). Raises DlkaError for a folder
+    that holds no run, or one that is finished.
     """
     folder = RunFolder(run)
     recipe, out, measured = folder.told()
@@ -229,9 +219,10 @@ def pseudo_label(teacher: Predictor, pictures: Sequence[Path], out: Path, confid
         image = read_image(picture)
         found = teacher.predict(image, confidence=confidence, size=size).detections
         height, width = image.shape[:2]
-        lines = []
-        for (x1, y1, x2, y2), number in zip(found.boxes / [width, height, width, height], found.classes):
-            lines.append(f"{number} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}")
+        lines = [
+            f"{number} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}"
+            for (x1, y1, x2, y2), number in zip(found.boxes / [width, height, width, height], found.classes)
+        ]
         if not link.exists():
             link.symlink_to(picture.resolve())
         unfinished = label.with_suffix(".partial")
