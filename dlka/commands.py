@@ -200,15 +200,12 @@ def export(args: argparse.Namespace) -> int:
     print("\n".join(f"  {name} {shape}" for name, shape in made.tensors.items()))
     print(f"\nAgainst PyTorch, run by {made.runtime}; the largest differences:")
     columns = {"boxes": "boxes", "pixels": "of a box (px)", "score": "of a score", "internal": "of an internal"}
-    print(
-        table(
-            [
-                {"picture": check.picture, "input": "x".join(map(str, check.shape))}
-                | {title: getattr(check, key) for key, title in columns.items()}
-                for check in made.checks
-            ]
-        )
-    )
+    rows = [
+        {"picture": check.picture, "input": "x".join(map(str, check.shape))}
+        | {title: getattr(check, key) for key, title in columns.items()}
+        for check in made.checks
+    ]
+    print(table(rows))
     return 0
 
 
@@ -245,7 +242,7 @@ def many(args: argparse.Namespace) -> int:
     """Compare, or go on with, a run; print how far it is and what came of it."""
     from dlka.analysis.analysis import Settings
     from dlka.analysis.models import size_of
-    from dlka.cluster.engines import run_local, run_ray
+    from dlka.cluster.engines import Comparer, run_ray
     from dlka.cluster.many import COUNTS, REPORT, Run
     from dlka.cluster.parts import pictures_in
     from dlka.models.catalog import CONTROL, baseline_of
@@ -273,7 +270,8 @@ def many(args: argparse.Namespace) -> int:
     ray = (args.workers, args.cpus, args.gpus, args.address)
     done, processor, clock = 0, 0.0, 0.0
     if run.blocks:
-        for part in run_local(question, run.blocks) if args.engine == "local" else run_ray(question, run.blocks, *ray):
+        local = args.engine == "local"
+        for part in map(Comparer(question), run.blocks) if local else run_ray(question, run.blocks, *ray):
             done, processor, clock = done + part["pictures"], processor + part["processor"], clock + part["clock"]
             print(f"{done} of {run.left} pictures", flush=True)
         each = f"{1000 * processor / done:.0f} ms of processor time, {1000 * clock / done:.0f} ms on the clock"

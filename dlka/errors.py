@@ -15,20 +15,8 @@ LOG = logging.getLogger("dlka")
 LONGEST = 80  # characters of a value in a sentence
 # What the operating system says of the user's files and disk; any other OSError is a fault of the program.
 OF_THE_MACHINE = {
-    errno.ENOENT,
-    errno.EACCES,
-    errno.EIO,
-    errno.EPERM,
-    errno.EEXIST,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EADDRINUSE,
-    errno.EADDRNOTAVAIL,
-    errno.ELOOP,
+    *(errno.ENOENT, errno.EACCES, errno.EIO, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EADDRINUSE, errno.EADDRNOTAVAIL),
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # How torch and OpenCV say that an allocation failed; both raise errors of their own instead of MemoryError.

@@ -136,8 +136,11 @@ def rgb_of(image: Image.Image) -> np.ndarray:
     image.load()
     pixels = _rgb(image)
     # After load(), because TIFF turns itself while loading and PNG may keep EXIF behind the pixels.
-    upright = _UPRIGHT.get(_orientation(image), lambda a: a)
-    return upright(pixels).copy(order="C")
+    try:
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # the EXIF block is damaged, the pixels are good: show the picture as stored, as browsers do
+        orientation = 1
+    return _UPRIGHT.get(orientation, lambda a: a)(pixels).copy(order="C")
 
 
 def _read(source: bytes | str | os.PathLike[str]) -> bytes:
@@ -227,14 +230,6 @@ def _grey(image: Image.Image) -> np.ndarray:
     if clear is not None:
         grey[clear] = 255
     return grey
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8 that is still to be applied; 1 where there is none or the EXIF block is damaged."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the pixels are good: show the picture as stored, as browsers do
-        return 1
 
 
 def _check_scans(data: bytes) -> None:

@@ -30,22 +30,16 @@ def weights(model: str) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """CPU name, the vector instructions that torch uses on it, logical cores, and the threads that torch uses now."""
+    info = Path("/proc/cpuinfo")
+    told = info.read_text(errors="replace").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in told if line.startswith("model name"))
     return {
-        "cpu": _cpu(),
+        "cpu": next(names, platform.processor() or platform.machine()),
         "vectors": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "system": platform.system(),
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def arithmetic() -> dict[str, Any]:

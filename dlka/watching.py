@@ -86,18 +86,18 @@ class Seen:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the rows, and the offset field of each of the first layers on grey."""
-        lines, fields = [], ""
-        for row in self.rows():
-            cells = (f"{value:.3g}" if isinstance(value, float) else html.escape(str(value)) for value in row.values())
-            lines.append("".join(f"<td>{cell}</td>" for cell in cells))
+        rows, fields = self.rows(), ""
         for layer, call in enumerate(self.calls.calls[:SHOWN]):
             size = self.calls.size or call.sampled
             if len(set(self._strides(call, size))) == 1:  # only such a map is drawn
                 png = self.draw(np.full((*size, 3), GREY, np.uint8), layer).to_png()
                 file = base64.b64encode(png).decode()
                 fields += f'<img style="max-width:32%" alt="layer {layer}" src="data:image/png;base64,{file}">'
-        head = "".join(f"<th>{name}</th>" for name in self.rows()[0])
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        head = "".join(f"<th>{name}</th>" for name in rows[0])
+        body = ""
+        for row in rows:
+            cells = (f"{value:.3g}" if isinstance(value, float) else html.escape(str(value)) for value in row.values())
+            body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><div>{fields}</div>"
 
     def draw(
@@ -117,8 +117,7 @@ class Seen:
         if not 0 <= layer < len(self.calls.calls):
             ran = len(self.calls.calls)
             raise DlkaError(f"layer: expected one of the {ran} that ran inside the context, from 0, got {layer}")
-        call = self.calls.calls[layer]
-        original = image.shape[0], image.shape[1]
+        call, original = self.calls.calls[layer], (image.shape[0], image.shape[1])
         size = self.calls.size or original
         strides = self._strides(call, size)
         if strides[0] != strides[1]:

@@ -63,7 +63,12 @@ class YOLO(Model):
             model = _file(
                 model, "a model yaml, one of the project's names like yolov8n-dlka-neck.yaml, weights, or a checkpoint"
             )
-            _check_ending(model)
+            # Ultralytics would take any file for an exported model, and look for one without an ending on the network.
+            if not model.name.lower().endswith((*YAMLS, WEIGHTS, *CHECKPOINTS, *EXPORTED)):
+                raise DlkaError(
+                    f"{model}: expected a name that ends in {YAMLS[0]}, {WEIGHTS}, {CHECKPOINTS[0]} or that of an "
+                    f"exported model ({', '.join(EXPORTED)}); rename the file if it is one of these."
+                )
         super().__init__(str(model), task="detect", verbose=verbose)
 
     def load(self, weights: str | Path) -> YOLO:  # type: ignore[override]  # a file is asked for
@@ -75,8 +80,7 @@ class YOLO(Model):
         path = _file(weights, "a stock YOLOv8 checkpoint")
         if path.suffix.lower() in CHECKPOINTS:
             checkpoint = read_checkpoint(path)
-            state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
-            names = checkpoint.names or dict(self.model.names)
+            state, names = checkpoint.as_float32(), checkpoint.names or dict(self.model.names)
         else:
             source, card = load_model(path)
             if card.placement != "control":
@@ -225,14 +229,8 @@ class YOLO(Model):
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
         """What Ultralytics builds for each task; the supported way to bring an own model and trainer."""
-        return {
-            "detect": {
-                "model": DLKAModel,
-                "trainer": DLKATrainer,
-                "validator": DLKAValidator,
-                "predictor": DetectionPredictor,
-            }
-        }
+        own = {"model": DLKAModel, "trainer": DLKATrainer, "validator": DLKAValidator}
+        return {"detect": {**own, "predictor": DetectionPredictor}}
 
 
 def _opened(path: Path) -> tuple[DLKAModel, Card | None, dict[str, Any], int]:
@@ -242,16 +240,6 @@ def _opened(path: Path) -> tuple[DLKAModel, Card | None, dict[str, Any], int]:
         return model, card, {"imgsz": card.input_size}, -1
     checkpoint = read_checkpoint(path)
     return restore(checkpoint, path.name), None, checkpoint.train_args, checkpoint.epoch
-
-
-def _check_ending(path: Path) -> None:
-    """Raises DlkaError for a file that is no model by its name: Ultralytics would take any for an exported model, and
-    look for one without an ending on the network."""
-    if not path.name.lower().endswith((*YAMLS, WEIGHTS, *CHECKPOINTS, *EXPORTED)):
-        raise DlkaError(
-            f"{path}: expected a name that ends in {YAMLS[0]}, {WEIGHTS}, {CHECKPOINTS[0]} or that of an exported "
-            f"model ({', '.join(EXPORTED)}); rename the file if it is one of these."
-        )
 
 
 def _file(path: str | Path, what: str) -> Path:

@@ -52,8 +52,7 @@ def bench_cuda(rounds: int = 5, chosen: Sequence[Case] | None = None) -> dict[st
         raise DlkaError(f"rounds: expected at least 1, got {rounds}")
     if not torch.cuda.is_available():
         raise DlkaError("bench ops --device cuda: torch finds no CUDA device; use a machine with one, or --device cpu")
-    measured = rates(rounds)
-    rows = []
+    measured, rows = rates(rounds), []
     for case in cases() if chosen is None else chosen:
         for row in measure(case, rounds, measured):
             rows.append(row)
@@ -179,7 +178,16 @@ def _unless_full(take: Callable[[], float]) -> float:
 
 def cuda_text(result: dict[str, Any]) -> str:
     """The result for people: a line a row, the ratios' range, and what did not fit."""
-    lines = [_line(row) for row in result["rows"]]
+    lines = []
+    for row in result["rows"]:  # percentages of the floor, mebibytes
+        case = Case(*(row[field] for field in Case.__dataclass_fields__))
+        line = {"case": str(case), "pass": row["pass"].replace("_", " + "), "dtype": row["dtype"]}
+        for mode in MODES:
+            line |= {f"{who} {mode}": row["milliseconds"][who].get(mode) for who in (BASE, OURS)}
+            line[f"ratio {mode}"] = row["ratio"].get(mode)
+        for part in ("memory", "compute"):
+            line[f"{part} floor %"] = row[f"{part}_share"] and 100 * row[f"{part}_share"]
+        lines.append(line | {f"MiB {who}": peak and peak / 2**20 for who, peak in row["peak_bytes"].items()})
     parts = [table(lines)]
     if ranges := ratio_ranges(result["rows"]):
         parts.append(f"\n{table(ranges)}")
@@ -193,18 +201,6 @@ def cuda_text(result: dict[str, Any]) -> str:
         f"Floor: {copied:.0f} GB/s and {multiplied:.1f} T multiply-adds/s, measured; {result['gpu_memory_gib']} GiB.",
     ]
     return "\n".join(parts)
-
-
-def _line(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as a line of the table; percentages of the floor, mebibytes."""
-    case = Case(*(row[field] for field in Case.__dataclass_fields__))
-    line = {"case": str(case), "pass": row["pass"].replace("_", " + "), "dtype": row["dtype"]}
-    for mode in MODES:
-        line |= {f"{who} {mode}": row["milliseconds"][who].get(mode) for who in (BASE, OURS)}
-        line[f"ratio {mode}"] = row["ratio"].get(mode)
-    for part in ("memory", "compute"):
-        line[f"{part} floor %"] = row[f"{part}_share"] and 100 * row[f"{part}_share"]
-    return line | {f"MiB {who}": peak and peak / 2**20 for who, peak in row["peak_bytes"].items()}
 
 
 def ratio_ranges(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

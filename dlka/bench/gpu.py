@@ -118,15 +118,10 @@ def train(device: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder, "scenes"), Path(folder, "trained.safetensors")
         write_data_set(data, count, SEED, 0)
-        recipe: dict[str, Any] = {
-            "placement": "one-level",
-            "offsets": "separable",
-            "start": "none",
-            "size": 320,
-            "batch": batch,
-        }
+        net: dict[str, Any] = {"placement": "one-level", "offsets": "separable", "start": "none"}
+        recipe = Recipe(data=str(data), epochs=1, seed=SEED, size=320, batch=batch, **net)
         begun = time.perf_counter()
-        fit(Recipe(data=str(data), epochs=1, seed=SEED, **recipe), out, Path(folder, "run"), device)
+        fit(recipe, out, Path(folder, "run"), device)
         seconds = time.perf_counter() - begun
         load_predictor(str(out), device)[0].predict(read_image(next(data.rglob("*.png"))), size=320)
     yield finding(f"one epoch of {count} pictures, its start included", seconds, "s")

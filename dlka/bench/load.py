@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -174,8 +174,9 @@ def bench_memory(uploads: int = 14) -> dict[str, Any]:
             rows.append({"when": when, **now, "milliseconds": milliseconds})
 
         row("started")
-        files = [("usual", data) for data in pictures(USUAL)]
-        for kind, data in chain(files, (("50 megapixels", data) for data in large_pictures(uploads))):
+        grey = (np.full((HEIGHT, WIDTH, 3), 40 + 10 * i % 200, np.uint8) for i in range(uploads))
+        large = (("50 megapixels", cv2.imencode(".jpg", pixels)[1].tobytes()) for pixels in grey)
+        for kind, data in chain((("usual", data) for data in pictures(USUAL)), large):
             visitor = Visitor(url)
             visitor.show_picture(data)
             row(kind, visitor.change("Compare", "click"))
@@ -187,12 +188,6 @@ def bench_memory(uploads: int = 14) -> dict[str, Any]:
         except DlkaError as error:
             first = str(error)
     return {"rows": rows, "first": first, "uploads": uploads}
-
-
-def large_pictures(count: int) -> Iterator[bytes]:
-    """JPEG files of so many large pictures, each of one grey."""
-    for i in range(count):
-        yield cv2.imencode(".jpg", np.full((HEIGHT, WIDTH, 3), 40 + 10 * i % 200, np.uint8))[1].tobytes()
 
 
 def memory_text(result: dict[str, Any]) -> str:

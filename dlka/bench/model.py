@@ -181,12 +181,8 @@ def bench_model(
     Raises DlkaError for words, sizes and counts that are none, for a device that is not there, and for what does not
     fit into its memory.
     """
-    for name, given, known in (
-        ("models", models, PLACEMENTS),
-        ("offsets", offsets, OFFSETS),
-        ("scales", scales, SCALES),
-        ("backends", backends, ("auto", *BACKENDS)),
-    ):
+    words = {"models": (models, PLACEMENTS), "offsets": (offsets, OFFSETS), "scales": (scales, SCALES)}
+    for name, (given, known) in {**words, "backends": (backends, ("auto", *BACKENDS))}.items():
         if unknown := [word for word in given if word not in known]:
             raise DlkaError(f"{name}: expected some of {', '.join(known)}, got {unknown[0]!r:.60}")
     if not sizes or any(size % 32 or not 32 <= size <= 4096 for size in sizes):
@@ -231,18 +227,10 @@ def measure(entrants: Sequence[Entrant], size: int, batch: int, rounds: int) -> 
     for entrant, splits in zip(entrants, zip(*parts)):
         quickest = min(splits, key=lambda split: sum(split.values()))
         share = least[entrant] / sum(quickest.values())  # from the call with hooks to the one without
-        rows.append(
-            {
-                **asdict(entrant.subject),
-                "size": size,
-                "batch": batch,
-                "milliseconds": least[entrant],
-                "ratio": least[entrant] / least[entrants[0]],
-                "parameters": entrant.parameters,
-                "multiply_adds": multiply_adds(entrant.model, size)[TOTAL],
-                "parts": {part: share * quickest[part] for part in PARTS},
-            }
-        )
+        row = {**asdict(entrant.subject), "size": size, "batch": batch, "milliseconds": least[entrant]}
+        row |= {"ratio": least[entrant] / least[entrants[0]], "parameters": entrant.parameters}
+        row["multiply_adds"] = multiply_adds(entrant.model, size)[TOTAL]
+        rows.append(row | {"parts": {part: share * quickest[part] for part in PARTS}})
     return rows
 
 
@@ -280,25 +268,14 @@ def model_text(result: dict[str, Any]) -> str:
         return {"model": row["placement"], **kind, "in": "bfloat16" if row["bfloat16"] else "float32"}
 
     rows = [
-        {
-            **words(row),
-            "px": row["size"],
-            "batch": row["batch"],
-            "ms": row["milliseconds"],
-            "/ stock": f"{row['ratio']:.2f}",
-            "parameters": row["parameters"],
-            "G mult-adds": row["multiply_adds"] / 1e9,
-            **row["parts"],
-        }
+        {**words(row), "px": row["size"], "batch": row["batch"], "ms": row["milliseconds"]}
+        | {"/ stock": f"{row['ratio']:.2f}", "parameters": row["parameters"]}
+        | {"G mult-adds": row["multiply_adds"] / 1e9, **row["parts"]}
         for row in result["rows"]
     ]
     found = [
-        {
-            **words(row),
-            "overhead, ms": row["overhead"],
-            "slope, ms / megapixel": row["slope"],
-            "off by at most, %": 100 * row["deviation"],
-        }
+        {**words(row), "overhead, ms": row["overhead"], "slope, ms / megapixel": row["slope"]}
+        | {"off by at most, %": 100 * row["deviation"]}
         for row in result["laws"]
     ]
     said = "\nA call takes overhead + slope * megapixels of input, over all pictures of a batch; fitted.\n"

@@ -161,9 +161,7 @@ def bench_ops(
     return {
         "operators": [
             {
-                "name": name,
-                "channels": operator.case.channels,
-                "map": operator.case.side,
+                **{"name": name, "channels": operator.case.channels, "map": operator.case.side},
                 "milliseconds": {b: {w: times[name, b, w] for w in PASSES} for b in backends},
                 "peak_bytes": {b: {w: peaks[name, b, w] for w in PASSES} for b in backends},
                 "column_bytes": operator.case.taps * operator.x.nbytes,
@@ -205,6 +203,9 @@ def ops_text(result: dict[str, Any]) -> str:
         f"Milliseconds, the least of {result['rounds']} rounds in which the backends take turns.\n"
         f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into."
     )
+
+
+# How the benches time and weigh: everything in turns, the least time of the rounds, and the most memory of a call.
 
 
 def turn(run: Callable[[], object]) -> float:

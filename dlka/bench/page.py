@@ -75,9 +75,7 @@ def bench_page(compares: int = 20, parts: bool = True) -> dict[str, Any]:
         "start": start,
         **(in_parts() if parts else {}),
         **{name: spread(taken) for name, taken in times.items()},
-        "memory": memory,
-        "frames": frames,
-        "compares": compares,
+        **{"memory": memory, "frames": frames, "compares": compares},
     }
 
 

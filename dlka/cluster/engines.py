@@ -14,15 +14,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from dlka import provenance, temporary
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.batch import look_at_many
-from dlka.cluster.parts import bytes_of, write_part
+from dlka.cluster.parts import pixels_of, write_part
 from dlka.cluster.rows import SIDES, picture_rows, problem_row
 from dlka.errors import DlkaError, line
-from dlka.images import read_image
 from dlka.inference.predictor import Predictor, answer, kept_predictor, load_predictor
 from dlka.models.catalog import GUESTS, find
 
@@ -67,7 +64,7 @@ class Comparer:
         seconds of processor time and of the clock that it took."""
         begin = time.process_time(), time.perf_counter()
         # In lanes, so that a worker of several cores uses them.
-        seen = look_at_many(block, _picture, self._settings, lambda _, analysis: analysis, self._question.device)
+        seen = look_at_many(block, pixels_of, self._settings, lambda _, analysis: analysis, self._question.device)
         made = [self._rows(picture, analysis) for picture, analysis in seen]
         write_part(self._question.out, block, [row for rows in made for row in rows])
         seconds = {"processor": time.process_time() - begin[0], "clock": time.perf_counter() - begin[1]}
@@ -77,10 +74,6 @@ class Comparer:
         if isinstance(seen, Exception):  # a fault of the program goes to the log, and the next picture has its turn too
             return [problem_row(picture, line(seen))]
         return picture_rows(picture, seen, self._question.settings.confidence)
-
-
-def _picture(address: str) -> np.ndarray:
-    return read_image(bytes_of(address))
 
 
 class RowComparer(Comparer):
@@ -100,11 +93,6 @@ class RowComparer(Comparer):
         return super().__call__([str(picture) for picture in row["block"]])
 
 
-def run_local(question: Question, blocks: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]]:
-    """Compare block after block here; what Comparer gives for each."""
-    yield from map(Comparer(question), blocks)
-
-
 def run_ray(
     question: Question,
     blocks: Sequence[Sequence[str]],
@@ -113,7 +101,7 @@ def run_ray(
     gpus: float = 0.0,
     address: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The same by so many actors of a Ray cluster, in whatever order they are done.
+    """What Comparer gives for each block, by so many actors of a Ray cluster, in whatever order they are done.
 
     cpus, gpus: what each of them holds of a machine, also parts of one; address: of a cluster that runs, by default one
     of this machine alone that ends with the run. An actor that dies is started again, and does its block once more.
@@ -156,11 +144,7 @@ def cluster(address: str | None = None, cpus: int = 1, gpus: int = 0) -> Iterato
         return
     own: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "object_store_memory": STORE, "include_dashboard": False}
     try:
-        ray.init(
-            address=address or "local",
-            logging_level=logging.WARNING,
-            **({} if address else own),
-        )
+        ray.init(address=address or "local", logging_level=logging.WARNING, **({} if address else own))
     except ConnectionError as error:
         raise DlkaError(
             f"--address {address}: no Ray cluster answers there: start one with: ray start --head."

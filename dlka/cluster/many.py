@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dlka.analysis.analysis import Settings
 from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import LEAST, ManyAnalyses, Row
@@ -17,10 +15,9 @@ from dlka.analysis.many.inputs import sort_files
 from dlka.analysis.many.precision import Precision, precisions
 from dlka.analysis.many.report import report
 from dlka.cluster.engines import Question
-from dlka.cluster.parts import Parts, bytes_of, write
+from dlka.cluster.parts import Parts, pixels_of, write
 from dlka.cluster.rows import detections
 from dlka.errors import DlkaError
-from dlka.images import read_image
 from dlka.temporary import new_folder
 
 COUNTS, REPORT = "counts.json", "report.html"
@@ -80,13 +77,9 @@ def fill(many: ManyAnalyses, parts: Parts, most: int) -> None:
             picture, problem, height, width = rows.row(0)[:4]
             row = Row(Path(picture).name, problem=problem or "")
             if problem is None:
-                found, image = detections(rows, many.names), partial(_pixels, picture)
+                found, image = detections(rows, many.names), partial(pixels_of, picture)
                 row = many.judged_row(row.file, (height, width), found, image)
             many.rows.append(row)
-
-
-def _pixels(picture: str) -> np.ndarray:
-    return read_image(bytes_of(picture))
 
 
 def measure(one: Precision) -> dict[str, Any]:

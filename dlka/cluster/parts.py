@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 import fsspec
+import numpy as np
 import polars as pl
 from fsspec.implementations.local import LocalFileSystem
 
@@ -22,7 +23,7 @@ from dlka.analysis.analysis import Settings
 from dlka.analysis.batch import origin
 from dlka.cluster.rows import BELOW, SCHEMA
 from dlka.errors import DlkaError, make_folder, of_the_machine
-from dlka.images import ENDINGS, MAX_BYTES
+from dlka.images import ENDINGS, MAX_BYTES, read_image
 from dlka.types import BOTH, KIND_NAMES, SIZES
 
 PART, RUN = "part-{}.parquet", "run.json"
@@ -64,19 +65,19 @@ def place_of(address: str) -> tuple[Any, str]:
     return system, path
 
 
-def bytes_of(address: str) -> bytes:
-    """A picture's file, as far as it is read at all. Raises DlkaError where it cannot be opened."""
+def pixels_of(address: str) -> np.ndarray:
+    """A picture, RGB [H, W, 3] uint8. Raises DlkaError where it cannot be opened or read."""
     system, path = place_of(address)
     try:
         with system.open(path, "rb") as file:
             data: bytes = file.read(MAX_BYTES + 1)
-            return data
     except OSError as error:
         if isinstance(error, FileNotFoundError) or of_the_machine(error):
             raise DlkaError(
                 f"The picture {address!r:.200} cannot be opened: {error.strerror or 'no such file'}."
             ) from error
         raise
+    return read_image(data)
 
 
 class Parts:
@@ -96,9 +97,8 @@ class Parts:
             make_folder(self._path)
         self._system.makedirs(self._path, exist_ok=True)
         if self._system.exists(file):
-            data = self._system.cat_file(file)
             try:
-                there = json.loads(data)
+                there = json.loads(self._system.cat_file(file))
             except ValueError:
                 there = None
             if not isinstance(there, dict):
@@ -176,14 +176,8 @@ class Parts:
             change += float(pairs.filter(pl.col("kind") == KIND_NAMES[BOTH])["score_change"].sum())
         total = {kind: sum(own[kind] for own in kinds.values()) for kind in KIND_NAMES.values()}
         both = total[KIND_NAMES[BOTH]]
-        return {
-            "pictures": pictures,
-            "problems": problems,
-            "objects": sum(total.values()),
-            "kinds": total,
-            "sizes": kinds,
-            "mean_score_change": change / both if both else None,
-        }
+        counted = {"pictures": pictures, "problems": problems, "objects": sum(total.values())}
+        return {**counted, "kinds": total, "sizes": kinds, "mean_score_change": change / both if both else None}
 
 
 def write(folder: str, name: str, data: bytes) -> None:

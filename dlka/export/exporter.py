@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +135,17 @@ def export_loaded(
         got = run(unfinished, [case.images for case in inputs], operator=deformable and format_name != "onnx")
         checks = tuple(compare(*three) for three in zip(inputs, expected, got))
         unfinished.replace(file)
-    return Exported(file, _tensors(format_name, len(card.names), further), *_load(file, deformable), checks)
+    limits = f" from {LEAST} to {MOST}" if format_name == "pt2" else ""
+    boxes = f"[batch, {4 + len(card.names)}, cells] float32: x, y, width, height in input pixels"
+    tensors = {
+        INPUT: f"[batch, 3, height, width] float32, RGB in 0..1, letterboxed; sides are multiples of 32{limits}",
+        OUTPUT: f"{boxes}, then scores; before NMS",
+        **{
+            row["output"]: "[batch, {channels}, height/{stride}, width/{stride}] float32".format(**row)
+            for row in further
+        },
+    }
+    return Exported(file, tensors, *_load(file, deformable), checks)
 
 
 def check_format(name: str, model: str, deformable: bool) -> None:
@@ -171,14 +180,6 @@ def check_runtime() -> None:
             f"format onnx: ONNX Runtime {installed} cannot run DeformConv, so the file could not be checked; expected "
             f"{RUNTIME[0]}.{RUNTIME[1]} or newer, which needs Python 3.11 or newer."
         )
-
-
-def _tensors(format_name: str, classes: int, further: list[dict[str, Any]]) -> dict[str, str]:
-    limits = f" from {LEAST} to {MOST}" if format_name == "pt2" else ""
-    return {
-        INPUT: f"[batch, 3, height, width] float32, RGB in 0..1, letterboxed; sides are multiples of 32{limits}",
-        OUTPUT: f"[batch, {4 + classes}, cells] float32: x, y, width, height in input pixels, then scores; before NMS",
-    } | {row["output"]: "[batch, {channels}, height/{stride}, width/{stride}] float32".format(**row) for row in further}
 
 
 def _load(file: Path, deformable: bool) -> tuple[str, str]:

@@ -78,19 +78,18 @@ def internal_outputs(model: nn.Module) -> list[dict[str, Any]]:
     with torch.no_grad(), probe(model) as captures:
         model(torch.zeros(1, 3, 64, 64))
     rows: list[dict[str, Any]] = []
-    for stage in (capture.stage for capture in captures.offsets):
-        named = {"output": "offset_" + stage.label.replace(" ", "_"), "module": stage.name, "stride": stage.stride}
-        sizes = {"kernel": stage.kernel, "dilation": stage.dilation, "padding": stage.padding}
-        rows.append({**named, "channels": 2 * stage.taps, **sizes})
-    for gate in captures.gates:
-        named = {"output": f"gate_{gate.level}", "module": gate.block, "stride": gate.stride}
-        rows.append({**named, "channels": gate.values.shape[0]})
     seen: Counter[str] = Counter()
-    for row in rows:
-        label = row["output"]
-        seen[label] += 1
-        if seen[label] > 1:
-            row["output"] = f"{label}_{seen[label]}"
+
+    def add(output: str, module: str, stride: int, channels: int, **sizes: Any) -> None:
+        seen[output] += 1
+        name = output if seen[output] == 1 else f"{output}_{seen[output]}"
+        rows.append({"output": name, "module": module, "stride": stride, "channels": channels, **sizes})
+
+    for stage in (capture.stage for capture in captures.offsets):
+        sizes = {"kernel": stage.kernel, "dilation": stage.dilation, "padding": stage.padding}
+        add("offset_" + stage.label.replace(" ", "_"), stage.name, stage.stride, 2 * stage.taps, **sizes)
+    for gate in captures.gates:
+        add(f"gate_{gate.level}", gate.block, gate.stride, gate.values.shape[0])
     return rows
 
 

@@ -58,6 +58,10 @@ class Checkpoint:
     train_args: dict[str, Any]
     epoch: int = -1
 
+    def as_float32(self) -> dict[str, torch.Tensor]:
+        """The tensors, those of floats as float32."""
+        return {name: t.float() if t.is_floating_point() else t for name, t in self.tensors.items()}
+
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a ``.pt`` file of at most 1 GB: an Ultralytics checkpoint (its averaged weights first) or a state dict.

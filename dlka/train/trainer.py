@@ -109,8 +109,7 @@ def read_start(weights: str | Path) -> Start:
     checkpoint = read_checkpoint(weights)
     if checkpoint.names is None:
         raise DlkaError(f"{Path(weights).name}: expected a checkpoint with class names, got none.")
-    state = {k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()}
-    return state, checkpoint.names
+    return checkpoint.as_float32(), checkpoint.names
 
 
 def check_stock(weights: str, scale: str, what: str, placement: str = "control") -> None:

@@ -19,9 +19,9 @@ from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import sort_files
 from dlka.analysis.many.precision import precisions
 from dlka.cli import main
-from dlka.cluster.engines import run_local
+from dlka.cluster.engines import Comparer
 from dlka.cluster.many import Run, measure
-from dlka.cluster.parts import Parts, bytes_of, part_of, pictures_in
+from dlka.cluster.parts import Parts, part_of, pictures_in, pixels_of
 from dlka.cluster.rows import BELOW, SCHEMA, detections, picture_rows
 from dlka.drawn.scenes import write_data_set
 from dlka.errors import DlkaError
@@ -52,7 +52,7 @@ def labels_of(scenes: Path) -> list[str]:
 def run(scenes) -> tuple[Run, dict]:
     made = Run(pictures_in(str(scenes / "in")), SETTINGS, str(scenes / "out"), labels_of(scenes), block=5)
     assert [len(block) for block in made.blocks] == [5, 5, 3]
-    assert sum(part["problems"] for part in run_local(made.question, made.blocks)) == 1
+    assert sum(part["problems"] for part in map(Comparer(made.question), made.blocks)) == 1
     return made, made.summarise()
 
 
@@ -131,13 +131,13 @@ def test_a_picture_without_an_object_is_a_row(tmp_path):
 def test_a_run_goes_on_where_it_was_stopped(scenes, run, tmp_path):
     out, pictures = str(tmp_path / "out"), pictures_in(str(scenes / "in"))
     first = Run(pictures, SETTINGS, out, labels_of(scenes), block=5)
-    next(run_local(first.question, first.blocks))  # and is stopped here
+    next(map(Comparer(first.question), first.blocks))  # and is stopped here
     (tmp_path / "out/.part-0123.parquet-0123.tmp").write_bytes(b"half of it")
     second = Run(pictures, SETTINGS, out, labels_of(scenes), block=4)
     assert (second.done, second.left) == (5, 8)
     assert not set(first.blocks[0]) & {picture for block in second.blocks for picture in block}
     assert list(map(len, second.blocks)) == [4, 4]
-    list(run_local(second.question, second.blocks))
+    list(map(Comparer(second.question), second.blocks))
     assert second.summarise() == run[1]
     assert not list((tmp_path / "out").glob(".*"))
     assert Run(pictures, SETTINGS, out, labels_of(scenes)).blocks == [[str(scenes / "in/bad.png")]]
@@ -147,12 +147,12 @@ def test_a_picture_that_failed_is_tried_again(tmp_path, picture):
     pictures, out = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")], str(tmp_path / "out")
     Image.fromarray(picture).save(pictures[0])
     first = Run(pictures, SETTINGS, out, block=2)  # of which one is left a part of its own
-    list(run_local(first.question, first.blocks))
+    list(map(Comparer(first.question), first.blocks))
     assert first.summarise()["problems"] == 2
     Image.fromarray(picture).save(pictures[1])
     second = Run(pictures, SETTINGS, out)
     assert (second.done, second.again, second.blocks) == (1, 2, [pictures[1:]])
-    list(run_local(second.question, second.blocks))
+    list(map(Comparer(second.question), second.blocks))
     counts = second.summarise()
     assert (counts["pictures"], counts["problems"]) == (3, 1)
     assert [Path(name).name for name, _ in second.parts.problems()] == ["c.png"]
@@ -166,7 +166,7 @@ def test_numbers_are_of_the_pictures_that_are_asked_for(scenes, run, tmp_path):
     shorter = Run(pictures, SETTINGS, str(tmp_path / "out"), labels_of(scenes))
     assert (shorter.blocks, shorter.done) == ([], 3)
     alone = Run(pictures, SETTINGS, str(tmp_path / "alone"), labels_of(scenes))
-    list(run_local(alone.question, alone.blocks))
+    list(map(Comparer(alone.question), alone.blocks))
     assert shorter.summarise() == alone.summarise()
     assert [row.file for row in shorter.many.rows] == [Path(picture).name for picture in pictures]
     assert Run(pictures_in(str(scenes / "in")), SETTINGS, str(tmp_path / "out"), labels_of(scenes)).done == 12
@@ -214,7 +214,7 @@ def test_a_manifest_is_utf8_with_or_without_its_mark(tmp_path):
 
 
 def test_an_address_that_nothing_reads():
-    for asked in (bytes_of, pictures_in, lambda address: Parts(address, SETTINGS, 0.3)):
+    for asked in (pixels_of, pictures_in, lambda address: Parts(address, SETTINGS, 0.3)):
         with pytest.raises(DlkaError, match=r"nothing here reads such an address \(Protocol not known: foo\)"):
             asked("foo://a/b.png")
 
@@ -230,7 +230,7 @@ def test_addresses_that_are_no_local_paths(scenes):
     listed = pictures_in("memory://album/list.txt")
     assert [Path(picture).name for picture in listed] == ["bad.png", "none.png"]
     made = Run([*pictures, *listed[1:]], SETTINGS, "memory://made")
-    (part,) = run_local(made.question, made.blocks)
+    (part,) = map(Comparer(made.question), made.blocks)
     assert (part["pictures"], part["problems"]) == (4, 2)
     assert system.exists(f"/made/{part_of(made.blocks[0])}")
     assert made.summarise()["problems"] == 2
@@ -276,7 +276,7 @@ def test_a_fault_of_the_program_costs_one_row_and_is_in_the_log(scenes, tmp_path
 
     made = Run(pictures_in(str(scenes / "in"))[1:2], SETTINGS, str(tmp_path / "out"))
     monkeypatch.setattr(batch, "look", look)
-    assert [part["problems"] for part in run_local(made.question, made.blocks)] == [1]
+    assert [part["problems"] for part in map(Comparer(made.question), made.blocks)] == [1]
     (record,) = caplog.records
     assert "broadcast" in str(record.exc_info[1])
 
