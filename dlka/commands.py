@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -19,55 +20,57 @@ NAMED = 5  # pictures that failed, on the console
 
 
 def compare(args: argparse.Namespace) -> int:
-    from dlka.analysis.analysis import Settings
-    from dlka.analysis.batch import Outcome, origin, read_labels, run_batch
+    from dlka import images, results, video
+    from dlka.analysis import batch
     from dlka.analysis.judging import Counts
-    from dlka.analysis.many.inputs import Given
-    from dlka.analysis.models import size_of
-    from dlka.images import picture_files
     from dlka.inference.prepared import check_strength
-    from dlka.models.catalog import CONTROL, baseline_of
-    from dlka.results import opened
-    from dlka.video import with_frames
 
-    model = opened(args.model)
-    baseline = opened(args.baseline or baseline_of(model) or CONTROL)
-    settings = Settings(model, baseline, args.confidence, args.iou, size_of(args.size), strength=args.strength)
+    settings = _settings(args, results.opened)
     check_strength(args.strength)
-    images = with_frames(picture_files(args.images), args.every, Path(args.out) / "frames")
-    given = read_labels(images, args.labels, model) if args.labels else Given(())
-    for sentence in given.told:
+    pictures = video.with_frames(images.picture_files(args.images), args.every, Path(args.out) / "frames")
+    given = batch.read_labels(pictures, args.labels, settings.dlka) if args.labels else None
+    for sentence in given.told if given else ():
         say(sentence, problem=True)
-    outcomes: list[Outcome] = []
-    for outcome in progress(run_batch(images, settings, args.out, args.device, given.labels), len(images)):
+    outcomes: list[batch.Outcome] = []
+    looks = batch.run_batch(pictures, settings, args.out, args.device, given.labels if given else None)
+    for outcome in progress(looks, len(pictures)):
         outcomes.append(outcome)
         say(outcome, problem=outcome.problem is not None)
     failed = sum(outcome.problem is not None for outcome in outcomes)
-    print(f"{count(len(images), 'picture')}: {len(images) - failed} compared, {failed} failed.")
+    print(f"{count(len(pictures), 'picture')}: {len(pictures) - failed} compared, {failed} failed.")
     totals = [sum(side, Counts()) for side in zip(*(o.truth for o in outcomes if o.truth))]
     sides = dict(zip(("dlka", "baseline"), totals))
     if sides:
-        names = dict(zip(sides, (args.model, baseline)))
+        names = dict(zip(sides, (args.model, settings.baseline)))
         print(table([{"model": Path(names[side]).stem, **counts.row()} for side, counts in sides.items()]))
     elif args.labels:
         print("--labels: expected labels of these pictures; none is among them, so that nothing was judged.")
     asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size", "strength")}
     labelled = {"labelled": {side: counts.by_size() for side, counts in sides.items()}} if args.labels else {}
     found = {"settings": asked, "pictures": [outcome.row() for outcome in outcomes], **labelled}
-    write_json(args.json, {**origin(settings), **found})
+    write_json(args.json, {**batch.origin(settings), **found})
     return 1 if failed else 0
 
 
+def _settings(args: argparse.Namespace, opened: Callable[[str], str]) -> Any:
+    """What two models are compared with. opened: a model's name -> how it is known from then on."""
+    from dlka.analysis.analysis import Settings
+    from dlka.analysis.models import size_of
+    from dlka.models.catalog import CONTROL, baseline_of
+
+    model = opened(args.model)
+    baseline = opened(args.baseline or baseline_of(model) or CONTROL)
+    return Settings(model, baseline, args.confidence, args.iou, size_of(args.size), strength=args.strength)
+
+
 def predict(args: argparse.Namespace) -> int:
-    from dlka import provenance
+    from dlka import provenance, temporary, video
     from dlka.analysis.batch import folders
     from dlka.images import picture_files
     from dlka.results import Result, load
-    from dlka.temporary import folder
-    from dlka.video import with_frames
 
-    model, frames = load(args.model, args.device), Path(args.out or folder()) / "frames"
-    images = with_frames(picture_files(args.images), args.every, frames)
+    model, frames = load(args.model, args.device), Path(args.out or temporary.folder()) / "frames"
+    images = video.with_frames(picture_files(args.images), args.every, frames)
     asked = {name: getattr(args, name) for name in ("confidence", "iou", "size", "classes", "strength")}
     names: dict[str, list[str]] = {}
     for file, name in zip(images, folders(images)):
@@ -146,20 +149,19 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def fetch(args: argparse.Namespace) -> int:
-    from dlka.models.catalog import fetch as get
+    from dlka.models import catalog
 
-    print(f"{args.name} is ready: {get(args.name)}.")
+    print(f"{args.name} is ready: {catalog.fetch(args.name)}.")
     return 0
 
 
 def push(args: argparse.Namespace) -> int:
     from dlka.analysis.model_words import line
-    from dlka.models import hub
-    from dlka.models.catalog import find
+    from dlka.models import catalog, hub
     from dlka.results import model_id
 
     model = model_id(args.model)
-    print(f"Written: {hub.push(find(model), args.repo, line(model), args.private)}.")
+    print(f"Written: {hub.push(catalog.find(model), args.repo, line(model), args.private)}.")
     return 0
 
 
@@ -210,14 +212,13 @@ def export(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace) -> int:
-    from dlka.analysis.recipes import replay as run
-    from dlka.analysis.recipes import write
+    from dlka.analysis import recipes
 
-    made = run(args.recipe, args.image)
+    made = recipes.replay(args.recipe, args.image)
     print(made.figure.caption)
     print("\n".join(made.told))
     if args.out:
-        print(f"Written: {', '.join(map(str, write(made, args.out)))}.")
+        print(f"Written: {', '.join(map(str, recipes.write(made, args.out)))}.")
     return 0 if made.same else 1
 
 
@@ -227,25 +228,22 @@ def serve(args: argparse.Namespace) -> int:
 
     if args.models:
         add(args.models)
-    pair = [given if given is None or given in cards() else add(given) for given in (args.model, args.baseline)]
+    first, second = (m if m is None or m in cards() else add(m) for m in (args.model, args.baseline))
     if not args.replicas:
-        run(args.host, args.port, models=(pair[0], pair[1]))
+        run(args.host, args.port, models=(first, second))
         return 0
     from dlka.cluster.engines import replicas
 
     with replicas(args.replicas, args.cpus, args.gpus, args.address):
-        run(args.host, args.port, models=(pair[0], pair[1]), at_once=args.replicas)
+        run(args.host, args.port, models=(first, second), at_once=args.replicas)
     return 0
 
 
 def many(args: argparse.Namespace) -> int:
     """Compare, or go on with, a run; print how far it is and what came of it."""
-    from dlka.analysis.analysis import Settings
-    from dlka.analysis.models import size_of
     from dlka.cluster.engines import Comparer, run_ray
     from dlka.cluster.many import COUNTS, REPORT, Run
     from dlka.cluster.parts import pictures_in
-    from dlka.models.catalog import CONTROL, baseline_of
     from dlka.results import model_id
 
     low = next((name for name in ("block", "report", "workers") if getattr(args, name) < 1), None)
@@ -253,9 +251,7 @@ def many(args: argparse.Namespace) -> int:
         raise DlkaError(f"--{low or 'cpus, --gpus'}: expected {1 if low else 0} or more.")
     if args.engine == "local" and (args.address or args.workers > 1):
         raise DlkaError("--address and --workers are Ray's: give --engine ray, too.")
-    model = model_id(args.model)
-    baseline = model_id(args.baseline or baseline_of(model) or CONTROL)
-    settings = Settings(model, baseline, args.confidence, args.iou, size_of(args.size), strength=args.strength)
+    settings = _settings(args, model_id)
     labels = [file for name in args.labels or () for file in _files(name)]
     if args.labels and not labels:
         raise DlkaError(f"--labels {args.labels[0]}: expected YOLO's .txt files or COCO's .json; there are none.")

@@ -88,11 +88,11 @@ def _tune(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def train_letter(args: argparse.Namespace) -> int:
-    from dlka.experiments.letters import accuracy_rows, offset_rows, train_letters
+    from dlka.experiments import letters
 
-    card = train_letters(args.out, args.seeds, report=_progress)
-    print(f"{card.pictures} other pictures\n{table(accuracy_rows(card))}\n\nThe deformable one")
-    print(table(offset_rows(card)))
+    card = letters.train_letters(args.out, args.seeds, report=_progress)
+    print(f"{card.pictures} other pictures\n{table(letters.accuracy_rows(card))}\n\nThe deformable one")
+    print(table(letters.offset_rows(card)))
     print("\n".join(["", *card.caveats]))
     print(f"Written: {args.out}, the nets of seed {card.seed}.")
     write_json(args.json, asdict(card))
@@ -116,20 +116,19 @@ def val(args: argparse.Namespace) -> int:
 def uses(args: argparse.Namespace) -> int:
     if args.write and args.limit:
         raise DlkaError("--write: expected without --limit, as a card has the figures of all validation pictures.")
-    from dlka.experiments.uses import following_rows, offset_rows, write_uses
-    from dlka.experiments.uses import uses as measure
+    from dlka.experiments import uses as job
 
     _progress(f"Measuring {args.model} ...")
-    figures = measure(args.model, args.data, args.size, args.limit)
+    figures = job.uses(args.model, args.data, args.size, args.limit)
     for sentence in figures["left_out"]:
         _progress(sentence)
     pictures, objects = (count(figures[f"{name}s"], name) for name in ("picture", "object"))
-    print(f"{figures['data']}, {pictures}, {objects}, {figures['size']} px\n{table(offset_rows(figures))}")
-    print(f"\n{table(following_rows(figures))}")
+    print(f"{figures['data']}, {pictures}, {objects}, {figures['size']} px\n{table(job.offset_rows(figures))}")
+    print(f"\n{table(job.following_rows(figures))}")
     print(f"\n{figures['model']}: {figures['verdict']}. {figures['why']}\n({figures['rule']})")
     write_json(args.json, figures)
     if args.write:
-        print(f"Written into the card of {write_uses(args.model, figures)}.")
+        print(f"Written into the card of {job.write_uses(args.model, figures)}.")
     return 0
 
 
@@ -141,12 +140,11 @@ def evidence(args: argparse.Namespace) -> int:
     if args.rerun and not args.data:
         raise DlkaError("--rerun: expected --data DIR with it, the folder that holds the data sets' folders.")
     os.environ["YOLO_VERBOSE"] = "1"  # as for `train`
-    from dlka.experiments.cards import write_cards
+    from dlka.experiments import cards, report
     from dlka.experiments.plan import PLAN, SHIPPED
-    from dlka.experiments.report import RUNS, write_report
 
     work = Path(args.work or "runs/evidence")
-    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else RUNS
+    runs = Path(args.runs) if args.runs else work / "runs" if args.rerun else report.RUNS
     failed = []
     if args.rerun:
         from dlka.experiments.rerun import Places, rerun
@@ -155,7 +153,7 @@ def evidence(args: argparse.Namespace) -> int:
         places = Places(Path(args.data), args.stock or OFFICIAL[0], work, runs)
         failed = rerun(places, PLAN, args.only, report=_progress)
     out = Path(args.out) if args.out else runs.parent
-    written = [*write_report(runs, out, PLAN), write_cards(runs, out, PLAN, SHIPPED)]
+    written = [*report.write_report(runs, out, PLAN), cards.write_cards(runs, out, PLAN, SHIPPED)]
     print(f"Written: {', '.join(map(str, written))}.")
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
@@ -166,14 +164,11 @@ def _ship(args: argparse.Namespace) -> int:
     others = ("rerun", "data", "only", "stock", "out")
     if given := [f"--{name}" for name in others if getattr(args, name)]:
         raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
-    from dlka.experiments.deltas import collect
+    from dlka.experiments import deltas, report, ship, stored
     from dlka.experiments.plan import PLAN, SHIPPED
-    from dlka.experiments.report import RUNS
-    from dlka.experiments.ship import ship
-    from dlka.experiments.stored import load_all
 
-    runs = load_all(Path(args.runs) if args.runs else RUNS)
-    written = ship(Path(args.work or "runs/evidence"), collect(runs, PLAN), Path(args.ship), SHIPPED)
+    runs = stored.load_all(Path(args.runs) if args.runs else report.RUNS)
+    written = ship.ship(Path(args.work or "runs/evidence"), deltas.collect(runs, PLAN), Path(args.ship), SHIPPED)
     return 0 if written else 1
 
 
@@ -272,16 +267,15 @@ def train_seg(args: argparse.Namespace) -> int:
 
 
 def val_seg(args: argparse.Namespace) -> int:
-    from dlka.segment.judge import lead_rows, rows_of
-    from dlka.segment.judge import val_seg as measure
+    from dlka.segment import judge
 
     if args.write and len(args.model) > 1:
         raise DlkaError("--write: expected one --model, whose card gets the figures.")
-    measured = measure(args.model, args.data, report=_progress)
+    measured = judge.val_seg(args.model, args.data, report=_progress)
     print(f"{measured['data']} val, {count(measured['cases'], 'case')}; means with 95 % intervals over cases")
-    print(table(rows_of(measured)))
+    print(table(judge.rows_of(measured)))
     if measured["against"]:
-        print(f"\n{table(lead_rows(measured))}")
+        print(f"\n{table(judge.lead_rows(measured))}")
     if args.write:
         from dlka.segment.net_file import with_scores
         from dlka.segment.segmenter import shipped

@@ -15,8 +15,7 @@ from dlka.analysis.many.inputs import sort_files
 from dlka.analysis.many.precision import Precision, precisions
 from dlka.analysis.many.report import report
 from dlka.cluster.engines import Question
-from dlka.cluster.parts import Parts, pixels_of, write
-from dlka.cluster.rows import detections
+from dlka.cluster.parts import Parts, detections, pixels_of, write
 from dlka.errors import DlkaError
 from dlka.temporary import new_folder
 

@@ -8,6 +8,7 @@ Names of sub-modules are the paper's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -37,16 +38,10 @@ PRESETS = {
 }
 
 
-def _size(preset: VolumePreset, stage: int) -> Triple | None:
-    """Cells of a stage's map, if the crop is fixed."""
-    if preset.crop is None:
-        return None
-    d, h, w = (side // patch >> stage for side, patch in zip(preset.crop, preset.patch))
-    return d, h, w
-
-
 def _blocks(preset: VolumePreset, stage: int, offsets: str) -> nn.Sequential:
-    made = (VolumeBlock(preset.dims[stage], offsets, preset.gamma, _size(preset, stage)) for _ in range(preset.blocks))
+    # Cells of the stage's map, if the crop is fixed.
+    size: Any = preset.crop and tuple(side // patch >> stage for side, patch in zip(preset.crop, preset.patch))
+    made = (VolumeBlock(preset.dims[stage], offsets, preset.gamma, size) for _ in range(preset.blocks))
     return nn.Sequential(*made)
 
 

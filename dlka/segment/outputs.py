@@ -35,7 +35,10 @@ def write_outputs(scan: Scan, seen: Segmentation, card: NetCard, folder: Path) -
     save_labels(scan, seen.labels, made[0])
     if scan.nifti is not None and seen.stages:
         made.append(folder / f"{scan.name}-moved.nii.gz")
-        save_labels(scan, _on_scan(lengths(seen.stages[0], scan), seen.stages[0], scan), made[-1])
+        moved = lengths(seen.stages[0], scan)
+        for axis, step in enumerate(seen.stages[0].stride):  # of a map's cells to the scan's
+            moved = np.repeat(moved, step, axis)
+        save_labels(scan, np.ascontiguousarray(moved[tuple(map(slice, scan.space))], np.float32), made[-1])
     made.append(folder / f"{scan.name}.png")
     drawn = overlay(scan, seen.labels)
     times = 1 if scan.nifti is None else -(-SIDE // max(drawn.shape))
@@ -101,10 +104,3 @@ def overlay(scan: Scan, labels: np.ndarray) -> np.ndarray:
 def _mixed(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     share = OPACITY * (labels > 0)[..., None]
     return (picture * (1 - share) + colours[labels] * share).round().astype(np.uint8)
-
-
-def _on_scan(values: np.ndarray, stage: StageField, scan: Scan) -> np.ndarray:
-    """Values of a map's cells for every cell of the scan, float32."""
-    for axis, step in enumerate(stage.stride):
-        values = np.repeat(values, step, axis)
-    return np.ascontiguousarray(values[tuple(map(slice, scan.space))], np.float32)

@@ -21,8 +21,7 @@ from dlka.analysis.many.precision import precisions
 from dlka.cli import main
 from dlka.cluster.engines import Comparer
 from dlka.cluster.many import Run, measure
-from dlka.cluster.parts import Parts, part_of, pictures_in, pixels_of
-from dlka.cluster.rows import BELOW, SCHEMA, detections, picture_rows
+from dlka.cluster.parts import BELOW, SCHEMA, Parts, detections, part_of, picture_rows, pictures_in, pixels_of
 from dlka.drawn.scenes import write_data_set
 from dlka.errors import DlkaError
 from dlka.images import read_image
