@@ -37,8 +37,9 @@ def train(args: argparse.Namespace) -> int:
     else:
         out = Path(args.out or "")
         if not args.out:
-            title = job.read_dataset(Path(given["data"])).title
-            out = _unused(Path("runs") / f"{title}-{given['placement']}.safetensors")
+            title = f"{job.read_dataset(Path(given['data'])).title}-{given['placement']}"
+            names = itertools.chain([title], (f"{title}-{number}" for number in itertools.count(2)))
+            out = next(o for name in names if not (o := Path("runs", f"{name}.safetensors")).exists())
         run = Path(args.run or f"runs/{out.stem}")
         if job.unfinished(run):
             raise DlkaError(f"{run} holds a run that was killed: go on with --resume {run}, or give another --run.")
@@ -187,12 +188,6 @@ def _print_measured(results: Sequence[dict[str, Any]]) -> None:
             moved.append({"model": result["model"], "stage": row["label"], **columns})
     if moved:
         print(f"\n{table(moved)}")
-
-
-def _unused(path: Path) -> Path:
-    """The path, or the first with -2, -3, ... after its stem that is not taken."""
-    others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
-    return next(taken for taken in itertools.chain([path], others) if not taken.exists())
 
 
 def _percent(share: float | None) -> float | None:

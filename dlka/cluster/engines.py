@@ -17,7 +17,7 @@ from typing import Any
 from dlka import provenance, temporary
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.batch import look_at_many
-from dlka.cluster.parts import SIDES, picture_rows, pixels_of, problem_row, write_part
+from dlka.cluster.parts import SIDES, picture_rows, pixels_of, write_part
 from dlka.errors import DlkaError, line
 from dlka.inference.predictor import Predictor, answer, kept_predictor, load_predictor
 from dlka.models.catalog import GUESTS, find
@@ -71,7 +71,7 @@ class Comparer:
 
     def _rows(self, picture: str, seen: Analysis | Exception) -> list[dict[str, Any]]:
         if isinstance(seen, Exception):  # a fault of the program goes to the log, and the next picture has its turn too
-            return [problem_row(picture, line(seen))]
+            return [{"picture": picture, "problem": line(seen)}]
         return picture_rows(picture, seen, self._question.settings.confidence)
 
 

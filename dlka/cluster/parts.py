@@ -1,5 +1,6 @@
-"""A run's folder: parts in Parquet, one for a block of pictures, each of which is whole or not there; what two models see
-in a picture, as their rows: the one place that knows the columns, and the way back.
+"""A run's folder: parts in Parquet, one for a block of pictures, each of which is whole or not there.
+
+And what two models see in a picture, as rows: the one place that knows the columns, and the way back.
 
 Everything is read and written through fsspec: a folder may lie on this machine, or at any address that it knows.
 """
@@ -264,11 +265,6 @@ def picture_rows(picture: str, every: Analysis, confidence: float) -> list[dict[
             *(row | {"kind": BELOW} for row in below),
         )
     ] or [shared]
-
-
-def problem_row(picture: str, problem: str) -> dict[str, Any]:
-    """The one row of a picture that could not be compared."""
-    return {"picture": picture, "problem": problem}
 
 
 def detections(rows: pl.DataFrame, names: Mapping[int, str]) -> tuple[Detections, Detections]:

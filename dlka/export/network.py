@@ -12,8 +12,8 @@ import json
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,13 @@ def write(net: ExportNet, file: Path, further: Sequence[dict[str, Any]], about: 
     images = torch.zeros(2, 3, 3 * STRIDE, 2 * STRIDE)
     sides = (STRIDE * Dim(side, min=LEAST // STRIDE, max=MOST // STRIDE) for side in ("height", "width"))
     dynamic_shapes: Any = ({0: Dim("batch", min=1), **dict(zip((2, 3), sides))},)
-    with _quiet():
+    # The exporters remark on attributes that Ultralytics' head sets while it runs, and on checks of shapes that a trace
+    # leaves out.
+    logger = logging.getLogger("torch.onnx")
+    with ExitStack() as after, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        after.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.ERROR)
         if file.suffix == ".onnx":
             _write_onnx(net, file, images, dynamic_shapes, further, about)
             return
@@ -144,21 +150,6 @@ def write(net: ExportNet, file: Path, further: Sequence[dict[str, Any]], about: 
             with torch.no_grad():
                 traced = torch.jit.trace(net, (images,), check_trace=False)
             torch.jit.save(traced, str(file), _extra_files={TORCHSCRIPT_METADATA: json.dumps(about)})
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks on attributes that Ultralytics' head sets while it runs, and on checks of shapes
-    that a trace leaves out."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _write_onnx(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +130,9 @@ class RecipeTrainer(DLKATrainer):
         """
         if not self.recipe.patience:
             return {}, 0.0
-        with random_numbers_kept():
-            metrics, fitness = super().validate()
+        before = _numbers()
+        metrics, fitness = super().validate()
+        _set_numbers(before)
         best = self.stopper.best_fitness
         if fitness is not None and (fitness > best or best == 0):  # as the stopper, which is asked next, decides
             weights = {name: value.detach().cpu().clone() for name, value in self.ema.ema.state_dict().items()}
@@ -285,16 +285,6 @@ def restore_random(trainer: Any, state: dict[str, Any]) -> None:
     order = torch.Generator()
     order.set_state(state["random"]["order"])
     trainer.train_loader.sampler.generator = order
-
-
-@contextmanager
-def random_numbers_kept() -> Iterator[None]:
-    """Whatever is drawn inside, random numbers go on afterwards as if it had not been."""
-    before = _numbers()
-    try:
-        yield
-    finally:
-        _set_numbers(before)
 
 
 def _numbers() -> dict[str, Any]:
