@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -181,8 +181,11 @@ def bench_model(
     Raises DlkaError for words, sizes and counts that are none, for a device that is not there, and for what does not
     fit into its memory.
     """
-    words = {"models": (models, PLACEMENTS), "offsets": (offsets, OFFSETS), "scales": (scales, SCALES)}
-    for name, (given, known) in {**words, "backends": (backends, ("auto", *BACKENDS))}.items():
+    words: dict[str, tuple[Sequence[str], Collection[str]]] = {
+        **{"models": (models, PLACEMENTS), "offsets": (offsets, OFFSETS), "scales": (scales, SCALES)},
+        "backends": (backends, ("auto", *BACKENDS)),
+    }
+    for name, (given, known) in words.items():
         if unknown := [word for word in given if word not in known]:
             raise DlkaError(f"{name}: expected some of {', '.join(known)}, got {unknown[0]!r:.60}")
     if not sizes or any(size % 32 or not 32 <= size <= 4096 for size in sizes):

@@ -182,8 +182,8 @@ class _Watcher:
         self.running.times[name] += 1
         if self.running.times[name] > 1:
             name = f"{name} #{self.running.times[name]}"
-        pairs: list[Any] = [geometry.kernel, geometry.stride, geometry.padding, geometry.dilation]
-        shared = (*pairs, x.shape[1] // groups, (x.shape[-2], x.shape[-1]))
+        shared: list[Any] = [geometry.kernel, geometry.stride, geometry.padding, geometry.dilation]
+        shared += [x.shape[1] // groups, (x.shape[-2], x.shape[-1])]
         for group, (field_of, mask_of) in enumerate(zip(fields, masks)):
             self.running.calls.append(DeformCall(name, group, *shared, field_of, mask_of))
 

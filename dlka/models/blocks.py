@@ -162,7 +162,7 @@ def _dlka_module(name: str, stock: Any, channels: int | None, offsets: str) -> n
     Conv.default_act = stock.cv2[0][0].act
     inputs = tuple(branch[0].conv.in_channels for branch in stock.cv2)
     shape: Any = (stock.nc, stock.reg_max, False, inputs)
-    head = Detect1x1(*shape) if name == "Detect1x1" else DetectDLKA(*shape, offsets)
+    head = Detect1x1(*shape) if name == "Detect1x1" else DetectDLKA(*shape, offsets=offsets)
     head.stride = stock.stride
     return head
 
