@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from filelock import FileLock
 
 from dlka import temporary
-from dlka.bench.visitor import Visitor, pictures
+from dlka.bench.page import Visitor, pictures
 from dlka.errors import DlkaError
 from dlka.ui.toolkit import gr
 from dlka.ui.uploads import Uploads
