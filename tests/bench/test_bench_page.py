@@ -14,8 +14,8 @@ import pytest
 
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis.analysis import analyse_once
-from dlka.bench import page_parts
 from dlka.bench import page as bench
+from dlka.bench import page_parts
 from dlka.bench.page import Visitor, pictures, running_page
 from dlka.errors import DlkaError
 from dlka.images import read_image
