@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,30 +76,20 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
         kernels={n: as_array(m.deform_conv.weight.flatten(1)) for n, m in stages.items()},
     )
 
-    def keep(**parts: Any) -> Any:
-        """A hook that keeps the first input and the output under the names that are given."""
+    def keep(what: str, store: dict[str, Any], key: str, _: nn.Module, inputs: tuple[Any, ...], out: Any) -> None:
+        store[key] = as_array((inputs[0] if what == "read" else out)[0])
 
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-            for what, (store, key) in parts.items():
-                array = as_array((inputs[0] if what == "read" else output)[0])
-                if isinstance(store, dict):
-                    store[key] = array
-                else:
-                    setattr(store, key, array)
-
-        return hook
-
-    watched = [
-        (block, keep(read=(values, "input"), gave=(values, "output"))),
-        (unit, keep(read=(values, "gated"))),
-        (unit.conv1, keep(gave=(values, "gate"))),
+    own = vars(values)
+    watched: list[tuple[nn.Module, str, dict[str, Any], str]] = [
+        *((block, "read", own, "input"), (block, "gave", own, "output")),
+        *((unit, "read", own, "gated"), (unit.conv1, "gave", own, "gate")),
     ]
     for key, stage in stages.items():
-        watched.append((stage, keep(read=(values.samples, key), gave=(values.results, key))))
-        watched.append((stage.offset_net, keep(gave=(values.offsets, key))))
+        watched += [(stage, "read", values.samples, key), (stage, "gave", values.results, key)]
+        watched.append((stage.offset_net, "gave", values.offsets, key))
     with ExitStack() as hooks:
-        for module, hook in watched:
-            hooks.enter_context(module.register_forward_hook(hook))
+        for module, *where in watched:
+            hooks.enter_context(module.register_forward_hook(partial(keep, *where)))
         yield values
 
 
@@ -197,10 +188,8 @@ def _corners(sampled: np.ndarray, place: np.ndarray) -> list[tuple[int, int, flo
     return found
 
 
-def _weights(convolution: nn.Conv2d) -> Weights:
-    weight = as_array(convolution.weight.flatten(1))
-    bias = np.zeros(len(weight), np.float32) if convolution.bias is None else as_array(convolution.bias)
-    return Weights(weight, bias)
+def _weights(convolution: Any) -> Weights:
+    return Weights(as_array(convolution.weight.flatten(1)), as_array(convolution.bias))
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,9 @@ class _Watcher:
             self.handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True))
             self.handles.append(module.register_forward_hook(self._leave, always_call=True))
             if isinstance(module, DeformConv):  # some of its backends are no operator of torch's
-                self.handles.append(module.offset_net.register_forward_hook(self._predicted(module)))
+                axes = (per_axis(n, getattr(module, n), 0, 2) for n in ("stride", "padding", "dilation"))
+                hook = partial(self._predicted, module, Geometry(module.kernel_size, *axes))
+                self.handles.append(module.offset_net.register_forward_hook(hook))
 
     def remove(self) -> None:
         for handle in self.handles:
@@ -161,16 +164,11 @@ class _Watcher:
         if not isinstance(module, DeformConv):
             self._add(module, x, offset, mask, geometry)
 
-    def _predicted(self, layer: DeformConv) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        geometry = Geometry(
-            layer.kernel_size, *(per_axis(n, getattr(layer, n), 0, 2) for n in ("stride", "padding", "dilation"))
-        )
-
-        def hook(module: nn.Module, inputs: tuple[Any, ...], offset: Tensor) -> None:
-            if self.running.modules:
-                self._add(layer, inputs[0], offset, None, geometry)
-
-        return hook
+    def _predicted(
+        self, layer: DeformConv, geometry: Geometry, _: Any, inputs: tuple[Any, ...], offset: Tensor
+    ) -> None:
+        if self.running.modules:
+            self._add(layer, inputs[0], offset, None, geometry)
 
     def _add(self, module: nn.Module, x: Tensor, offset: Tensor, mask: Tensor | None, geometry: Geometry) -> None:
         if not 0 <= self.picture < len(offset):
