@@ -88,8 +88,8 @@ def watch_block(model: nn.Module, name: str) -> Iterator[BlockValues]:
         watched += [(stage, "read", values.samples, key), (stage, "gave", values.results, key)]
         watched.append((stage.offset_net, "gave", values.offsets, key))
     with ExitStack() as hooks:
-        for module, *where in watched:
-            hooks.enter_context(module.register_forward_hook(partial(keep, *where)))
+        for module, what, store, key in watched:
+            hooks.enter_context(module.register_forward_hook(partial(keep, what, store, key)))
         yield values
 
 

@@ -180,10 +180,10 @@ class _Watcher:
         self.running.times[name] += 1
         if self.running.times[name] > 1:
             name = f"{name} #{self.running.times[name]}"
-        shared: list[Any] = [geometry.kernel, geometry.stride, geometry.padding, geometry.dilation]
-        shared += [x.shape[1] // groups, (x.shape[-2], x.shape[-1])]
+        shared: dict[str, Any] = {"kernel": geometry.kernel, "step": geometry.stride, "padding": geometry.padding}
+        shared |= {"dilation": geometry.dilation, "channels": x.shape[1] // groups, "sampled": tuple(x.shape[-2:])}
         for group, (field_of, mask_of) in enumerate(zip(fields, masks)):
-            self.running.calls.append(DeformCall(name, group, *shared, field_of, mask_of))
+            self.running.calls.append(DeformCall(name, group, **shared, offset=field_of, mask=mask_of))
 
 
 class _Operators(TorchDispatchMode):

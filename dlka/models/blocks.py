@@ -161,8 +161,8 @@ def _dlka_module(name: str, stock: Any, channels: int | None, offsets: str) -> n
         return nn.Sequential(*blocks) if repeats > 1 else blocks[0]
     Conv.default_act = stock.cv2[0][0].act
     inputs = tuple(branch[0].conv.in_channels for branch in stock.cv2)
-    shape: Any = (stock.nc, stock.reg_max, False, inputs)
-    head = Detect1x1(*shape) if name == "Detect1x1" else DetectDLKA(*shape, offsets=offsets)
+    shape: dict[str, Any] = {"nc": stock.nc, "reg_max": stock.reg_max, "ch": inputs}
+    head = Detect1x1(**shape) if name == "Detect1x1" else DetectDLKA(**shape, offsets=offsets)
     head.stride = stock.stride
     return head
 
