@@ -215,36 +215,20 @@ class Predictor:
         return predictions
 
     @runs_model
-    def block_values(
-        self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
-    ) -> BlockValues:
+    def block_values(self, image: np.ndarray, block: str, **asked: Any) -> BlockValues:
         """What one D-LKA block (its module path) computes when the model looks at a picture [H, W, 3] uint8 like this.
 
-        Raises ValueError for a block that the model does not have.
+        asked, here and below: size and intervention, as of `predict`. Raises ValueError for a block that the model does
+        not have.
         """
-        x = self._input(image, size)
-        with (
-            self._turn() as model,
-            torch.inference_mode(),
-            intervene(model, intervention),
-            watch_block(model, block) as values,
-        ):
+        with self._asked(image, **asked) as (model, x), torch.inference_mode(), watch_block(model, block) as values:
             model(x)
         return values
 
     @runs_model
-    def receptive_field(
-        self,
-        image: np.ndarray,
-        block: str,
-        cell: tuple[int, int],
-        *,
-        size: int = 640,
-        intervention: Intervention = AS_LEARNED,
-    ) -> np.ndarray:
+    def receptive_field(self, image: np.ndarray, block: str, cell: tuple[int, int], **asked: Any) -> np.ndarray:
         """The effective receptive field of one cell of a D-LKA block on a picture (see effective_receptive_field)."""
-        x = self._input(image, size)
-        with self._turn() as model, intervene(model, intervention):
+        with self._asked(image, **asked) as (model, x):
             return effective_receptive_field(model, x, block, cell)
 
     @runs_model
@@ -254,13 +238,11 @@ class Predictor:
         *,
         confidence: float = 0.25,
         iou: float = 0.7,
-        size: int = 640,
         classes: list[int] | None = None,
-        intervention: Intervention = AS_LEARNED,
+        **asked: Any,
     ) -> BoxOrigins:
         """Which cells the boxes come from that `predict` gives for the same arguments."""
-        x = self._input(image, size)
-        with self._turn() as model, torch.inference_mode(), intervene(model, intervention):
+        with self._asked(image, **asked) as (model, x), torch.inference_mode():
             output = model(x)[0].float()
         levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
         seen = candidates(output, confidence, iou, classes)
@@ -268,23 +250,21 @@ class Predictor:
 
     @runs_model
     def box_gradients(
-        self,
-        image: np.ndarray,
-        level: int,
-        cell: tuple[int, int],
-        number: int,
-        *,
-        size: int = 640,
-        intervention: Intervention = AS_LEARNED,
+        self, image: np.ndarray, level: int, cell: tuple[int, int], number: int, **asked: Any
     ) -> BoxGradients:
         """What the class logit of one cell depends on (see dlka.inference.box_origin). level: 3, 4, 5 for P3, ..."""
-        x = self._input(image, size)
-        with self._turn() as model, intervene(model, intervention):
+        with self._asked(image, **asked) as (model, x):
             return box_gradients(model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
-    def _input(self, image: np.ndarray, size: int) -> torch.Tensor:
+    @contextmanager
+    def _asked(
+        self, image: np.ndarray, size: int = 640, intervention: Intervention = AS_LEARNED
+    ) -> Iterator[tuple[DLKAModel, torch.Tensor]]:
+        """A model for whoever runs it, with what is done to it, and its input for a picture."""
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)
-        return as_input(letterbox.apply(image)[None], self.device)
+        x = as_input(letterbox.apply(image)[None], self.device)
+        with self._turn() as model, intervene(model, intervention):
+            yield model, x
 
     @cached_property
     def tap_weights(self) -> dict[str, np.ndarray]:
