@@ -215,7 +215,7 @@ class Predictor:
         return predictions
 
     @runs_model
-    def block_values(self, image: np.ndarray, block: str, **asked: Any) -> BlockValues:
+    def block_values(self, /, image: np.ndarray, block: str, **asked: Any) -> BlockValues:
         """What one D-LKA block (its module path) computes when the model looks at a picture [H, W, 3] uint8 like this.
 
         asked, here and below: size and intervention, as of `predict`. Raises ValueError for a block that the model does
@@ -226,7 +226,7 @@ class Predictor:
         return values
 
     @runs_model
-    def receptive_field(self, image: np.ndarray, block: str, cell: tuple[int, int], **asked: Any) -> np.ndarray:
+    def receptive_field(self, /, image: np.ndarray, block: str, cell: tuple[int, int], **asked: Any) -> np.ndarray:
         """The effective receptive field of one cell of a D-LKA block on a picture (see effective_receptive_field)."""
         with self._asked(image, **asked) as (model, x):
             return effective_receptive_field(model, x, block, cell)
@@ -234,6 +234,7 @@ class Predictor:
     @runs_model
     def box_origins(
         self,
+        /,
         image: np.ndarray,
         *,
         confidence: float = 0.25,
@@ -250,7 +251,7 @@ class Predictor:
 
     @runs_model
     def box_gradients(
-        self, image: np.ndarray, level: int, cell: tuple[int, int], number: int, **asked: Any
+        self, /, image: np.ndarray, level: int, cell: tuple[int, int], number: int, **asked: Any
     ) -> BoxGradients:
         """What the class logit of one cell depends on (see dlka.inference.box_origin). level: 3, 4, 5 for P3, ..."""
         with self._asked(image, **asked) as (model, x):
