@@ -76,9 +76,8 @@ def sort_files(paths: Sequence[str], known: Mapping[int, str], most: int | None 
         labels = coco_labels(coco[0][1], known, coco[0][0].name)
         called = Counter(plain_name(path.name) for path in pictures)
         if twice := next((name for name, number in called.items() if number > 1 and name in labels.images), None):
-            raise DlkaError(
-                f"Two pictures could own the labels of {twice} in {labels.file}: give each picture a name of its own."
-            )
+            owned = f"the labels of {twice} in {labels.file}"
+            raise DlkaError(f"Two pictures could own {owned}: give each picture a name of its own.")
         used.add(coco[0][0])
     told = [] if labels is None else labels.told()
     if others := [path.name for path in files if path not in used]:
@@ -101,20 +100,18 @@ def _shown(paths: Sequence[Path]) -> list[Path]:
 
 def _rows(files: Sequence[Path], pictures: Sequence[Path]) -> list[tuple[Path, bytes]]:
     """The label files in YOLO's format, with their content."""
-    stems = Counter(plain_name(path.stem) for path in pictures)
-    texts = [path for path in files if path.suffix.lower() == ".txt" and not _is_names(path)]
-    own = [(path, read_bytes(path)) for path in texts if plain_name(path.stem) in stems]
-    rows = [(path, data) for path, data in own if not _lists_pictures(data)]
-    twice = next((path.name for path, _ in rows if stems[plain_name(path.stem)] > 1), None)
-    if twice:
+    stems, rows = Counter(plain_name(path.stem) for path in pictures), []
+    for path in files:
+        if path.suffix.lower() != ".txt" or _is_names(path) or plain_name(path.stem) not in stems:
+            continue
+        data = read_bytes(path)
+        first = data.strip().split(b"\n")[0].decode("utf-8", "replace").strip()
+        # CVAT's and Darknet's train.txt lists pictures' paths instead.
+        if os.path.splitext(first)[1].lower() not in PICTURES:
+            rows.append((path, data))
+    if twice := next((path.name for path, _ in rows if stems[plain_name(path.stem)] > 1), None):
         raise DlkaError(f"Two pictures could own the labels in {twice}: give each picture a name of its own.")
     return rows
-
-
-def _lists_pictures(data: bytes) -> bool:
-    """Whether a text has a picture's path in its first line, as CVAT's and Darknet's train.txt."""
-    first = data.strip().split(b"\n")[0].decode("utf-8", "replace")
-    return os.path.splitext(first.strip())[1].lower() in PICTURES
 
 
 def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
@@ -152,17 +149,13 @@ def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
             unread.append(refusal)
             continue
         given[path] = parse_names(data, path.name)
-    first = next(iter(given), None)
-    if first is None:
-        if unread:
-            raise unread[0]
-        return [], None
-    other = next((path for path in given if given[path] != given[first]), None)
-    if other is not None:
-        raise DlkaError(
-            f"Expected one list of class names, got different ones in {first.name} and {other.name}: leave one out."
-        )
-    return list(given), given[first]
+    if unread and not given:
+        raise unread[0]
+    first = next(iter(given), Path())
+    if other := next((path for path in given if given[path] != given[first]), None):
+        both = f"{first.name} and {other.name}"
+        raise DlkaError(f"Expected one list of class names, got different ones in {both}: leave one out.")
+    return list(given), given.get(first)
 
 
 def _is_names(path: Path) -> bool:
