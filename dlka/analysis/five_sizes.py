@@ -60,11 +60,10 @@ def five_sizes(model: str, shape: str = "E", stage: str | None = None) -> SizeRo
         one = Placed(shape, size, 0.0, 1.0, (middle, middle), max(1.0, PEN * size))
         image = np.repeat(arranged([one], seed=SEED, clutter=False).picture[..., None], 3, axis=2)
         sizes.append(_at_size(predictor.predict(image, size=SIDE), which, number, one, image))
-    line = legend.stage_line(shown, blank.letterbox)
     unknown = "" if number is not None else f" · it knows no class called {shape}"
-    return SizeRow(
-        label, tuple(sizes), draw_size_row(f"{shape} at five sizes, read by {Path(model).stem}", line + unknown, sizes)
-    )
+    line = legend.stage_line(shown, blank.letterbox) + unknown
+    drawing = draw_size_row(f"{shape} at five sizes, read by {Path(model).stem}", line, sizes)
+    return SizeRow(label, tuple(sizes), drawing)
 
 
 def rows(found: SizeRow) -> list[dict[str, Any]]:
