@@ -138,8 +138,9 @@ def follow(analysis: Analysis, change: Change, number: int | None, point: tuple[
     if chosen is not None:
         boxes, seen = expected_boxes(chosen.box[None], moved, size)
         box, inside = boxes[0], inside and bool(seen[0])
-    found = ((getattr(one, side).detections for one in (analysis, after)) for side in SIDES)
-    tracked = (track(*both, moved, size) for both in found)
+    tracked = (
+        track(getattr(analysis, side).detections, getattr(after, side).detections, moved, size) for side in SIDES
+    )
     return Followed(analysis, after, moved, change, chosen, place, (x, y), box, inside, *tracked)
 
 

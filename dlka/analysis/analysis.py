@@ -234,13 +234,9 @@ def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:
     """What the model of a side, "dlka" or "baseline", is asked by settings: see Analysis.asked."""
-    return {
-        "confidence": settings.confidence,
-        "iou": settings.iou,
-        "size": settings.size,
-        "classes": class_ids(settings.classes, names),
-        "intervention": Intervention(strength=settings.strength if side == "dlka" else 1.0),
-    }
+    strength = settings.strength if side == "dlka" else 1.0
+    asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size")}
+    return asked | {"classes": class_ids(settings.classes, names), "intervention": Intervention(strength=strength)}
 
 
 def fitted(settings: Settings, image: np.ndarray, device: str | None = None) -> Settings:

@@ -25,9 +25,7 @@ class _Image:
 
     name: str
     size: tuple[int, int] | None
-    boxes: list[tuple[float, ...]] = field(default_factory=list)  # x1 y1 x2 y2
-    classes: list[int] = field(default_factory=list)
-    crowd: list[bool] = field(default_factory=list)
+    objects: list[tuple[tuple[float, ...], int, bool]] = field(default_factory=list)  # x1 y1 x2 y2; class; crowd
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,9 @@ class CocoLabels:
                 f"{self.file}: {picture} should be {image.size[1]} x {image.size[0]} pixels and is "
                 f"{size[1]} x {size[0]} (upright): its boxes are of another picture."
             )
-        boxes = inside(np.array(image.boxes, np.float64).reshape(-1, 4), size, f"{self.file}, {picture}")
-        return Truth(boxes, np.array(image.classes, np.int64), np.array(image.crowd, bool), self.labelled)
+        boxes, classes, crowd = zip(*image.objects) if image.objects else ((), (), ())
+        cut = inside(np.array(boxes, np.float64).reshape(-1, 4), size, f"{self.file}, {picture}")
+        return Truth(cut, np.array(classes, np.int64), np.array(crowd, bool), self.labelled)
 
     def told(self) -> list[str]:
         """Sentences on what was left out."""
@@ -78,11 +77,11 @@ def coco_labels(content: object, known: Mapping[int, str], file: str) -> CocoLab
         parts = f"expected COCO ground truth with the lists {', '.join(PARTS)}"
         raise TruthRefused(f"{file} is JSON{_looks_like(content)}: {parts}.")
     names: dict[str, str] = {}
-    for number, name, _ in _listed(content["categories"], "categories", "name", file):
-        if number in names:
-            both = f"{names[number]:.60} and {name:.60}"
-            raise TruthRefused(f"{file}: two categories have the id {number:.40}, {both}: give each an id of its own.")
-        names[number] = name
+    for category, name, _ in _listed(content["categories"], "categories", "name", file):
+        if category in names:
+            both = f"{category:.40}, {names[category]:.60} and {name:.60}"
+            raise TruthRefused(f"{file}: two categories have the id {both}: give each an id of its own.")
+        names[category] = name
     ids = same_names(names, known, file)
     images, by_id = _images(content["images"], file)
     left_out: Counter[str] = Counter()
@@ -96,10 +95,8 @@ def coco_labels(content: object, known: Mapping[int, str], file: str) -> CocoLab
         elif category not in ids:
             left_out[names[category]] += 1
         else:
-            image = by_id[image_id]
-            image.boxes.append(box)
-            image.classes.append(ids[category])
-            image.crowd.append(_is_set(row.get("iscrowd")) or _is_set(row.get("ignore")))
+            crowd = _is_set(row.get("iscrowd")) or _is_set(row.get("ignore"))
+            by_id[image_id].objects.append((box, ids[category], crowd))
     return CocoLabels(file, images, frozenset(ids.values()), left_out, without_area, orphans)
 
 

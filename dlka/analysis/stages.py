@@ -49,12 +49,21 @@ class StageStats:
 
 def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     """The numbers of one stage on one picture. Offsets must be finite."""
-    stage, (_, height, width) = capture.stage, capture.offset.shape
+    stage = capture.stage
     length = np.hypot(*split_offset(capture.offset))
-    lengths = [float(length.mean()), float(np.percentile(length, 95)), float(length.max())]
-    pixels = [cells * pixels_per_cell(stage.stride, letterbox) for cells in lengths]
+    mean, p95, maximum = float(length.mean()), float(np.percentile(length, 95)), float(length.max())
+    per_cell = pixels_per_cell(stage.stride, letterbox)
     return StageStats(
-        *(stage.name, stage.label, (height, width), stage.stride, *lengths, *pixels),
+        name=stage.name,
+        label=stage.label,
+        cells=(capture.offset.shape[1], capture.offset.shape[2]),
+        stride=stage.stride,
+        mean=mean,
+        p95=p95,
+        maximum=maximum,
+        mean_px=mean * per_cell,
+        p95_px=p95 * per_cell,
+        maximum_px=maximum * per_cell,
         moved=float((length > MOVED).mean()),
         varies=float(capture.offset.std(axis=(1, 2)).mean()),
         outside=outside_share(capture, letterbox),
