@@ -133,11 +133,13 @@ class ManyAnalyses:
         file: the picture's name; size: (height, width) in pixels; found: by D-LKA and the baseline, down to LEAST where
         it has labels; image: gives it, RGB [H, W, 3] uint8, for close-ups.
         """
-        problem = ""
+        problem, wanted = "", [number for number, name in self.names.items() if name in self.settings.classes]
         try:
-            truth = self._truth(file, size)
+            truth = self.labels.truth(file, size) if self.labels else None
         except TruthRefused as error:
             truth, problem = None, str(error)
+        if truth is not None and wanted:
+            truth = truth.only(wanted)
         dlka, baseline = (side.above(self.settings.confidence) for side in found)
         pairing, judged, counts = match_detections(dlka, baseline), None, None
         if truth is not None:
@@ -157,10 +159,6 @@ class ManyAnalyses:
         self.objects += [{**row, "iscrowd": int(crowd)} for row, crowd in zip(rows, truth.crowd)]
         for kept, seen in zip(self.found, found):
             kept += detection_rows(number, seen, same)
-
-    def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
-        truth, wanted = self.labels.truth(name, size) if self.labels else None, self.settings.classes
-        return truth.only([i for i, text in self.names.items() if text in wanted]) if truth and wanted else truth
 
     def _collect(
         self, pairing: Pairing, image: Callable[[], np.ndarray], file: str, truth: Truth | None, judged: Judged | None
