@@ -17,11 +17,10 @@ import numpy as np
 from starlette.middleware import Middleware
 
 from dlka import temporary
-from dlka.analysis import model_words, suited
+from dlka.analysis import model_words, see, suited
 from dlka.analysis.analysis import Analysis, analyse, source_of, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
-from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.catalog import added
@@ -53,7 +52,7 @@ from dlka.ui.uploads import Uploads
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_segment, page_learn)  # beside the first one; each module: NAME, PATH, build()
-STYLES = sorted((*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"), key=lambda path: path.name)
+STYLES = sorted((*Path(__file__).parent.glob("*.css"), see.FOLDER / "see.css"), key=lambda path: path.name)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(

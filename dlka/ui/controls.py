@@ -16,7 +16,7 @@ from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import PICTURES, examples
-from dlka.analysis.figures.figure import one_of
+from dlka.analysis.figures.base import one_of
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening, unfit
 from dlka.images import read_image

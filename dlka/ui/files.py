@@ -7,9 +7,9 @@ import numpy as np
 from dlka import render
 from dlka.analysis import recipes, report
 from dlka.analysis.analysis import Analysis
-from dlka.analysis.figures.figure import Drawing, Figure
+from dlka.analysis.figures.base import Drawing, Figure
 from dlka.analysis.figures.views import Difference, summary
-from dlka.analysis.see.data import canvas_value
+from dlka.analysis.see import canvas_value
 from dlka.csv_text import csv_text
 from dlka.temporary import write
 

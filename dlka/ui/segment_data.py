@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.see.data import COLOURS, LEVELS
+from dlka.analysis.see import COLOURS, LEVELS
 from dlka.segment.scans import Scan, in_file
 from dlka.segment.segmenter import Segmentation, StageField
 from dlka.ui import files

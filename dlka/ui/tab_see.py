@@ -6,10 +6,10 @@ import html
 from typing import Any
 
 from dlka import render
+from dlka.analysis import see
 from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
-from dlka.analysis.see import alone
 from dlka.inference.box_origin import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.asked import script_in_turn
@@ -20,7 +20,7 @@ from dlka.ui.toolkit import gr
 NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("canvas",)
-SCRIPTS = (*alone.SCRIPTS, "cards.js", "take.js")  # one after the other, as one function
+SCRIPTS = (*see.SCRIPTS, "cards.js", "take.js")  # one after the other, as one function
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def build(first: Analysis) -> dict[str, Any]:
     with gr.Tab(NAME):
         canvas = gr.HTML(
             files.see_value(first, pictures.default_point(first), kept=True),
-            html_template=alone.read("see.html").replace("<!-- take -->", figure_row.HTML),
-            js_on_load="\n".join((figure_row.SHARED, *map(alone.read, SCRIPTS))),
+            html_template=see.read("see.html").replace("<!-- take -->", figure_row.HTML),
+            js_on_load="\n".join((figure_row.SHARED, *map(see.read, SCRIPTS))),
             server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
             elem_id="see",
         )

@@ -16,7 +16,7 @@ import numpy as np
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, Settings, analyse
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.figure import Drawn
+from dlka.analysis.figures.base import Drawn
 from dlka.analysis.figures.views import Difference, Reads
 from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError

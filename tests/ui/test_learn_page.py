@@ -16,7 +16,7 @@ from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis.analysis import block_values
-from dlka.analysis.see.data import quantised
+from dlka.analysis.see import quantised
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT

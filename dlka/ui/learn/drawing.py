@@ -7,7 +7,7 @@ import binascii
 from typing import Any
 
 from dlka.analysis.cache import kept
-from dlka.analysis.see.data import quantised
+from dlka.analysis.see import quantised
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor

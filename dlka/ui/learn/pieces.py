@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from dlka.analysis.see.alone import FOLDER as SEE
+from dlka.analysis.see import FOLDER as SEE
 from dlka.segment.segmenter import shipped
 from dlka.ui.learn import figures
 from dlka.ui.learn.example import PICTURES
