@@ -44,11 +44,10 @@ from dlka.ui import (
     zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
-from dlka.ui.guard import Page
+from dlka.ui.guard import Page, Uploads
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
-from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages

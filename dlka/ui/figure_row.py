@@ -12,8 +12,8 @@ from dlka.analysis.figures import Figure, figure
 from dlka.analysis.recipes import WRITERS, recipe_of
 from dlka.errors import DlkaError
 from dlka.ui import files
-from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
+from dlka.ui.page_queue import script_in_turn
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("take")

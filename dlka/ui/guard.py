@@ -1,7 +1,8 @@
 """No error leaves the page without a sentence: whatever answers a browser or a program is called from here.
 
 Two ways lead from a client to a function: events and endpoints, through the Blocks, and server functions of gr.HTML,
-which gradio calls directly. Both end in dlka.errors.message.
+which gradio calls directly. Both end in dlka.errors.message. What visitors send counts as it comes, nothing is larger
+than can be used, and a full disk is a sentence, too.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anyio.to_thread import run_sync
+from fastapi import HTTPException
+from starlette.responses import PlainTextResponse
+
+from dlka import temporary
 from dlka.analysis.checked import checked
 from dlka.errors import DISK_FULL, DlkaError, message, short
+from dlka.images import MAX_BYTES
 from dlka.ui.toolkit import gr
 
 SECONDS = 12  # that a message stays on the page
@@ -22,6 +29,9 @@ EXPECTED = {
     "file": "uploaded files",
     "api": "an uploaded file",
 }
+MOST = 2 * MAX_BYTES  # bytes of a request that is no upload: room for a picture as a data: URL
+TOO_MUCH = "This is more than fits at once: at most {:,} bytes. Send less, or in several parts."
+FORM = "Files are sent to /upload, and to nowhere else."
 
 
 class Page(gr.Blocks):
@@ -86,3 +96,43 @@ def _names(block_fn: Any) -> list[str]:
     if all(block.get_block_name() == "api" for block in block_fn.inputs):
         return list(inspect.signature(block_fn.fn).parameters)[: len(block_fn.inputs)]
     return [block.label or block.get_block_name() for block in block_fn.inputs]
+
+
+class Uploads:
+    """ASGI middleware around all that is sent. gradio's own answer to a full disk would be an empty error."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Hand a request on, and make room for what it really sends: what it says that it will may be a lie."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        upload, headers = scope["path"].endswith("/upload"), dict(scope["headers"])
+        most = int(temporary.ROOM * temporary.LIMIT) if upload else MOST
+        length, came = headers.get(b"content-length", b""), 0
+        if not upload and headers.get(b"content-type", b"").startswith(b"multipart/"):
+            await PlainTextResponse(FORM, status_code=415)(scope, receive, send)  # gradio would write them anywhere
+            return
+        if length.isdigit() and int(length) > most:
+            await PlainTextResponse(TOO_MUCH.format(most), status_code=413)(scope, receive, send)
+            return
+
+        async def received() -> Any:
+            nonlocal came
+            part = await receive()
+            size = len(part.get("body", b""))
+            came += size
+            if came > most:
+                raise HTTPException(413, TOO_MUCH.format(most))
+            if upload and size:
+                await run_sync(temporary.make_room, size)
+            return part
+
+        try:
+            await self.app(scope, received, send)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            await PlainTextResponse(message(error), status_code=507)(scope, receive, send)

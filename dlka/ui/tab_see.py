@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from dlka import render
@@ -12,8 +11,8 @@ from dlka.analysis.report import tap_card
 from dlka.analysis.see import alone
 from dlka.inference.box_gradients import BLOCK
 from dlka.ui import figure_row, files, words
-from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
+from dlka.ui.page_queue import script_in_turn
 from dlka.ui.tab import Shared, how_to_read
 from dlka.ui.toolkit import gr
 
@@ -62,7 +61,7 @@ def field_card(key: str, label: str, row: str, column: str) -> str:
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
     text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
-    return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'
+    return files.image(drawn, "receptive-field.jpg", text)
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ui import files
 from dlka.ui.api import DEFAULT, Picture, endpoint
-from dlka.ui.asked import tool_in_turn
+from dlka.ui.page_queue import tool_in_turn
 from dlka.ui.toolkit import gr
 
 

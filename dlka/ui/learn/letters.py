@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from dlka import palette, render
+from dlka import render
 from dlka.drawn.letter_file import load_letter
 from dlka.drawn.letters import SIDE, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import axis_spreads
+from dlka.ui import files
 
 SIZES = (8, 12, 17, 26, 40)  # px, from the least to the most that the reader learned
 WAYS = ("own", "off", "another")
@@ -59,7 +60,7 @@ def five_sizes() -> dict[str, Any]:
         "sizes": SIZES,
         "letters": LETTERS,
         "pictures": {
-            letter: [address(picture) for picture in pictures[i * len(SIZES) : (i + 1) * len(SIZES)]]
+            letter: [_address(picture) for picture in pictures[i * len(SIZES) : (i + 1) * len(SIZES)]]
             for i, letter in enumerate(LETTERS)
         },
         "grid": own.grid.round(2).tolist(),
@@ -93,20 +94,6 @@ def letter_map(picture: str) -> dict[str, Any]:
     }
 
 
-def address(picture: np.ndarray) -> str:
+def _address(picture: np.ndarray) -> str:
     """A grey picture [H, W] uint8 as the address of a PNG."""
-    return "data:image/png;base64," + base64.b64encode(render.png(np.repeat(picture[..., None], 3, axis=2))).decode()
-
-
-def drawing(letter: str) -> str:
-    """Five pictures with their samples as one SVG, for paper."""
-    shown = five_sizes()
-    side, parts = 48, []
-    for i, (picture, read) in enumerate(zip(shown["pictures"][letter], shown["ways"]["own"][letter])):
-        left = i * (side + 4)
-        parts.append(f'<image x="{left - 0.5}" y="-0.5" width="{side}" height="{side}" href="{picture}"/>')
-        for (x, y), (gx, gy) in zip(read["samples"], shown["grid"]):
-            parts.append(f'<circle cx="{left + gx}" cy="{gy}" r="0.9" fill="none" stroke="white" stroke-width="0.4"/>')
-            parts.append(f'<circle cx="{left + x}" cy="{y}" r="0.9" fill="{palette.DLKA}"/>')
-    box = f"-0.5 -0.5 {5 * (side + 4) - 4} {side}"
-    return f'<svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+    return files.data_url(render.png(np.repeat(picture[..., None], 3, axis=2)), "image/png")
