@@ -14,8 +14,7 @@ from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import OTHER, SIDES, Trace, gradients, in_order, prediction
 from dlka.inference.box_gradients import BLOCK
 from dlka.render import box_cells, legend
-from dlka.render.box_cells import Evidence, evidence_overlay, lively_edges, share_inside
-from dlka.render.box_samples import BoxSamples, box_samples
+from dlka.render.box_cells import BoxSamples, Evidence, box_samples, evidence_overlay, lively_edges, share_inside
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.geometry import cell_squares, pixels_per_cell, to_picture
 from dlka.render.picture import View
