@@ -168,7 +168,7 @@ def _ship(args: argparse.Namespace) -> int:
     from dlka.experiments.deltas import collect
     from dlka.experiments.plan import PLAN, SHIPPED
     from dlka.experiments.report import RUNS
-    from dlka.experiments.ship import ship
+    from dlka.experiments.rerun import ship
     from dlka.experiments.stored import load_all
 
     runs = load_all(Path(args.runs) if args.runs else RUNS)
