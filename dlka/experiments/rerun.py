@@ -10,17 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.errors import DlkaError
 from dlka.experiments.defaults import DefaultTraining, fit_by_default
 from dlka.experiments.deltas import Collection, Model, difference, single
-from dlka.experiments.following import rounded
+from dlka.experiments.following import ends_of, rounded
 from dlka.experiments.measure import measure
 from dlka.experiments.plan import CONTROL, STOCK, Experiment, Step, choose, steps
 from dlka.experiments.stored import StoredRun, load
-from dlka.experiments.words import per_cent
+from dlka.experiments.tables import per_cent
 from dlka.models.catalog import find
 from dlka.models.checkpoint import convert, sha256
 from dlka.models.placements import SCRATCH
@@ -212,7 +210,7 @@ def metrics_of(run: StoredRun, model: Model, control: Model | None) -> dict[str,
         "pictures": run.pictures,
         "size": run.settings["size"],
         **run.metrics,
-        **{f"{name}_95": _ends(*ends) for name, ends in alone.items()},
+        **{f"{name}_95": ends_of(*ends) for name, ends in alone.items()},
         **(dict(_to_control(run, control)) if control and run.model != CONTROL else {}),
         "AP_of_seeds": [rounded(r.metrics["AP"]) for r in model.runs],
     }
@@ -222,8 +220,4 @@ def _to_control(run: StoredRun, control: Model) -> Iterator[tuple[str, Any]]:
     for name in COMPARED:
         if delta := difference(single(run), control, name):
             yield f"{name}_minus_control", rounded(delta.value / 100)
-            yield f"{name}_minus_control_95", _ends(delta.low / 100, delta.high / 100)
-
-
-def _ends(low: float, high: float) -> list[float | None] | None:
-    return None if np.isnan(low) else [rounded(low), rounded(high)]
+            yield f"{name}_minus_control_95", ends_of(delta.low / 100, delta.high / 100)

@@ -14,6 +14,7 @@ from dlka.render.maps import (
     gate_colours,
     gate_overlay,
     gate_scale,
+    hex_colours,
     influence_radius,
     receptive_field_overlay,
     reduce_gate,

@@ -100,14 +100,10 @@ def size_counts(counts: Sequence[int]) -> str:
     return ", ".join(f"{size} {n}" for size, n in zip(SIZES, counts))
 
 
-def close(canvas: Canvas, missing: int) -> Canvas:
-    """The last rows of a legend about boxes; missing: labels that found no place."""
-    legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
-    return close_labels(canvas, missing)
-
-
-def close_labels(canvas: Canvas, missing: int) -> Canvas:
-    """The last row where sizes are not told."""
+def close(canvas: Canvas, missing: int, sizes: bool = True) -> Canvas:
+    """The last rows of a legend about boxes; missing: labels that found no place; sizes: whether they are told."""
+    if sizes:
+        legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
     return legend.finish(canvas)

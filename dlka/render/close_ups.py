@@ -75,17 +75,12 @@ def sample_key(paper: Paper, zeros: int | None, composed: bool) -> None:
     legend.key(paper, entries)
 
 
-def extent(points: np.ndarray) -> tuple[float, float]:
-    """(width, height) of the box around points [n, 2], in their own unit; those that are not finite left out."""
-    points = points[np.isfinite(points).all(axis=1)]
-    return (float(np.ptp(points[:, 0])), float(np.ptp(points[:, 1]))) if len(points) else (0.0, 0.0)
-
-
 def _reach(reads: Reads) -> str:
-    """How far the reads and the grid spread, both ways."""
+    """How far the reads and the grid spread, both ways; those that are not finite left out."""
 
     def both(points: np.ndarray) -> str:
-        width, height = extent(points)
+        points = points[np.isfinite(points).all(axis=1)]
+        width, height = np.ptp(points, axis=0) if len(points) else (0.0, 0.0)
         cells = f"{legend.number(width / reads.per_cell)} x {legend.number(height / reads.per_cell)} cells"
         return f"{cells} = {legend.number(width)} x {legend.number(height)} px"
 

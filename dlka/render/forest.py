@@ -137,6 +137,13 @@ def _range(group: Group) -> tuple[float, float]:
 
 
 HEIGHT, TITLE, FOOT = 170.0, 22.0, 34.0  # points: axes, what stands above and below them
+CONTROL_STYLE: dict[str, Any] = {
+    "marker": "*",
+    "linestyle": "none",
+    "color": palette.BASELINE,
+    "markersize": 9,
+    "markeredgewidth": 0,
+}
 POINT, NAME = 4.0, palette.FONT_SIZE - 1.5  # points: half a mark, height of the names beside them
 
 
@@ -164,7 +171,7 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
     shown = {c.offsets for _, candidates in panels for c in candidates}
     entries = [variant_key(offsets) for offsets in palette.VARIANT_COLOURS if offsets in shown]
     if "" in shown:
-        entries.insert(0, Line2D([], [], label="control", **_control_style()))
+        entries.insert(0, Line2D([], [], label="control", **CONTROL_STYLE))
     entries.append(Line2D([], [], color=palette.INK, linewidth=1, label=bars))
     each = TITLE + HEIGHT + FOOT
     figure = sheet(each * len(panels) + 6 + 14 * ((len(entries) + 1) // 2))
@@ -172,7 +179,7 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
         axes = titled(figure, each * number, title, TITLE, HEIGHT, cost, gain)
         axes.margins(x=0.1, y=0.12)
         for candidate in candidates:
-            style = variant_style(candidate.offsets) if candidate.offsets else _control_style()
+            style = variant_style(candidate.offsets) if candidate.offsets else CONTROL_STYLE
             if candidate.high > candidate.low:
                 bar = [candidate.low, candidate.high]
                 axes.plot([candidate.cost] * 2, bar, color=style["color"], linewidth=1, alpha=0.6, zorder=2)
@@ -180,10 +187,6 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
         _name(axes, candidates, PHONE - LEFT - RIGHT, HEIGHT)
     key(figure, each * len(panels) + 2, entries)
     return figure
-
-
-def _control_style() -> dict[str, Any]:
-    return {"marker": "*", "linestyle": "none", "color": palette.BASELINE, "markersize": 9, "markeredgewidth": 0}
 
 
 def _name(axes: Axes, candidates: Sequence[Candidate], across: float, down: float) -> None:

@@ -73,7 +73,7 @@ def canvas_value(analysis: Analysis, point: tuple[float, float], address: Callab
             "tables": {name: _table(colours) for name, colours in TABLES.items()},
             "wheel": palette.FLOW_WHEEL,
             "wheel_zero": palette.FLOW_ZERO,
-            "colours": _colours(),
+            "colours": render.hex_colours(palette.WEIGHT_MAP, COLOURS),
             "path_colour": palette.DLKA,
             "kind_colours": palette.KIND_COLOURS,
             "accents": {"DLKA": palette.DLKA, "BASELINE": palette.BASELINE},
@@ -204,8 +204,3 @@ def _small(image: np.ndarray) -> np.ndarray:
 def _table(name: str) -> str:
     """The 256 colours of a map as hexadecimal digits, six each."""
     return render.colour_table(name).tobytes().hex()
-
-
-def _colours() -> list[str]:
-    table = render.colour_table(palette.WEIGHT_MAP)[np.linspace(0, 255, COLOURS).astype(int)]
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
