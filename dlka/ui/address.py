@@ -140,22 +140,22 @@ def place(analysis: Analysis, asked: Asked) -> tuple[Asked, tuple[float, float] 
     Returns the same with only what there is, and the centre of the cell as (x, y) in pixels of the picture; None where
     nothing fitting was asked for.
     """
-    wrong = list(asked.wrong)
-    if asked.stage is None:
-        unnamed = (*wrong, "a cell without its stage") if asked.cell else tuple(wrong)
-        return replace(asked, cell=None, wrong=unnamed), None
-    if asked.stage not in analysis.views:
-        wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
-        return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None
-    capture = analysis.views[asked.stage][-1]
-    if asked.cell is None:
-        return asked, None
-    rows, columns = capture.offset.shape[1:]
-    if not (asked.cell[0] < rows and asked.cell[1] < columns):
-        wrong.append(f"cell {asked.cell[0]},{asked.cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
-        return replace(asked, cell=None, wrong=tuple(wrong)), None
-    x, y = render.cell_centres(capture, analysis.dlka.letterbox)[asked.cell]
-    return asked, (float(x), float(y))
+    wrong, stage, cell = list(asked.wrong), asked.stage, asked.cell
+    where: tuple[float, float] | None = None
+    if stage is None:
+        if cell:
+            wrong.append("a cell without its stage")
+    elif stage not in analysis.views:
+        wrong.append(f"stage {stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
+        stage = None
+    elif cell:
+        centres = render.cell_centres(analysis.views[stage][-1], analysis.dlka.letterbox)  # [H, W, 2]
+        rows, columns = centres.shape[:2]
+        if cell[0] < rows and cell[1] < columns:
+            where = float(centres[cell][0]), float(centres[cell][1])
+        else:
+            wrong.append(f"cell {cell[0]},{cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
+    return replace(asked, stage=stage, cell=cell if where else None, wrong=tuple(wrong)), where
 
 
 def complaint(asked: Asked) -> str:

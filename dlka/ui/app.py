@@ -33,7 +33,6 @@ from dlka.ui import (
     page_learn,
     page_many,
     page_segment,
-    states,
     tab_adapt,
     tab_numbers,
     tab_objects,
@@ -44,7 +43,7 @@ from dlka.ui import (
     zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
-from dlka.ui.guard import Page, Uploads
+from dlka.ui.guard import Page, Uploads, keep_sessions
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
@@ -297,7 +296,7 @@ def launch(
         _frontend=False,
     )
     tools.keep(app)
-    states.keep(app)
+    keep_sessions(app)
     if block:
         app.block_thread()
     return app

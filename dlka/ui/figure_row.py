@@ -17,7 +17,7 @@ from dlka.ui.page_queue import script_in_turn
 from dlka.ui.toolkit import gr
 
 FOLDER = Path(__file__).with_name("take")
-HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.html", "take.js"))
+HTML, SHARED, _ROW = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.html", "take.js", "row.js"))
 
 
 class FigureRef(NamedTuple):
@@ -27,11 +27,10 @@ class FigureRef(NamedTuple):
     figure: Figure
 
 
-def build(analysis: Analysis, figures: list[FigureRef]) -> gr.HTML:
-    """The component, with the figures of a first analysis."""
-    script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
+def build() -> gr.HTML:
+    """The component, which is not seen until it has figures."""
     return gr.HTML(
-        value(analysis, figures), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
+        "[]", html_template=HTML, js_on_load=f"{SHARED}\n{_ROW}", server_functions=[script_in_turn(take_figure)]
     )
 
 

@@ -35,8 +35,14 @@ def png(paper: Drawing | np.ndarray, name: str = "picture.png") -> str:
 
 
 def image(paper: Drawing, name: str, text: str) -> str:
-    """A drawing in HTML; text: what it shows, for those who do not see it."""
+    """A drawing in HTML, as a file of this name; text: what it shows, for those who do not see it."""
     return f'<img src="{address(picture(paper, name))}" alt="{html.escape(text)}">'
+
+
+def sized(paper: render.Paper, source: str, text: str) -> str:
+    """The same for a file that is at this address already; with its size, so that nothing jumps while it loads."""
+    height = paper.picture_height + paper.strip_height
+    return f'<img src="{source}" alt="{html.escape(text)}" width="{paper.width}" height="{height}">'
 
 
 def _pixels(paper: Drawing | np.ndarray) -> np.ndarray:

@@ -161,9 +161,9 @@ def _network(sample: Sample) -> str:
 
 def _strength(model: str) -> dict[str, Any]:
     """The slider for a network."""
-    if read_card(shipped()[model]).offsets != "none":
-        return {"interactive": True, "label": "Deformation", "info": "1 as learned, 0 the rigid kernel"}
-    return {"interactive": False, "label": "Deformation", "info": "this network has no offsets"}
+    deforms = read_card(shipped()[model]).offsets != "none"
+    info = "1 as learned, 0 the rigid kernel" if deforms else "this network has no offsets"
+    return {"interactive": deforms, "label": "Deformation", "info": info}
 
 
 def _choices(kind: str) -> list[tuple[str, str]]:
@@ -216,13 +216,16 @@ def segment_value(
     kept: as in `files.write`. "in_file": rows of the affines of `in_file`, of a picture none; the second one only where
     the file says where its sides are.
     """
-    stages = [_stage(stage, kept) for stage in seen.stages]
     volume = scan.nifti is not None
     there = np.argwhere(seen.labels)
     middle = np.array(scan.space) // 2
     if len(there):  # the cell of a part that is nearest to the middle of all
         middle = there[np.abs(there - there.mean(0)).sum(1).argmin()]
     start = _deep(middle.tolist(), first=0)
+    # Opened is the stage whose taps move by about a cell there: with taps far away the grid between them would be too
+    # small to see.
+    moved = [stage.offset[tuple(p // step for p, step in zip(start, stage.stride))] for stage in seen.stages]
+    lengths = [max(float(np.linalg.norm(offset, axis=-1).mean()), 1e-9) for offset in moved]
     return json.dumps(
         {
             "kind": "volume" if volume else "picture",
@@ -239,21 +242,16 @@ def segment_value(
             "colours": [palette.part_colour(number) for number in range(len(names))],
             "scores": scores,
             "strength": seen.strength,
-            "stages": stages,
-            "chosen": _opening(seen.stages, start),
-            "tables": {"length": _table(palette.MAGNITUDE_MAP), "gate": _table(palette.ONE_SIGN_MAP)},
-            "weight_colours": _weight_colours(),
+            "stages": [_stage(stage, kept) for stage in seen.stages],
+            "chosen": int(np.abs(np.log(lengths)).argmin()) if lengths else 0,
+            "tables": {
+                "length": render.colour_table(palette.MAGNITUDE_MAP).tobytes().hex(),
+                "gate": render.colour_table(palette.ONE_SIGN_MAP).tobytes().hex(),
+            },
+            "weight_colours": render.hex_colours(palette.WEIGHT_MAP, COLOURS),
             "accent": palette.DLKA,
         }
     )
-
-
-def _opening(stages: tuple[StageField, ...], place: list[int]) -> int:
-    """The stage whose taps move by about a cell at a place: with taps far away the grid between them would be too small
-    to see."""
-    moved = [stage.offset[tuple(p // step for p, step in zip(place, stage.stride))] for stage in stages]
-    lengths = [float(np.linalg.norm(offset, axis=-1).mean()) for offset in moved]
-    return int(np.abs(np.log(np.maximum(lengths, 1e-9))).argmin()) if lengths else 0
 
 
 def _stage(stage: StageField, kept: bool) -> dict[str, Any]:
@@ -283,12 +281,3 @@ def _file(values: np.ndarray, name: str, kept: bool) -> str:
 def _deep(axes: Any, first: int = 1) -> list[int]:
     """Three axes, also of a picture."""
     return [*[first] * (3 - len(axes)), *map(int, axes)]
-
-
-def _table(name: str) -> str:
-    return render.colour_table(name).tobytes().hex()
-
-
-def _weight_colours() -> list[str]:
-    table = render.colour_table(palette.WEIGHT_MAP)[np.linspace(0, 255, COLOURS).astype(int)]
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]

@@ -58,11 +58,14 @@ def downloads(analysis: Analysis) -> list[str]:
 
     Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
     """
+    # offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W].
+    arrays = {f"offset/{c.stage.name}": c.offset for c in analysis.dlka.captures}
+    arrays |= {f"gate/{g.block}": g.values for g in analysis.dlka.gates}
     made = [
         write(_csv(report.OBJECT_COLUMNS, report.object_rows(analysis)), "objects.csv"),
         write(_csv(report.STAGE_COLUMNS, report.stage_rows(analysis)), "stages.csv"),
         write(report.report_text(analysis).encode(), "report.json"),
-        write(_arrays(analysis), "offsets-and-gates.npz"),
+        write(recipes.npz(arrays), "offsets-and-gates.npz"),
     ]
     shown: list[Figure] = [Difference()]
     if analysis.stage_labels:
@@ -76,9 +79,3 @@ def downloads(analysis: Analysis) -> list[str]:
 
 def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
     return csv_text([columns, *rows]).encode("utf-8-sig")
-
-
-def _arrays(analysis: Analysis) -> bytes:
-    """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
-    arrays = {f"offset/{c.stage.name}": c.offset for c in analysis.dlka.captures}
-    return recipes.npz(arrays | {f"gate/{g.block}": g.values for g in analysis.dlka.gates})

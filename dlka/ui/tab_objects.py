@@ -42,7 +42,7 @@ def build(first: Analysis) -> dict[str, Any]:
                 )
             with gr.Column(scale=2, min_width=300):
                 tab["cells"] = gr.HTML(elem_id="box-cells")
-        tab["figures"] = figure_row.build(first, [])
+        tab["figures"] = figure_row.build()
         with gr.Accordion("What its class depends on", open=False):
             tab["evidence"] = gr.HTML(elem_id="box-evidence")
             gr.Markdown(words.BOX_EVIDENCE, elem_classes="quiet")
@@ -53,7 +53,7 @@ def build(first: Analysis) -> dict[str, Any]:
                     tab["map"] = gr.HTML(elem_id="box-map")
                 with gr.Column(scale=2, min_width=300):
                     tab["chart"] = gr.HTML(elem_id="box-chart")
-            tab["map_figures"] = figure_row.build(first, [])
+            tab["map_figures"] = figure_row.build()
             tab["tables"] = gr.HTML(elem_id="box-tables")
             gr.Markdown(words.CONDENSATION, elem_classes="quiet")
     return tab

@@ -44,23 +44,16 @@ def add_up(key: str, stage: str, row: int | str, column: int | str, channel: str
 
 @answering
 def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
-    """The effective receptive field of a cell for the page's script."""
-    return field_card(key, stage, str(row), str(column))
-
-
-def field_card(key: str, label: str, row: str, column: str) -> str:
-    """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
-
-    Raises DlkaError.
-    """
+    """The effective receptive field of a cell, of the block that the stage with this label belongs to, for the page's
+    script."""
     analysis = get_analysis(key)
-    field, captures, cell = receptive_field(analysis, label, row, column)
+    field, captures, cell = receptive_field(analysis, stage, str(row), str(column))
     letterbox = analysis.dlka.letterbox
     reads = render.reads_of(captures, cell, letterbox)
     drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
-    text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
+    text = f"{place_label(stage, analysis.capture(stage))}, cell {cell}: {within}."
     return files.image(drawn, "receptive-field.jpg", text)
 
 

@@ -115,7 +115,7 @@ def test_every_tab_shows_every_stage(analysis):
     for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
         assert f"of the offsets of {label}" in Offsets(label, "Arrows", 0, 0.7, "All stages", *point).caption(analysis)
         assert f"of block {place}, mean" in Attention(place, "mean", 0, 0.5).caption(analysis)
-        assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
+        assert "receptive-field" in tab_see.see_field({"key": analysis.key, "stage": label, "row": 2, "column": 3})
         assert "tap" in report.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
     value = json.loads(files.see_value(analysis, point))
