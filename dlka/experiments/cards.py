@@ -97,9 +97,14 @@ def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -
 
 def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
     """A row for the weights, one for their intervals, and one for each difference."""
+    spans = dict.fromkeys(METRICS, NONE)
+    for measure in MEASURES:
+        if run.metrics[measure] is not None:
+            low, high = interval(run.replicates[:, MEASURES.index(measure)])
+            spans[measure] = f"{100 * low:.1f} to {100 * high:.1f}"
     rows = [
         ["these weights", *(per_cent(run.metrics[measure]) for measure in METRICS)],
-        ["95 % interval", *(_interval(run, measure) for measure in METRICS)],
+        ["95 % interval", *spans.values()],
     ]
     every = models[run.model]
     for name, word in (*_others(run), ("the stock weights", STOCK)):
@@ -131,13 +136,6 @@ def _compared(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
 def _deltas(model: Model, to: Model) -> list[str]:
     """AP75 has no interval, as nobody stores its replicates."""
     return [cell(difference(model, to, measure)) if measure in MEASURES else NONE for measure in METRICS]
-
-
-def _interval(run: StoredRun, measure: str) -> str:
-    if measure not in MEASURES or run.metrics[measure] is None:
-        return NONE
-    low, high = interval(run.replicates[:, MEASURES.index(measure)])
-    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _others(run: StoredRun) -> list[tuple[str, str]]:

@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -25,6 +24,7 @@ from dlka.analysis.models import SIZES, baseline_models, dlka_models
 from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of, cards, input_size, subject_of
+from dlka.ui import files
 from dlka.ui.toolkit import gr
 
 
@@ -32,7 +32,6 @@ class _Unreadable(DlkaError):
     """A value of the address that cannot be read, with what can be, in brackets."""
 
 
-FOLDER = Path(__file__).with_name("link")
 LONGEST = 4000  # characters
 # Tabs of links that were made before these became one.
 FORMER = {**dict.fromkeys(("Probe", "Compare", "Offsets", "Attention"), "See"), "Boxes": "Objects"}
@@ -66,8 +65,8 @@ def build_link(first: Analysis) -> gr.HTML:
     """
     return gr.HTML(
         encode(first),
-        html_template=(FOLDER / "link.html").read_text(encoding="utf-8"),
-        js_on_load=(FOLDER / "link.js").read_text(encoding="utf-8"),
+        html_template=files.read("link/link.html"),
+        js_on_load=files.read("link/link.js"),
         keys=json.dumps(KEYS),
         elem_id="link",
     )

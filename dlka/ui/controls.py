@@ -31,7 +31,6 @@ from dlka.ui.toolkit import gr
 MODELS = ("dlka", "baseline")
 SETTINGS = ("confidence", "iou", "size", "classes", "strength")
 CONTROLS = (*MODELS, *SETTINGS)
-FOLDER = Path(__file__).with_name("examples")
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -99,8 +98,8 @@ def _example_choice(first: Analysis) -> gr.HTML:
         pictures.append({"label": label, "thumbnail": thumbnail} | PICTURES[label]._asdict())
     return gr.HTML(
         shown_example(first),
-        html_template=(FOLDER / "picker.html").read_text(encoding="utf-8"),
-        js_on_load=(FOLDER / "picker.js").read_text(encoding="utf-8"),
+        html_template=files.read("examples/picker.html"),
+        js_on_load=files.read("examples/picker.js"),
         pictures=json.dumps(pictures),
         elem_id="examples",
     )

@@ -1,9 +1,10 @@
-"""Files that the page hands out: pictures and downloads."""
+"""Files that the page is made of, and those that it hands out."""
 
 from __future__ import annotations
 
 import base64
 import html
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from dlka.analysis.analysis import Analysis
 from dlka.analysis.figures.figure import Drawing
 from dlka.analysis.see.data import canvas_value
 from dlka.temporary import write
+
+
+def read(name: str) -> str:
+    """A file of the page's folder, or any by its whole path."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def address(path: str) -> str:

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from dlka.analysis.cache import kept
+from dlka.analysis.figures.figure import one_of
 from dlka.analysis.see.alone import FOLDER as SEE
 from dlka.analysis.see.data import quantised
 from dlka.errors import DlkaError
@@ -123,8 +124,7 @@ def see_volume() -> Answer:
 @answering
 def make_worksheet(language: str, answers: bool = False) -> Answer:
     """The address of a worksheet in a language, with or without its page of answers."""
-    if language not in LANGUAGES:
-        raise DlkaError(f"Language: expected one of {', '.join(LANGUAGES)}; got {language!r:.60}.")
+    one_of("Language", language, LANGUAGES)
     return {"address": files.address(files.write(worksheet(language, answers).encode(), "worksheet.html"))}
 
 

@@ -31,7 +31,6 @@ from dlka.ui.toolkit import gr
 NAME, PATH = "Many pictures", "many"
 KINDS = [name for kind, name in KIND_NAMES.items() if kind != BOTH]  # what findings can be chosen by,
 JUDGED = [MISSED, MISSED_BY_ONE, FALSE_ALARMS]  # and where there are labels
-FOLDER = Path(__file__).with_name("many")
 # What the viewer shows before a run.
 EMPTY = json.dumps({"columns": [], "what": [], "pictures": [], "items": []})
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
@@ -124,8 +123,8 @@ def _show() -> dict[str, Any]:
         shown["report"] = gr.DownloadButton("Download the report, one HTML file", elem_id="many-report")
         shown["viewer"] = gr.HTML(
             EMPTY,
-            html_template=(FOLDER / "viewer.html").read_text(encoding="utf-8"),
-            js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
+            html_template=files.read("many/viewer.html"),
+            js_on_load=files.read("many/viewer.js"),
             elem_id="many-viewer",
         )
         with gr.Accordion("All pictures as a table", open=False):

@@ -30,8 +30,6 @@ from dlka.ui.tab import LAST, PRIVATE, QUIET, how_to_read
 from dlka.ui.toolkit import gr
 
 NAME, PATH = "Segment", "segment"
-FOLDER = Path(__file__).with_name("segment")
-SCRIPTS = ("planes.js", "segment.js")
 STALE = '<p class="stale" role="alert">{reason} What stands below is of what was segmented before.</p>'
 
 
@@ -60,8 +58,8 @@ def build() -> None:
         with gr.Column(scale=3, min_width=320):
             stale = gr.HTML(elem_id="stale")
             canvas = gr.HTML(
-                html_template=(FOLDER / "segment.html").read_text(encoding="utf-8"),
-                js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
+                html_template=files.read("segment/segment.html"),
+                js_on_load="\n".join(map(files.read, ("segment/planes.js", "segment/segment.js"))),
                 elem_id="seg",
             )
             take = gr.Button("Make files to take along", size="sm", elem_id="seg-take")

@@ -14,9 +14,9 @@ import numpy as np
 from dlka import palette
 from dlka.analysis.analysis import Analysis, analyse, block_values, whole
 from dlka.analysis.examples import examples
+from dlka.analysis.figures.figure import one_of
 from dlka.analysis.figures.pictures import default_object
 from dlka.analysis.suited import settings_for
-from dlka.errors import DlkaError
 from dlka.models.blocks import attention
 from dlka.models.catalog import cards
 from dlka.render import Paper, colour_table, draw_samples, reads_at
@@ -49,10 +49,8 @@ PARTS = {
 
 def scene(picture: str = "letters") -> Analysis:
     """The analysis of one of PICTURES, by the model that suits it. Raises DlkaError."""
-    if picture not in PICTURES:
-        raise DlkaError(f"Picture: expected one of {', '.join(PICTURES)}; got {picture!r:.60}.")
-    label = PICTURES[picture]
-    return analyse(examples()[label], settings_for(label))
+    one_of("Picture", picture, PICTURES)
+    return analyse(examples()[PICTURES[picture]], settings_for(PICTURES[picture]))
 
 
 def middle(box: np.ndarray) -> tuple[float, float]:
