@@ -67,11 +67,6 @@ def points(value: float | None, ends: Sequence[float] | None) -> str:
     return with_interval(Delta(100 * value, 100 * ends[0], 100 * ends[1]))
 
 
-def seeds_cell(delta: Delta | None) -> str:
-    """Each seed's own difference, "-" where there is only one, which the mean tells already."""
-    return NONE if delta is None or len(delta.seeds) < 2 else ", ".join(signed(s) for s in delta.seeds)
-
-
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
     """A table; the first columns, which hold words, to the left, the others to the right."""
     lines = [header, [*["---"] * words, *["---:"] * (len(header) - words)], *rows]
@@ -189,7 +184,9 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
         twin = models.get(rigid) if word != rigid else None
         to_control = [difference(model, control, measure) for measure in COMPARED]
         to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
-        rows.append([word, *map(cell, to_control), *map(seeds_cell, to_control), *map(cell, to_twin)])
+        # Each seed's own difference where there are several; that of one the mean tells already.
+        seeds = [", ".join(map(signed, d.seeds)) if d and len(d.seeds) > 1 else NONE for d in to_control]
+        rows.append([word, *map(cell, to_control), *seeds, *map(cell, to_twin)])
     header = ["model", "AP - control", "AP_S - control", "AP by seed", "AP_S by seed", "AP - twin", "AP_S - twin"]
     return markdown(header, rows)
 

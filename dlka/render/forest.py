@@ -80,9 +80,13 @@ def forest(groups: Sequence[Group], columns: Sequence[str], interval: str) -> Fi
     for group in groups:
         write(figure, MARGIN, top + 13, group.title, fontweight="bold", color=palette.MUTED)
         places, height = _places(group)
+        # The group's scale holds everything that is drawn, and zero.
+        values = [v for row in group.rows for e in row.estimates if e for v in (e.value, e.low, e.high, *e.seeds)]
+        low, high = min([0.0, *values]), max([0.0, *values])
+        pad = PAD * ((high - low) or 1)
         for number, left in enumerate(lefts):
             axes = panel(figure, left, top + HEAD, width, height)
-            axes.set_xlim(*_range(group))
+            axes.set_xlim(low - pad, high + pad)
             axes.set_ylim(height, 0)
             _draw(axes, group, places, number)
         for place, row in zip(places, group.rows):
@@ -126,14 +130,6 @@ def _draw(axes: Axes, group: Group, places: Sequence[float], column: int) -> Non
 
 def _seed_style(colour: str) -> dict[str, Any]:
     return {"marker": ".", "linestyle": "none", "color": colour, "markersize": 3.5, "markeredgewidth": 0}
-
-
-def _range(group: Group) -> tuple[float, float]:
-    """Both ends of the group's scale: everything that is drawn, and zero."""
-    values = [v for row in group.rows for e in row.estimates if e for v in (e.value, e.low, e.high, *e.seeds)]
-    low, high = min([0.0, *values]), max([0.0, *values])
-    pad = PAD * ((high - low) or 1)
-    return low - pad, high + pad
 
 
 HEIGHT, TITLE, FOOT = 170.0, 22.0, 34.0  # points: axes, what stands above and below them

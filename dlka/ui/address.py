@@ -80,7 +80,8 @@ def encode(analysis: Analysis) -> str:
         value = getattr(analysis.settings, field.name)
         usual = fits if field.name == "size" else getattr(default, field.name)
         stands = field.name in ("dlka", "baseline", "strength") or value != usual
-        parts[NAMES.get(field.name, field.name)] = _text(value) if stands else None
+        text = "|".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+        parts[NAMES.get(field.name, field.name)] = text if stands else None
     return urlencode({key: value or "" for key, value in parts.items()} | {"cell": ""})
 
 
@@ -173,10 +174,6 @@ def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
         wrong.append(f"more than {LONGEST} characters or 60 values")
         return {}
     return {key: values[-1] for key, values in found.items() if key in KEYS}
-
-
-def _text(value: object) -> str:
-    return "|".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:

@@ -22,7 +22,7 @@ from dlka.segment.segmenter import shipped
 from dlka.ui import files, learn
 from dlka.ui.guard import answering
 from dlka.ui.learn import FOLDER, LANGUAGES, SHEET, STEPS, example
-from dlka.ui.learn.letters import five_sizes, letter_map
+from dlka.ui.learn.letters import five_sizes, read_letter
 from dlka.ui.learn.worksheet import worksheet
 from dlka.ui.page_queue import script_in_turn
 from dlka.ui.toolkit import gr
@@ -92,46 +92,10 @@ def value() -> str:
 
 
 @answering
-def see_field(picture: str) -> Answer:
-    """All offset fields of one of the lesson's pictures."""
-    return json.loads(example.field(picture))
-
-
-@answering
-def see_gate(picture: str, channel: str = "") -> Answer:
-    """The maps of the first block on one of the lesson's pictures, of one channel or as means."""
-    return example.gate_maps(picture, channel)
-
-
-@answering
-def see_small() -> Answer:
-    """How many taps lie on the object that Explore opens with on the first picture."""
-    return example.small_object() or {}
-
-
-@answering
-def see_small_picture(stage: str) -> Answer:
-    """The same as a picture, for a stage."""
-    return example.small_picture(stage)
-
-
-@answering
-def see_volume() -> Answer:
-    """A volume and all offsets of the network that segments it; {} where that is not there."""
-    return example.volume_field() if example.VOLUME_MODEL in shipped() else {}
-
-
-@answering
 def make_worksheet(language: str, answers: bool = False) -> Answer:
     """The address of a worksheet in a language, with or without its page of answers."""
     one_of("Language", language, LANGUAGES)
     return {"address": files.address(files.write(worksheet(language, answers).encode(), "worksheet.html"))}
-
-
-@answering
-def read_letter(picture: str) -> Answer:
-    """What the letter reader's kernel reads of a drawing."""
-    return letter_map(picture)
 
 
 @answering
@@ -168,6 +132,6 @@ def _seen(data: bytes) -> Answer:
 
 
 SERVER = (
-    *(see_field, see_gate, see_small, see_small_picture, see_volume),
+    *(example.see_field, example.see_gate, example.see_small, example.see_small_picture, example.see_volume),
     *(see_drawing, read_letter, make_worksheet),
 )

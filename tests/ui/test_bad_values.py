@@ -17,6 +17,8 @@ from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.images import read_image
 from dlka.ui import api, figure_row, page_learn, tab_see, tools
 from dlka.ui.guard import Page
+from dlka.ui.learn import example
+from dlka.ui.learn.letters import read_letter
 from dlka.ui.toolkit import gr
 
 META = {"_type": "gradio.FileData"}
@@ -134,11 +136,11 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
         tab_see.add_up,
         tab_see.see_field,
         figure_row.take_figure,
-        page_learn.see_gate,
-        page_learn.see_small_picture,
+        example.see_gate,
+        example.see_small_picture,
         page_learn.see_drawing,
         page_learn.make_worksheet,
-        page_learn.read_letter,
+        read_letter,
     ],
     ids=lambda f: f.__name__,
 )

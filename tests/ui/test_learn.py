@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from itertools import product
 
@@ -23,7 +22,7 @@ from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
 from dlka.ui import page_learn
 from dlka.ui.learn import ASKED_POINT, EXAMPLE_MAP, LANGUAGES, SHEET, STEPS, example, words
-from dlka.ui.learn.letters import five_sizes
+from dlka.ui.learn.letters import five_sizes, read_letter
 from dlka.ui.learn.worksheet import path_counts, taps, worksheet
 
 
@@ -147,7 +146,7 @@ def test_what_is_no_drawing_is_told(sent, told):
 
 
 def test_gate_maps_are_the_blocks():
-    answer = page_learn.see_gate({"picture": "letters", "channel": "7"})
+    answer = example.see_gate({"picture": "letters", "channel": "7"})
     gated, gate, product_, added, put_in = np.frombuffer(base64.b64decode(answer["maps"]), "<f4").reshape(
         5, *answer["size"]
     )
@@ -156,19 +155,17 @@ def test_gate_maps_are_the_blocks():
     assert np.allclose(product_, gate * gated)
     assert np.abs(added).max() > 0
     assert put_in.shape == gate.shape
-    mean = page_learn.see_gate({"picture": "letters", "channel": "mean"})
+    mean = example.see_gate({"picture": "letters", "channel": "mean"})
     means = np.frombuffer(base64.b64decode(mean["maps"]), "<f4").reshape(5, -1)
     assert np.allclose(means[1], seen.dlka.gates[0].values.mean(0).ravel(), atol=1e-6)
-    assert "expected one of letters, sizes, rings" in page_learn.see_gate({"picture": "cat"})["error"]
-    assert (
-        "expected a whole number from 0 to 63" in page_learn.see_gate({"picture": "letters", "channel": "64"})["error"]
-    )
+    assert "expected one of letters, sizes, rings" in example.see_gate({"picture": "cat"})["error"]
+    assert "expected a whole number from 0 to 63" in example.see_gate({"picture": "letters", "channel": "64"})["error"]
 
 
 @pytest.mark.slow
 def test_the_small_objects_taps_are_counted_on_the_picture():
-    told = page_learn.see_small({})
-    seen, explored = example.scene(), json.loads(example.field("letters"))
+    told = example.see_small({})
+    seen, explored = example.scene(), example.see_field({"picture": "letters"})
     chosen = explored["objects"][explored["chosen"]]
     box = np.array(chosen["dlka"][:4], np.float32)
     assert told["name"] == chosen["name"]  # Explore opens with it, too
@@ -189,12 +186,12 @@ def test_the_small_objects_taps_are_counted_on_the_picture():
         assert row[1] == count
         assert 0 <= row[2] <= capture.stage.taps
     assert told["rows"][0][2] > told["rows"][0][1]  # its samples draw together on it
-    assert "P9" in page_learn.see_small_picture({"stage": "P9"})["error"]
+    assert "P9" in example.see_small_picture({"stage": "P9"})["error"]
 
 
 @pytest.mark.parametrize("sent", ["", "####", "é", base64.b64encode(bytes(100)).decode()])
 def test_what_is_no_picture_of_a_letter_is_told(sent):
-    assert "expected 48 x 48 greys in base64" in page_learn.read_letter({"picture": sent})["error"]
+    assert "expected 48 x 48 greys in base64" in read_letter({"picture": sent})["error"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -214,7 +214,7 @@ def test_small_objects_on_three_levels(learn):
     assert [int(row[5]) for row in rows] == [hits(7, 3, 96 / stride) for stride in (8, 16, 32)]
     learn.locator(".levels-stages tr").nth(1).wait_for()
     real = [row.split("\t") for row in learn.locator(".levels-stages tr").all_inner_texts()]
-    wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.small_object()["rows"]]
+    wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.see_small({})["rows"]]
     assert [[cell.strip() for cell in row] for row in real] == wanted
     learn.get_by_role("button", name="P3 7x7 d3").press("Enter")
     expect(learn.locator(".levels-small")).to_have_attribute("alt", re.compile("7x7"))

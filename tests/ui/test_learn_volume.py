@@ -21,7 +21,6 @@ from dlka.segment.net_file import NetCard
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_scan
 from dlka.segment.segmenter import Segmenter
-from dlka.ui import page_learn
 from dlka.ui.learn import example, words
 
 STEP = words()["volume"]
@@ -113,7 +112,7 @@ def looked():
 
 
 def test_the_answer_holds_the_networks_offsets(looked):
-    answer = page_learn.see_volume({})
+    answer = example.see_volume({})
     assert answer["kind"] == "volume"
     assert "Decathlon" in answer["credit"]
     for told, stage in zip(answer["stages"], looked.stages, strict=True):
@@ -127,8 +126,8 @@ def test_the_answer_holds_the_networks_offsets(looked):
 
 
 def test_without_the_network_there_is_no_answer(monkeypatch):
-    monkeypatch.setattr(page_learn, "shipped", dict)
-    assert page_learn.see_volume({}) == {}
+    monkeypatch.setattr(example, "shipped", dict)
+    assert example.see_volume({}) == {}
 
 
 def test_dice_with_offsets_and_without_is_what_the_card_says():
@@ -165,7 +164,7 @@ def state(page, condition="true"):
 
 def test_the_cubes_samples_are_the_networks(lesson, looked):
     go(lesson, "volume")
-    value = page_learn.see_volume({})
+    value = example.see_volume({})
     grid = np.indices((3, 3, 3)).reshape(3, 27).T - 1
 
     def check(told):
@@ -231,13 +230,11 @@ def test_the_step_leads_to_the_page_segment(lesson):
     assert link.evaluate("a => a.href").endswith("/segment")
     assert lesson.request.get(link.evaluate("a => a.href")).ok
     bars = lesson.locator(".volume-costs b").all_inner_texts()
-    assert [int(bar.split(", ")[0].replace(",", "")) for bar in bars] == list(
-        page_learn.see_volume({})["parts"].values()
-    )
+    assert [int(bar.split(", ")[0].replace(",", "")) for bar in bars] == list(example.see_volume({})["parts"].values())
 
 
 def test_without_the_network_the_step_says_so(browser, server, monkeypatch):
-    monkeypatch.setattr(page_learn, "shipped", dict)
+    monkeypatch.setattr(example, "shipped", dict)
     page = opened(browser, server, "?step=9&lang=de")
     expect(page.locator(".volume-told")).to_have_text(words("de")["volume"]["none"])
     assert page.strangers == page.errors == []

@@ -24,8 +24,9 @@ from dlka.segment.judge import WITHOUT
 from dlka.segment.net_file import NetCard
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_scan
-from dlka.segment.segmenter import Segmenter
+from dlka.segment.segmenter import Segmenter, shipped
 from dlka.ui import files
+from dlka.ui.guard import answering
 from dlka.ui.page_segment import segment_value
 
 COLOURS = 51  # of the gate's scale
@@ -45,6 +46,7 @@ PARTS = {
     **{"five": "conv0.", "seven": "conv_spatial.", "nets": "deform_conv.conv_offset."},
     **{"three": "deform_conv.", "one": "conv1."},
 }
+Answer = dict[str, Any]  # to a script of the page; of what cannot be done "error", one sentence
 
 
 def scene(picture: str = "letters") -> Analysis:
@@ -59,13 +61,15 @@ def middle(box: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
+@answering
 @lru_cache(maxsize=len(PICTURES))
-def field(picture: str) -> str:
+def see_field(picture: str) -> Answer:
     """The step on offsets: all offset fields of one of PICTURES, as See gets them; looked at first is the middle of the
-    object that the model is surest of. Raises DlkaError."""
+    object that the model is surest of."""
     seen = scene(picture)
     boxes, (height, width) = seen.dlka.detections.boxes, seen.image.shape[:2]
-    return files.see_value(seen, middle(boxes[0]) if len(boxes) else (width / 2, height / 2), kept=True)
+    first = middle(boxes[0]) if len(boxes) else (width / 2, height / 2)
+    return json.loads(files.see_value(seen, first, kept=True))
 
 
 @lru_cache(maxsize=len(PICTURES))
@@ -74,12 +78,13 @@ def _letterboxed(picture: str) -> str:
     return files.address(files.picture(seen.dlka.letterbox.apply(seen.image), kept=True))
 
 
-def gate_maps(picture: str, channel: str) -> dict[str, Any]:
+@answering
+def see_gate(picture: str, channel: str = "") -> Answer:
     """The step on the gate: maps of the first block on one of PICTURES.
 
     channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
-    lowest to its highest value, with zero in the middle. Raises DlkaError.
+    lowest to its highest value, with zero in the middle.
     """
     seen = scene(picture)
     values = block_values(seen.key, seen.dlka.gates[0].block)
@@ -119,16 +124,17 @@ def small_boxes(seen: Analysis) -> list[int]:
     return [pair.first for _, pair in pairs if pair.first is not None and pair.size != "L"]
 
 
+@answering
 @lru_cache(maxsize=1)
-def small_object() -> dict[str, Any] | None:
-    """The step on small objects: how many regular taps and learned samples lie on the first; None if none.
+def see_small() -> Answer:
+    """The step on small objects: how many regular taps and learned samples lie on the first; {} if there is none.
 
     rows: per stage its label, regular and learned for the first of small_boxes, and the means over all of them.
     """
     seen = scene()
     found, detections = small_boxes(seen), seen.dlka.detections
     if not found:
-        return None
+        return {}
     rows: list[list[Any]] = []
     for label, capture in zip(seen.stage_labels, seen.dlka.captures):
         counts = []
@@ -142,11 +148,12 @@ def small_object() -> dict[str, Any] | None:
     return {"name": name, "width": width, "height": height, "count": len(found), "rows": rows}
 
 
+@answering
 @lru_cache(maxsize=8)
-def small_picture(label: str) -> dict[str, str]:
-    """Where a stage reads for the first of small_boxes: address of a picture, without a legend. Raises DlkaError."""
+def see_small_picture(stage: str) -> Answer:
+    """Where a stage reads for the first of small_boxes: address of a picture, without a legend."""
     seen = scene()
-    capture, box = seen.capture(label), seen.dlka.detections.boxes[small_boxes(seen)[0]]
+    capture, box = seen.capture(stage), seen.dlka.detections.boxes[small_boxes(seen)[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
     for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
@@ -159,10 +166,15 @@ def without_legend(paper: Paper) -> np.ndarray:
     return paper.to_array()[: paper.picture_height]
 
 
-@lru_cache(maxsize=1)
-def volume_field() -> dict[str, Any]:
+@answering
+def see_volume() -> Answer:
     """The step "The same in three dimensions": what Segment's canvas gets of a volume, whose it is, what the network's
-    card says of its offsets, and its parameters."""
+    card says of its offsets, and its parameters; {} where that network is not there."""
+    return _volume() if VOLUME_MODEL in shipped() else {}
+
+
+@lru_cache(maxsize=1)
+def _volume() -> Answer:
     sample = next(sample for sample in samples().values() if sample.model == VOLUME_MODEL)
     scan, segmenter = read_scan(sample.file), Segmenter.of(VOLUME_MODEL)
     value = json.loads(segment_value(scan, segmenter.look(scan), list(segmenter.card.names), kept=True))
