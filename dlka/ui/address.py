@@ -27,11 +27,6 @@ from dlka.models.catalog import baseline_of, cards, input_size, subject_of
 from dlka.ui import files
 from dlka.ui.toolkit import gr
 
-
-class _Unreadable(DlkaError):
-    """A value of the address that cannot be read, with what can be, in brackets."""
-
-
 LONGEST = 4000  # characters
 # Tabs of links that were made before these became one.
 FORMER = {**dict.fromkeys(("Probe", "Compare", "Offsets", "Attention"), "See"), "Boxes": "Objects"}
@@ -96,12 +91,12 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     given = _given(query, wrong)
 
     def take(key: str, read: Callable[[str], Any], default: Any) -> Any:
-        """The value of a key, or the default where it is missing or cannot be read."""
+        """The value of a key, or the default where it is missing or cannot be read: then `read` says what can be."""
         if key not in given:
             return default
         try:
             return read(given[key])
-        except _Unreadable as error:
+        except DlkaError as error:
             wrong.append(f"{key} {given[key]!r:.60}{error}")
             return default
 
@@ -180,7 +175,7 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in known:
             few = known if len(known) <= 5 else [*known[:3], "..."]
-            raise _Unreadable(f" (there are {', '.join(few)})")
+            raise DlkaError(f" (there are {', '.join(few)})")
         return text
 
     return read
@@ -201,7 +196,7 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            raise _Unreadable(f" (a number from {low:g} to {high:g})")
+            raise DlkaError(f" (a number from {low:g} to {high:g})")
         return value
 
     return read
@@ -210,5 +205,5 @@ def _number(low: float, high: float) -> Callable[[str], float]:
 def _cell(text: str) -> Cell:
     parts = text.split(",")
     if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and len(p) < 6 for p in parts):
-        raise _Unreadable(" (row,column, from 0)")
+        raise DlkaError(" (row,column, from 0)")
     return int(parts[0]), int(parts[1])
