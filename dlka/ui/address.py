@@ -90,41 +90,41 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     wrong: list[str] = []
     given = _given(query, wrong)
 
-    def take(key: str, read: Callable[[str], Any], default: Any) -> Any:
+    def take(key: str, default: Any, read: Callable[..., Any], *known: Any) -> Any:
         """The value of a key, or the default where it is missing or cannot be read: then `read` says what can be."""
         if key not in given:
             return default
         try:
-            return read(given[key])
+            return read(given[key], *known)
         except DlkaError as error:
             wrong.append(f"{key} {given[key]!r:.60}{error}")
             return default
 
-    example = take("example", _one_of(list(examples())), None)
+    example = take("example", None, _one_of, list(examples()))
     default = settings_for(example or opening())
     known = cards()
-    dlka = take("model", _one_of(dlka_models()), default.dlka)
+    dlka = take("model", default.dlka, _one_of, dlka_models())
     fitting = baseline_of(dlka) or default.baseline
     example = example or (opening() if dlka == default.dlka else first(subject_of(known[dlka].names)))
-    baseline = take("baseline", _one_of(baseline_models()), fitting)
+    baseline = take("baseline", fitting, _one_of, baseline_models())
     if known[dlka].names != known[baseline].names:
         wrong.append(f"baseline {baseline!r}, which knows other classes than {dlka}")
         baseline = fitting
     settings = Settings(
         dlka=dlka,
         baseline=baseline,
-        confidence=take("confidence", _number(0.01, 0.95), default.confidence),
-        iou=take("iou", _number(0.1, 0.95), default.iou),
-        size=take("size", lambda text: int(_one_of(list(map(str, SIZES)))(text)), default.size),
-        classes=take("classes", _some_of(list(known[dlka].names.values())), default.classes),
-        strength=take("strength", _number(0, 2), default.strength),
+        confidence=take("confidence", default.confidence, _number, 0.01, 0.95),
+        iou=take("iou", default.iou, _number, 0.1, 0.95),
+        size=int(take("size", default.size, _one_of, list(map(str, SIZES)))),
+        classes=take("classes", default.classes, _some_of, list(known[dlka].names.values())),
+        strength=take("strength", default.strength, _number, 0, 2),
     )
     return Asked(
         example=example,
         settings=settings,
-        tab=take("tab", lambda text: _one_of(tabs)(FORMER.get(text, text)), None),
+        tab=take("tab", None, lambda text: _one_of(FORMER.get(text) or text, tabs)),
         stage=given.get("stage"),
-        cell=take("cell", _cell, None),
+        cell=take("cell", None, _cell),
         wrong=tuple(wrong),
     )
 
@@ -171,35 +171,26 @@ def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
     return {key: values[-1] for key, values in found.items() if key in KEYS}
 
 
-def _one_of(known: Sequence[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in known:
-            few = known if len(known) <= 5 else [*known[:3], "..."]
-            raise DlkaError(f" (there are {', '.join(few)})")
-        return text
-
-    return read
+def _one_of(text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        few = known if len(known) <= 5 else [*known[:3], "..."]
+        raise DlkaError(f" (there are {', '.join(few)})")
+    return text
 
 
-def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def read(text: str) -> tuple[str, ...]:
-        names = text.split("|") if "|" in text or text in known else text.split(",")
-        return tuple(map(_one_of(known), dict.fromkeys(names)))
-
-    return read
+def _some_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    names = text.split("|") if "|" in text or text in known else text.split(",")
+    return tuple(_one_of(name, known) for name in dict.fromkeys(names))
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise DlkaError(f" (a number from {low:g} to {high:g})")
-        return value
-
-    return read
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise DlkaError(f" (a number from {low:g} to {high:g})")
+    return value
 
 
 def _cell(text: str) -> Cell:
