@@ -277,4 +277,10 @@ DATA_SETS = {
         "Measurement 69, 2020",
         "for research, as its makers offer it",
     ),
+    "deep-pcb": DataSet(
+        "black and white pictures of circuit boards with six kinds of faults, 640x640: 1,000 to train on, as "
+        "published, and 250 to measure on, half of the published test set",
+        "DeepPCB: Tang et al., arXiv:1902.06197, 2019",
+        "MIT",
+    ),
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.benchmark import set_torch_threads
 
 from dlka.cli import main
 from dlka.errors import DlkaError
@@ -50,11 +51,9 @@ def recipe(squares, teacher_file):
 @pytest.fixture(scope="module")
 def whole(recipe, tmp_path_factory):
     work = tmp_path_factory.mktemp("whole")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    fit(recipe, work / "o.safetensors", work / "run", "cpu")
-    yield work
-    torch.set_num_threads(threads)
+    with set_torch_threads(1):
+        fit(recipe, work / "o.safetensors", work / "run", "cpu")
+        yield work
 
 
 def kill(recipe, work, batch):
@@ -91,33 +90,29 @@ def test_a_killed_run_ends_in_the_same_file(whole, recipe, tmp_path, capsys, sam
     assert "is finished: " in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_before_the_first_epoch_it_begins_at_its_start(whole, recipe, tmp_path, same_weights):
-    kill(recipe, tmp_path, 1)
-    assert not unfinished(tmp_path / "run")
-    resume(tmp_path / "run", "cpu", measure=False)
-    assert same_weights(tmp_path / "o.safetensors", whole / "o.safetensors")
+@pytest.fixture(scope="module")
+def fitted(squares, teacher_file, tmp_path_factory):
+    """A recipe whose blocks are fitted before its first epoch, and the folder of its whole run."""
+    settings = {"epochs": 2, "fit_epochs": 1, "size": 64, "batch": 4, "mosaic": 0.5, "seed": 5}
+    recipe = Recipe("neck", str(squares), teacher=str(teacher_file), **settings)
+    work = tmp_path_factory.mktemp("fitted")
+    with set_torch_threads(1):
+        fit(recipe, work / "o.safetensors", work / "run", "cpu")
+    return recipe, work
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("batch", "again"), [(1, True), (3, False)])
-def test_blocks_are_fitted_once_or_all_over(squares, teacher_file, tmp_path, capsys, same_weights, batch, again):
+def test_blocks_are_fitted_once_or_all_over(fitted, tmp_path, capsys, same_weights, batch, again):
     """Killed in the first epoch the run begins anew, with the same fit; later it goes on from fitted weights."""
-    settings = {"epochs": 2, "fit_epochs": 1, "size": 64, "batch": 4, "mosaic": 0.5, "seed": 5}
-    recipe = Recipe("neck", str(squares), teacher=str(teacher_file), **settings)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for name in ("whole", "killed"):
-            (tmp_path / name).mkdir()
-        fit(recipe, tmp_path / "whole/o.safetensors", tmp_path / "whole/run", "cpu")
-        kill(recipe, tmp_path / "killed", batch)
-        capsys.readouterr()
-        resume(tmp_path / "killed/run", "cpu", measure=False)
-    finally:
-        torch.set_num_threads(threads)
+    recipe, work = fitted
+    kill(recipe, tmp_path, batch)
+    assert unfinished(tmp_path / "run") != again
+    capsys.readouterr()
+    with set_torch_threads(1):
+        resume(tmp_path / "run", "cpu", measure=False)
     assert ("fit 1/1" in capsys.readouterr().out) == again
-    assert same_weights(tmp_path / "killed/o.safetensors", tmp_path / "whole/o.safetensors")
+    assert same_weights(tmp_path / "o.safetensors", work / "o.safetensors")
 
 
 @pytest.mark.slow
