@@ -29,10 +29,10 @@ from dlka.ui import (
     address,
     api,
     controls,
+    files,
     page_learn,
     page_many,
     page_segment,
-    states,
     tab_adapt,
     tab_numbers,
     tab_objects,
@@ -43,11 +43,10 @@ from dlka.ui import (
     zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
-from dlka.ui.guard import Page
+from dlka.ui.guard import Page, Uploads, keep_sessions
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
-from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
@@ -280,7 +279,7 @@ def launch(
         server_name=host,
         server_port=port,
         theme=THEME,
-        head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
+        head=files.read("link/head.html"),
         css_paths=[*STYLES],
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
@@ -297,7 +296,7 @@ def launch(
         _frontend=False,
     )
     tools.keep(app)
-    states.keep(app)
+    keep_sessions(app)
     if block:
         app.block_thread()
     return app

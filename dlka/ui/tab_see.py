@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from dlka import render
@@ -12,8 +11,8 @@ from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
 from dlka.inference.box_origin import BLOCK
 from dlka.ui import figure_row, files, words
-from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
+from dlka.ui.page_queue import script_in_turn
 from dlka.ui.tab import Shared, how_to_read
 from dlka.ui.toolkit import gr
 
@@ -45,24 +44,17 @@ def add_up(key: str, stage: str, row: int | str, column: int | str, channel: str
 
 @answering
 def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
-    """The effective receptive field of a cell for the page's script."""
-    return field_card(key, stage, str(row), str(column))
-
-
-def field_card(key: str, label: str, row: str, column: str) -> str:
-    """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
-
-    Raises DlkaError.
-    """
+    """The effective receptive field of a cell, of the block that the stage with this label belongs to, for the page's
+    script."""
     analysis = get_analysis(key)
-    field, captures, cell = receptive_field(analysis, label, row, column)
+    field, captures, cell = receptive_field(analysis, stage, str(row), str(column))
     letterbox = analysis.dlka.letterbox
     reads = render.reads_of(captures, cell, letterbox)
     drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
-    text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
-    return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'
+    text = f"{place_label(stage, analysis.capture(stage))}, cell {cell}: {within}."
+    return files.image(drawn, "receptive-field.jpg", text)
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, in_order, prediction
 from dlka.analysis.figures.base import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
-from dlka.render.box_samples import BoxSamples as SeenSamples
-from dlka.render.box_samples import inside, shares_inside
+from dlka.render.box_cells import BoxSamples as SeenSamples
+from dlka.render.box_cells import inside, shares_inside
 from dlka.render.legend import number
 from dlka.render.offsets import log_ratio, sample_density
 

@@ -81,7 +81,7 @@ def canvas_value(analysis: Analysis, point: tuple[float, float], address: Callab
             "tables": {name: render.colour_table(colours).tobytes().hex() for name, colours in TABLES.items()},
             "wheel": palette.FLOW_WHEEL,
             "wheel_zero": palette.FLOW_ZERO,
-            "colours": _colours(),
+            "colours": render.hex_colours(palette.WEIGHT_MAP, COLOURS),
             "path_colour": palette.DLKA,
             "kind_colours": palette.KIND_COLOURS,
             "accents": {"DLKA": palette.DLKA, "BASELINE": palette.BASELINE},
@@ -186,11 +186,6 @@ def _small(image: np.ndarray) -> np.ndarray:
         return image
     size = max(1, round(width * share)), max(1, round(height * share))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-def _colours() -> list[str]:
-    table = render.colour_table(palette.WEIGHT_MAP)[np.linspace(0, 255, COLOURS).astype(int)]
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
 
 
 def read(name: str) -> str:
