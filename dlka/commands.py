@@ -23,7 +23,10 @@ def compare(args: argparse.Namespace) -> int:
     from dlka import images, results, video
     from dlka.analysis import batch
     from dlka.analysis.judging import Counts
+    from dlka.analysis.model_words import made_for
     from dlka.inference.prepared import check_strength
+    from dlka.models.catalog import find
+    from dlka.models.weights import load_card
 
     settings = _settings(args, results.opened)
     check_strength(args.strength)
@@ -38,6 +41,8 @@ def compare(args: argparse.Namespace) -> int:
         say(outcome, problem=outcome.problem is not None)
     failed = sum(outcome.problem is not None for outcome in outcomes)
     print(f"{count(len(pictures), 'picture')}: {len(pictures) - failed} compared, {failed} failed.")
+    if failed < len(outcomes) and not any(outcome.counts["objects"] for outcome in outcomes if outcome.counts):
+        print(f"Neither found anything: {settings.dlka} was made for {made_for(load_card(find(settings.dlka)))}.")
     totals = [sum(side, Counts()) for side in zip(*(o.truth for o in outcomes if o.truth))]
     sides = dict(zip(("dlka", "baseline"), totals))
     if sides:

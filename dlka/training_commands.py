@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlka.errors import DlkaError, check_new_file, make_folder
-from dlka.printing import count, progress, table, write_json
+from dlka.printing import count, progress, say, table, write_json
 
 AP = "metrics/mAP50-95(B)"  # as Ultralytics calls it
 
@@ -219,13 +219,13 @@ def segment(args: argparse.Namespace) -> int:
     if folder.exists():  # else it is made when there is something to write
         make_folder(folder)
     results, failed = [], 0
-    for name in args.files:
+    for name in progress(args.files, len(args.files)):  # seen while kernels are compiled, once on a machine
         try:
             segmenter = Segmenter.of(args.model or ("hippocampus" if is_volume(Path(name)) else "cells"))
             scan = read_scan(name)
             seen = segmenter.look(scan, args.strength)
         except DlkaError as error:  # one bad file costs its own line
-            print(f"{name}: {str(error).removeprefix(f'{Path(name).name}: ')}", file=sys.stderr)
+            say(f"{name}: {str(error).removeprefix(f'{Path(name).name}: ')}", problem=True)
             failed += 1
             continue
         make_folder(folder)
@@ -234,9 +234,9 @@ def segment(args: argparse.Namespace) -> int:
         parts = results[-1]["parts"]
         cell = "voxel" if scan.nifti is not None else "pixel"
         said = ", ".join(f"{part} {count(of['cells'], cell)}" for part, of in parts.items())
-        print(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
+        say(f"{name}: {said}; written: {', '.join(Path(file).name for file in written)}")
         if not scan.oriented:
-            print(f"{name}: the file does not say where left and right are.")
+            say(f"{name}: the file does not say where left and right are.")
     write_json(args.json, results)
     return 1 if failed else 0
 
@@ -275,7 +275,7 @@ def val_seg(args: argparse.Namespace) -> int:
         from dlka.segment.net_file import with_scores
         from dlka.segment.segmenter import shipped
 
-        kept = {name: value for name, value in measured.items() if name != "values"}
+        kept = {name: value for name, value in measured.items() if name not in ("values", "networks")}
         with_scores(shipped().get(args.model[0], Path(args.model[0])), kept)
         print("Written into its card.")
     write_json(args.json, measured)

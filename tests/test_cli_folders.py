@@ -65,6 +65,14 @@ def test_compare_judges_by_labels(folder, capsys):
     assert "expected YOLO's .txt files called as the pictures" in capsys.readouterr().err
 
 
+def test_compare_says_what_a_model_was_made_for_where_nothing_is_found(folder, capsys):
+    asked = ["compare", "in/a.png", "--confidence", "0.9", "--out", "out"]
+    assert main([*asked, "--model", "head"]) == 0
+    assert "Neither found anything: head was made for everyday photographs." in capsys.readouterr().out
+    assert main([*asked, "--model", "scenes"]) == 0
+    assert "Neither found anything" not in capsys.readouterr().out
+
+
 def test_compare_tells_what_it_does_not_take_of_labels(folder, capsys):
     (folder / "labels").mkdir()
     (folder / "labels/a.txt").write_text("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n0 0.5 0.5 0.5 0.5 0.5 0.6\n")

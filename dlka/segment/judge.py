@@ -21,17 +21,19 @@ RESAMPLES = 2000  # of the cases, for an interval
 def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = print) -> dict[str, Any]:
     """Measure networks, ids or files, on the same cases.
 
-    Returns data, cases and versions; rows: for each model, and once more with its offsets at zero where it has some,
-    "model", and by the name of every part "dice" and "hd95" (mm, of a picture px), each [mean, low, high] with a 95 %
-    interval over cases; values: the same numbers case by case; against: differences in Dice of the first row to every
-    other one, paired over cases, by part. What is no number (a part that is not there) is left out of a mean, and a
-    mean of nothing is left out. Raises DlkaError.
+    Returns data, cases, networks (name and SHA-256 of every file) and versions; rows: for each model, and once more
+    with its offsets at zero where it has some, "model", and by the name of every part "dice" and "hd95" (mm, of a
+    picture px), each [mean, low, high] with a 95 % interval over cases; values: the same numbers case by case; against:
+    differences in Dice of the first row to every other one, paired over cases, by part. What is no number (a part that
+    is not there) is left out of a mean, and a mean of nothing is left out. Raises DlkaError.
     """
     data = read_folder(folder)
     found: dict[str, np.ndarray] = {}
-    for model in models:
+    networks: dict[str, Any] = {}
+    for model in dict.fromkeys(models):
         segmenter = Segmenter.of(model)
         _check(segmenter, data, model, report)
+        networks[model] = segmenter.network
         for strength, called in ((1.0, WITH), (0.0, WITHOUT))[: 2 if segmenter.deforms else 1]:
             report(f"Measuring {model}{called} on {len(data.val)} cases ...")
             found[f"{model}{called}"] = np.array(list(_cases(segmenter, data, strength)))
@@ -47,7 +49,7 @@ def val_seg(models: Sequence[str], folder: str, report: Callable[[str], None] = 
         against.append({"model": first, "against": name, **_means(dict(zip(parts, leads.T)))})
     return {
         **{"data": data.title, "cases": len(data.val), "parts": parts, "unit": "mm" if segmenter.volumes else "px"},
-        **{"rows": rows, "against": against, "versions": versions()},
+        **{"rows": rows, "against": against, "networks": networks, "versions": versions()},
         "values": {name: _plain(values) for name, values in found.items()},
     }
 

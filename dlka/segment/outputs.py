@@ -72,7 +72,7 @@ def numbers(scan: Scan, seen: Segmentation, card: NetCard) -> dict[str, Any]:
         | {"mean mm" if volume else "mean px": float(lengths(stage, scan).mean())}
         for stage in seen.stages
     ]
-    made = {"data": card.data, "seed": card.seed, "offsets": card.offsets, "versions": versions()}
+    made = {**seen.network, "data": card.data, "seed": card.seed, "offsets": card.offsets, "versions": versions()}
     strength = None if card.offsets == "none" else seen.strength
     return {"scan": scan.name, "strength": strength, "parts": of_parts, "stages": stages, "network": made}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from dlka.errors import DlkaError
 from dlka.layers import DeformConv
 from dlka.layers3d import DeformConv3d
+from dlka.models.checkpoint import sha256
 from dlka.nets.sliding import slide
 from dlka.segment.net_file import NetCard, load_net
 from dlka.segment.scans import Scan
@@ -54,11 +55,12 @@ class StageField:
 @dataclass(frozen=True)
 class Segmentation:
     """labels uint8 [*space]; stages in the order they ran, none where the scan went in by windows or nothing deforms;
-    strength: what offsets were multiplied by."""
+    strength: what offsets were multiplied by; network: name and SHA-256 of the network's file, where it is of one."""
 
     labels: np.ndarray
     stages: tuple[StageField, ...]
     strength: float
+    network: Mapping[str, str] = field(default_factory=dict)
 
 
 def shipped() -> dict[str, Path]:
@@ -69,9 +71,12 @@ def shipped() -> dict[str, Path]:
 class Segmenter:
     """One network. Safe to call from several threads: they take turns."""
 
-    def __init__(self, net: nn.Module, card: NetCard, device: torch.device | None = None) -> None:
+    def __init__(
+        self, net: nn.Module, card: NetCard, device: torch.device | None = None, file: Path | None = None
+    ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net, self.card = net.to(self.device), card
+        self.network = {"file": file.name, "sha256": sha256(file)} if file else {}
         self.volumes = card.net == "volume"
         self.deforms = card.offsets != "none"
         self._lock = threading.Lock()
@@ -111,12 +116,12 @@ class Segmenter:
         labels = output[0].argmax(0).to(torch.uint8).cpu().numpy()[tuple(map(slice, scan.space))]
         ran = [record for record in records if record.offset is not None]
         stages = tuple(_field(record, sides, scan.space) for record in ran) if whole else ()
-        return Segmentation(np.ascontiguousarray(labels), stages, strength)
+        return Segmentation(np.ascontiguousarray(labels), stages, strength, self.network)
 
 
 @lru_cache(maxsize=4)
 def _loaded(path: str, _changed: int) -> Segmenter:
-    return Segmenter(*load_net(path))
+    return Segmenter(*load_net(path), file=Path(path))
 
 
 @dataclass

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from dlka.cli import main
 from dlka.errors import DlkaError
+from dlka.models.checkpoint import sha256
 from dlka.nets import NETS, build_net
 from dlka.nets.volume import PRESETS, VolumeNet
 from dlka.segment import segmenter as looking
@@ -91,7 +92,8 @@ def test_large_scans_go_in_by_windows(trained, balls, monkeypatch):
 
 
 def test_val_seg_measures_with_offsets_and_without(trained, balls):
-    measured = val_seg([str(trained)], str(balls))
+    measured = val_seg([str(trained)] * 2, str(balls))
+    assert measured["networks"] == {str(trained): {"file": trained.name, "sha256": sha256(trained)}}
     assert [row["model"] for row in measured["rows"]] == [str(trained), f"{trained}, offsets at zero"]
     scan, true = (
         f(balls / kind / "val" / "ball-1.nii.gz") for f, kind in ((read_scan, "images"), (read_labels, "labels"))
@@ -156,6 +158,7 @@ def test_the_command_writes_what_others_read_and_one_bad_file_costs_its_line(tra
     labels, moved = (nibabel.load(out / f"ball-0-{name}.nii.gz") for name in ("labels", "moved"))
     assert labels.shape == moved.shape == nibabel.load(good).shape
     told = json.loads((out / "ball-0.json").read_text())
+    assert told["network"]["sha256"] == sha256(trained)
     assert told["parts"]["upper"]["cells"] == int((np.asarray(labels.dataobj) == 2).sum())
     with np.load(out / "ball-0.npz") as arrays:
         assert arrays["encoder 1, block 1, 3x3x3/offset"].shape == (9, 11, 10, 27, 3)
