@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlka import render
-from dlka.analysis import report
-from dlka.analysis.analysis import Analysis, Settings, analyse, analyse_pixels
+from dlka.analysis import report, see
+from dlka.analysis.analysis import Analysis, Settings, analyse, analyse_pixels, pick
 from dlka.analysis.batch import origin, write
 from dlka.analysis.boxes import listed
 from dlka.analysis.figures import KINDS, figure, pictures
 from dlka.analysis.models import class_names, size_of
 from dlka.analysis.pairing import rows
 from dlka.analysis.recipes import pixels_sha256
-from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short, writing
 from dlka.images import read_image
 from dlka.inference.interventions import LEARNED
@@ -112,7 +111,7 @@ class Comparison(Showable):
 
     def draw(self) -> Canvas:
         """The picture with what only one of the two found."""
-        return pictures.difference(self.analysis)
+        return render.draw_difference(self.analysis.image, self.analysis.pairing, self.analysis.names)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each object, smallest first, as dlka.analysis.pairing.rows has it; its number is what `figure`
@@ -134,12 +133,9 @@ class Comparison(Showable):
 
         Raises DlkaError, one sentence.
         """
-        if kind not in KINDS:
-            raise DlkaError(f"Figure: expected one of {', '.join(KINDS)}; got {kind!r:.60}.")
-        names = {field.name for field in fields(KINDS[kind])}
+        names = {field.name for field in fields(pick("Figure", KINDS, kind))}
         usual = {name: value for name, value in (USUAL | self._place(object)).items() if name in names}
-        made = figure(kind, usual | arguments)
-        return Shown(*made.drawn(self.analysis))
+        return Shown(*figure(kind, usual | arguments).drawn(self.analysis))
 
     def _place(self, object: int | None) -> dict[str, Any]:
         """Arguments of figures that say where: at an object, or at one that both models have."""
@@ -175,7 +171,7 @@ class Comparison(Showable):
         """The page's canvas for a notebook's cell: move over the picture, and all panels show what the cell under the
         pointer samples; layers, zoom, keys. `.save("canvas.html")` writes it as a page of its own."""
         still = self.figure("samples").drawing if self.analysis.stage_labels else self.draw()
-        return Interactive(alone.page(self.analysis), still)
+        return Interactive(see.page(self.analysis), still)
 
     def _repr_html_(self) -> str:
         """What notebooks show: counts, the boxes that only one has, and the samples at one object."""

@@ -109,8 +109,8 @@ def test_places_of_labels():
 
 
 def test_leaders_join_nearest_points():
-    assert leader((0, 0, 10, 4), np.array([4, 20, 20, 30])) == ((7, 4), (7, 20))
-    assert leader((30, 0, 40, 4), np.array([4, 1, 20, 3])) == ((30, 2), (20, 2))
+    assert leader((0, 0, 10, 4), np.array([4, 20, 20, 30])).tolist() == [[7, 4], [7, 20]]
+    assert leader((30, 0, 40, 4), np.array([4, 1, 20, 3])).tolist() == [[30, 2], [20, 2]]
 
 
 def test_difference_by_colour_line_and_label():

@@ -211,8 +211,8 @@ def test_labels_cover_nothing_small(data):
 
 
 def test_leader_joins_label_and_box():
-    assert leader((0, 0, 10, 5), np.array([20, 30, 40, 50])) == ((10, 5), (20, 30))
-    assert leader((22, 0, 30, 5), np.array([20, 30, 40, 50])) == ((26, 5), (26, 30))
+    assert leader((0, 0, 10, 5), np.array([20, 30, 40, 50])).tolist() == [[10, 5], [20, 30]]
+    assert leader((22, 0, 30, 5), np.array([20, 30, 40, 50])).tolist() == [[26, 5], [26, 30]]
 
 
 def test_nothing_is_drawn_in_place():

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dlka import palette, render
+from dlka import render
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, analyse_pixels
+from dlka.analysis.box_figures import COLOURS
+from dlka.analysis.boxes import SIDES, TITLES
 from dlka.analysis.pairing import Tracked, best_score, expected_boxes, track
 from dlka.analysis.transforms import Change, apply, map_points
 from dlka.errors import DlkaError
@@ -51,12 +53,11 @@ class Target:
 
 def targets(analysis: Analysis) -> list[Target]:
     """What can be followed: everything that either model found, smallest first."""
-    found = []
-    for pair in analysis.pairing.pairs:
-        detections, i = analysis.pairing.shown(pair)
+    found, pairing = [], analysis.pairing
+    for pair in pairing.pairs:
+        detections, i = pairing.shown(pair)
         box, class_id = detections.boxes[i].astype(np.float64), int(detections.classes[i])
-        sides = analysis.pairing.first, analysis.pairing.second
-        dlka, baseline = (best_score(side, box, class_id, OVERLAP) for side in sides)
+        dlka, baseline = (best_score(side, box, class_id, OVERLAP) for side in (pairing.first, pairing.second))
         found.append(Target(box, class_id, analysis.names[class_id], (dlka, baseline)))
     return found
 
@@ -137,11 +138,10 @@ def follow(analysis: Analysis, change: Change, number: int | None, point: tuple[
     if chosen is not None:
         boxes, seen = expected_boxes(chosen.box[None], moved, size)
         box, inside = boxes[0], inside and bool(seen[0])
-    left, right = (
-        track(getattr(analysis, side).detections, getattr(after, side).detections, moved, size)
-        for side in ("dlka", "baseline")
+    tracked = (
+        track(getattr(analysis, side).detections, getattr(after, side).detections, moved, size) for side in SIDES
     )
-    return Followed(analysis, after, moved, change, chosen, place, (x, y), box, inside, left, right)
+    return Followed(analysis, after, moved, change, chosen, place, (x, y), box, inside, *tracked)
 
 
 OBJECT_COLUMNS = ["model", "object", "size px", "score before", "score after", "what became of it"]
@@ -150,50 +150,39 @@ SAMPLE_COLUMNS = ["samples", "before", "after", "ratio"]
 
 def told_change(change: Change) -> str:
     """What was done, in words."""
-    parts = []
-    if change.shrink < 1:
-        parts.append(f"{change.shrink:g} x the size")
-    if change.rotate:
-        parts.append(f"turned by {abs(change.rotate):g}°{'' if change.rotate > 0 else ' to the left'}")
-    if change.right:
-        parts.append(f"{abs(change.right):g} % {'right' if change.right > 0 else 'left'}")
-    if change.down:
-        parts.append(f"{abs(change.down):g} % {'down' if change.down > 0 else 'up'}")
-    if change.blur:
-        parts.append(f"blurred by {change.blur:g} px")
-    if change.brightness < 1:
-        parts.append(f"{change.brightness:g} x the brightness")
-    return ", ".join(parts) or "as it is"
+    told = {
+        "shrink": f"{change.shrink:g} x the size",
+        "rotate": f"turned by {abs(change.rotate):g}°{'' if change.rotate > 0 else ' to the left'}",
+        "right": f"{abs(change.right):g} % {'right' if change.right > 0 else 'left'}",
+        "down": f"{abs(change.down):g} % {'down' if change.down > 0 else 'up'}",
+        "blur": f"blurred by {change.blur:g} px",
+        "brightness": f"{change.brightness:g} x the brightness",
+    }
+    done = [words for name, words in told.items() if getattr(change, name) != getattr(Change, name)]
+    return ", ".join(done) or "as it is"
 
 
 def headline(seen: Followed) -> str:
     """One sentence a model, and one on the object that is followed."""
     parts = ["Nothing is changed yet: press a preset or move a slider."] if seen.change == Change() else []
-    parts += [
-        _sentence("D-LKA", "dlka", seen.dlka, len(seen.before.dlka.detections)),
-        _sentence("Baseline", "baseline", seen.baseline, len(seen.before.baseline.detections)),
-    ]
+    for side, name in TITLES.items():
+        keeps, more = tracked_words(seen, side)
+        parts.append(f'<b style="color:var(--{side})">{name} {keeps}</b>, {more}.')
     if seen.target is None:
         parts.append("There is no object to follow: neither model found one in the picture as it is.")
     elif not seen.inside:
         parts.append(f"The {html.escape(seen.target.name)} has left the picture.")
     else:
-        old, new = seen.target.scores, seen.scores
-        parts.append(
-            f"Score of the {html.escape(seen.target.name)}: "
-            f"<span>D-LKA {score_words(old[0])} → <b>{score_words(new[0])}</b>,</span> "
-            f"<span>baseline {score_words(old[1])} → <b>{score_words(new[1])}</b>.</span>"
-        )
+        old, new = (map(score_words, scores) for scores in (seen.target.scores, seen.scores))
+        both = [f"<span>{name} {a} → <b>{b}</b>" for name, a, b in zip(SIDES.values(), old, new)]
+        parts.append(f"Score of the {html.escape(seen.target.name)}: {both[0]},</span> {both[1]}.</span>")
     return f'<div class="headline adapt-headline"><p>{" ".join(parts)}</p></div>'
 
 
-def _sentence(name: str, side: str, tracked: Tracked, count: int) -> str:
-    keeps, more = tracked_words(tracked, count)
-    return f'<b style="color:var(--{side})">{name} {keeps}</b>, {more}.'
-
-
-def tracked_words(tracked: Tracked, count: int) -> tuple[str, str]:
-    """What a model keeps of its `count` objects, and what else becomes of them."""
+def tracked_words(seen: Followed, side: str) -> tuple[str, str]:
+    """What "dlka" or "baseline" keeps of its objects, and what else becomes of them."""
+    tracked: Tracked = getattr(seen, side)
+    count = len(detections(seen, side)[0])
     more = [f"loses {len(tracked.lost)}"] if count else []
     more.append(f"finds {len(tracked.new)} new")
     if tracked.class_changed:
@@ -206,15 +195,11 @@ def tracked_words(tracked: Tracked, count: int) -> tuple[str, str]:
 
 def boxes(seen: Followed, side: str) -> Canvas:
     """The changed picture with the boxes of "dlka" or "baseline", and dotted what it lost."""
-    before, after = detections(seen, side)
+    (before, after), settings = detections(seen, side), seen.after.settings
     tracked: Tracked = getattr(seen, side)
-    name, colour = {"baseline": ("Baseline", palette.BASELINE), "dlka": ("D-LKA", palette.DLKA)}[side]
     return render.draw_followed(
-        seen.after.image,
-        after,
-        seen.after.names,
-        colour,
-        f"{name}: {getattr(seen.after.settings, side)}, {told_change(seen.change)}",
+        *(seen.after.image, after, seen.after.names, COLOURS[side]),
+        f"{TITLES[side]}: {getattr(settings, side)}, {told_change(seen.change)}",
         new=set(tracked.new),
         lost=[(tracked.expected[i], int(before.classes[i])) for i in tracked.lost],
         chosen=seen.box if seen.inside else None,
@@ -261,19 +246,18 @@ def sample_table(seen: Followed, stage: str) -> str:
 def object_table(seen: Followed) -> str:
     """What became of every object of either model; sizes are those of the picture as it is, of new ones as found."""
     rows: list[list[str]] = []
-    for name, side, tracked in (("D-LKA", "dlka", seen.dlka), ("baseline", "baseline", seen.baseline)):
-        before, after = detections(seen, side)
+    names = seen.before.names
+    for side, model in SIDES.items():
+        (before, after), tracked = detections(seen, side), getattr(seen, side)
         known: list[tuple[int, int | None, str]] = []
-        known += [(i, j, "kept") for i, j in tracked.kept]
-        known += [(i, j, "renamed") for i, j in tracked.class_changed]
+        known += [(i, j, "kept") for i, j in tracked.kept] + [(i, j, "renamed") for i, j in tracked.class_changed]
         known += [(i, None, "lost") for i in tracked.lost] + [(i, None, "left the picture") for i in tracked.left_frame]
         for i, j, what in sorted(known, key=lambda row: before.areas[row[0]]):
             new = "-" if j is None else f"{after.scores[j]:.2f}"
-            label = seen.before.names[int(before.classes[i])]
-            if j is not None and what == "renamed":
-                label += f" → {seen.before.names[int(after.classes[j])]}"
-            rows.append([name, label, f"{before.areas[i] ** 0.5:.0f}", f"{before.scores[i]:.2f}", new, what])
+            label = names[int(before.classes[i])]
+            label += f" → {names[int(after.classes[j])]}" if what == "renamed" else ""
+            rows.append([model, label, f"{before.areas[i] ** 0.5:.0f}", f"{before.scores[i]:.2f}", new, what])
         for j in tracked.new:
-            label, side_px = seen.before.names[int(after.classes[j])], after.areas[j] ** 0.5
-            rows.append([name, label, f"{side_px:.0f}", "-", f"{after.scores[j]:.2f}", "new"])
+            size, score = f"{after.areas[j] ** 0.5:.0f}", f"{after.scores[j]:.2f}"
+            rows.append([model, names[int(after.classes[j])], size, "-", score, "new"])
     return report.table(OBJECT_COLUMNS, rows)

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from dlka.analysis import report
 from dlka.analysis.adapt import Target, target
 from dlka.analysis.analysis import Analysis
+from dlka.analysis.boxes import SIDES, TITLES
+from dlka.analysis.figures.pictures import strength_note
 from dlka.analysis.pairing import best_score, expected_boxes
 from dlka.analysis.transforms import Change, apply
 from dlka.csv_text import csv_text
@@ -45,10 +47,8 @@ def factors(side: float) -> np.ndarray:
 
 
 def chosen(analysis: Analysis, number: int | None) -> Target:
-    """The object that a curve is about; number: which of adapt.targets(analysis).
-
-    Raises DlkaError where there is none, or it is too small.
-    """
+    """The object that a curve is about; number: which of adapt.targets(analysis). Raises DlkaError where there is none,
+    or it is too small."""
     found = target(analysis, number)
     if found is None:
         raise DlkaError("There is no object to follow: neither model found one in the picture as it is.")
@@ -71,16 +71,13 @@ def measure(analysis: Analysis, chosen: Target) -> Iterator[Step]:
 
 def chart(analysis: Analysis, chosen: Target, steps: list[Step]) -> Figure:
     """The curve as far as it was measured."""
-    settings = analysis.settings
-    scale = float(analysis.dlka.letterbox.scale_xy.mean())
-    strength = "" if settings.strength == 1 else f", offsets x {settings.strength:g}"
+    settings, scale = analysis.settings, float(analysis.dlka.letterbox.scale_xy.mean())
+    dlka = f"D-LKA: {settings.dlka}{strength_note(analysis)}", [s.dlka for s in steps]
+    baseline = f"baseline: {settings.baseline}", [s.baseline for s in steps]
     return score_chart(
         f"{chosen.name}, {chosen.side:.0f} px: score against size",
         [s.side for s in steps],
-        {
-            "dlka": (f"D-LKA: {settings.dlka}{strength}", [s.dlka for s in steps]),
-            "control": (f"baseline: {settings.baseline}", [s.baseline for s in steps]),
-        },
+        {"dlka": dlka, "control": baseline},
         settings.confidence,
         (LEAST, chosen.side),
         f"Best box of the class with IoU {OVERLAP:g} or more; 0: none above {CONFIDENCE:g}.\n"
@@ -90,10 +87,8 @@ def chart(analysis: Analysis, chosen: Target, steps: list[Step]) -> Figure:
 
 def described(analysis: Analysis, chosen: Target, steps: list[Step]) -> str:
     """The chart for those who do not see it: where each model's score first falls below the confidence."""
-    parts = [f"{chosen.name}: score against size, {len(steps)} of {STEPS} sizes."]
-    for name, side in (("D-LKA", "dlka"), ("baseline", "baseline")):
-        parts.append(f"{name}: {last_seen(analysis, steps, side)}.")
-    return " ".join(parts)
+    parts = [f"{name}: {last_seen(analysis, steps, side)}." for side, name in SIDES.items()]
+    return " ".join([f"{chosen.name}: score against size, {len(steps)} of {STEPS} sizes.", *parts])
 
 
 def last_seen(analysis: Analysis, steps: list[Step], side: str) -> str:
@@ -113,7 +108,7 @@ def told(analysis: Analysis, steps: list[Step]) -> str:
     far = f"{len(steps)} of {STEPS} sizes, down to {steps[-1].side:.0f} px."
     words = " ".join(
         f'<b style="color:var(--{side})">{name}</b>: {html.escape(last_seen(analysis, steps, side))}.'
-        for name, side in (("D-LKA", "dlka"), ("Baseline", "baseline"))
+        for side, name in TITLES.items()
     )
     if len(steps) == STEPS:
         words += " One object decides nothing about two models; Many pictures does."
@@ -123,11 +118,7 @@ def told(analysis: Analysis, steps: list[Step]) -> str:
 
 def table(steps: list[Step]) -> str:
     """The curve in numbers, and a link to take them along."""
-    text = csv_text([COLUMNS, *rows(steps)])
-    link = f'<a href="data:text/csv,{quote(text)}" download="score-against-size.csv">Download as CSV</a>'
-    return report.table(COLUMNS, rows(steps)) + f"<p>{link}</p>"
-
-
-def rows(steps: list[Step]) -> list[list[str]]:
-    """One row a size, under COLUMNS."""
-    return [[f"{s.side:.1f}", f"{s.factor:.3f}", f"{s.dlka:.3f}", f"{s.baseline:.3f}"] for s in steps]
+    rows = [[f"{s.side:.1f}", f"{s.factor:.3f}", f"{s.dlka:.3f}", f"{s.baseline:.3f}"] for s in steps]
+    text = quote(csv_text([COLUMNS, *rows]))
+    link = f'<a href="data:text/csv,{text}" download="score-against-size.csv">Download as CSV</a>'
+    return report.table(COLUMNS, rows) + f"<p>{link}</p>"

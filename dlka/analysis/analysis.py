@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from dlka.types import Capture, Gate, Pairing, block_places, stage_labels
 
 COMPOSED = "composed"  # how the view of both stages of a block is labelled, after the place
 MEMORY = 16 * 2**20  # bytes of what is known of comparisons, to make them again: some ten thousand
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,25 @@ class Settings:
     strength: float = 1.0
 
 
-class PictureFile(NamedTuple):
-    """A picture's file and the SHA-256 of its bytes."""
+@dataclass(frozen=True)
+class Source:
+    """A picture's file: its name, the SHA-256 of its bytes, and its label where it is one of the examples."""
 
-    path: str
+    name: str
     sha256: str
+    example: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """Two models on one picture: everything the page draws comes from here, and no model runs again.
 
-    picture: RGB [H, W, 3] uint8, or the file that it is read from; source: where it comes from, where that is known.
+    picture: RGB [H, W, 3] uint8, or path and SHA-256 of the file that it is read from; source: where it comes from,
+    where that is known.
     """
 
     key: str
-    picture: np.ndarray | PictureFile
+    picture: np.ndarray | tuple[str, str]
     settings: Settings
     names: dict[int, str]
     dlka: Prediction
@@ -100,7 +104,7 @@ class Analysis:
     @property
     def image(self) -> np.ndarray:
         """The picture, RGB [H, W, 3] uint8. One from a file is read again where it has made room in memory since."""
-        return self.picture if isinstance(self.picture, np.ndarray) else pixels(self.picture)
+        return self.picture if isinstance(self.picture, np.ndarray) else pixels(*self.picture)
 
     @property
     def frame(self) -> Canvas:
@@ -110,10 +114,7 @@ class Analysis:
     def capture(self, label: str) -> Capture:
         """The capture of a stage by its label, for example "P3 7x7 d3"."""
         found = dict(zip(self.stage_labels, self.dlka.captures))
-        if label not in found:
-            labels = ", ".join(found) or "none: this model does not deform"
-            raise DlkaError(f"Stage: expected one of {labels}; got {label!r:.60}.")
-        return found[label]
+        return pick("Stage", found, label, "none: this model does not deform")
 
     @property
     def stage_labels(self) -> list[str]:
@@ -122,10 +123,7 @@ class Analysis:
 
     def gate(self, label: str) -> Gate:
         """The gate of a D-LKA block by its label, for example "P3"."""
-        found = dict(zip(self.gate_labels, self.dlka.gates))
-        if label not in found:
-            raise DlkaError(f"Block: expected one of {', '.join(found) or 'none'}; got {label!r:.60}.")
-        return found[label]
+        return pick("Block", dict(zip(self.gate_labels, self.dlka.gates)), label)
 
     @property
     def views(self) -> dict[str, list[Capture]]:
@@ -146,47 +144,43 @@ class Analysis:
         return [f"{g.level} {places[g.block]}".rstrip() for g in self.dlka.gates]
 
 
+def pick(what: str, known: Mapping[str, Value], name: str, without: str = "none") -> Value:
+    """The value of a name. without: what is said where there is no name at all. Raises DlkaError for an unknown one."""
+    if name not in known:
+        raise DlkaError(f"{what}: expected one of {', '.join(known) or without}; got {name!r:.60}.")
+    return known[name]
+
+
 def place_label(label: str, capture: Capture) -> str:
     """A stage's label without its kernel, "P3" or "P3 neck": what names the block that it belongs to."""
     return label.replace(f" {kernel(capture.stage)}", "")
 
 
-@dataclass(frozen=True)
-class Question:
-    """What an analysis of a picture's file is made from."""
-
-    file: PictureFile
-    source: Source
-    settings: Settings
+QUESTIONS = Kept(MEMORY)  # what an analysis of a file is made from, path, Source and Settings, by its key
 
 
-QUESTIONS = Kept(MEMORY)  # by the keys of their analyses
+def pixels(path: str, digest: str) -> np.ndarray:
+    """The picture of a file with this SHA-256, RGB [H, W, 3] uint8. Raises DlkaError, also where it is gone or
+    changed."""
 
+    def read() -> np.ndarray:
+        _check_there(path)
+        data = Path(path).read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise DlkaError("The file of this picture has changed since: drop the picture once more.")
+        return read_image(data)
 
-def pixels(file: PictureFile) -> np.ndarray:
-    """The picture of a file, RGB [H, W, 3] uint8. Raises DlkaError, also where it is gone or changed."""
-    return PICTURES.get(file, lambda: _read(file))
-
-
-def _read(file: PictureFile) -> np.ndarray:
-    _check_there(file.path)
-    data = Path(file.path).read_bytes()
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise DlkaError("The file of this picture has changed since: drop the picture once more.")
-    return read_image(data)
+    return PICTURES.get((path, digest), read)
 
 
 def analyse(path: str | Path, settings: Settings) -> Analysis:
-    """Run both models on a picture's file, or take the kept result of the same question.
-
-    As long as the file is there, get_analysis finds it by its key. Raises DlkaError, one sentence.
-    """
+    """Run both models on a picture's file, or take the kept result of the same question. As long as the file is there,
+    get_analysis finds it by its key. Raises DlkaError, one sentence."""
     source = source_of(path)
     file = examples()[source.example] if source.example else path  # an example's own lasts as long as the process
-    question = Question(PictureFile(str(file), source.sha256), source, settings)
     key = _key(source, settings)
-    seen = STORE.get(("analysis", key), lambda: _made(key, question))
-    QUESTIONS.put(key, question)
+    seen = STORE.get(("analysis", key), lambda: _made(key, str(file), source, settings))
+    QUESTIONS.put(key, (str(file), source, settings))
     return seen
 
 
@@ -199,9 +193,9 @@ def _key(*asked: object) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 
-def _made(key: str, question: Question) -> Analysis:
-    seen = analyse_once(pixels(question.file), question.settings)
-    return replace(seen, key=key, picture=question.file, source=question.source)
+def _made(key: str, path: str, source: Source, settings: Settings) -> Analysis:
+    picture = path, source.sha256
+    return replace(analyse_once(pixels(*picture), settings), key=key, picture=picture, source=source)
 
 
 def analyse_pixels(image: np.ndarray, settings: Settings, source: Source | None = None) -> Analysis:
@@ -240,13 +234,9 @@ def look(images: Sequence[np.ndarray], settings: Settings, device: str | None = 
 
 def question_to(side: str, settings: Settings, names: dict[int, str]) -> dict[str, Any]:
     """What the model of a side, "dlka" or "baseline", is asked by settings: see Analysis.asked."""
-    return {
-        "confidence": settings.confidence,
-        "iou": settings.iou,
-        "size": settings.size,
-        "classes": class_ids(settings.classes, names),
-        "intervention": Intervention(strength=settings.strength if side == "dlka" else 1.0),
-    }
+    strength = settings.strength if side == "dlka" else 1.0
+    asked = {name: getattr(settings, name) for name in ("confidence", "iou", "size")}
+    return asked | {"classes": class_ids(settings.classes, names), "intervention": Intervention(strength=strength)}
 
 
 def fitted(settings: Settings, image: np.ndarray, device: str | None = None) -> Settings:
@@ -257,23 +247,19 @@ def fitted(settings: Settings, image: np.ndarray, device: str | None = None) -> 
 
 def warm_up(image: np.ndarray, settings: Settings) -> None:
     """Load both models and let them see a picture once: the first analysis waits for no compiler and is timed fairly.
-
-    It has to be a picture of the first analysis's shape, as convolutions are prepared anew for every shape.
-    """
+    It has to be a picture of the first analysis's shape, as convolutions are prepared anew for every shape."""
     for model in (settings.dlka, settings.baseline):
         load_predictor(model)[0].predict(image, size=fitted(settings, image).size)
 
 
 def get_analysis(key: str) -> Analysis:
     """An analysis that was asked for before, by its key; made again, the same, where it has made room for newer ones.
+    Raises DlkaError where the key is not known, or the picture's file is no longer here."""
 
-    Raises DlkaError where the key is not known, or the picture's file is no longer here.
-    """
-    return STORE.get(("analysis", key), lambda: _made(key, QUESTIONS.get(key, _unknown)))
+    def unknown() -> tuple[str, Source, Settings]:
+        raise DlkaError("This page is older than the program that answers it: load it again.")
 
-
-def _unknown() -> Question:
-    raise DlkaError("This page is older than the program that answers it: load it again.")
+    return STORE.get(("analysis", key), lambda: _made(key, *QUESTIONS.get(key, unknown)))
 
 
 def stay(seen: Analysis) -> None:
@@ -295,17 +281,15 @@ def receptive_field(
     """The effective receptive field [H, W], on patches of BLOCK letterboxed pixels, of a cell of the block that a stage
     belongs to; the block's captures, and the cell. row, column: text from the page. The model looks once more. Raises
     DlkaError."""
-    stage = seen.capture(label).stage
-    captures = [c for c in seen.dlka.captures if c.stage.block == stage.block]
+    block = seen.capture(label).stage.block
+    captures = [c for c in seen.dlka.captures if c.stage.block == block]
     rows, columns = captures[-1].offset.shape[1:]
     cell = whole(row, "Row", 0, rows - 1), whole(column, "Column", 0, columns - 1)
-    return _receptive_field(seen.key, stage.block, cell), captures, cell
 
+    def field() -> np.ndarray:
+        return seen.predictor("dlka").receptive_field(seen.image, block, cell, **seen.asked_again("dlka"))
 
-@kept
-def _receptive_field(key: str, block: str, cell: tuple[int, int]) -> np.ndarray:
-    seen = get_analysis(key)
-    return seen.predictor("dlka").receptive_field(seen.image, block, cell, **seen.asked_again("dlka"))
+    return STORE.get(("receptive field", seen.key, block, cell), field), captures, cell
 
 
 def whole(text: str, what: str, low: int, high: int) -> int:
@@ -324,18 +308,6 @@ def class_ids(classes: tuple[str, ...], names: dict[int, str]) -> list[int] | No
     return [known[c] for c in classes] or None
 
 
-# Where a picture comes from: the file's name and bytes, and the example that it is.
-
-
-@dataclass(frozen=True)
-class Source:
-    """A picture's file: its name, the SHA-256 of its bytes, and its label where it is one of the examples."""
-
-    name: str
-    sha256: str
-    example: str | None = None
-
-
 def source_of(path: str | Path) -> Source:
     """What a picture's file is, whatever it is called: an example is known by its bytes. Raises DlkaError where it is
     gone."""
@@ -344,7 +316,7 @@ def source_of(path: str | Path) -> Source:
     return Source(Path(path).name, digest, _labels().get(digest))
 
 
-@lru_cache(maxsize=1)
+@cache
 def _labels() -> dict[str, str]:
     """SHA-256 of every example's file -> its label."""
     return {sha256(path): label for label, path in examples().items()}

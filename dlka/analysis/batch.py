@@ -71,12 +71,11 @@ def run_batch(
     models and for models of different classes or with an output that is not finite, and ValueError for settings out of
     range.
     """
-    sides = dict(zip(SIDES, (settings.dlka, settings.baseline)))
+    sides = {side: getattr(settings, side) for side in SIDES}
     names, others = (load_predictor(model, device)[0].names for model in sides.values())
     if names != others:
-        raise DlkaError(
-            f"{settings.dlka} and {settings.baseline} know different classes: expected two models of the same ones."
-        )
+        both = " and ".join(sides.values())
+        raise DlkaError(f"{both} know different classes: expected two models of the same ones.")
     # A first run on nothing refuses settings out of range, and later timings leave out what happens only once.
     blank = np.zeros((64, 64, 3), np.uint8)
     for side, model in sides.items():
@@ -94,14 +93,8 @@ def run_batch(
         counts = write(analysis, folder, Path(image).name, sha256(image), made_by)
         return Outcome(image, folder, counts, truth=judged(analysis, truth) if truth else None)
 
-    def outcomes() -> Iterator[Outcome]:
-        for (image, _), done in look_at_many(given, lambda of: read_image(of[0]), settings, made, device):
-            if isinstance(done, Outcome):
-                yield done
-            else:
-                yield Outcome(image, problem=line(done))
-
-    return outcomes()
+    seen = look_at_many(given, lambda of: read_image(of[0]), settings, made, device)
+    return (done if isinstance(done, Outcome) else Outcome(of[0], problem=line(done)) for of, done in seen)
 
 
 def look_at_many(
@@ -125,25 +118,21 @@ def read_labels(images: Sequence[str], labels: Sequence[str], model: str) -> Giv
         raise DlkaError(f"--labels {gone}: there is no such file or folder.")
     files = [str(one) for path in labels for one in (sorted(Path(path).iterdir()) if Path(path).is_dir() else [path])]
     given = sort_files(list(dict.fromkeys([*images, *files])), load_predictor(model)[0].names, most=None)
-    if given.labels is None:
-        raise DlkaError(
-            f"{labels[0]}: expected YOLO's .txt files called as the pictures, or COCO's .json; got neither."
-        )
-    return given
+    if given.labels:
+        return given
+    raise DlkaError(f"{labels[0]}: expected YOLO's .txt files called as the pictures, or COCO's .json; got neither.")
 
 
 def judged(analysis: Analysis, truth: Truth) -> tuple[Counts, Counts]:
     """What both models hit and missed of a picture's labels, and their false alarms."""
-    dlka, baseline = (
-        count(seen, truth, judge(seen, truth)) for seen in (analysis.dlka.detections, analysis.baseline.detections)
-    )
+    found = analysis.dlka.detections, analysis.baseline.detections
+    dlka, baseline = (count(seen, truth, judge(seen, truth)) for seen in found)
     return dlka, baseline
 
 
 def origin(settings: Settings) -> dict[str, Any]:
     """What makes comparisons with these settings: weights of both models, machine, versions."""
-    sides = dict(zip(SIDES, (settings.dlka, settings.baseline)))
-    weights = {side: provenance.weights(model) for side, model in sides.items()}
+    weights = {side: provenance.weights(getattr(settings, side)) for side in SIDES}
     return {"models": weights, "machine": provenance.machine(), "versions": provenance.versions()}
 
 

@@ -18,33 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from dlka.analysis.judging import AREAS, IOUS, match, share_inside
+from dlka.analysis.judging import AREAS, IOUS, match, share_inside, xywh
 from dlka.types import Detections
 
 MOST = 100  # detections a picture and class that count, as COCO has it
 RECALLS = np.linspace(0.0, 1.0, 101)
 BLOCK = 4_000_000  # numbers that are worked on at once
+Rows = Sequence[dict[str, Any]]
 
 
 def coco_rows(image: int, boxes: np.ndarray, classes: np.ndarray) -> list[dict[str, Any]]:
     """COCO annotations of one picture; boxes [n, 4] as x, y (upper left), width, height in pixels."""
     return [
-        {
-            "image_id": image,
-            "category_id": int(c),
-            "bbox": [*map(float, box)],
-            "area": float(box[2] * box[3]),
-            "iscrowd": 0,
-        }
-        for box, c in zip(boxes, classes)
+        {"image_id": image, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        for box, c in zip(np.asarray(boxes, np.float64).tolist(), classes.tolist())
     ]
 
 
 def detection_rows(image: int, detections: Detections, category: Mapping[int, int]) -> list[dict[str, Any]]:
     """COCO results of one picture; category: the model's class number -> the data's."""
-    boxes = detections.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    rows = coco_rows(image, boxes, np.array([category[int(c)] for c in detections.classes], np.int64))
+    rows = coco_rows(image, xywh(detections.boxes), np.array([category[int(c)] for c in detections.classes], np.int64))
     return [{**row, "score": float(score)} for row, score in zip(rows, detections.scores)]
 
 
@@ -54,9 +47,7 @@ class ClassCurves:
     truth, found: COCO rows of this class; multiplicities [R, P]: how often picture p counts in resample r.
     """
 
-    def __init__(
-        self, truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], multiplicities: np.ndarray
-    ) -> None:
+    def __init__(self, truth: Rows, found: Rows, multiplicities: np.ndarray) -> None:
         self._drawn = np.ascontiguousarray(multiplicities.T, np.int32)  # [P, R]
         objects, detections = _by_picture(truth), _by_picture(found)
         shape = (len(AREAS), len(IOUS), 0)
@@ -64,9 +55,9 @@ class ClassCurves:
         hit, counted = [np.zeros(shape, bool)], [np.zeros(shape, bool)]
         self._objects = np.zeros((len(AREAS), multiplicities.shape[1]), np.int64)
         for picture in sorted({*objects, *detections}):
-            crowds = [row for row in objects.get(picture, []) if row["iscrowd"]]
-            there = _table([row for row in objects.get(picture, []) if not row["iscrowd"]])
-            rows = detections.get(picture, [])
+            labelled, rows = objects.get(picture, []), detections.get(picture, [])
+            crowds = _table([row for row in labelled if row["iscrowd"]])
+            there = _table([row for row in labelled if not row["iscrowd"]])
             score = np.array([row["score"] for row in rows], np.float64)
             # COCO cuts first and matches then: detections after the best MOST take no object from these.
             best = np.argsort(-score, kind="stable")[:MOST]
@@ -82,7 +73,7 @@ class ClassCurves:
             pictures.append(np.full(len(best), picture))
             hit.append(matched)
             # Nor does a detection without an object count where it is itself outside of the range, or in a crowd.
-            in_crowd = share_inside(_corners(boxes), _corners(_table(crowds))) >= IOUS[:, None]  # [T, D]
+            in_crowd = share_inside(_corners(boxes), _corners(crowds)) >= IOUS[:, None]  # [T, D]
             counted.append(~vain & (matched | ~(_outside(boxes[:, 4])[:, None] | in_crowd)))
         # One list over all pictures: what a resample changes is how often each place of it counts, not the order.
         score, place = np.concatenate(scores), np.concatenate(pictures)
@@ -160,14 +151,14 @@ def _with_copies(
     return order[place], np.where(tied[place], copy, -1)
 
 
-def _by_picture(rows: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+def _by_picture(rows: Rows) -> dict[int, list[dict[str, Any]]]:
     pictures = defaultdict(list)
     for row in rows:
         pictures[row["image_id"]].append(row)
     return pictures
 
 
-def _table(rows: list[dict[str, Any]]) -> np.ndarray:
+def _table(rows: Rows) -> np.ndarray:
     """[N, 5] float64: x, y, width, height, area."""
     return np.array([(*row["bbox"], row["area"]) for row in rows], np.float64).reshape(-1, 5)
 
@@ -199,9 +190,7 @@ def resamples(pictures: int, count: int = RESAMPLES, seed: int = SEED) -> np.nda
     return np.stack([np.bincount(row, minlength=pictures) for row in drawn]).astype(np.int32)
 
 
-def replicates(
-    truth: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], multiplicities: np.ndarray
-) -> np.ndarray:
+def replicates(truth: Rows, found: Rows, multiplicities: np.ndarray) -> np.ndarray:
     """AP, AP50, AP_S, AP_M, AP_L (MEASURES) of every resample: [R, 5] float64 in 0..1, nan where no such object is.
 
     truth and found: COCO annotations and results (image_id, category_id, bbox x y w h, area; iscrowd, score); images
@@ -222,10 +211,8 @@ def replicates(
 
 
 def interval(difference: np.ndarray) -> tuple[float, float]:
-    """The 2.5 and 97.5 percentiles of replicates [R], for example of the difference of two models'.
-
-    Resamples in which the measure is not defined are left out; (nan, nan) where it never is.
-    """
+    """The 2.5 and 97.5 percentiles of replicates [R], for example of the difference of two models'. Resamples in which
+    the measure is not defined are left out; (nan, nan) where it never is."""
     defined = difference[np.isfinite(difference)]
     if not len(defined):
         return float("nan"), float("nan")

@@ -14,6 +14,7 @@ from dlka.inference.box_origin import BoxGradients, BoxOrigins, best_cell
 from dlka.inference.predictor import Prediction
 
 SIDES = {"dlka": "D-LKA", "baseline": "baseline"}
+TITLES = {"dlka": "D-LKA", "baseline": "Baseline"}
 OTHER = {"dlka": "baseline", "baseline": "dlka"}
 
 
@@ -45,7 +46,12 @@ class Trace:
     @property
     def where(self) -> str:
         """The cell for people, for example "P3 (12, 40)"."""
-        return f"P{self.level} ({self.cell[0]}, {self.cell[1]})"
+        return f"P{self.level} {self.cell}"
+
+    @property
+    def owner(self) -> str:
+        """The side that the box is of."""
+        return self.side if self.found else OTHER[self.side]
 
 
 def in_order(traces: Sequence[Trace]) -> tuple[Trace, ...]:
@@ -61,24 +67,24 @@ def prediction(analysis: Analysis, side: str) -> Prediction:
 def listed(analysis: Analysis) -> list[tuple[str, str]]:
     """(label, name) of every box of both models, smallest first; the name is what `find` takes."""
     rows = []
-    for side, title in SIDES.items():
+    for side, title in TITLES.items():
         found = prediction(analysis, side).detections
         for i, (box, area) in enumerate(zip(found.boxes, found.areas)):
             across, down = box[2:] - box[:2]
             what = f"{analysis.names[int(found.classes[i])]} {found.scores[i]:.2f}"
             cell = f"P{found.levels[i]} ({found.cells[i, 0]}, {found.cells[i, 1]})"
-            label = f"{title[0].upper()}{title[1:]}: {what}, {across:.0f}x{down:.0f} px, {cell}"
+            label = f"{title}: {what}, {across:.0f}x{down:.0f} px, {cell}"
             rows.append((float(area), label, f"{side} {i}"))
     return [(label, name) for _, label, name in sorted(rows, key=lambda row: row[0])]
 
 
 def at_point(analysis: Analysis, point: tuple[float, float]) -> str | None:
     """The name of the smallest box under a point (x, y) of the picture, at pixel centres; None where there is none."""
-    x, y = point[0] + 0.5, point[1] + 0.5
+    place = np.array(point) + 0.5
     for _, name in listed(analysis):
         side, index = name.split()
-        left, top, right, bottom = prediction(analysis, side).detections.boxes[int(index)]
-        if left <= x <= right and top <= y <= bottom:
+        box = prediction(analysis, side).detections.boxes[int(index)]
+        if (box[:2] <= place).all() and (place <= box[2:]).all():
             return name
     return None
 
@@ -111,23 +117,12 @@ def gradients(key: str, side: str, level: int, cell: tuple[int, int], number: in
 
 def _found(analysis: Analysis, side: str, index: int) -> Trace:
     found, origin = prediction(analysis, side).detections, origins(analysis.key, side)
-    level, cell = int(found.levels[index]), (int(found.cells[index, 0]), int(found.cells[index, 1]))
-    others = origin.merged(origin.index(level, cell))
-    behind = origin.candidates.index[others]
-    return Trace(
-        side=side,
-        found=True,
-        index=index,
-        number=int(found.classes[index]),
-        score=float(found.scores[index]),
-        box=found.boxes[index],
-        level=level,
-        cell=cell,
-        levels=origin.levels[behind],
-        cells=origin.places[behind],
-        scores=origin.candidates.scores[others],
-        overlaps=origin.candidates.overlap[others],
-    )
+    number, score, box = int(found.classes[index]), float(found.scores[index]), found.boxes[index]
+    level, (row, column) = int(found.levels[index]), found.cells[index].tolist()
+    others = origin.merged(origin.index(level, (row, column)))
+    behind, merged = origin.candidates.index[others], origin.candidates
+    cells = origin.levels[behind], origin.places[behind], merged.scores[others], merged.overlap[others]
+    return Trace(side, True, index, number, score, box, level, (row, column), *cells)
 
 
 def _missed(analysis: Analysis, side: str, other: Trace) -> Trace:

@@ -90,10 +90,8 @@ def kept(function: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def byte_size(value: Any) -> int:
-    """Bytes of memory that a value holds with all that it refers to; what it refers to twice counts once.
-
-    Of an array that is a view, the whole array behind it counts. Code and classes count nothing.
-    """
+    """Bytes of memory that a value holds with all that it refers to; what it refers to twice counts once. Of an array
+    that is a view, the whole array behind it counts. Code and classes count nothing."""
     total, seen, todo = 0, set(), [value]
     while todo:
         one = todo.pop()

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, get_analysis
+from dlka.analysis.analysis import Analysis, get_analysis, pick
 from dlka.analysis.box_figures import COLOURS, LINES, side_of
 from dlka.analysis.boxes import SIDES, listed, prediction
 from dlka.analysis.cache import kept
-from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
-from dlka.render.box_samples import cell_spreads, inside, shares_inside
+from dlka.render.box_cells import cell_spreads, inside, shares_inside
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.canvas import Drawing
 from dlka.render.recall import SpreadPoint, spread_chart
@@ -33,26 +32,20 @@ def all_boxes(analysis: Analysis) -> np.ndarray:
 
 def field(analysis: Analysis, label: str) -> list[Capture]:
     """The one stage, or the two of a composed field, by its label. Raises DlkaError for one that is not there."""
-    known = analysis.views
-    if label not in known:
-        raise DlkaError(
-            f"Stage: expected one of {', '.join(known) or 'none: this model does not deform'}; got {label!r:.60}."
-        )
-    return known[label]
+    return pick("Stage", analysis.views, label, "none: this model does not deform")
 
 
 def condensation(analysis: Analysis, label: str) -> render.Canvas:
     """Where all samples of a stage, or of a composed field, land against the regular grid, under the boxes."""
     captures = field(analysis, label)
-    canvas = render.density_overlay(analysis.image, captures, analysis.dlka.letterbox, SCALE)
-    outlines = [
-        Outline(box, "", COLOURS[side], LINES[side], thin=True)
-        for side in SIDES
-        for box in prediction(analysis, side).detections.boxes
-    ]
+    canvas, outlines, keys = render.density_overlay(analysis.image, captures, analysis.dlka.letterbox, SCALE), [], []
+    for side, name in SIDES.items():
+        boxes, colour, line = prediction(analysis, side).detections.boxes, COLOURS[side], LINES[side]
+        outlines += [Outline(box, "", colour, line, thin=True) for box in boxes]
+        keys.append(legend.Entry(f"boxes of {name}", colour=colour, line=line))
     if outlines:
         draw_outlines(canvas, outlines)
-        legend.key(canvas, [legend.Entry(f"boxes of {SIDES[s]}", colour=COLOURS[s], line=LINES[s]) for s in SIDES])
+        legend.key(canvas, keys)
         legend.finish(canvas)
     return canvas
 
@@ -65,23 +58,16 @@ def _shapes(key: str) -> dict[str, KernelShape]:
 
 def shapes_rows(analysis: Analysis) -> list[list[Any]]:
     """The deformation of all cells' kernels, one row a stage under SHAPES_COLUMNS: mean (5 % to 95 %)."""
-    return [
-        [
-            label,
-            _range(np.hypot(shape.shift[..., 0], shape.shift[..., 1]), 2),
-            _range(shape.zoom, 3),
-            _range(shape.rotation, 1),
-            _range(shape.shear, 3),
-            _range(shape.rest, 2),
-        ]
-        for label, shape in _shapes(analysis.key).items()
-    ]
-
-
-def _range(values: np.ndarray, digits: int) -> str:
-    low, high = np.percentile(values, (5, 95))
-    mean, low, high = (f"{round(float(v), digits) + 0.0:.{digits}f}" for v in (values.mean(), low, high))  # no "-0.0"
-    return f"{mean} ({low} to {high})"
+    rows = []
+    for label, shape in _shapes(analysis.key).items():
+        rows.append([label])
+        shift = np.hypot(shape.shift[..., 0], shape.shift[..., 1])
+        parts = (shift, 2), (shape.zoom, 3), (shape.rotation, 1), (shape.shear, 3), (shape.rest, 2)
+        for values, digits in parts:
+            numbers = values.mean(), *np.percentile(values, (5, 95))
+            mean, low, high = (f"{round(float(v), digits) + 0.0:.{digits}f}" for v in numbers)  # no "-0.0"
+            rows[-1].append(f"{mean} ({low} to {high})")
+    return rows
 
 
 def pooled(analysis: Analysis) -> str:
@@ -134,15 +120,13 @@ def chart(analysis: Analysis) -> tuple[Drawing, str] | None:
 
 def agreement(analysis: Analysis, panels: dict[str, list[SpreadPoint]]) -> str:
     """What the spreads of all boxes come to, one sentence."""
-    sentences = []
-    for kind, points in panels.items():
-        if len(points) > 2:
-            learned, regular = (_agreement(points, which) for which in ("learned", "regular"))
-            sentences.append(f"{kind} {learned:+.2f}, grid {regular:+.2f}")
-    told = f"{len(listed(analysis))} boxes"
-    if sentences:
-        told += f"; correlation of log spread with log size: {'; '.join(sentences)}"
-    return told + "."
+    sentences = [
+        f"{kind} {_agreement(points, 'learned'):+.2f}, grid {_agreement(points, 'regular'):+.2f}"
+        for kind, points in panels.items()
+        if len(points) > 2
+    ]
+    said = f"; correlation of log spread with log size: {'; '.join(sentences)}" if sentences else ""
+    return f"{len(listed(analysis))} boxes{said}."
 
 
 def _agreement(points: list[SpreadPoint], which: str) -> float:

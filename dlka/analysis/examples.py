@@ -59,8 +59,7 @@ LABELS = {"shapes": "scenes.json", "steel": "steel.json", "thermal": "thermal.js
 @lru_cache(maxsize=1)
 def examples() -> dict[str, Path]:
     """Label -> picture file, in the order of PICTURES; what a package no longer has is left out."""
-    found = {label: _package_file(p.package, p.file) if p.package else ASSETS / p.file for label, p in PICTURES.items()}
-    present = {label: path for label, path in found.items() if path is not None}
+    present = {label: path for label, picture in PICTURES.items() if (path := _file(picture)) is not None}
     if CROWD in present:
         present[CROWD] = _tiled(present[CROWD], 4, 3)
     return present
@@ -84,10 +83,8 @@ def labelled(known: Mapping[int, str]) -> list[Path]:
 
 
 def truth_of(example: str, known: Mapping[int, str], size: tuple[int, int]) -> Truth | None:
-    """What is to be found in an example; None where it shows what models of these classes were not made for.
-
-    known: class id -> name; size: (height, width) of the picture.
-    """
+    """What is to be found in an example; None where it shows what models of these classes were not made for. known:
+    class id -> name; size: (height, width) of the picture."""
     if subject(example) != (shown := subject_of(known)):
         return None
     file = ASSETS / LABELS[shown]
@@ -95,12 +92,12 @@ def truth_of(example: str, known: Mapping[int, str], size: tuple[int, int]) -> T
     return labels.truth(str(examples()[example]), size)
 
 
-def _package_file(package: str, file: str) -> Path | None:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / file
-    return path if path.is_file() else None
+def _file(picture: Picture) -> Path | None:
+    if not picture.package:
+        return ASSETS / picture.file
+    spec = find_spec(picture.package)
+    paths = [Path(folder) / picture.file for folder in (spec and spec.submodule_search_locations) or ()]
+    return paths[0] if paths and paths[0].is_file() else None
 
 
 def _tiled(path: Path, columns: int, rows: int) -> Path:

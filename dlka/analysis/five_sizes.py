@@ -13,9 +13,9 @@ from dlka.drawn.scenes import SIDE, arranged
 from dlka.drawn.shapes import SHAPES, Placed
 from dlka.errors import DlkaError
 from dlka.inference.box_origin import SAME
-from dlka.inference.predictor import Prediction, load_predictor
+from dlka.inference.predictor import load_predictor
 from dlka.render import Paper, cell_at, legend
-from dlka.render.box_samples import box_samples
+from dlka.render.box_cells import box_samples
 from dlka.render.close_ups import AtSize, draw_size_row
 from dlka.render.geometry import to_picture
 
@@ -59,12 +59,20 @@ def five_sizes(model: str, shape: str = "E", stage: str | None = None) -> SizeRo
     for size in SIZES:
         one = Placed(shape, size, 0.0, 1.0, (middle, middle), max(1.0, PEN * size))
         image = np.repeat(arranged([one], seed=SEED, clutter=False).picture[..., None], 3, axis=2)
-        sizes.append(_at_size(predictor.predict(image, size=SIDE), which, number, one, image))
-    line = legend.stage_line(shown, blank.letterbox)
+        seen, box, centre, score = predictor.predict(image, size=SIDE), np.array(one.box()), one.middle[::-1], None
+        found, point = seen.detections, centre
+        fits = (found.classes == number) & (box_iou(found.boxes, box[None])[:, 0] >= SAME)
+        if fits.any():
+            best = int(fits.argmax())  # detections come best first
+            score, stride = float(found.scores[best]), 2 ** int(found.levels[best])
+            x, y = to_picture(found.cells[best], stride, seen.letterbox)
+            point = float(x), float(y)
+        cell = cell_at(point, seen.captures[which], seen.letterbox)
+        sizes.append(AtSize(size, image, centre, box_samples([seen.captures[which]], cell, box, seen.letterbox), score))
     unknown = "" if number is not None else f" · it knows no class called {shape}"
-    return SizeRow(
-        label, tuple(sizes), draw_size_row(f"{shape} at five sizes, read by {Path(model).stem}", line + unknown, sizes)
-    )
+    line = legend.stage_line(shown, blank.letterbox) + unknown
+    drawing = draw_size_row(f"{shape} at five sizes, read by {Path(model).stem}", line, sizes)
+    return SizeRow(label, tuple(sizes), drawing)
 
 
 def rows(found: SizeRow) -> list[dict[str, Any]]:
@@ -82,17 +90,3 @@ def rows(found: SizeRow) -> list[dict[str, Any]]:
         }
         for one in found.sizes
     ]
-
-
-def _at_size(seen: Prediction, which: int, number: int | None, one: Placed, image: np.ndarray) -> AtSize:
-    """One size as a model saw it; which: place of the stage; number: the shape's class, None where there is none."""
-    capture, detections, box = seen.captures[which], seen.detections, np.array(one.box())
-    point, score = one.middle[::-1], None
-    fits = (detections.classes == number) & (box_iou(detections.boxes, box[None])[:, 0] >= SAME)
-    if fits.any():
-        best = int(fits.argmax())  # detections come best first
-        score, stride = float(detections.scores[best]), 2 ** int(detections.levels[best])
-        x, y = to_picture(detections.cells[best], stride, seen.letterbox)
-        point = float(x), float(y)
-    samples = box_samples([capture], cell_at(point, capture, seen.letterbox), box, seen.letterbox)
-    return AtSize(one.size, image, one.middle[::-1], samples, score)

@@ -21,11 +21,7 @@ COLOURS = dict(zip(NAMES, (palette.BASELINE, palette.WHAT_IF, palette.DLKA, pale
 LARGE = "Large kernel"
 ALIKE = "Weights learned with offsets"  # what that is where the baseline is a rigid twin, with the same large kernels
 # What tells one way from another: (what it is, the way with it, the way without it).
-EFFECTS = (
-    (LARGE, RIGID_LKA, BASELINE),
-    ("Deformation", DEFORMED, RIGID_LKA),
-    ("Resolution", SLICED, BASELINE),
-)
+EFFECTS = (LARGE, RIGID_LKA, BASELINE), ("Deformation", DEFORMED, RIGID_LKA), ("Resolution", SLICED, BASELINE)
 START = {with_it: without for _, with_it, without in EFFECTS}
 
 
@@ -55,12 +51,8 @@ def four_ways(key: str) -> FourWays:
 
     parts = slices_per_side((analysis.image.shape[0], analysis.image.shape[1]), analysis.settings.size)
     sliced = look_in_slices(one, analysis.image, parts)
-    found = (
-        analysis.baseline.detections,
-        detections(analysis, RIGID),
-        detections(analysis, AS_LEARNED),
-        sliced.detections,
-    )
+    rigid, learned = detections(analysis, RIGID), detections(analysis, AS_LEARNED)
+    found = analysis.baseline.detections, rigid, learned, sliced.detections
     return FourWays(dict(zip(NAMES, found)), sliced.slices, sliced.fired)
 
 
@@ -90,13 +82,11 @@ def rows(ways: FourWays) -> list[list[object]]:
     out: list[list[object]] = []
     for number, name in enumerate(NAMES, 1):
         sizes = [size_of(float(area)) for area in ways.found[name].areas]
-        row: list[object] = [f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES)]
+        against: list[object] = ["-", "-", "-"]
         if name in START:
             pairing = ways.effect(name, START[name])
-            row += [pairing.count(ONLY_FIRST), pairing.count(ONLY_SECOND), START[name]]
-        else:
-            row += ["-", "-", "-"]
-        out.append(row)
+            against = [pairing.count(ONLY_FIRST), pairing.count(ONLY_SECOND), START[name]]
+        out.append([f"{number}. {name}", len(sizes), *(sizes.count(size) for size in SIZES), *against])
     return out
 
 
@@ -106,13 +96,11 @@ def sentence(analysis: Analysis, ways: FourWays) -> str:
         return "None of the four found anything at this confidence. Lower it, or choose another picture."
     parts = []
     for what, with_it, without in EFFECTS:
-        pairing = ways.effect(with_it, without)
-        numbers = NAMES.index(with_it) + 1, NAMES.index(without) + 1
-        counted = [f"{count_boxes(pairing, ONLY_FIRST)} new", f"{count_boxes(pairing, ONLY_SECOND)} gone"]
-        change = ", ".join(counted) if pairing.count(ONLY_FIRST) + pairing.count(ONLY_SECOND) else "the same boxes"
+        new, gone = (count_boxes(ways.effect(with_it, without), kind) for kind in (ONLY_FIRST, ONLY_SECOND))
+        change = "the same boxes" if new == gone == "0" else f"{new} new, {gone} gone"
         if what == LARGE and analysis.cards[1].placement not in PLAIN:
             what = ALIKE
-        parts.append(f"{what} ({numbers[0]} against {numbers[1]}): {change}.")
+        parts.append(f"{what} ({NAMES.index(with_it) + 1} against {NAMES.index(without) + 1}): {change}.")
     return " ".join(parts)
 
 

@@ -52,7 +52,7 @@ def judge(found: Detections, truth: Truth, iou: float = IOU) -> Judgement:
         ours = by_score[found.classes[by_score] == number]
         there = np.flatnonzero((truth.classes == number) & ~truth.crowd)
         nobody = np.zeros((1, len(there)), bool)
-        pairs = match(_xywh(found.boxes[ours]), _xywh(truth.boxes[there]), np.array([iou]), nobody)[0, 0]
+        pairs = match(xywh(found.boxes[ours]), xywh(truth.boxes[there]), np.array([iou]), nobody)[0, 0]
         hits, objects = ours[pairs >= 0], there[pairs[pairs >= 0]]
         object_of[hits], found_by[objects], verdicts[hits] = objects, hits, HIT
         rest = ours[pairs < 0]
@@ -61,7 +61,8 @@ def judge(found: Detections, truth: Truth, iou: float = IOU) -> Judgement:
     return Judgement(tuple(verdicts.tolist()), object_of, found_by)
 
 
-def _xywh(boxes: np.ndarray) -> np.ndarray:
+def xywh(boxes: np.ndarray) -> np.ndarray:
+    """Boxes [N, 4] x1 y1 x2 y2 as x, y (upper left), width, height, float64."""
     boxes = boxes.astype(np.float64)
     return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
 
@@ -81,8 +82,7 @@ def judge_example(analysis: Analysis) -> tuple[Truth, tuple[Judgement, Judgement
     truth = truth_of(example, names, (analysis.image.shape[0], analysis.image.shape[1])) if example else None
     if truth is None:
         return None
-    if wanted:
-        truth = truth.only([number for number, name in names.items() if name in wanted])
+    truth = truth.only([number for number, name in names.items() if name in wanted]) if wanted else truth
     return truth, (judge(analysis.dlka.detections, truth), judge(analysis.baseline.detections, truth))
 
 
@@ -103,13 +103,12 @@ class Counts:
     false_alarms: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.hits + other.hits, self.misses + other.misses, self.false_alarms + other.false_alarms
-        )  # Counter's sum leaves out zeros, which read as zero all the same
+        # Counter's sum leaves out zeros, which read as zero all the same.
+        return Counts(*(one + two for one, two in zip(vars(self).values(), vars(other).values())))
 
     def by_size(self) -> dict[str, dict[str, int]]:
         """The numbers for a JSON file, without zeros."""
-        return {name: dict(getattr(self, name)) for name in ("hits", "misses", "false_alarms")}
+        return {name: dict(counter) for name, counter in vars(self).items()}
 
     def row(self) -> dict[str, float | None]:
         """All sizes as a row of a table; recall in per cent of each size and precision."""
@@ -137,11 +136,10 @@ def of(counter: Counter[str], size: str | None) -> int:
 
 def count(found: Detections, truth: Truth, judged: Judgement) -> Counts:
     """What one model did on one picture."""
-    real = np.flatnonzero(~truth.crowd)
-    hits = Counter(size_of(float(truth.areas[i])) for i in real if judged.found_by[i] >= 0)
-    misses = Counter(size_of(float(truth.areas[i])) for i in real if judged.found_by[i] < 0)
-    wrong = [i for i, verdict in enumerate(judged.verdicts) if verdict == FALSE_ALARM]
-    return Counts(hits, misses, Counter(size_of(float(found.areas[i])) for i in wrong))
+    hit, missed = ~truth.crowd & (judged.found_by >= 0), ~truth.crowd & (judged.found_by < 0)
+    wrong = np.array([verdict == FALSE_ALARM for verdict in judged.verdicts], bool)
+    areas = truth.areas[hit], truth.areas[missed], found.areas[wrong]
+    return Counts(*(Counter(map(size_of, each.tolist())) for each in areas))
 
 
 def agreement(truth: Truth, dlka: Judgement, baseline: Judgement) -> Counter[tuple[str, str]]:
@@ -172,10 +170,8 @@ class Verdict(NamedTuple):
 
 
 def verdict(pair: Pair, dlka: Judgement, baseline: Judgement) -> Verdict:
-    """What truth says about an object: a pair of D-LKA (first) and the baseline (second).
-
-    A false alarm of one model makes the other one, which is silent there, right.
-    """
+    """What truth says about an object: a pair of D-LKA (first) and the baseline (second). A false alarm of one model
+    makes the other one, which is silent there, right."""
     if pair.first is not None and pair.second is not None:
         ours, theirs = dlka.verdicts[pair.first], baseline.verdicts[pair.second]
         right = {(HIT, FALSE_ALARM): DLKA, (FALSE_ALARM, HIT): BASELINE, (HIT, HIT): BOTH}

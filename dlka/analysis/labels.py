@@ -126,12 +126,10 @@ def same_names(names: Mapping[Id, str], known: Mapping[int, str], file: str) -> 
     exact = {name: number for number, name in known.items()}
     alike = {_plain(name): number for number, name in known.items()}
     found = {number: exact.get(name, alike.get(_plain(name))) for number, name in names.items()}
-    ids = {number: known_as for number, known_as in found.items() if known_as is not None}
-    if not ids:
-        raise TruthRefused(
-            f"{file}: its classes are {_some(names)}; the models know {_some(known)}: expected some of the same names."
-        )
-    return ids
+    if ids := {number: known_as for number, known_as in found.items() if known_as is not None}:
+        return ids
+    known_ones = f"the models know {_some(known)}: expected some of the same names"
+    raise TruthRefused(f"{file}: its classes are {_some(names)}; {known_ones}.")
 
 
 def _checked(names: list[Any], file: str) -> dict[int, str]:
@@ -140,14 +138,11 @@ def _checked(names: list[Any], file: str) -> dict[int, str]:
     texts = [str(name) if isinstance(name, str | int | float | date) else "" for name in names]
     wrong = next((i for i, text in enumerate(texts) if not 0 < len(text.strip()) <= MAX_NAME), None)
     if wrong is not None:
-        raise TruthRefused(
-            f"{file}: expected class names of 1 to {MAX_NAME} characters, got {names[wrong]!r:.60} for class {wrong}."
-        )
-    seen: set[str] = set()
-    for text in texts:
-        if text in seen:
-            raise TruthRefused(f"{file}: two classes are called {text!r:.60}; give each its own name.")
-        seen.add(text)
+        got = f"got {names[wrong]!r:.60} for class {wrong}"
+        raise TruthRefused(f"{file}: expected class names of 1 to {MAX_NAME} characters, {got}.")
+    first = {text: i for i, text in reversed([*enumerate(texts)])}
+    if (twice := next((text for i, text in enumerate(texts) if first[text] < i), None)) is not None:
+        raise TruthRefused(f"{file}: two classes are called {twice!r:.60}; give each its own name.")
     return dict(enumerate(texts))
 
 
@@ -207,20 +202,14 @@ def inside(boxes: np.ndarray, size: tuple[int, int], file: str) -> np.ndarray:
     cut = boxes.clip(0, [size[1], size[0], size[1], size[0]])
     empty = (cut[:, 2:] <= cut[:, :2]).any(axis=1)
     if empty.any():
-        x1, y1, x2, y2 = boxes[empty][0]
-        raise TruthRefused(
-            f"{file}: the box from ({x1:.6g}, {y1:.6g}) to ({x2:.6g}, {y2:.6g}) lies outside of its picture of "
-            f"{size[1]} x {size[0]} pixels."
-        )
+        box = "({:.6g}, {:.6g}) to ({:.6g}, {:.6g})".format(*boxes[empty][0])
+        raise TruthRefused(f"{file}: the box from {box} lies outside of its picture of {size[1]} x {size[0]} pixels.")
     return cut
 
 
 def told_left_out(unknown: Mapping[str, int], without_area: int = 0, polygons: int = 0) -> list[str]:
-    """Sentences on what the readers did not take as it stands.
-
-    unknown: class -> labelled objects, where models do not know it; without_area: boxes without a width or a height;
-    polygons: label files that outline objects.
-    """
+    """Sentences on what the readers did not take as it stands. unknown: class -> labelled objects, where models do not
+    know it; without_area: boxes without a width or a height; polygons: label files that outline objects."""
     told = []
     if polygons:
         told.append(f"{count(polygons, 'label file')} with polygons: the boxes around them are taken.")

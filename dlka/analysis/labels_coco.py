@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard
@@ -25,9 +25,7 @@ class _Image:
 
     name: str
     size: tuple[int, int] | None
-    boxes: list[tuple[float, ...]] = field(default_factory=list)  # x1 y1 x2 y2
-    classes: list[int] = field(default_factory=list)
-    crowd: list[bool] = field(default_factory=list)
+    objects: list[tuple[tuple[float, ...], int, bool]] = field(default_factory=list)  # x1 y1 x2 y2; class; crowd
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,7 @@ class CocoLabels:
 
     def truth(self, picture: str, size: tuple[int, int]) -> Truth | None:
         """The objects of a picture by its file name, of (height, width) pixels; None where the file does not list it.
-
-        Raises TruthRefused where the file tells another size: its boxes would mean something else.
-        """
+        Raises TruthRefused where the file tells another size: its boxes would mean something else."""
         image = self.images.get(plain_name(PurePosixPath(picture).name))
         if image is None:
             return None
@@ -59,11 +55,9 @@ class CocoLabels:
                 f"{self.file}: {picture} should be {image.size[1]} x {image.size[0]} pixels and is "
                 f"{size[1]} x {size[0]} (upright): its boxes are of another picture."
             )
-        boxes = np.array(image.boxes, np.float64).reshape(-1, 4)
-        classes = np.array(image.classes, np.int64)
-        return Truth(
-            inside(boxes, size, f"{self.file}, {picture}"), classes, np.array(image.crowd, bool), self.labelled
-        )
+        boxes, classes, crowd = zip(*image.objects) if image.objects else ((), (), ())
+        cut = inside(np.array(boxes, np.float64).reshape(-1, 4), size, f"{self.file}, {picture}")
+        return Truth(cut, np.array(classes, np.int64), np.array(crowd, bool), self.labelled)
 
     def told(self) -> list[str]:
         """Sentences on what was left out."""
@@ -80,10 +74,14 @@ def coco_labels(content: object, known: Mapping[int, str], file: str) -> CocoLab
     Raises TruthRefused, naming the annotation, for boxes that are not four numbers of pixels.
     """
     if not isinstance(content, dict) or not is_coco(content):
-        raise TruthRefused(
-            f"{file} is JSON{_looks_like(content)}: expected COCO ground truth with the lists {', '.join(PARTS)}."
-        )
-    names = _categories(content["categories"], file)
+        parts = f"expected COCO ground truth with the lists {', '.join(PARTS)}"
+        raise TruthRefused(f"{file} is JSON{_looks_like(content)}: {parts}.")
+    names: dict[str, str] = {}
+    for category, name, _ in _listed(content["categories"], "categories", "name", file):
+        if category in names:
+            both = f"{category:.40}, {names[category]:.60} and {name:.60}"
+            raise TruthRefused(f"{file}: two categories have the id {both}: give each an id of its own.")
+        names[category] = name
     ids = same_names(names, known, file)
     images, by_id = _images(content["images"], file)
     left_out: Counter[str] = Counter()
@@ -97,10 +95,8 @@ def coco_labels(content: object, known: Mapping[int, str], file: str) -> CocoLab
         elif category not in ids:
             left_out[names[category]] += 1
         else:
-            image = by_id[image_id]
-            image.boxes.append(box)
-            image.classes.append(ids[category])
-            image.crowd.append(_is_set(row.get("iscrowd")) or _is_set(row.get("ignore")))
+            crowd = _is_set(row.get("iscrowd")) or _is_set(row.get("ignore"))
+            by_id[image_id].objects.append((box, ids[category], crowd))
     return CocoLabels(file, images, frozenset(ids.values()), left_out, without_area, orphans)
 
 
@@ -157,35 +153,25 @@ def _looks_like(content: object) -> str:
     return ""
 
 
-def _categories(rows: list[Any], file: str) -> dict[str, str]:
-    """Names by id."""
-    names: dict[str, str] = {}
+def _listed(rows: list[Any], what: str, key: str, file: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Id and name of every row, and the row. key: of its name."""
     for row in rows:
         number = _id(row.get("id")) if isinstance(row, dict) else None
-        if number is None or not isinstance(row.get("name"), str):
-            raise TruthRefused(f"{file}: expected categories with an id and a name, got {reprlib.repr(row)}.")
-        if number in names:
-            raise TruthRefused(
-                f"{file}: two categories have the id {number:.40}, {names[number]:.60} and {row['name']:.60}: "
-                "give each an id of its own."
-            )
-        names[number] = row["name"]
-    return names
+        if number is None or not isinstance(row.get(key), str):
+            raise TruthRefused(f"{file}: expected {what} with an id and a {key}, got {reprlib.repr(row)}.")
+        yield number, row[key], row
 
 
 def _images(rows: list[Any], file: str) -> tuple[dict[str, _Image], dict[str, _Image]]:
     """Images without objects yet, by file name without folders, and by id."""
     by_name: dict[str, _Image] = {}
     by_id: dict[str, _Image] = {}
-    for row in rows:
-        number = _id(row.get("id")) if isinstance(row, dict) else None
-        if number is None or not isinstance(row.get("file_name"), str):
-            raise TruthRefused(f"{file}: expected images with an id and a file_name, got {reprlib.repr(row)}.")
-        name = plain_name(PurePosixPath(row["file_name"].replace("\\", "/")).name)
+    for number, path, row in _listed(rows, "images", "file_name", file):
+        name = plain_name(PurePosixPath(path.replace("\\", "/")).name)
         if number in by_id:
+            both = f"{by_id[number].name:.80} and {name:.80}"
             raise TruthRefused(
-                f"{file}: two images have the id {number:.40}, {by_id[number].name:.80} and {name:.80}: their boxes "
-                "cannot be told apart."
+                f"{file}: two images have the id {number:.40}, {both}: their boxes cannot be told apart."
             )
         if name in by_name:
             raise TruthRefused(f"{file}: two images are called {name!r:.80}: they cannot be told apart by name.")

@@ -44,10 +44,8 @@ class YoloLabels:
     left_out: Counter[str]
 
     def truth(self, picture: str, size: tuple[int, int]) -> Truth | None:
-        """The objects of a picture by its file name, of (height, width) pixels; None where it has no label file.
-
-        Raises TruthRefused.
-        """
+        """The objects of a picture by its file name, of (height, width) pixels; None where it has no label file. Raises
+        TruthRefused."""
         stem = plain_name(PurePath(picture).stem)
         if stem not in self.rows:
             return None
@@ -102,19 +100,16 @@ def parse_rows(text: str, file: str, classes: int) -> Rows:
     polygons = any(len(row) > 6 for row in rows)
     table = []
     for row, (number, line) in rows.items():
-        box = around(row[1:]) if polygons and len(row) > 6 and len(row) % 2 else row[1:]
-        if len(box) != 4 or not (0 <= row[0] < classes and row[0] % 1 == 0) or not _is_box(box):
+        box, got = around(row[1:]) if polygons and len(row) > 6 and len(row) % 2 else row[1:], f"got {line!r:.60}"
+        is_box = len(box) == 4 and all(-BEYOND <= value <= 1 + BEYOND for value in box) and min(box[2:]) >= 0
+        if not (is_box and 0 <= row[0] < classes and row[0] % 1 == 0):
             what, shape = ("points", "x1 y1 x2 y2 x3 y3 ...") if polygons else ("boxes", "cx cy w h")
             more = ", and no score or the like behind it" if len(row) == 6 and not polygons else ""
-            raise TruthRefused(
-                f"{file}, line {number}: expected class {shape}, class under {classes}{more}, got {line!r:.60}; "
-                f"{what} are shares of the picture, 0 to 1."
-            )
+            wanted = f"expected class {shape}, class under {classes}{more}"
+            raise TruthRefused(f"{file}, line {number}: {wanted}, {got}; {what} are shares of the picture, 0 to 1.")
         if polygons and len(row) == 5:
-            raise TruthRefused(
-                f"{file}, line {number}: expected polygons in all rows, as in others of this file, or boxes in all, "
-                f"got {line!r:.60}."
-            )
+            wanted = "expected polygons in all rows, as in others of this file, or boxes in all"
+            raise TruthRefused(f"{file}, line {number}: {wanted}, {got}.")
         table.append((row[0], *box))
     boxes = np.array(table, np.float64).reshape(-1, 5)
     kept = boxes[boxes[:, 3:].min(axis=1) > 0] if len(boxes) else boxes
@@ -134,7 +129,3 @@ def _numbers(line: str) -> tuple[float, ...]:
     except ValueError:
         return ()
     return row if all(map(math.isfinite, row)) else ()
-
-
-def _is_box(box: tuple[float, ...]) -> bool:
-    return all(-BEYOND <= value <= 1 + BEYOND for value in box) and min(box[2:]) >= 0

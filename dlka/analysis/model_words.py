@@ -113,15 +113,10 @@ def measured(model: str) -> str:
 def offsets_in_use(model: str, card: Card) -> tuple[str, str]:
     """One word of its card on whether a model uses its offsets, or "not measured"; and why, or how to measure it."""
     if card.uses is None:
-        command = f"python -m dlka uses {model} --data DIR --write"
-        return (
-            NOT_MEASURED,
-            f"Its card does not say whether it uses its offsets. On labelled pictures this does: {command}",
-        )
-    uses = card.uses
-    return uses[
-        "verdict"
-    ], f"{uses['why']} Measured on {uses['pictures']} pictures of {uses['data']} at {uses['size']} px."
+        said = "Its card does not say whether it uses its offsets. On labelled pictures this does:"
+        return NOT_MEASURED, f"{said} python -m dlka uses {model} --data DIR --write"
+    why = "{why} Measured on {pictures} pictures of {data} at {size} px.".format(**card.uses)
+    return card.uses["verdict"], why
 
 
 def hint(card: Card) -> str:
@@ -140,16 +135,11 @@ def hint(card: Card) -> str:
 
 def why_not(dlka: str, baseline: str) -> str:
     """A sentence for two models of different classes, and what to do about it."""
-    known, fair = cards(), baseline_of(dlka)
-    advice = (
-        f"choose the baseline {fair}"
-        if fair
-        else "no stock model of these classes is there, so train one on the same data with --placement control"
-    )
-    return (
-        f"{dlka} knows {classes(known[dlka].names)} and {baseline} knows {classes(known[baseline].names)}: "
-        f"only models of the same classes can be compared; {advice}."
-    )
+    one, other = (f"{model} knows {classes(cards()[model].names)}" for model in (dlka, baseline))
+    advice = "no stock model of these classes is there, so train one on the same data with --placement control"
+    if fair := baseline_of(dlka):
+        advice = f"choose the baseline {fair}"
+    return f"{one} and {other}: only models of the same classes can be compared; {advice}."
 
 
 def _count(card: Card) -> str:
@@ -187,15 +177,11 @@ MUCH = 1.2  # spread on large objects over that on small ones, under which the d
 
 
 def in_words(uses: Mapping[str, Any]) -> str:
-    """Whether the model needs its offsets, by AP, and how its first kernel follows objects: a clause or two.
-
-    A card need not have the figures: then there is less to say.
-    """
-    said = needs(uses)
+    """Whether the model needs its offsets, by AP, and how its first kernel follows objects: a clause or two, or less
+    where the card has not the figures."""
     stages = uses.get("stages")
     first = stages[0] if isinstance(stages, list) and stages and isinstance(stages[0], Mapping) else {}
-    follows = follows_objects(first)
-    return f"{said}; {follows}" if follows else said
+    return "; ".join(clause for clause in (needs(uses), follows_objects(first)) if clause)
 
 
 def needs(uses: Mapping[str, Any]) -> str:
@@ -214,27 +200,25 @@ def uses_rows(card: Card) -> list[list[str]]:
         ap, small, change = (_number(measured, kind, name) for name in ("AP", "AP_S", "AP_minus_own"))
         if ap is None:
             continue
-        low, high = (_end(measured[kind], "AP_minus_own_95", end, 0.0) for end in (0, 1))
+        low, high = (_end(measured[kind], "AP_minus_own_95", end) for end in (0, 1))
         moved = "" if change is None else f"{100 * change:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
         rows.append([str(kind), f"{100 * ap:.1f}", moved, "" if small is None else f"{100 * small:.1f}"])
     return rows
 
 
 def follows_objects(stage: Mapping[str, Any]) -> str:
-    """How samples of a stage follow objects, a clause; empty where its row has not the figures for it.
-
-    stage: a row of dlka.experiments.following.Following.rows. Only what lies beyond its interval is said.
-    """
+    """How samples of a stage follow objects, a clause; empty where its row has not the figures for it. stage: a row of
+    dlka.experiments.following.Following.rows. Only what lies beyond its interval is said."""
     small, large, rho = (_number(stage, name) for name in ("spread_small", "spread_large", "size_rho"))
     inside, grid = _number(stage, "in_box"), _number(stage, "in_box_grid")
-    if small and large and rho is not None and _end(stage, "size_rho_95", 0, 0.0) > 0 and large > small:
+    if small and large and rho is not None and _end(stage, "size_rho_95", 0) > 0 and large > small:
         # Two halves do not tell whether it goes on to widen or levels off, so that no more is said than what they do.
         wider = "wider" if large / small >= MUCH else "a little wider"
         return (
             f"its first kernel is {wider} on large objects: {large:.2f} times the grid on their larger half, "
             f"{small:.2f} on the smaller"
         )
-    if inside is not None and grid is not None and _end(stage, "in_box_minus_grid_95", 1, 0.0) < 0:
+    if inside is not None and grid is not None and _end(stage, "in_box_minus_grid_95", 1) < 0:
         return f"its first kernel reads around objects: {inside:.0%} of its samples in a box, {grid:.0%} of the grid's"
     return ""
 
@@ -247,8 +231,8 @@ def _number(row: Mapping[str, Any], *names: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _end(row: Mapping[str, Any], name: str, which: int, otherwise: float) -> float:
-    """One end of an interval [low, high], or `otherwise`."""
+def _end(row: Mapping[str, Any], name: str, which: int) -> float:
+    """One end of an interval [low, high], 0 where it is not there."""
     ends = row.get(name)
     known = isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
-    return float(ends[which]) if known and ends else otherwise
+    return float(ends[which]) if known and ends else 0.0

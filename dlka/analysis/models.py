@@ -32,9 +32,7 @@ def deforms(card: Card) -> bool:
 
 def baseline_for(dlka: str, baseline: str) -> str:
     """What stands beside a D-LKA model that was just chosen: the baseline that does now, unless its classes are others.
-
-    Then it is the model's own, see dlka.models.catalog.baseline_of; where there is none it stays.
-    """
+    Then it is the model's own, see dlka.models.catalog.baseline_of; where there is none it stays."""
     return baseline if dlka not in cards() or _alike(dlka, baseline) else baseline_of(dlka) or baseline
 
 
@@ -49,13 +47,11 @@ def dlka_for(baseline: str, dlka: str) -> str:
         return dlka
     able = [m for m in dlka_models() if deforms(known[m]) and _alike(m, baseline)]
     own = [m for m in able if baseline_of(m) == baseline] or able
-    like = known.get(dlka)
-
-    def likeness(model: str) -> tuple[bool, bool]:
-        card = known[model]
-        return like is not None and card.placement == like.placement, like is not None and card.offsets == like.offsets
-
-    return max(own, key=likeness, default=dlka)
+    if (like := known.get(dlka)) is None:
+        return next(iter(own), dlka)
+    return max(
+        own, key=lambda m: (known[m].placement == like.placement, known[m].offsets == like.offsets), default=dlka
+    )
 
 
 def _alike(one: str, other: str) -> bool:

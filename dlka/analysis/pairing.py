@@ -13,22 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dlka import types
 from dlka.analysis.transforms import map_boxes
 from dlka.errors import DlkaError
-from dlka.types import (
-    BOTH,
-    CLASS_CHANGED,
-    KIND_NAMES,
-    KINDS,
-    ONLY_FIRST,
-    ONLY_SECOND,
-    SIZES,
-    Detections,
-    Pair,
-    Pairing,
-    count_pairs,
-    size_of,
-)
+from dlka.types import Detections, Pair, Pairing
 
 _SCORE = 4  # place of the score in what _contents returns
 
@@ -74,17 +62,17 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
         free[i], free[:, j] = False, False
     changed = _greedy(iou, (iou >= iou_threshold) & free & ~same, contents)
 
-    pairs = [_pair(BOTH, first, second, i, j, iou[i, j]) for i, j in matched]
-    pairs += [_pair(CLASS_CHANGED, first, second, i, j, iou[i, j]) for i, j in changed]
+    pairs = [_pair(types.BOTH, first, second, i, j, iou[i, j]) for i, j in matched]
+    pairs += [_pair(types.CLASS_CHANGED, first, second, i, j, iou[i, j]) for i, j in changed]
     for i in sorted(set(range(len(first))) - {i for i, _ in matched + changed}):
-        pairs.append(_pair(ONLY_FIRST, first, second, i, None))
+        pairs.append(_pair(types.ONLY_FIRST, first, second, i, None))
     for j in sorted(set(range(len(second))) - {j for _, j in matched + changed}):
-        pairs.append(_pair(ONLY_SECOND, first, second, None, j))
+        pairs.append(_pair(types.ONLY_SECOND, first, second, None, j))
 
     def order(pair: Pair) -> tuple[Any, ...]:
         left = () if pair.first is None else contents[0][pair.first]
         right = () if pair.second is None else contents[1][pair.second]
-        return pair.area, KINDS.index(pair.kind), left, right
+        return pair.area, types.KINDS.index(pair.kind), left, right
 
     return Pairing(first, second, tuple(sorted(pairs, key=order)))
 
@@ -94,14 +82,16 @@ def match_detections(first: Detections, second: Detections, iou_threshold: float
 
 def summary(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Counts for people and JSON: objects in all, per kind, per size bin and kind, and the mean score change.
+    ``mean_score_change`` is D-LKA minus baseline over the "both" pairs, None where there is none."""
+    changes = [pair.score_change for pair in pairs if pair.kind == types.BOTH]
 
-    ``mean_score_change`` is D-LKA minus baseline over the "both" pairs, None where there is none.
-    """
-    changes = [pair.score_change for pair in pairs if pair.kind == BOTH]
+    def kinds(size: str | None = None) -> dict[str, int]:
+        return {name: types.count_pairs(pairs, kind, size) for kind, name in types.KIND_NAMES.items()}
+
     return {
         "objects": len(pairs),
-        "kinds": {name: count_pairs(pairs, kind) for kind, name in KIND_NAMES.items()},
-        "sizes": {size: {name: count_pairs(pairs, kind, size) for kind, name in KIND_NAMES.items()} for size in SIZES},
+        "kinds": kinds(),
+        "sizes": {size: kinds(size) for size in types.SIZES},
         "mean_score_change": math.fsum(changes) / len(changes) if changes else None,
     }
 
@@ -117,7 +107,7 @@ def rows(pairing: Pairing, names: Mapping[int, str]) -> list[dict[str, Any]]:
         {
             "size": pair.size,
             "area": pair.area,
-            "kind": KIND_NAMES[pair.kind],
+            "kind": types.KIND_NAMES[pair.kind],
             "class": class_words(pairing, pair, names),
             "iou": None if pair.first is None or pair.second is None else pair.iou,
             "score_change": pair.score_change,
@@ -135,7 +125,7 @@ def class_words(pairing: Pairing, pair: Pair, names: Mapping[int, str]) -> str:
         for detections, index in ((pairing.second, pair.second), (pairing.first, pair.first))
         if index is not None
     ]
-    return " -> ".join(found if pair.kind == CLASS_CHANGED else found[:1])
+    return " -> ".join(found if pair.kind == types.CLASS_CHANGED else found[:1])
 
 
 def _name(number: int, names: Mapping[int, str]) -> str:
@@ -171,20 +161,17 @@ def _greedy(iou: np.ndarray, allowed: np.ndarray, contents: tuple[_Contents, _Co
 def _pair(kind: str, first: Detections, second: Detections, i: int | None, j: int | None, iou: float = 0.0) -> Pair:
     area = float(second.areas[j] if i is None else first.areas[i])
     change = (0.0 if i is None else float(first.scores[i])) - (0.0 if j is None else float(second.scores[j]))
-    return Pair(kind, i, j, float(iou), area, size_of(area), change)
+    return Pair(kind, i, j, float(iou), area, types.size_of(area), change)
 
 
 def _side(prefix: str, detections: Detections, index: int | None, names: Mapping[int, str]) -> dict[str, Any]:
     """The columns of one model in a row; all None without a box."""
-    if index is None:
-        return {f"{prefix}_{key}": None for key in ("class", "score", "box", "level", "cell")}
-    return {
-        f"{prefix}_class": _name(int(detections.classes[index]), names),
-        f"{prefix}_score": float(detections.scores[index]),
-        f"{prefix}_box": detections.boxes[index].tolist(),
-        f"{prefix}_level": f"P{detections.levels[index]}",
-        f"{prefix}_cell": detections.cells[index].tolist(),
-    }
+    columns: dict[str, Any] = dict.fromkeys(("class", "score", "box", "level", "cell"))
+    if index is not None:
+        name, score = _name(int(detections.classes[index]), names), float(detections.scores[index])
+        box, cell = detections.boxes[index].tolist(), detections.cells[index].tolist()
+        columns = dict(zip(columns, (name, score, box, f"P{detections.levels[index]}", cell)))
+    return {f"{prefix}_{column}": value for column, value in columns.items()}
 
 
 BORDER = 0.05  # of the picture's shorter side: what is nearer to an edge may be cut, and kernels there see padding
@@ -204,7 +191,7 @@ def interesting_object(
         found, index = pairing.shown(pairing.pairs[number])
         left, top, right, bottom = found.boxes[index].tolist()
         at_edge = min(left, top, wide - right, high - bottom) < BORDER * min(high, wide)
-        return at_edge, pairing.pairs[number].kind == CLASS_CHANGED
+        return at_edge, pairing.pairs[number].kind == types.CLASS_CHANGED
 
     return min(among or range(len(pairing.pairs)), key=last, default=None)  # pairs come smallest first
 
@@ -212,10 +199,8 @@ def interesting_object(
 def interesting_point(
     pairing: Pairing, image_size: tuple[int, int], among: Collection[int] | None = None
 ) -> tuple[float, float]:
-    """The centre (x, y) of the object to look at first, at pixel centres; without any the picture's own.
-
-    image_size, among: as of interesting_object.
-    """
+    """The centre (x, y) of the object to look at first, at pixel centres; without any the picture's own. image_size,
+    among: as of interesting_object."""
     box = np.array([0, 0, image_size[1], image_size[0]], np.float64)
     number = interesting_object(pairing, image_size, among)
     if number is not None:
@@ -253,9 +238,7 @@ class Tracked:
 
 def expected_boxes(boxes: np.ndarray, moved: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Where boxes [N, 4] must be after a change, clipped to the picture of (height, width), and [N] bool: still seen.
-
-    moved: the matrix of the change (transforms.py).
-    """
+    moved: the matrix of the change (transforms.py)."""
     mapped = map_boxes(boxes, moved)
     clipped = mapped.clip(0, [size[1], size[0], size[1], size[0]])
     left, whole = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (clipped, mapped))
@@ -267,26 +250,18 @@ def track(before: Detections, after: Detections, moved: np.ndarray, size: tuple[
     expected, seen = expected_boxes(before.boxes, moved, size)
     # What has left the picture cannot be found on it: pairs are made of the rest, whose places are in `here`.
     here = np.flatnonzero(seen)
-    mapped = Detections(
-        expected[here].astype(np.float32),
-        before.scores[here],
-        before.classes[here],
-        before.levels[here],
-        before.cells[here],
-    )
-    pairs = match_detections(mapped, after).pairs
-
-    def paired(kind: str) -> tuple[tuple[int, int], ...]:
-        ends = [(p.first, p.second) for p in pairs if p.kind == kind]
-        return tuple((int(here[i]), j) for i, j in ends if i is not None and j is not None)
-
+    rest = {name: values[here] for name, values in vars(before).items()}
+    mapped = Detections(**rest | {"boxes": expected[here].astype(np.float32)})
+    ends: dict[str, list[Any]] = {kind: [] for kind in types.KINDS}
+    for pair in match_detections(mapped, after).pairs:
+        ends[pair.kind].append((None if pair.first is None else int(here[pair.first]), pair.second))
     return Tracked(
         expected=expected,
-        kept=paired(BOTH),
-        class_changed=paired(CLASS_CHANGED),
-        lost=tuple(int(here[p.first]) for p in pairs if p.kind == ONLY_FIRST),
-        left_frame=tuple(int(i) for i in np.flatnonzero(~seen)),
-        new=tuple(p.second for p in pairs if p.kind == ONLY_SECOND and p.second is not None),
+        kept=tuple(ends[types.BOTH]),
+        class_changed=tuple(ends[types.CLASS_CHANGED]),
+        lost=tuple(first for first, _ in ends[types.ONLY_FIRST]),
+        left_frame=tuple(np.flatnonzero(~seen).tolist()),
+        new=tuple(second for _, second in ends[types.ONLY_SECOND]),
     )
 
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from dlka import render
 from dlka.analysis.analysis import Analysis, Settings, Source, analyse_pixels, source_of
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import figure
-from dlka.analysis.figures.figure import Drawn, Figure
+from dlka.analysis.figures.base import Drawn, Figure
 from dlka.errors import DlkaError, make_folder, short
 from dlka.images import read_image
 from dlka.models.catalog import available, find
@@ -35,6 +35,7 @@ from dlka.versions import versions as versions_of
 
 FORMAT = "dlka-recipe-1"
 LARGEST = 2 * 2**20  # bytes of a picture inside a recipe; of a larger one only the sums
+# What computes and draws.
 PACKAGES = ("torch", "torchvision", "ultralytics", "numba", "numpy", "opencv-python", "matplotlib")
 
 
@@ -49,7 +50,7 @@ def recipe_of(analysis: Analysis, figure: Figure, drawn: Drawn) -> dict[str, Any
         "weights": {side: weights(getattr(settings, side)) for side in ("dlka", "baseline")},
         "settings": asdict(settings),
         "arrays": sums(drawn.arrays),
-        "versions": versions(),
+        "versions": versions_of(PACKAGES),
         "device": analysis.dlka.device,
         "arithmetic": arithmetic(),
     }
@@ -87,11 +88,6 @@ def weights(model: str) -> dict[str, str]:
     return {"id": model, "sha256": sha256(find(model))}
 
 
-def versions() -> dict[str, str]:
-    """Of what computes and draws."""
-    return versions_of(PACKAGES)
-
-
 def _picture(analysis: Analysis) -> dict[str, Any]:
     height, width = analysis.image.shape[:2]
     told: dict[str, Any] = {"height": height, "width": width, "pixels_sha256": pixels_sha256(analysis.image)}
@@ -104,12 +100,8 @@ def _picture(analysis: Analysis) -> dict[str, Any]:
     return told
 
 
-def files(made: Drawn, recipe: dict[str, Any]) -> dict[str, bytes]:
-    """Everything about a figure by the ending of its file: drawing (svg, pdf, png), numbers, caption, recipe."""
-    return {form: write(made, recipe) for form, write in WRITERS.items()}
-
-
-WRITERS: dict[str, Any] = {
+# The ending of a figure's file -> its content of Drawn and recipe.
+WRITERS: dict[str, Callable[[Drawn, dict[str, Any]], bytes]] = {
     "svg": lambda made, recipe: made.paper.to_svg(made.caption),
     "pdf": lambda made, recipe: made.paper.to_pdf(made.caption),
     "png": lambda made, recipe: render.png(made.paper.to_array()),
@@ -117,6 +109,11 @@ WRITERS: dict[str, Any] = {
     "txt": lambda made, recipe: f"{made.caption}\n".encode(),
     "recipe.json": lambda made, recipe: json.dumps(recipe, indent=1).encode(),
 }
+
+
+def files(made: Drawn, recipe: dict[str, Any]) -> dict[str, bytes]:
+    """Everything about a figure by the ending of its file: drawing (svg, pdf, png), numbers, caption, recipe."""
+    return {form: write(made, recipe) for form, write in WRITERS.items()}
 
 
 # A recipe read from a file, which may be anybody's: every part is of its type before anything is done with it.
@@ -211,15 +208,10 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 
 def picture_of(recipe: dict[str, Any], file: str | Path | None = None) -> tuple[np.ndarray, Source]:
     """The picture of a recipe [H, W, 3] uint8, and where it is from: a file, or the recipe itself, or an example.
-
-    Raises DlkaError where there is none of the three, and whatever read_image raises. No other file is ever read.
-    """
+    Raises DlkaError where there is none of the three, and whatever read_image raises. No other file is ever read."""
     said = recipe["picture"]
-    if file is None and said["example"] in examples():
-        file = examples()[said["example"]]
-    if file is not None:
-        pixels = read_image(file)
-        return pixels, source_of(file)
+    if file := file or examples().get(said["example"]):
+        return read_image(file), source_of(file)
     if said["png"] is not None:
         try:
             data = base64.b64decode(said["png"], validate=True)
@@ -244,10 +236,8 @@ class Replayed:
 
 
 def replay(path: str | Path, image: str | Path | None = None) -> Replayed:
-    """Run a recipe again. image: the picture's file, where the recipe does not bring it and it is no example.
-
-    Raises DlkaError or OSError, one sentence each, for a recipe, a picture or weights that cannot be used.
-    """
+    """Run a recipe again. image: the picture's file, where the recipe does not bring it and it is no example. Raises
+    DlkaError or OSError, one sentence each, for a recipe, a picture or weights that cannot be used."""
     recipe = read_recipe(path)
     pixels, source = picture_of(recipe, image)
     # Whether there is such a comparison is for the comparison to say.
@@ -272,11 +262,10 @@ def write(replayed: Replayed, folder: str | Path) -> list[Path]:
     """The figure's files in a folder, which is made where it is not there; returns their paths."""
     out = Path(folder)
     make_folder(out)
-    written = []
-    for ending, data in files(replayed.figure, replayed.recipe).items():
-        written.append(out / f"figure.{ending}")
-        written[-1].write_bytes(data)
-    return written
+    written = {out / f"figure.{form}": data for form, data in files(replayed.figure, replayed.recipe).items()}
+    for path, data in written.items():
+        path.write_bytes(data)
+    return list(written)
 
 
 def _others(recipe: dict[str, Any], pixels: str, device: str) -> Iterator[str]:
@@ -286,10 +275,8 @@ def _others(recipe: dict[str, Any], pixels: str, device: str) -> Iterator[str]:
     for side, said in recipe["weights"].items():
         if said["id"] not in available() or weights(said["id"]) != said:
             yield f"the weights of {said['id']:.60} ({side}) are others"
-    before = recipe["versions"]
-    others = [(name, before.get(name), now) for name, now in versions().items() if before.get(name) != now]
-    changed = [f"{name} {was!s:.20} then and {now} now" for name, was, now in others]
-    if changed:
+    versions = {name: (recipe["versions"].get(name), now) for name, now in versions_of(PACKAGES).items()}
+    if changed := [f"{name} {was!s:.20} then and {now} now" for name, (was, now) in versions.items() if was != now]:
         yield f"versions are others ({', '.join(changed)})"
     if recipe["device"] != device:
         yield f"it was made on {recipe['device']!s:.40} and now on {device}"

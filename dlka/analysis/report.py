@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -16,9 +16,9 @@ from dlka import palette, render
 from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, block_values, get_analysis, whole
 from dlka.analysis.pairing import rows, summary
-from dlka.inference.block_values import TapSum, tap_sum
+from dlka.inference.block_values import tap_sum
 from dlka.inference.predictor import load_predictor
-from dlka.types import BOTH, CLASS_CHANGED, KIND_NAMES, KINDS, ONLY_FIRST, ONLY_SECOND, SIZES, Pair, Stage, count_pairs
+from dlka.types import BOTH, CLASS_CHANGED, KIND_NAMES, ONLY_FIRST, ONLY_SECOND, SIZES, Pair, count_pairs
 
 OBJECT_COLUMNS = ["size", "area px", "object", "found by", "D-LKA score", "baseline score", "change", "D-LKA cell"]
 COST_COLUMNS = ["cost", "D-LKA", "baseline"]
@@ -43,37 +43,25 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
 
 def headline(analysis: Analysis) -> str:
     """One sentence on what the two models found, and a table by size."""
+    pairs, model = analysis.pairing.pairs, html.escape(analysis.settings.dlka)
     if analysis.alone:
-        model, number = html.escape(analysis.settings.dlka), len(analysis.pairing.pairs)
-        told = f"<b>{model}</b>, looked at alone, found <b>{number}</b>."
-        return f'<div class="headline"><p>{told}</p></div>'
-    return found(analysis.pairing.pairs)
+        return f'<div class="headline"><p><b>{model}</b>, looked at alone, found <b>{len(pairs)}</b>.</p></div>'
+    return found_by_size(pairs)
 
 
-def found(pairs: Sequence[Pair]) -> str:
+def found_by_size(pairs: Sequence[Pair]) -> str:
     """The same, for the pairs of one picture or of many."""
-    kinds = {kind: count_pairs(pairs, kind) for kind in KINDS}
-    if not pairs:
-        sentence = "Neither model found what it knows at this confidence. Lower it, or try a larger input size."
-    else:
-        small = {kind: count_pairs(pairs, kind, "S") for kind in KINDS}
-        sentence = (
-            f"Both show <b>{kinds[BOTH] + kinds[CLASS_CHANGED]}</b>. "
-            f'<b style="color:var(--dlka)">Only D-LKA: {kinds[ONLY_FIRST]}</b> ({small[ONLY_FIRST]} small). '
-            f'<b style="color:var(--baseline)">Only baseline: {kinds[ONLY_SECOND]}</b> '
-            f"({small[ONLY_SECOND]} small)."
-        )
-    bins = {"S": "S, under 32²", "M": "M, under 96²", "L": "L, above"}
-    header = "".join(f"<th>{bins[size]}</th>" for size in SIZES)
-    body = "".join(
-        f"<tr><th>{chip(name, palette.KIND_COLOURS[kind])}</th>"
-        + "".join(f"<td>{count_pairs(pairs, kind, size)}</td>" for size in SIZES)
-        + "</tr>"
-        for kind, name in KIND_NAMES.items()
-    )
-    return (
-        f'<div class="headline"><p>{sentence}</p><table><tr><th>px of the picture</th>{header}</tr>{body}</table></div>'
-    )
+    sentence = "Neither model found what it knows at this confidence. Lower it, or try a larger input size."
+    if pairs:
+        sentence = f"Both show <b>{count_pairs(pairs, BOTH) + count_pairs(pairs, CLASS_CHANGED)}</b>."
+        for side, name, kind in (("dlka", "D-LKA", ONLY_FIRST), ("baseline", "baseline", ONLY_SECOND)):
+            only = f'<b style="color:var(--{side})">Only {name}: {count_pairs(pairs, kind)}</b>'
+            sentence += f" {only} ({count_pairs(pairs, kind, 'S')} small)."
+    rows = "<tr><th>px of the picture</th><th>S, under 32²</th><th>M, under 96²</th><th>L, above</th></tr>"
+    for kind, name in KIND_NAMES.items():
+        cells = "".join(f"<td>{count_pairs(pairs, kind, size)}</td>" for size in SIZES)
+        rows += f"<tr><th>{chip(name, palette.KIND_COLOURS[kind])}</th>{cells}</tr>"
+    return f'<div class="headline"><p>{sentence}</p><table>{rows}</table></div>'
 
 
 def object_rows(analysis: Analysis) -> list[list[Any]]:
@@ -82,28 +70,19 @@ def object_rows(analysis: Analysis) -> list[list[Any]]:
     for row in rows(analysis.pairing, analysis.names):
         cell = f"{row['dlka_level']} ({row['dlka_cell'][0]}, {row['dlka_cell'][1]})" if row["dlka_cell"] else "-"
         scores = [f"{row[side]:.2f}" if row[side] is not None else "-" for side in ("dlka_score", "baseline_score")]
-        table.append(
-            [row["size"], round(row["area"]), row["class"], row["kind"], *scores, f"{row['score_change']:+.2f}", cell]
-        )
+        found = [row["size"], round(row["area"]), row["class"], row["kind"]]
+        table.append([*found, *scores, f"{row['score_change']:+.2f}", cell])
     return table
 
 
 def stage_rows(analysis: Analysis) -> list[list[Any]]:
     """One row per deform stage under STAGE_COLUMNS."""
-    return [
-        [
-            label,
-            f"{s.cells[1]} x {s.cells[0]}",
-            round(s.mean_px, 2),
-            round(s.p95_px, 2),
-            round(s.maximum_px, 2),
-            round(s.mean, 3),
-            f"{s.moved:.0%}",
-            round(s.varies, 3),
-            f"{s.outside:.0%} (regular {s.regular_outside:.0%})",
-        ]
-        for label, s in zip(analysis.stage_labels, analysis.stats)
-    ]
+    table = []
+    for label, s in zip(analysis.stage_labels, analysis.stats):
+        lengths = [*(round(px, 2) for px in (s.mean_px, s.p95_px, s.maximum_px)), round(s.mean, 3)]
+        outside = f"{s.outside:.0%} (regular {s.regular_outside:.0%})"
+        table.append([label, f"{s.cells[1]} x {s.cells[0]}", *lengths, f"{s.moved:.0%}", round(s.varies, 3), outside])
+    return table
 
 
 def gate_rows(analysis: Analysis) -> list[list[Any]]:
@@ -119,17 +98,15 @@ def gate_rows(analysis: Analysis) -> list[list[Any]]:
 
 def cost_rows(analysis: Analysis) -> list[list[Any]]:
     """Input and parameters of both models, and multiply-adds at this input by part, under COST_COLUMNS."""
-    sides = [(analysis.dlka, analysis.settings.dlka), (analysis.baseline, analysis.settings.baseline)]
-    predictors = [load_predictor(model)[0] for _, model in sides]
-    counted = [multiply_adds(model, side.letterbox.padded) for side, model in sides]
-    table: list[list[Any]] = [["model", analysis.settings.dlka, analysis.settings.baseline]]
-    sizes = [f"{width} x {height}" for height, width in (side.letterbox.padded for side, _ in sides)]
-    table.append([f"input, px, on {analysis.dlka.device}", *sizes])
-    table.append(["parameters", *(f"{predictor.parameters:,}" for predictor in predictors)])
-    table.extend(
-        [f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]
-    )
-    return table
+    models = analysis.settings.dlka, analysis.settings.baseline
+    padded = [side.letterbox.padded for side in (analysis.dlka, analysis.baseline)]
+    counted = [multiply_adds(model, size) for model, size in zip(models, padded)]
+    return [
+        ["model", *models],
+        [f"input, px, on {analysis.dlka.device}", *(f"{width} x {height}" for height, width in padded)],
+        ["parameters", *(f"{load_predictor(model)[0].parameters:,}" for model in models)],
+        *([f"G multiply-adds, {part}", *(f"{count[part] / 1e9:.2f}" for count in counted)] for part in counted[0]),
+    ]
 
 
 def multiply_adds(model: str, size: tuple[int, int]) -> dict[str, int]:
@@ -158,14 +135,12 @@ def badge(analysis: Analysis) -> str:
 
 def report(analysis: Analysis) -> dict[str, Any]:
     """Everything in numbers, JSON-ready: settings, weights, objects, stages, versions."""
+    told = [{name: getattr(card, name) for name in CARD} | {"classes": len(card.names)} for card in analysis.cards]
     return {
-        "settings": analysis.settings.__dict__,
-        "picture": {"height": analysis.image.shape[0], "width": analysis.image.shape[1]},
+        "settings": vars(analysis.settings),
+        "picture": dict(zip(("height", "width"), analysis.image.shape)),
         "device": analysis.dlka.device,
-        "models": {
-            side: {name: getattr(card, name) for name in CARD} | {"classes": len(card.names)}
-            for side, card in zip(("dlka", "baseline"), analysis.cards)
-        },
+        "models": dict(zip(("dlka", "baseline"), told)),
         "offsets": dict(zip(("use", "why"), model_words.offsets_in_use(analysis.settings.dlka, analysis.cards[0]))),
         "summary": summary(analysis.pairing.pairs),
         "objects": rows(analysis.pairing, analysis.names),
@@ -196,33 +171,25 @@ def tap_card(key: str, label: str, row: str, column: str, channel: str, tap: str
     products = tap_sum(values, stage, cell, number, 0).products
     chosen = whole(tap, "Tap", 1, stage.taps) - 1 if tap else int(np.abs(products).argmax())
     told = tap_sum(values, stage, cell, number, chosen)
-    return "".join(_parts(analysis, label, stage, cell, number, told))
-
-
-def _parts(
-    analysis: Analysis, label: str, stage: Stage, cell: tuple[int, int], channel: int, told: TapSum
-) -> Iterator[str]:
-    y, x = told.place
-    where = f"cell ({cell[0]}, {cell[1]}), channel {channel}, tap {told.tap + 1} of {stage.taps}"
-    reads = f"it reads the map at row {y:.3f}, column {x:.3f}, between four cells"
-    yield f"<p><b>{html.escape(label)}</b>, {where}: {reads}.</p>"
+    where = f"cell {cell}, channel {number}, tap {told.tap + 1} of {stage.taps}"
+    reads = "it reads the map at row {:.3f}, column {:.3f}, between four cells".format(*told.place)
     corners = [[f"({r}, {c})", f"{share:.4f}", _figure(v), _figure(share * v)] for r, c, share, v in told.corners]
-    yield table(["neighbour", "share", "value", "share x value"], [*corners, ["sum: read", "", "", _figure(told.read)]])
-    last = [c.stage for c in analysis.dlka.captures if c.stage.block == stage.block][-1]
+    corners.append(["sum: read", "", "", _figure(told.read)])
     of_all = f"1x1 over {told.channels} channels, + bias"
-    yield table(
-        ["step", "sum", "in the network"],
-        [
-            [f"read {_figure(told.read)} x weight {_figure(told.weight)}", _figure(told.weight * told.read), ""],
-            [f"sum over {stage.taps} taps", _figure(told.stage), _figure(told.stage_network)],
-            [f"gate, from the last stage: {of_all}", _figure(told.gate), _figure(told.gate_network)],
-            [f"gate x what it multiplies, {_figure(told.gated)}", _figure(told.product), ""],
-            [f"what the block adds: {of_all}", _figure(told.added), ""],
-            [f"+ the block's input, {_figure(told.input)}", _figure(told.output), _figure(told.output_network)],
-        ],
-    )
-    if stage != last:
-        yield f"<p>The sum over its taps is one of the numbers that {last.label} reads.</p>"
+    steps = [
+        [f"read {_figure(told.read)} x weight {_figure(told.weight)}", _figure(told.weight * told.read), ""],
+        [f"sum over {stage.taps} taps", _figure(told.stage), _figure(told.stage_network)],
+        [f"gate, from the last stage: {of_all}", _figure(told.gate), _figure(told.gate_network)],
+        [f"gate x what it multiplies, {_figure(told.gated)}", _figure(told.product), ""],
+        [f"what the block adds: {of_all}", _figure(told.added), ""],
+        [f"+ the block's input, {_figure(told.input)}", _figure(told.output), _figure(told.output_network)],
+    ]
+    card = f"<p><b>{html.escape(label)}</b>, {where}: {reads}.</p>"
+    card += table(["neighbour", "share", "value", "share x value"], corners)
+    card += table(["step", "sum", "in the network"], steps)
+    last = [c.stage for c in analysis.dlka.captures if c.stage.block == stage.block][-1]
+    read = f"<p>The sum over its taps is one of the numbers that {last.label} reads.</p>"
+    return card + (read if stage != last else "")
 
 
 def _figure(value: float) -> str:

@@ -50,8 +50,7 @@ class StageStats:
 def stage_stats(capture: Capture, letterbox: Letterbox) -> StageStats:
     """The numbers of one stage on one picture. Offsets must be finite."""
     stage = capture.stage
-    dy, dx = split_offset(capture.offset)
-    length = np.hypot(dy, dx)
+    length = np.hypot(*split_offset(capture.offset))
     mean, p95, maximum = float(length.mean()), float(np.percentile(length, 95)), float(length.max())
     per_cell = pixels_per_cell(stage.stride, letterbox)
     return StageStats(

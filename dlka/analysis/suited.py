@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlka.analysis.analysis import Analysis, PictureFile, Settings, Source, pixels
+from dlka.analysis.analysis import Analysis, Settings, Source, pixels
 from dlka.analysis.examples import first, subject
 from dlka.analysis.model_words import made_for, why_not
 from dlka.errors import DlkaError
@@ -19,10 +19,8 @@ def opening() -> str:
 
 
 def opening_with(dlka: str, baseline: str | None) -> tuple[str, Settings]:
-    """The label of the example that a page opens with whose operator has named the models, and its settings.
-
-    baseline None: what fits the D-LKA model. Raises DlkaError where there is nothing that does.
-    """
+    """The label of the example that a page opens with whose operator has named the models, and its settings. baseline
+    None: what fits the D-LKA model. Raises DlkaError where there is nothing that does."""
     fair = baseline or baseline_of(dlka)
     if fair is None:
         raise DlkaError(why_not(dlka, CONTROL))
@@ -43,7 +41,7 @@ def suited(path: str | Path, source: Source, dlka: str, baseline: str) -> tuple[
     """
     known = subject_of(cards()[dlka].names) if dlka in cards() else "everyday"
     if source.example is None:
-        fitting = known == "everyday" or is_grey(pixels(PictureFile(str(path), source.sha256)))
+        fitting = known == "everyday" or is_grey(pixels(str(path), source.sha256))
     else:
         fitting = known == subject(source.example)
     if fitting:

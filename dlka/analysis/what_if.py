@@ -25,6 +25,7 @@ from dlka.inference.interventions import GATE_OFF, GIVEN, LEARNED, SHUFFLED, Int
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.render import Canvas
 from dlka.types import BOTH, CLASS_CHANGED, ONLY_FIRST, ONLY_SECOND, Detections, Pair, Pairing
+from dlka.types import KINDS as PAIRS
 
 LOW, HIGH = -1.0, 2.0  # of the strength
 FLOOR = 0.01  # least score of what is kept, so that a box that fell under the analysis's confidence still has one
@@ -62,11 +63,9 @@ def asked(analysis: Analysis, kind: str, strength: float, stages: Sequence[str],
     where = () if len(some) == len(labels) else some
     if kind == GATE_OFF:
         return Change(GATE_OFF, stages=where)
-    if kind == SHUFFLED:
-        return Change(SHUFFLED, strength, where, seed=seed)
-    if kind == GIVEN:
-        return Change(GIVEN, strength, where, other=other)
-    return AS_LEARNED if strength == 1 else Change(kind, strength, where)
+    if kind == LEARNED and strength == 1:
+        return AS_LEARNED
+    return Change(kind, strength, where, seed if kind == SHUFFLED else 0, other if kind == GIVEN else "")
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,16 @@ class WhatIf:
 def what_if(analysis: Analysis, change: Change) -> WhatIf:
     """Run the analysis's D-LKA model once more with a change done to it. Raises DlkaError or PredictionFailed."""
     learned, changed, rigid = (detections(analysis, c) for c in (AS_LEARNED, change, RIGID))
-    at_zero = np.full(len(learned), np.nan, np.float32)
-    lost = []
-    for pair in match_detections(rigid, learned).pairs:
-        if pair.second is not None and pair.first is not None:
-            at_zero[pair.second] = rigid.scores[pair.first]
-        elif pair.second is not None:
-            lost.append(pair.second)
     faint = _faint(analysis.key, RIGID)
     there = box_iou(learned.boxes, faint.boxes) >= SAME_PLACE
     there &= (learned.classes[:, None] == faint.classes) & (faint.scores < analysis.settings.confidence)
-    for index in lost:
-        if there[index].any():
-            at_zero[index] = faint.scores[there[index]].max()
+    at_zero = np.where(there, faint.scores, -1).max(axis=1, initial=-1).astype(np.float32)
+    at_zero[at_zero < 0] = np.nan
+    lost = set(range(len(learned)))
+    for pair in match_detections(rigid, learned).pairs:
+        if pair.second is not None and pair.first is not None:
+            at_zero[pair.second] = rigid.scores[pair.first]
+            lost.remove(pair.second)
     return WhatIf(change, match_detections(changed, learned), frozenset(lost), at_zero)
 
 
@@ -161,12 +157,7 @@ def offsets_of(model: str, size: int, picture: str) -> Mapping[str, np.ndarray]:
 
 COLUMNS = ["size", "area px", "object", "learned score", "changed score", "change", "has it", "all at zero"]
 LOST = "\u2605"  # as it is drawn
-HAS_IT = {
-    BOTH: "both",
-    CLASS_CHANGED: "both, as another class",
-    ONLY_FIRST: "only changed",
-    ONLY_SECOND: "only learned",
-}
+HAS_IT = dict(zip(PAIRS, ("both", "both, as another class", "only changed", "only learned")))
 
 
 def title(change: Change, analysis: Analysis) -> str:
@@ -178,12 +169,9 @@ def title(change: Change, analysis: Analysis) -> str:
     if change.strength == 0:
         return f"Offsets at zero, the rigid large kernel{where}"
     pictures = {str(path): label for label, path in examples().items()}
-    source = {
-        LEARNED: "The model's own offsets",
-        SHUFFLED: f"Shuffled offsets (seed {change.seed})",
-        GIVEN: f"Offsets of {pictures.get(change.other, Path(change.other).stem)}",
-    }[change.kind]
-    return f"{source} x {change.strength:g}{where}"
+    given = f"Offsets of {pictures.get(change.other, Path(change.other).stem)}"
+    source = {LEARNED: "The model's own offsets", SHUFFLED: f"Shuffled offsets (seed {change.seed})", GIVEN: given}
+    return f"{source[change.kind]} x {change.strength:g}{where}"
 
 
 def headline(analysis: Analysis, seen: WhatIf) -> str:
@@ -205,12 +193,9 @@ def headline(analysis: Analysis, seen: WhatIf) -> str:
         said.append(f'<b style="color:var(--what-if)">Only changed: {only_changed}</b>.')
         if (judged := judge_example(analysis)) and only_changed:
             verdicts = judge(seen.changed, judged[0]).verdicts
-            wrong = sum(
-                verdicts[p.first] == FALSE_ALARM for p in pairing.pairs if p.first is not None and p.second is None
-            )
+            wrong = sum(p.kind == ONLY_FIRST and verdicts[p.first or 0] == FALSE_ALARM for p in pairing.pairs)
             said.append(f"By the labels, {wrong} of these {'is a false alarm' if wrong == 1 else 'are false alarms'}.")
-        kept = [pair for pair in pairing.pairs if pair.kind in (BOTH, CLASS_CHANGED)]
-        if kept:
+        if kept := [pair for pair in pairing.pairs if pair.kind in (BOTH, CLASS_CHANGED)]:
             said.append(_moved(analysis, seen, max(kept, key=lambda pair: abs(pair.score_change))))
     if seen.learned.scores.size and analysis.stage_labels:
         said.append(lost_at_zero(seen, f" ({LOST})"))
@@ -245,18 +230,14 @@ def object_rows(analysis: Analysis, seen: WhatIf) -> list[list[object]]:
     """One row per object, smallest first, under COLUMNS."""
     out: list[list[object]] = []
     for pair in seen.pairing.pairs:
-        learned = "-" if pair.second is None else f"{seen.learned.scores[pair.second]:.2f}"
-        changed = "-" if pair.first is None else f"{seen.changed.scores[pair.first]:.2f}"
-        at_zero = "-" if pair.second is None else _at_zero(seen, pair.second)
+        learned, at_zero, changed = "-", "-", "-" if pair.first is None else f"{seen.changed.scores[pair.first]:.2f}"
+        if pair.second is not None:
+            learned, score = f"{seen.learned.scores[pair.second]:.2f}", seen.at_zero[pair.second]
+            at_zero = "nothing there" if np.isnan(score) else f"{score:.2f}"
+            at_zero += f" {LOST}" if pair.second in seen.lost else ""
         sizes = [pair.size, round(pair.area), class_words(seen.pairing, pair, analysis.names)]
         out.append([*sizes, learned, changed, f"{pair.score_change:+.2f}", HAS_IT[pair.kind], at_zero])
     return out
-
-
-def _at_zero(seen: WhatIf, index: int) -> str:
-    """The score of a learned box with all offsets at zero, and whether it is lost then."""
-    score = seen.at_zero[index]
-    return ("nothing there" if np.isnan(score) else f"{score:.2f}") + (f" {LOST}" if index in seen.lost else "")
 
 
 # The pictures of a changed model. Plain functions.
@@ -267,12 +248,9 @@ DIFFERENCE, LEFT, RIGHT = PICTURES = ("difference", "learned", "changed")
 
 def drawing(analysis: Analysis, seen: WhatIf, picture: str) -> Canvas:
     """One of PICTURES: what the change does to the boxes, or those of one of the two models."""
-    what = title(seen.change, analysis)
+    image, names, model, what = analysis.image, analysis.names, analysis.settings.dlka, title(seen.change, analysis)
     if picture == LEFT:
-        return render.draw_boxes(
-            analysis.image, seen.learned, analysis.names, palette.DLKA, f"Learned: {analysis.settings.dlka}"
-        )
+        return render.draw_boxes(image, seen.learned, names, palette.DLKA, f"Learned: {model}")
     if picture == RIGHT:
-        return render.draw_boxes(analysis.image, seen.changed, analysis.names, palette.WHAT_IF, f"Changed. {what}")
-    given = (analysis.image, seen.pairing, analysis.names, f"{analysis.settings.dlka}. {what}")
-    return render.draw_change(*given, lost=seen.lost)
+        return render.draw_boxes(image, seen.changed, names, palette.WHAT_IF, f"Changed. {what}")
+    return render.draw_change(image, seen.pairing, names, f"{model}. {what}", lost=seen.lost)

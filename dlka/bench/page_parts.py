@@ -77,7 +77,7 @@ def _parts(first: Any) -> dict[str, float]:
     from dlka.analysis import boxes
     from dlka.analysis.analysis import Settings, analyse_pixels
     from dlka.analysis.figures import pictures
-    from dlka.ui import box_page, tab_numbers, tab_see
+    from dlka.ui import tab_numbers, tab_objects, tab_see
 
     least: dict[str, float] = {}
 
@@ -94,8 +94,8 @@ def _parts(first: Any) -> dict[str, float]:
         timed("drawing Numbers", tab_numbers.values, analysis)
         if listed := boxes.listed(analysis):
             traces = timed("a box: where it comes from", boxes.find, analysis, listed[0][1])
-            timed("a box: cells and samples drawn", box_page.cells_part, analysis, traces)
-            timed("a box: gradients of both models", box_page.evidence_part, analysis, traces)
+            timed("a box: cells and samples drawn", tab_objects.cells_part, analysis, traces)
+            timed("a box: gradients of both models", tab_objects.evidence_part, analysis, traces)
     return least
 
 

@@ -71,7 +71,11 @@ def arranged(
 def _finished(draw: np.random.Generator, picture: np.ndarray, objects: Sequence[Placed]) -> Scene:
     """The objects drawn into a background [H, W] uint8, in place, and noise over all of it."""
     for one in objects:
-        one.draw(picture, _contrast(draw, picture, one))
+        # A grey at least 60 away from the mean of what is behind the object.
+        x1, y1, x2, y2 = (int(v) for v in one.box())
+        behind = float(picture[y1 : y2 + 1, x1 : x2 + 1].mean())
+        greys = [grey for grey in (behind - draw.uniform(60, 120), behind + draw.uniform(60, 120)) if 0 <= grey <= 255]
+        one.draw(picture, float(greys[int(draw.integers(len(greys)))]) if greys else float(behind < 128) * 255)
     noise = draw.normal(0, draw.uniform(2, 12), picture.shape)
     return Scene(np.clip(picture + noise, 0, 255).astype(np.uint8), tuple(objects))
 
@@ -100,14 +104,6 @@ def _fits(one: Placed, others: list[Placed], side: int) -> bool:
     return all(x1 > b[2] + GAP or x2 < b[0] - GAP or y1 > b[3] + GAP or y2 < b[1] - GAP for b in boxes)
 
 
-def _contrast(draw: np.random.Generator, picture: np.ndarray, one: Placed) -> float:
-    """A grey at least 60 away from the mean of what is behind the object."""
-    x1, y1, x2, y2 = (int(v) for v in one.box())
-    behind = float(picture[y1 : y2 + 1, x1 : x2 + 1].mean())
-    greys = [grey for grey in (behind - draw.uniform(60, 120), behind + draw.uniform(60, 120)) if 0 <= grey <= 255]
-    return float(greys[int(draw.integers(len(greys)))]) if greys else float(behind < 128) * 255
-
-
 def write_data_set(out: Path, count: int, seed: int, val: int) -> None:
     """Draw `count` pictures into images/train and `val` others into images/val of a folder, with labels and data.yaml.
 
@@ -115,11 +111,8 @@ def write_data_set(out: Path, count: int, seed: int, val: int) -> None:
     validation part. The same numbers give the same files; no picture of one seed is among another's, and none of the
     training part in the validation part. data.yaml comes last: a folder without it is not whole. Raises DlkaError.
     """
-    for name, value, least, most in (
-        ("count", count, 1, LIMIT),
-        ("seed", seed, 0, _SEEDS - 1),
-        ("val", val, 0, LIMIT),
-    ):
+    limits = (("count", count, 1, LIMIT), ("seed", seed, 0, _SEEDS - 1), ("val", val, 0, LIMIT))
+    for name, value, least, most in limits:
         if not least <= value <= most:
             raise DlkaError(f"{name}: expected {least} to {most}, got {value}.")
     if out.exists() and not out.is_dir():

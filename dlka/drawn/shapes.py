@@ -22,11 +22,7 @@ def _arc(start: float, end: float) -> list[np.ndarray]:
     return [np.stack([np.cos(angle), np.sin(angle)], axis=1)]
 
 
-def _wave() -> list[np.ndarray]:
-    x = np.linspace(-1, 1, 48)
-    return [np.stack([x, 0.55 * np.sin(1.5 * np.pi * x)], axis=1)]
-
-
+_X = np.linspace(-1, 1, 48)
 # Name -> its strokes, polylines [P, 2] of (x, y) in -1..1, y downwards. The order is that of the classes of a data set.
 SHAPES: dict[str, list[np.ndarray]] = {
     "E": _lines([(1, -1), (-1, -1), (-1, 1), (1, 1)], [(-1, 0), (0.7, 0)]),
@@ -37,7 +33,7 @@ SHAPES: dict[str, list[np.ndarray]] = {
     "U": _lines([(-1, -1), (-1, 1), (1, 1), (1, -1)]),
     "ring": _arc(0, 360),
     "open ring": _arc(30, 330),
-    "wave": _wave(),
+    "wave": [np.stack([_X, 0.55 * np.sin(1.5 * np.pi * _X)], axis=1)],
 }
 LETTERS = ("E", "H", "T", "X", "L", "U")
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.errors import make_folder
+from dlka.experiments import tables
 from dlka.experiments.defaults import TRAINER
 from dlka.experiments.deltas import Collection, Model, collect, difference, single
 from dlka.experiments.plan import CONTROL, NOTES, SCRATCH, STOCK, Experiment, rigid_twin
 from dlka.experiments.sentences import against, best_of, failures
 from dlka.experiments.stored import METRICS, StoredRun, load_all
-from dlka.experiments.tables import causes_table, offsets_table
+from dlka.experiments.tables import NONE, cell, per_cent
 from dlka.experiments.uses import RULE, changes_table, following_table
-from dlka.experiments.words import NONE, cell, listed, machine, markdown, per_cent, rendered, versions
 from dlka.models.catalog import cards
 from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.weights import NEEDS, Card
@@ -48,10 +48,10 @@ def cards_text(
     there = {id_: run for id_, run_id in shipped.items() if (run := collection.find(run_id))}
     trained_on = dict.fromkeys(run.recipe.get(key) for key in FOLDERS for run in there.values())
     missing = [f"{id_} ({run_id})" for id_, run_id in shipped.items() if id_ not in there]
-    return rendered(
+    return tables.rendered(
         "cards.md.j2",
         {
-            "missing": listed(missing) if missing else "",
+            "missing": tables.listed(missing) if missing else "",
             "overview": _overview(there, collection),
             "cards": [
                 {**_card(id_, run, collection, files.get(id_)), "chosen": chosen.get(run.data)}
@@ -70,7 +70,8 @@ def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
         gains = [cell(difference(single(run), control, measure)) if control else NONE for measure in COMPARED]
         aps = [per_cent(run.metrics[measure]) for measure in COMPARED]
         rows.append([f"[{id_}](#{id_})", run.data_set, f"{run.parameters:,}", *aps, *gains])
-    return markdown(["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"], rows, words=2)
+    header = ["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"]
+    return tables.markdown(header, rows, words=2)
 
 
 def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -> dict[str, Any]:
@@ -84,8 +85,8 @@ def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -
         **origin(id_, run, collection.runs),
         "figures": _figures(run, models),
         "compared": _compared(run, models),
-        "lengths": offsets_table(alone),
-        "interventions": causes_table(alone),
+        "lengths": tables.offsets_table(alone),
+        "interventions": tables.causes_table(alone),
         "uses": uses,
         "failures": failures(run, models),
     }
@@ -96,9 +97,14 @@ def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -
 
 def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
     """A row for the weights, one for their intervals, and one for each difference."""
+    spans = dict.fromkeys(METRICS, NONE)
+    for measure in MEASURES:
+        if run.metrics[measure] is not None:
+            low, high = interval(run.replicates[:, MEASURES.index(measure)])
+            spans[measure] = f"{100 * low:.1f} to {100 * high:.1f}"
     rows = [
         ["these weights", *(per_cent(run.metrics[measure]) for measure in METRICS)],
-        ["95 % interval", *(_interval(run, measure) for measure in METRICS)],
+        ["95 % interval", *spans.values()],
     ]
     every = models[run.model]
     for name, word in (*_others(run), ("the stock weights", STOCK)):
@@ -107,7 +113,7 @@ def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
         rows.append([f"minus {name}", *_deltas(single(run), models[word])])
         if len(every.runs) > 1 and word != STOCK:
             rows.append([f"minus {name}, mean over {len(every.runs)} seeds", *_deltas(every, models[word])])
-    return markdown(["", *METRICS], rows)
+    return tables.markdown(["", *METRICS], rows)
 
 
 def _compared(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
@@ -130,13 +136,6 @@ def _compared(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
 def _deltas(model: Model, to: Model) -> list[str]:
     """AP75 has no interval, as nobody stores its replicates."""
     return [cell(difference(model, to, measure)) if measure in MEASURES else NONE for measure in METRICS]
-
-
-def _interval(run: StoredRun, measure: str) -> str:
-    if measure not in MEASURES or run.metrics[measure] is None:
-        return NONE
-    low, high = interval(run.replicates[:, MEASURES.index(measure)])
-    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _others(run: StoredRun) -> list[tuple[str, str]]:
@@ -172,9 +171,9 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
         "place": PLACE,
         "starts": _starts(run, [each for _, each in made_of], runs),
         "note": NOTES.get(run.run, ""),
-        "trained_with": versions(run.card.get("versions", {})),
-        "measured_with": versions(run.versions),
-        "machine": machine(run.machine, "cpu", "vectors", "device"),
+        "trained_with": tables.versions(run.card.get("versions", {})),
+        "measured_with": tables.versions(run.versions),
+        "machine": tables.machine(run.machine, "cpu", "vectors", "device"),
     }
 
 

@@ -138,13 +138,17 @@ def _estimate(name: str, measure: Any, weights: np.ndarray) -> dict[str, Any]:
     value = rounded(measure(np.ones((1, count)))[0])
     # Ranks are made anew for every resample, [R, n] each: in blocks, or they would fill the memory.
     blocks = [measure(weights[i : i + _BLOCK]) for i in range(0, len(weights), _BLOCK)]
-    low, high = (rounded(end) for end in interval(np.concatenate(blocks)))
-    return {name: value, f"{name}_95": None if low is None or high is None else [low, high]}
+    return {name: value, f"{name}_95": ends_of(*interval(np.concatenate(blocks)))}
 
 
 def rounded(value: float | None) -> float | None:
     """To DIGITS; None for what is not defined, as None or nan."""
     return None if value is None or not np.isfinite(value) else round(float(value), DIGITS)
+
+
+def ends_of(low: float, high: float) -> list[float | None] | None:
+    """An interval for JSON; None for one that is not defined."""
+    return None if np.isnan(low) else [rounded(low), rounded(high)]
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

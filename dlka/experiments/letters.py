@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from dlka.analysis.bootstrap import interval, resamples
+from dlka.drawn import letters
 from dlka.drawn.letter_file import TWINS, LetterCard, save_letter
-from dlka.drawn.letter_net import BATCH, OFFSET_RATE, PICTURES, RATE, READERS, STEPS, LetterNet, train_letter
-from dlka.drawn.letter_net import STRIDE as CELL
-from dlka.drawn.letters import QUARTERS, SIDE, SIZES, STRETCH, TURN, Letters, draw_letters, plain_letter
+from dlka.drawn.letters import PICTURES, QUARTERS, READERS, SIDE, STEPS, LetterNet, Letters, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
-from dlka.experiments.following import DIGITS, rank_correlation
+from dlka.experiments.following import rank_correlation, rounded
+from dlka.experiments.tables import points
 from dlka.experiments.uses import rho
-from dlka.experiments.words import points
 from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.versions import versions
 
@@ -52,20 +51,24 @@ def train_letters(
     for seed in range(seeds):
         own = draw_letters(pictures, seed)
         for reader in READERS:
-            net = train_letter(reader, own, seed, steps)
+            net = letters.train_letter(reader, own, seed, steps)
             first.setdefault(reader, net)
             figures[reader].append(measure(net, shown))
             right[reader].append(named(net, shown))
             report(f"{reader}, seed {seed}: {100 * figures[reader][-1]['accuracy']:.1f} %")
-    leads = {twin: _lead(right["deformable"], right[twin]) for twin in TWINS}
+    leads: dict[str, Any] = {}
+    for twin in TWINS:  # accuracy above the twin's, mean over seeds, and its 95 % interval over pictures
+        difference = np.mean(right["deformable"], axis=0) - np.mean(right[twin], axis=0)  # [N]
+        drawn = resamples(len(difference)) @ difference / len(difference)
+        leads[twin] = [rounded(value) for value in (difference.mean(), *interval(drawn))]
     card = LetterCard(
         what=f"A net that names one of {', '.join(LETTERS)} from one cell of a map, read through one 5x5 kernel: "
         "deformable, rigid with the outputs of the same offset net as features, and rigid with dilation 1, 2 and 3.",
-        data=f"Drawn by the project: {SIDE}x{SIDE} grey pictures of one letter of {SIZES[0]:g} to {SIZES[1]:g} px, "
-        f"light on dark, around the cell that reads, turned by up to {TURN:g} degrees, stretched by up to {STRETCH:g}, "
-        "with noise; turns that would leave the picture are drawn again.",
-        recipe=f"{pictures} pictures a seed, {steps} steps of {BATCH}, AdamW, one cycle up to {RATE:g}, "
-        f"{OFFSET_RATE:g} for offset nets, which start at zero.",
+        data=f"Drawn by the project: {SIDE}x{SIDE} grey pictures of one letter of {letters.SIZES[0]:g} to "
+        f"{letters.SIZES[1]:g} px, light on dark, around the cell that reads, turned by up to {letters.TURN:g} degrees"
+        f", stretched by up to {letters.STRETCH:g}, with noise; turns that would leave the picture are drawn again.",
+        recipe=f"{pictures} pictures a seed, {steps} steps of {letters.BATCH}, AdamW, one cycle up to "
+        f"{letters.RATE:g}, {letters.OFFSET_RATE:g} for offset nets, which start at zero.",
         licence="AGPL-3.0",
         caveats=_caveats(figures, leads),
         versions=versions(PACKAGES),
@@ -90,24 +93,24 @@ def measure(net: LetterNet, shown: Letters) -> dict[str, Any]:
     right = seen.probabilities.argmax(axis=1) == shown.labels
     quarter = np.digitize(shown.sizes, QUARTERS[1:-1])
     row: dict[str, Any] = {"parameters": sum(value.numel() for value in net.parameters())}
-    row |= {"accuracy": _number(right.mean()), "by_size": _by(quarter, right)}
+    row |= {"accuracy": rounded(right.mean()), "by_size": _by(quarter, right)}
     if net.reader != "deformable":
         return row
     mean = np.broadcast_to(seen.offsets.mean(axis=0), seen.offsets.shape)
-    row["off"] = _number(named(net, shown, strength=0.0).mean())
-    row["another"] = _number(named(net, shown, offsets=np.roll(seen.offsets, 1, axis=0)).mean())
-    row["mean_field"] = _number(named(net, shown, offsets=mean).mean())
+    row["off"] = rounded(named(net, shown, strength=0.0).mean())
+    row["another"] = rounded(named(net, shown, offsets=np.roll(seen.offsets, 1, axis=0)).mean())
+    row["mean_field"] = rounded(named(net, shown, offsets=mean).mean())
     spreads = _spreads(seen.locations, seen.grid)
     # [K, 2, N] (y, x), as kernel_shape has them
     turned = kernel_shape(seen.grid[:, ::-1], seen.locations[..., ::-1].transpose(1, 2, 0)).rotation
     weights = resamples(len(shown.labels)).astype(np.float64)
     for name, kernel, letter in (("size_rho", spreads, shown.sizes), ("turn_rho", turned, shown.turns)):
-        row[name] = _number(rank_correlation(kernel, letter, np.ones((1, len(letter))))[0])
-        row[f"{name}_95"] = [_number(end) for end in interval(rank_correlation(kernel, letter, weights))]
+        row[name] = rounded(rank_correlation(kernel, letter, np.ones((1, len(letter))))[0])
+        row[f"{name}_95"] = [rounded(end) for end in interval(rank_correlation(kernel, letter, weights))]
     row["spread_by_size"] = _by(quarter, spreads)
     row["outside_by_size"] = _by(quarter, ((seen.locations < 0) | (seen.locations > SIDE - 1)).any(axis=2).mean(axis=1))
     e = net.read(np.stack([plain_letter("E", size) for size in E_SIZES]))
-    row["spread_of_e"] = [_number(value) for value in _spreads(e.locations, e.grid)]
+    row["spread_of_e"] = [rounded(value) for value in _spreads(e.locations, e.grid)]
     return row
 
 
@@ -159,16 +162,9 @@ def _caveats(figures: dict[str, list[dict[str, Any]]], leads: dict[str, list[flo
         "nothing moves: the rest is what that net knows, not where it looks. Seeds are few; the intervals are over "
         "pictures.",
         "That accuracy falls without its own offsets says that this net needs them, not that the task does.",
-        f"Every letter lies around the cell that reads ({CELL} px wide), and is light on dark. Of the samples "
-        f"{outside} lie outside the picture, where they read zero, in the quarter of the largest letters.",
+        f"Every letter lies around the cell that reads ({letters.STRIDE} px wide), and is light on dark. Of the "
+        f"samples {outside} lie outside the picture, where they read zero, in the quarter of the largest letters.",
     ]
-
-
-def _lead(first: list[np.ndarray], second: list[np.ndarray]) -> list[float]:
-    """Accuracy of the first minus that of the second, mean over seeds, and its 95 % interval over pictures."""
-    difference = np.mean(first, axis=0) - np.mean(second, axis=0)  # [N]
-    drawn = resamples(len(difference)) @ difference / len(difference)
-    return [_number(value) for value in (difference.mean(), *interval(drawn))]
 
 
 def _spreads(locations: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -176,10 +172,6 @@ def _spreads(locations: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return np.array([spread(places) for places in locations]) / spread(grid)
 
 
-def _by(quarter: np.ndarray, values: np.ndarray) -> list[float]:
+def _by(quarter: np.ndarray, values: np.ndarray) -> list[float | None]:
     """Means of values [N] in each of the four quarters [N]."""
-    return [_number(values[quarter == q].mean()) for q in range(len(QUARTERS) - 1)]
-
-
-def _number(value: float) -> float:
-    return round(float(value), DIGITS)
+    return [rounded(values[quarter == q].mean()) for q in range(len(QUARTERS) - 1)]

@@ -208,7 +208,15 @@ class OffsetVariation:
         rows = {}
         for name, shapes in self._sums.items():
             count, total, squares = max(shapes.values(), key=lambda sums: sums[0])
-            content, place = _split(count, total, squares) if count > 1 else (None, 0.0)
+            content, place = None, 0.0
+            if count > 1:
+                # Analysis of variance with the cells as groups, mean over the 2K offsets. The means of so few pictures
+                # vary by chance, too, by the variance between pictures over their number: that is taken off again.
+                cells, mean = total[0].size, total / count
+                rest = squares - count * np.square(mean).sum(axis=(1, 2))
+                content = float(rest.clip(0).mean()) / (cells * (count - 1))
+                place = float(mean.var(axis=(1, 2), ddof=min(1, cells - 1)).mean()) - content / count
+                place = max(0.0, place)
             rows[name] = {
                 "within_cells": sum(self._within[name]) / len(self._within[name]),
                 "between_cells": None if content is None else content**0.5,
@@ -217,17 +225,3 @@ class OffsetVariation:
                 "pictures": count,
             }
         return rows
-
-
-def _split(count: int, total: np.ndarray, squares: np.ndarray) -> tuple[float, float]:
-    """Variance between pictures and between the places' means, of OffsetVariation's sums; mean over the 2K offsets.
-
-    Analysis of variance with the cells as groups. The means of so few pictures vary by chance, too, by the variance
-    between pictures over their number: that is taken off again.
-    """
-    cells = total[0].size
-    mean = total / count
-    rest = squares - count * np.square(mean).sum(axis=(1, 2))
-    content = float(rest.clip(0).mean()) / (cells * (count - 1))
-    place = float(mean.var(axis=(1, 2), ddof=min(1, cells - 1)).mean()) - content / count
-    return content, max(0.0, place)

@@ -10,29 +10,12 @@ from matplotlib.figure import Figure
 
 from dlka.analysis.bootstrap import COMPARED
 from dlka.errors import make_folder
-from dlka.experiments.deltas import (
-    Collection,
-    Model,
-    collect,
-    difference,
-    recall,
-    recall_gain,
-    size_bins,
-    trained_alike,
-)
+from dlka.experiments import deltas, tables
+from dlka.experiments.deltas import Collection, Model, trained_alike
 from dlka.experiments.plan import CONTROL, START, STOCK, Experiment, family, rigid_twin, split, steps
 from dlka.experiments.sentences import best_of, findings
 from dlka.experiments.stored import load_all
-from dlka.experiments.tables import (
-    Latency,
-    causes_table,
-    differences_table,
-    figures_table,
-    load_latency,
-    offsets_table,
-    stock_table,
-)
-from dlka.experiments.words import machine, rendered, versions
+from dlka.experiments.tables import Latency, machine, rendered, versions
 from dlka.models.placements import PLAIN
 from dlka.render.chart import chart_png, chart_svg
 from dlka.render.forest import Candidate, Group, Row, forest, tradeoff
@@ -52,7 +35,7 @@ def write_report(runs: Path, out: Path, plan: Sequence[Experiment]) -> list[Path
     has none. Returns what was written. Raises DlkaError for no runs, for damaged ones and for runs that were
     not measured alike.
     """
-    collection, latency = collect(load_all(runs), plan), load_latency(runs.parent / LATENCY)
+    collection, latency = deltas.collect(load_all(runs), plan), tables.load_latency(runs.parent / LATENCY)
     drawn = charts(collection, latency)
     measured, chosen = collection.runs, {part.name: part.chosen for part in plan}
     text = rendered(
@@ -93,11 +76,11 @@ def _part(data: str, models: Mapping[str, Model], latency: Latency | None) -> di
         "data": data,
         "run": run,
         "findings": findings(alike),
-        "figures": figures_table(models, latency),
-        "differences": differences_table(alike),
-        "stock": stock_table(alike, models[STOCK]) if STOCK in models and alike else None,
-        "interventions": causes_table(alike),
-        "offsets": offsets_table(alike),
+        "figures": tables.figures_table(models, latency),
+        "differences": tables.differences_table(alike),
+        "stock": tables.stock_table(alike, models[STOCK]) if STOCK in models and alike else None,
+        "interventions": tables.causes_table(alike),
+        "offsets": tables.offsets_table(alike),
         "recipes": _recipes(list(models.values())),
     }
 
@@ -164,10 +147,10 @@ def _group(data: str, models: Mapping[str, Model]) -> Group:
     families, variants = list(dict.fromkeys(map(family, models))), list(VARIANT)
     for word in sorted(models, key=lambda word: (families.index(family(word)), variants.index(_variant(word)))):
         name, offsets = family(word), _variant(word)
-        deltas = [difference(models[word], models[CONTROL], measure) for measure in COMPARED]
-        if word != CONTROL and any(deltas):
+        gains = [deltas.difference(models[word], models[CONTROL], measure) for measure in COMPARED]
+        if word != CONTROL and any(gains):
             label = VARIANT[offsets] if name == before else f"{name} {VARIANT[offsets]}".strip()
-            rows.append(Row(label, offsets, deltas, name != before))
+            rows.append(Row(label, offsets, gains, name != before))
             before = name
     run = models[CONTROL].runs[0]
     return Group(f"{data}: {run.pictures} pictures, {run.objects:,} objects", rows)
@@ -197,8 +180,8 @@ def _recall_panel(data: str, models: Mapping[str, Model]) -> RecallPanel | None:
     if best is None or not control.runs[0].objects:
         return None
     shown = {"control": CONTROL, "dlka": best, "rigid": rigid_twin(best) or ""}
-    number, sides = size_bins(control.runs[0].object_side)
+    number, sides = deltas.size_bins(control.runs[0].object_side)
     there = {role: models[word] for role, word in shown.items() if word in models}
-    curves = [Curve(role, model.word, *recall(model, number)) for role, model in there.items()]
-    gains = [Curve(r, m.word, *recall_gain(m, control, number)) for r, m in there.items() if r != "control"]
+    curves = [Curve(role, model.word, *deltas.recall(model, number)) for role, model in there.items()]
+    gains = [Curve(r, m.word, *deltas.recall_gain(m, control, number)) for r, m in there.items() if r != "control"]
     return RecallPanel(f"{data}: {control.runs[0].objects:,} objects", sides, curves, gains)

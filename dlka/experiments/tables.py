@@ -1,22 +1,92 @@
-"""The report's tables: figures of each model, differences, what interventions do, and how far offsets move; and what
-models take, as ratios to the control, by the stored result of `python -m dlka bench model --json`."""
+"""Figures and tables as Markdown, and the templates that hold the prose around them.
+
+The report's tables: figures of each model, differences, what interventions do, and how far offsets move; and what
+models take, as ratios to the control, by the stored result of `python -m dlka bench model --json`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ValidationError
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES
 from dlka.errors import DlkaError
-from dlka.experiments.deltas import Model, difference, intervened, mean
+from dlka.experiments.deltas import Delta, Model, difference, intervened, mean
 from dlka.experiments.plan import CONTROL, family, split
-from dlka.experiments.words import NONE, cell, figure, markdown, per_cent, seeds_cell
 from dlka.models.placements import PLAIN
 
 SIZE = 640  # px, the input that AP is measured at
+NONE = "-"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """The Markdown of a template of this folder; where a part is left out, one blank line stays of those around it."""
+    return re.sub(r"\n{3,}", "\n\n", _TEMPLATES.get_template(template).render(values).strip()) + "\n"
+
+
+def figure(value: float | None, digits: int = 1) -> str:
+    """A figure, "-" for none."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def per_cent(share: float | None, digits: int = 1) -> str:
+    """A share of 0..1 in per cent, "-" for none."""
+    return figure(None if share is None else 100 * share, digits)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: one decimal, two where one would show nothing."""
+    return f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2f}"
+
+
+def with_interval(delta: Delta) -> str:
+    """For example "+0.9 [+0.3, +1.5]"."""
+    return f"{signed(delta.value)} [{signed(delta.low)}, {signed(delta.high)}]"
+
+
+def cell(delta: Delta | None) -> str:
+    """The difference for a table: bold where the interval does not include zero."""
+    if delta is None:
+        return NONE
+    return f"**{with_interval(delta)}**" if delta.sign else with_interval(delta)
+
+
+def points(value: float | None, ends: Sequence[float] | None) -> str:
+    """A difference of shares 0..1 with its interval, in points: "-3.1 [-4.0, -2.2]"; "-" for one not defined."""
+    if value is None or ends is None:
+        return NONE if value is None else signed(100 * value)
+    return with_interval(Delta(100 * value, 100 * ends[0], 100 * ends[1]))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table; the first columns, which hold words, to the left, the others to the right."""
+    lines = [header, [*["---"] * words, *["---:"] * (len(header) - words)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def versions(numbers: Mapping[str, str]) -> str:
+    """Packages with their versions: "dlka 0.1.0, torch 2.14"."""
+    return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "unknown versions"
+
+
+def machine(known: Mapping[str, Any], *keys: str) -> str:
+    """What is known of a machine."""
+    return ", ".join(str(known[key]) for key in keys if key in known) or "an unnamed machine"
 
 
 @dataclass(frozen=True)
@@ -114,7 +184,9 @@ def differences_table(models: Mapping[str, Model]) -> str | None:
         twin = models.get(rigid) if word != rigid else None
         to_control = [difference(model, control, measure) for measure in COMPARED]
         to_twin = [difference(model, twin, measure) if twin else None for measure in COMPARED]
-        rows.append([word, *map(cell, to_control), *map(seeds_cell, to_control), *map(cell, to_twin)])
+        # Each seed's own difference where there are several; that of one the mean tells already.
+        seeds = [", ".join(map(signed, d.seeds)) if d and len(d.seeds) > 1 else NONE for d in to_control]
+        rows.append([word, *map(cell, to_control), *seeds, *map(cell, to_twin)])
     header = ["model", "AP - control", "AP_S - control", "AP by seed", "AP_S by seed", "AP - twin", "AP_S - twin"]
     return markdown(header, rows)
 
@@ -138,7 +210,10 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
     for word, model in models.items():
         for number, stage in enumerate(model.runs[0].stage_offsets):
             alike = [run.stage_offsets[number] for run in model.runs]
-            varies = _varies([row["varies"] for row in alike])
+            seeds = [row["varies"] for row in alike]
+            varies = NONE if None in seeds else "yes" if all(seeds) else "no"
+            if varies == "no" and any(seeds):
+                varies = f"{sum(seeds)} of {len(seeds)} seeds"
             length, moved, between, content = (
                 mean([row[key] for row in alike]) for key in ("mean_cells", "moved", "between_cells", "content")
             )
@@ -146,14 +221,6 @@ def offsets_table(models: Mapping[str, Model]) -> str | None:
             rows.append([word, stage["label"], *cells, varies])
     figures = ["mean, cells", "over 0.1 cell, %", "between pictures, cells", "from content, %"]
     return markdown(["model", "stage", *figures, "varies"], rows, words=2) if rows else None
-
-
-def _varies(seeds: Sequence[bool | None]) -> str:
-    """In how many seeds a stage varies with the picture; "-" where one of them does not say."""
-    if None in seeds:
-        return NONE
-    yes = sum(map(bool, seeds))
-    return f"{yes} of {len(seeds)} seeds" if 0 < yes < len(seeds) else "yes" if yes else "no"
 
 
 def stock_table(models: Mapping[str, Model], stock: Model) -> str:

@@ -16,9 +16,9 @@ import numpy as np
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, resamples
 from dlka.errors import DlkaError
-from dlka.experiments.following import Following, rounded
+from dlka.experiments.following import Following, ends_of, rounded
 from dlka.experiments.measure import ON_OFFSETS, evaluated, looks
-from dlka.experiments.words import NONE, figure, markdown, per_cent, points
+from dlka.experiments.tables import NONE, figure, markdown, per_cent, points
 from dlka.inference.interventions import GIVEN, Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages
@@ -91,10 +91,14 @@ def uses(
         found[MEAN] += part.found(number, part.look(number, mean))
 
     metrics, drawn = evaluated(part, truth, found)
-    offsets = {name: {m: rounded(metrics[name][m]) for m in SHOWN} for name in found}
+    offsets: dict[str, dict[str, Any]] = {name: {m: rounded(metrics[name][m]) for m in SHOWN} for name in found}
     for name in (*CHANGES, MEAN):
         for measure in SHOWN:
-            offsets[name] |= _to_own(measure, metrics[name], metrics[OWN], drawn[name] - drawn[OWN])
+            a, b, key = metrics[name][measure], metrics[OWN][measure], f"{measure}_minus_own"
+            low, high = interval((drawn[name] - drawn[OWN])[:, MEASURES.index(measure)])
+            offsets[name] |= {key: None, f"{key}_95": None}
+            if a is not None and b is not None:
+                offsets[name] |= {key: rounded(a - b), f"{key}_95": ends_of(low, high)}
     word, why = verdict(offsets)
     return {
         "model": find(str(model)).stem,
@@ -136,18 +140,6 @@ def verdict(offsets: dict[str, dict[str, Any]]) -> tuple[str, str]:
         for name, (value, ends) in falls.items()
     ]
     return word, f"AP changes by {' and by '.join(told)}."
-
-
-def _to_own(
-    measure: str, changed: dict[str, float | None], own: dict[str, float | None], drawn: np.ndarray
-) -> dict[str, Any]:
-    """The difference of a measure to that with the model's own offsets, and its interval; drawn [R, MEASURES]."""
-    a, b = changed[measure], own[measure]
-    if a is None or b is None:
-        return {f"{measure}_minus_own": None, f"{measure}_minus_own_95": None}
-    low, high = interval(drawn[:, MEASURES.index(measure)])
-    ends = None if np.isnan(low) else [rounded(low), rounded(high)]
-    return {f"{measure}_minus_own": rounded(a - b), f"{measure}_minus_own_95": ends}
 
 
 def offset_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:

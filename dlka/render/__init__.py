@@ -5,7 +5,7 @@
 from dlka.render.boxes import Sides, draw_boxes, draw_difference
 from dlka.render.canvas import Canvas, Drawing, Paper, jpeg, png
 from dlka.render.change import draw_change, draw_followed, draw_sliced
-from dlka.render.close_ups import Side, draw_before_after
+from dlka.render.close_ups import Side, draw_before_after, draw_samples, draw_samples_grid, mark_point
 from dlka.render.geometry import cell_at, cell_centres, pixels_per_cell, reads_at, reads_of, sample_points, sampled_size
 from dlka.render.maps import (
     INFLUENCE,
@@ -14,6 +14,7 @@ from dlka.render.maps import (
     gate_colours,
     gate_overlay,
     gate_scale,
+    hex_colours,
     influence_radius,
     receptive_field_overlay,
     reduce_gate,
@@ -30,4 +31,3 @@ from dlka.render.offsets import (
 )
 from dlka.render.panels import Crop, contact_sheet, crop_tile, disagreements, same_size
 from dlka.render.picture import View
-from dlka.render.samples import draw_samples, draw_samples_grid, mark_point

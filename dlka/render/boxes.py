@@ -74,7 +74,7 @@ def _draw_labels(canvas: Canvas, outlines: Sequence[Outline]) -> int:
         plates.append(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) / scale - 0.5)
         colours.append(outline.colour)
         # A label right beside its box needs no line to it.
-        start, end = np.array(leader(rect, box))
+        start, end = leader(rect, box)
         if np.hypot(*(end - start)) > 3 * canvas.line:
             leaders.append(np.array([start, end]) / scale - 0.5)
             far.append(outline.colour)
@@ -100,14 +100,10 @@ def size_counts(counts: Sequence[int]) -> str:
     return ", ".join(f"{size} {n}" for size, n in zip(SIZES, counts))
 
 
-def close(canvas: Canvas, missing: int) -> Canvas:
-    """The last rows of a legend about boxes; missing: labels that found no place."""
-    legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
-    return close_labels(canvas, missing)
-
-
-def close_labels(canvas: Canvas, missing: int) -> Canvas:
-    """The last row where sizes are not told."""
+def close(canvas: Canvas, missing: int, sizes: bool = True) -> Canvas:
+    """The last rows of a legend about boxes; missing: labels that found no place; sizes: whether they are told."""
+    if sizes:
+        legend.note(canvas, "Sizes by box area in px of the picture: S under 32x32, M under 96x96, L above.")
     if missing:
         legend.note(canvas, f"{missing} {'label' if missing == 1 else 'labels'} left out for want of room.")
     return legend.finish(canvas)
@@ -240,16 +236,11 @@ def place_labels(boxes: np.ndarray, sizes: np.ndarray, frame: tuple[float, float
     return placed
 
 
-def leader(rect: Rect, box: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The shortest line from a label to its box: nearest points of the two rectangles."""
-
-    def nearest(low1: float, high1: float, low2: float, high2: float) -> tuple[float, float]:
-        if high1 < low2:
-            return high1, low2
-        if high2 < low1:
-            return low1, high2
-        middle = (max(low1, low2) + min(high1, high2)) / 2
-        return middle, middle
-
-    (x1, x2), (y1, y2) = nearest(rect[0], rect[2], box[0], box[2]), nearest(rect[1], rect[3], box[1], box[3])
-    return (x1, y1), (x2, y2)
+def leader(rect: Rect, box: np.ndarray) -> np.ndarray:
+    """[2, 2]: both ends (x, y) of the shortest line from a label to its box, in the middle of what they share."""
+    low, high = (
+        np.maximum(rect[:2], box[:2]),
+        np.minimum(rect[2:], box[2:]),
+    )  # swapped where they are apart
+    ends = np.where(np.array(rect[2:]) < box[:2], [high, low], [low, high])
+    return np.where(high < low, ends, (low + high) / 2)

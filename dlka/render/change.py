@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from dlka import palette
 from dlka.render import legend
-from dlka.render.boxes import Names, Outline, Sides, close, close_labels, corners, draw_outlines, pair_outline
+from dlka.render.boxes import Names, Outline, Sides, close, corners, draw_outlines, pair_outline
 from dlka.render.canvas import Canvas
 from dlka.render.legend import Mark, draw_marks
 from dlka.types import BOTH, Detections, Pairing
@@ -125,7 +125,7 @@ def draw_followed(
         _mark_corners(canvas, chosen)
         entries.append(legend.Entry("corners: the object to follow", colour=palette.INK))
     legend.key(canvas, entries)
-    return close_labels(canvas, missing)
+    return close(canvas, missing, sizes=False)
 
 
 def _mark_corners(canvas: Canvas, box: np.ndarray) -> None:

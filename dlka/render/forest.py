@@ -80,9 +80,13 @@ def forest(groups: Sequence[Group], columns: Sequence[str], interval: str) -> Fi
     for group in groups:
         write(figure, MARGIN, top + 13, group.title, fontweight="bold", color=palette.MUTED)
         places, height = _places(group)
+        # The group's scale holds everything that is drawn, and zero.
+        values = [v for row in group.rows for e in row.estimates if e for v in (e.value, e.low, e.high, *e.seeds)]
+        low, high = min([0.0, *values]), max([0.0, *values])
+        pad = PAD * ((high - low) or 1)
         for number, left in enumerate(lefts):
             axes = panel(figure, left, top + HEAD, width, height)
-            axes.set_xlim(*_range(group))
+            axes.set_xlim(low - pad, high + pad)
             axes.set_ylim(height, 0)
             _draw(axes, group, places, number)
         for place, row in zip(places, group.rows):
@@ -128,15 +132,14 @@ def _seed_style(colour: str) -> dict[str, Any]:
     return {"marker": ".", "linestyle": "none", "color": colour, "markersize": 3.5, "markeredgewidth": 0}
 
 
-def _range(group: Group) -> tuple[float, float]:
-    """Both ends of the group's scale: everything that is drawn, and zero."""
-    values = [v for row in group.rows for e in row.estimates if e for v in (e.value, e.low, e.high, *e.seeds)]
-    low, high = min([0.0, *values]), max([0.0, *values])
-    pad = PAD * ((high - low) or 1)
-    return low - pad, high + pad
-
-
 HEIGHT, TITLE, FOOT = 170.0, 22.0, 34.0  # points: axes, what stands above and below them
+CONTROL_STYLE: dict[str, Any] = {
+    "marker": "*",
+    "linestyle": "none",
+    "color": palette.BASELINE,
+    "markersize": 9,
+    "markeredgewidth": 0,
+}
 POINT, NAME = 4.0, palette.FONT_SIZE - 1.5  # points: half a mark, height of the names beside them
 
 
@@ -164,7 +167,7 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
     shown = {c.offsets for _, candidates in panels for c in candidates}
     entries = [variant_key(offsets) for offsets in palette.VARIANT_COLOURS if offsets in shown]
     if "" in shown:
-        entries.insert(0, Line2D([], [], label="control", **_control_style()))
+        entries.insert(0, Line2D([], [], label="control", **CONTROL_STYLE))
     entries.append(Line2D([], [], color=palette.INK, linewidth=1, label=bars))
     each = TITLE + HEIGHT + FOOT
     figure = sheet(each * len(panels) + 6 + 14 * ((len(entries) + 1) // 2))
@@ -172,7 +175,7 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
         axes = titled(figure, each * number, title, TITLE, HEIGHT, cost, gain)
         axes.margins(x=0.1, y=0.12)
         for candidate in candidates:
-            style = variant_style(candidate.offsets) if candidate.offsets else _control_style()
+            style = variant_style(candidate.offsets) if candidate.offsets else CONTROL_STYLE
             if candidate.high > candidate.low:
                 bar = [candidate.low, candidate.high]
                 axes.plot([candidate.cost] * 2, bar, color=style["color"], linewidth=1, alpha=0.6, zorder=2)
@@ -180,10 +183,6 @@ def tradeoff(panels: Sequence[tuple[str, Sequence[Candidate]]], cost: str, gain:
         _name(axes, candidates, PHONE - LEFT - RIGHT, HEIGHT)
     key(figure, each * len(panels) + 2, entries)
     return figure
-
-
-def _control_style() -> dict[str, Any]:
-    return {"marker": "*", "linestyle": "none", "color": palette.BASELINE, "markersize": 9, "markeredgewidth": 0}
 
 
 def _name(axes: Axes, candidates: Sequence[Candidate], across: float, down: float) -> None:

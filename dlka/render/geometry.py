@@ -65,16 +65,6 @@ def locations(capture: Capture, deformed: bool = True) -> np.ndarray:
     return sampling_locations(capture.offset.astype(np.float64), *geometry)
 
 
-def check_cell(capture: Capture, cell: Cell) -> Cell:
-    """The cell itself; ValueError if it is not on the stage's map."""
-    height, width = capture.offset.shape[1:]
-    if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-        raise DlkaError(
-            f"{capture.stage.label}: expected a cell (row, column) on the {height} x {width} map, got {cell}"
-        )
-    return cell
-
-
 def sample_points(captures: Sequence[Capture], cell: Cell, letterbox: Letterbox, deformed: bool = True) -> np.ndarray:
     """Where one cell reads, (x, y): [K, 2] of a stage; of the two stages of a block, in order, every path through both.
 
@@ -82,7 +72,9 @@ def sample_points(captures: Sequence[Capture], cell: Cell, letterbox: Letterbox,
     reads zero in between. deformed: with the offsets, or the regular grid.
     """
     first, last = captures[0], captures[-1]
-    row, column = check_cell(last, cell)
+    (row, column), (height, width) = cell, last.offset.shape[1:]
+    if not (0 <= row < height and 0 <= column < width):
+        raise DlkaError(f"{last.stage.label}: expected a cell (row, column) on the {height} x {width} map, got {cell}")
     places = locations(last, deformed)[:, :, row, column]
     if first is not last:
         places = composed_locations(places, locations(first, deformed)).reshape(-1, 2)

@@ -16,17 +16,9 @@ from matplotlib.patches import Circle
 from dlka import palette
 from dlka.errors import DlkaError
 from dlka.inference.letterbox import Letterbox
-from dlka.render import legend
+from dlka.render import geometry, legend
 from dlka.render.canvas import WIDTH, Canvas
-from dlka.render.geometry import (
-    Reads,
-    cell_positions,
-    cells_under,
-    check_picture,
-    map_size,
-    pixels_per_cell,
-    to_picture,
-)
+from dlka.render.geometry import Reads, pixels_per_cell, to_picture
 from dlka.render.legend import CELL, SAMPLE, draw_marks
 from dlka.render.picture import View, grey
 from dlka.types import Capture, Gate
@@ -62,6 +54,11 @@ def colour_table(name: str) -> np.ndarray:
     return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
+def hex_colours(name: str, count: int) -> list[str]:
+    """So many colours of a map from its first to its last, as #rrggbb."""
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colour_table(name)[np.linspace(0, 255, count).astype(int)]]
+
+
 def wheel(offset: np.ndarray, scale: float) -> np.ndarray:
     """Offsets [2, ...] (dy, dx) in cells -> [..., 3] uint8: hue by direction, paler towards zero."""
     dy, dx = np.nan_to_num(offset)
@@ -88,13 +85,13 @@ def map_canvas(
     With a capture the map is that of the stage's output cells, whose step may be larger than one cell. view: the part
     of the picture that is shown, all of it by default.
     """
-    check_picture(image, letterbox)
+    geometry.check_picture(image, letterbox)
     canvas = Canvas(grey(image), width, view)
     # (y, x) of the first cell's centre and the distance of neighbours, in cells of the sampled map.
-    first, step = (cell_positions(capture)[:, 0, 0], capture.stage.step) if capture else (np.zeros(2), (1, 1))
+    first, step = (geometry.cell_positions(capture)[:, 0, 0], capture.stage.step) if capture else (np.zeros(2), (1, 1))
     x, y = canvas.columns_and_rows()
-    rows = cells_under(y, colours.shape[0], stride, letterbox, 1, first[0], step[0])
-    columns = cells_under(x, colours.shape[1], stride, letterbox, 0, first[1], step[1])
+    rows = geometry.cells_under(y, colours.shape[0], stride, letterbox, 1, first[0], step[0])
+    columns = geometry.cells_under(x, colours.shape[1], stride, letterbox, 0, first[1], step[1])
     canvas.tint(colours, rows, columns, opacity)
     return canvas
 
@@ -160,7 +157,7 @@ def gate_overlay(
     """The reduced gate in the colours of gate_colours. scale: (low, high), in the gate's own units."""
     low, high = scale
     check_scale(high - low, "the gate's own units")
-    expected = map_size(gate.stride, letterbox)
+    expected = geometry.map_size(gate.stride, letterbox)
     if gate.values.shape[1:] != expected:
         raise ValueError(
             f"{gate.block}: expected a gate [C, {expected[0]}, {expected[1]}], got {list(gate.values.shape)}"

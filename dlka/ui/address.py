@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -25,14 +24,9 @@ from dlka.analysis.models import SIZES, baseline_models, dlka_models
 from dlka.analysis.suited import opening, settings_for
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of, cards, input_size, subject_of
+from dlka.ui import files
 from dlka.ui.toolkit import gr
 
-
-class _Unreadable(DlkaError):
-    """A value of the address that cannot be read, with what can be, in brackets."""
-
-
-FOLDER = Path(__file__).with_name("link")
 LONGEST = 4000  # characters
 # Tabs of links that were made before these became one.
 FORMER = {**dict.fromkeys(("Probe", "Compare", "Offsets", "Attention"), "See"), "Boxes": "Objects"}
@@ -66,8 +60,8 @@ def build_link(first: Analysis) -> gr.HTML:
     """
     return gr.HTML(
         encode(first),
-        html_template=(FOLDER / "link.html").read_text(encoding="utf-8"),
-        js_on_load=(FOLDER / "link.js").read_text(encoding="utf-8"),
+        html_template=files.read("link/link.html"),
+        js_on_load=files.read("link/link.js"),
         keys=json.dumps(KEYS),
         elem_id="link",
     )
@@ -81,7 +75,8 @@ def encode(analysis: Analysis) -> str:
         value = getattr(analysis.settings, field.name)
         usual = fits if field.name == "size" else getattr(default, field.name)
         stands = field.name in ("dlka", "baseline", "strength") or value != usual
-        parts[NAMES.get(field.name, field.name)] = _text(value) if stands else None
+        text = "|".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+        parts[NAMES.get(field.name, field.name)] = text if stands else None
     return urlencode({key: value or "" for key, value in parts.items()} | {"cell": ""})
 
 
@@ -95,41 +90,41 @@ def decode(query: str, tabs: Sequence[str]) -> Asked:
     wrong: list[str] = []
     given = _given(query, wrong)
 
-    def take(key: str, read: Callable[[str], Any], default: Any) -> Any:
-        """The value of a key, or the default where it is missing or cannot be read."""
+    def take(key: str, default: Any, read: Callable[..., Any], *known: Any) -> Any:
+        """The value of a key, or the default where it is missing or cannot be read: then `read` says what can be."""
         if key not in given:
             return default
         try:
-            return read(given[key])
-        except _Unreadable as error:
+            return read(given[key], *known)
+        except DlkaError as error:
             wrong.append(f"{key} {given[key]!r:.60}{error}")
             return default
 
-    example = take("example", _one_of(list(examples())), None)
+    example = take("example", None, _one_of, list(examples()))
     default = settings_for(example or opening())
     known = cards()
-    dlka = take("model", _one_of(dlka_models()), default.dlka)
+    dlka = take("model", default.dlka, _one_of, dlka_models())
     fitting = baseline_of(dlka) or default.baseline
     example = example or (opening() if dlka == default.dlka else first(subject_of(known[dlka].names)))
-    baseline = take("baseline", _one_of(baseline_models()), fitting)
+    baseline = take("baseline", fitting, _one_of, baseline_models())
     if known[dlka].names != known[baseline].names:
         wrong.append(f"baseline {baseline!r}, which knows other classes than {dlka}")
         baseline = fitting
     settings = Settings(
         dlka=dlka,
         baseline=baseline,
-        confidence=take("confidence", _number(0.01, 0.95), default.confidence),
-        iou=take("iou", _number(0.1, 0.95), default.iou),
-        size=take("size", lambda text: int(_one_of(list(map(str, SIZES)))(text)), default.size),
-        classes=take("classes", _some_of(list(known[dlka].names.values())), default.classes),
-        strength=take("strength", _number(0, 2), default.strength),
+        confidence=take("confidence", default.confidence, _number, 0.01, 0.95),
+        iou=take("iou", default.iou, _number, 0.1, 0.95),
+        size=int(take("size", default.size, _one_of, list(map(str, SIZES)))),
+        classes=take("classes", default.classes, _some_of, list(known[dlka].names.values())),
+        strength=take("strength", default.strength, _number, 0, 2),
     )
     return Asked(
         example=example,
         settings=settings,
-        tab=take("tab", lambda text: _one_of(tabs)(FORMER.get(text, text)), None),
+        tab=take("tab", None, lambda text: _one_of(FORMER.get(text) or text, tabs)),
         stage=given.get("stage"),
-        cell=take("cell", _cell, None),
+        cell=take("cell", None, _cell),
         wrong=tuple(wrong),
     )
 
@@ -140,22 +135,22 @@ def place(analysis: Analysis, asked: Asked) -> tuple[Asked, tuple[float, float] 
     Returns the same with only what there is, and the centre of the cell as (x, y) in pixels of the picture; None where
     nothing fitting was asked for.
     """
-    wrong = list(asked.wrong)
-    if asked.stage is None:
-        unnamed = (*wrong, "a cell without its stage") if asked.cell else tuple(wrong)
-        return replace(asked, cell=None, wrong=unnamed), None
-    if asked.stage not in analysis.views:
-        wrong.append(f"stage {asked.stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
-        return replace(asked, stage=None, cell=None, wrong=tuple(wrong)), None
-    capture = analysis.views[asked.stage][-1]
-    if asked.cell is None:
-        return asked, None
-    rows, columns = capture.offset.shape[1:]
-    if not (asked.cell[0] < rows and asked.cell[1] < columns):
-        wrong.append(f"cell {asked.cell[0]},{asked.cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
-        return replace(asked, cell=None, wrong=tuple(wrong)), None
-    x, y = render.cell_centres(capture, analysis.dlka.letterbox)[asked.cell]
-    return asked, (float(x), float(y))
+    wrong, stage, cell = list(asked.wrong), asked.stage, asked.cell
+    where: tuple[float, float] | None = None
+    if stage is None:
+        if cell:
+            wrong.append("a cell without its stage")
+    elif stage not in analysis.views:
+        wrong.append(f"stage {stage!r:.60} (there are {', '.join(analysis.views) or 'none in this model'})")
+        stage = None
+    elif cell:
+        centres = render.cell_centres(analysis.views[stage][-1], analysis.dlka.letterbox)  # [H, W, 2]
+        rows, columns = centres.shape[:2]
+        if cell[0] < rows and cell[1] < columns:
+            where = float(centres[cell][0]), float(centres[cell][1])
+        else:
+            wrong.append(f"cell {cell[0]},{cell[1]} (rows to {rows - 1} and columns to {columns - 1} there)")
+    return replace(asked, stage=stage, cell=cell if where else None, wrong=tuple(wrong)), where
 
 
 def complaint(asked: Asked) -> str:
@@ -176,43 +171,30 @@ def _given(query: str, wrong: list[str]) -> Mapping[str, str]:
     return {key: values[-1] for key, values in found.items() if key in KEYS}
 
 
-def _text(value: object) -> str:
-    return "|".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+def _one_of(text: str, known: Sequence[str]) -> str:
+    if text not in known:
+        few = known if len(known) <= 5 else [*known[:3], "..."]
+        raise DlkaError(f" (there are {', '.join(few)})")
+    return text
 
 
-def _one_of(known: Sequence[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in known:
-            few = known if len(known) <= 5 else [*known[:3], "..."]
-            raise _Unreadable(f" (there are {', '.join(few)})")
-        return text
-
-    return read
+def _some_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    names = text.split("|") if "|" in text or text in known else text.split(",")
+    return tuple(_one_of(name, known) for name in dict.fromkeys(names))
 
 
-def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def read(text: str) -> tuple[str, ...]:
-        names = text.split("|") if "|" in text or text in known else text.split(",")
-        return tuple(map(_one_of(known), dict.fromkeys(names)))
-
-    return read
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise _Unreadable(f" (a number from {low:g} to {high:g})")
-        return value
-
-    return read
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise DlkaError(f" (a number from {low:g} to {high:g})")
+    return value
 
 
 def _cell(text: str) -> Cell:
     parts = text.split(",")
     if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and len(p) < 6 for p in parts):
-        raise _Unreadable(" (row,column, from 0)")
+        raise DlkaError(" (row,column, from 0)")
     return int(parts[0]), int(parts[1])

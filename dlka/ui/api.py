@@ -18,6 +18,7 @@ from dlka.analysis import figures, recipes, report
 from dlka.analysis.analysis import Analysis, Settings, analyse
 from dlka.analysis.checked import checked
 from dlka.analysis.figures import pictures
+from dlka.analysis.figures.views import Difference
 from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ops.sampling import sampling_locations
@@ -70,7 +71,7 @@ def compare(
     """
     result = _look(image, dlka=model, baseline=baseline, confidence=confidence, iou=iou, size=size, strength=strength)
     left, right = pictures.both_boxes(result)
-    drawn = (files.png(left), files.png(right), files.png(pictures.difference(result)))
+    drawn = (files.png(left), files.png(right), files.png(Difference().draw(result)))
     return report.report(result), *(gr.FileData(path=path) for path in drawn)  # type: ignore[return-value]  # of any length, mypy thinks
 
 

@@ -17,11 +17,10 @@ import numpy as np
 from starlette.middleware import Middleware
 
 from dlka import temporary
-from dlka.analysis import model_words, suited
+from dlka.analysis import model_words, see, suited
 from dlka.analysis.analysis import Analysis, analyse, source_of, stay, warm_up
 from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
-from dlka.analysis.see import alone
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
 from dlka.models.catalog import added
@@ -30,10 +29,10 @@ from dlka.ui import (
     address,
     api,
     controls,
+    files,
     page_learn,
     page_many,
     page_segment,
-    states,
     tab_adapt,
     tab_numbers,
     tab_objects,
@@ -44,16 +43,15 @@ from dlka.ui import (
     zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
-from dlka.ui.guard import Page
+from dlka.ui.guard import Page, Uploads, keep_sessions
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
-from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
 PAGES = (page_many, page_segment, page_learn)  # beside the first one; each module: NAME, PATH, build()
-STYLES = sorted((*Path(__file__).parent.glob("*.css"), alone.FOLDER / "see.css"), key=lambda path: path.name)
+STYLES = sorted((*Path(__file__).parent.glob("*.css"), see.FOLDER / "see.css"), key=lambda path: path.name)
 NO_PROGRESS = gr.Progress()
 PAINTERS = ThreadPoolExecutor(2, "painter")  # drawing is much compression and resampling, which need no Python
 THEME = gr.themes.Base(
@@ -281,7 +279,7 @@ def launch(
         server_name=host,
         server_port=port,
         theme=THEME,
-        head=(address.FOLDER / "head.html").read_text(encoding="utf-8"),
+        head=files.read("link/head.html"),
         css_paths=[*STYLES],
         allowed_paths=[temporary.folder(), *map(str, examples().values())],
         max_file_size="20mb",
@@ -298,7 +296,7 @@ def launch(
         _frontend=False,
     )
     tools.keep(app)
-    states.keep(app)
+    keep_sessions(app)
     if block:
         app.block_thread()
     return app

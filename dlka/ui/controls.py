@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from dlka.analysis import model_words
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.checked import checked
 from dlka.analysis.examples import PICTURES, examples
-from dlka.analysis.figures.figure import one_of
+from dlka.analysis.figures.base import one_of
 from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, deforms, dlka_for, dlka_models
 from dlka.analysis.suited import opening, unfit
 from dlka.images import read_image
@@ -24,6 +23,7 @@ from dlka.inference.predictor import Predictor, best_device
 from dlka.models import catalog
 from dlka.models.catalog import cards, subject_of
 from dlka.models.placements import PLAIN
+from dlka.ui import files
 from dlka.ui.page_queue import WORDS
 from dlka.ui.tab import LAST, PRIVATE, QUIET
 from dlka.ui.toolkit import gr
@@ -31,13 +31,12 @@ from dlka.ui.toolkit import gr
 MODELS = ("dlka", "baseline")
 SETTINGS = ("confidence", "iou", "size", "classes", "strength")
 CONTROLS = (*MODELS, *SETTINGS)
-FOLDER = Path(__file__).with_name("examples")
 
 
 def build(first: Analysis) -> dict[str, Any]:
     """The components, as a first analysis was asked for."""
     asked: dict[str, Any] = {}
-    names, shown = list(first.names.values()), (first.source.example if first.source else None) or opening()
+    shown = (first.source.example if first.source else None) or opening()
     with gr.Group():
         asked["image"] = picture_input(
             str(examples()[shown]),
@@ -49,19 +48,11 @@ def build(first: Analysis) -> dict[str, Any]:
         asked["example"] = _example_choice(first)
     asked["go"] = gr.Button("Compare", variant="primary")
     with gr.Group():
-        asked["dlka"] = model_choice(dlka_models(), first.settings.dlka, "D-LKA model")
-        asked["baseline"] = model_choice(baseline_models(), first.settings.baseline, "Baseline")
-        asked |= own_models()
+        asked |= model_choices(first.settings)
         asked["strength"] = gr.Slider(
             0, 2, 1, step=0.1, label="Deformation", info="0 off, 1 as learned, 2 twice the offsets", elem_id="strength"
         )
-    with gr.Accordion("Detection settings", open=False):
-        asked["confidence"] = gr.Slider(0.01, 0.95, 0.25, step=0.01, label="Confidence", info="least score of a box")
-        asked["iou"] = gr.Slider(
-            0.1, 0.95, 0.7, step=0.05, label="IoU", info="boxes of a class that overlap more are merged"
-        )
-        asked["size"] = size_choice()
-        asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+    asked |= detection_settings(list(first.names.values()), "boxes of a class that overlap more are merged")
     where = Predictor.place or best_device()
     gr.Markdown(f"Runs on **{where}**. Pictures stay on this machine.", elem_classes="quiet")
     return asked
@@ -103,12 +94,12 @@ def _example_choice(first: Analysis) -> gr.HTML:
         image = read_image(path)
         scale = 80 / min(image.shape[:2])  # px: twice the side of a thumbnail, for screens that have them
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        address = "data:image/jpeg;base64," + base64.b64encode(render.jpeg(small)).decode()
-        pictures.append({"label": label, "thumbnail": address} | PICTURES[label]._asdict())
+        thumbnail = files.data_url(render.jpeg(small), "image/jpeg")
+        pictures.append({"label": label, "thumbnail": thumbnail} | PICTURES[label]._asdict())
     return gr.HTML(
         shown_example(first),
-        html_template=(FOLDER / "picker.html").read_text(encoding="utf-8"),
-        js_on_load=(FOLDER / "picker.js").read_text(encoding="utf-8"),
+        html_template=files.read("examples/picker.html"),
+        js_on_load=files.read("examples/picker.js"),
         pictures=json.dumps(pictures),
         elem_id="examples",
     )
@@ -139,12 +130,35 @@ def wire_example(asked: dict[str, Any]) -> gr.State:
     return chosen
 
 
-def own_models() -> dict[str, Any]:
-    """What a visitor adds a model of his own with, and the ids of those that this window has."""
-    button = gr.UploadButton(
-        "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
-    )
-    return {"own": button, "brought": gr.State([])}
+def model_choices(first: Settings) -> dict[str, Any]:
+    """Both models, what a visitor adds one of his own with, and the ids of those that this window has."""
+
+    def choice(models: list[str], value: str, label: str) -> gr.Dropdown:
+        return gr.Dropdown(_choices(models), value=value, label=label, filterable=False, elem_classes="choice")
+
+    return {
+        "dlka": choice(dlka_models(), first.dlka, "D-LKA model"),
+        "baseline": choice(baseline_models(), first.baseline, "Baseline"),
+        "own": gr.UploadButton(
+            "Add a model of your own (.safetensors, .pt)", file_types=[".safetensors", ".pt"], size="sm"
+        ),
+        "brought": gr.State([]),
+    }
+
+
+def detection_settings(names: list[str], merged: str) -> dict[str, Any]:
+    """Which boxes are kept, behind a line that opens. names: of the classes; merged: what the IoU decides."""
+    first = Settings()
+    with gr.Accordion("Detection settings", open=False):
+        sizes = [("what fits", size) if size == FITS else (str(size), size) for size in SIZES]
+        return {
+            "confidence": gr.Slider(
+                0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box"
+            ),
+            "iou": gr.Slider(0.1, 0.95, first.iou, step=0.05, label="IoU", info=merged),
+            "size": gr.Dropdown(sizes, value=FITS, label="Input size, px", filterable=False),
+            "classes": gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all"),
+        }
 
 
 def wire_own(asked: dict[str, Any]) -> None:
@@ -178,20 +192,10 @@ def known_models() -> list[Any]:
     return [gr.update(choices=_choices(models)) for models in (dlka_models(), baseline_models())]
 
 
-def model_choice(models: list[str], value: str, label: str) -> gr.Dropdown:
-    """A choice of models; what programs and files call them stays their id."""
-    return gr.Dropdown(_choices(models), value=value, label=label, filterable=False, elem_classes="choice")
-
-
 def _choices(models: list[str]) -> list[tuple[str, str]]:
+    """What is shown of models; what programs and files call them stays their id."""
     known = cards()
     return [(model_words.label(model, known[model]), model) for model in models]
-
-
-def size_choice() -> gr.Dropdown:
-    """A choice of input sizes."""
-    choices = [("what fits", size) if size == FITS else (str(size), size) for size in SIZES]
-    return gr.Dropdown(choices, value=FITS, label="Input size, px", filterable=False)
 
 
 def wire_models(asked: dict[str, Any], lines: gr.HTML) -> gr.State:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.figures import Figure, figure
+from dlka.analysis.figures.base import one_of
 from dlka.analysis.recipes import WRITERS, recipe_of
-from dlka.errors import DlkaError
 from dlka.ui import files
-from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
+from dlka.ui.page_queue import script_in_turn
 from dlka.ui.toolkit import gr
 
-FOLDER = Path(__file__).with_name("take")
-HTML, SHARED = ((FOLDER / name).read_text(encoding="utf-8") for name in ("row.html", "take.js"))
+HTML, SHARED, _ROW = map(files.read, ("take/row.html", "take/take.js", "take/row.js"))
 
 
 class FigureRef(NamedTuple):
@@ -27,11 +25,10 @@ class FigureRef(NamedTuple):
     figure: Figure
 
 
-def build(analysis: Analysis, figures: list[FigureRef]) -> gr.HTML:
-    """The component, with the figures of a first analysis."""
-    script = "\n".join((SHARED, (FOLDER / "row.js").read_text(encoding="utf-8")))
+def build() -> gr.HTML:
+    """The component, which is not seen until it has figures."""
     return gr.HTML(
-        value(analysis, figures), html_template=HTML, js_on_load=script, server_functions=[script_in_turn(take_figure)]
+        "[]", html_template=HTML, js_on_load=f"{SHARED}\n{_ROW}", server_functions=[script_in_turn(take_figure)]
     )
 
 
@@ -55,8 +52,7 @@ def take_figure(key: str, kind: str, arguments: dict[str, Any], form: str) -> di
     key: of the analysis; kind and arguments: of the figure; form: one of WRITERS. Returns file (its address), its name,
     and told, a sentence.
     """
-    if form not in WRITERS:
-        raise DlkaError(f"Form: expected one of {', '.join(WRITERS)}; got {form!r:.60}.")
+    one_of("Form", form, WRITERS)
     analysis = get_analysis(key)
     asked = figure(kind, arguments)
     made = asked.drawn(analysis)

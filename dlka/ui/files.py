@@ -1,17 +1,23 @@
-"""Files that the page hands out: pictures and downloads."""
+"""Files that the page is made of, and those that it hands out."""
 
 from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
 
 import numpy as np
 
 from dlka import render
-from dlka.analysis import recipes, report
 from dlka.analysis.analysis import Analysis
-from dlka.analysis.figures.figure import Drawing, Figure
-from dlka.analysis.figures.views import Difference, summary
-from dlka.analysis.see.data import canvas_value
-from dlka.csv_text import csv_text
+from dlka.analysis.figures.base import Drawing
+from dlka.analysis.see import canvas_value
 from dlka.temporary import write
+
+
+def read(name: str) -> str:
+    """A file of the page's folder, or any by its whole path."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def address(path: str) -> str:
@@ -34,36 +40,21 @@ def png(paper: Drawing | np.ndarray, name: str = "picture.png") -> str:
     return write(render.png(_pixels(paper)), name)
 
 
+def image(paper: Drawing, name: str, text: str) -> str:
+    """A drawing in HTML, as a file of this name; text: what it shows, for those who do not see it."""
+    return f'<img src="{address(picture(paper, name))}" alt="{html.escape(text)}">'
+
+
+def sized(paper: render.Paper, source: str, text: str) -> str:
+    """The same for a file that is at this address already; with its size, so that nothing jumps while it loads."""
+    height = paper.picture_height + paper.strip_height
+    return f'<img src="{source}" alt="{html.escape(text)}" width="{paper.width}" height="{height}">'
+
+
 def _pixels(paper: Drawing | np.ndarray) -> np.ndarray:
     return paper if isinstance(paper, np.ndarray) else paper.to_array()
 
 
-def downloads(analysis: Analysis) -> list[str]:
-    """All about an analysis: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, two figures.
-
-    Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
-    """
-    made = [
-        write(_csv(report.OBJECT_COLUMNS, report.object_rows(analysis)), "objects.csv"),
-        write(_csv(report.STAGE_COLUMNS, report.stage_rows(analysis)), "stages.csv"),
-        write(report.report_text(analysis).encode(), "report.json"),
-        write(_arrays(analysis), "offsets-and-gates.npz"),
-    ]
-    shown: list[Figure] = [Difference()]
-    if analysis.stage_labels:
-        shown.append(summary(analysis))
-    for figure in shown:
-        drawn = figure.drawn(analysis)
-        recipe = recipes.recipe_of(analysis, figure, drawn)
-        made += [write(data, f"{figure.name}.{form}") for form, data in recipes.files(drawn, recipe).items()]
-    return made
-
-
-def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
-    return csv_text([columns, *rows]).encode("utf-8-sig")
-
-
-def _arrays(analysis: Analysis) -> bytes:
-    """offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W]."""
-    arrays = {f"offset/{c.stage.name}": c.offset for c in analysis.dlka.captures}
-    return recipes.npz(arrays | {f"gate/{g.block}": g.values for g in analysis.dlka.gates})
+def data_url(content: bytes, kind: str) -> str:
+    """An address that holds a file itself; kind: such as image/png."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

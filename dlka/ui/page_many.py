@@ -18,8 +18,7 @@ from dlka.analysis.labels import TruthRefused
 from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import MISSED, ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
-from dlka.analysis.many.report import report
-from dlka.analysis.models import baseline_models, dlka_models
+from dlka.analysis.many.tables import report
 from dlka.errors import DlkaError
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to
@@ -32,7 +31,6 @@ from dlka.ui.toolkit import gr
 NAME, PATH = "Many pictures", "many"
 KINDS = [name for kind, name in KIND_NAMES.items() if kind != BOTH]  # what findings can be chosen by,
 JUDGED = [MISSED, MISSED_BY_ONE, FALSE_ALARMS]  # and where there are labels
-FOLDER = Path(__file__).with_name("many")
 # What the viewer shows before a run.
 EMPTY = json.dumps({"columns": [], "what": [], "pictures": [], "items": []})
 OUTPUTS = ("empty", "progress", "results", "told", "summary", "report", "viewer", "pictures")
@@ -98,31 +96,17 @@ def examples_for(known: Mapping[int, str]) -> Given:
 def _ask(first: Settings) -> dict[str, Any]:
     """The visitor's side: pictures, labels, models and settings."""
     asked: dict[str, Any] = {}
-    asked["files"] = gr.File(
-        label="Pictures, with their labels if there are any",
-        file_count="multiple",
-        height=140,
-        elem_id="many-files",
-    )
+    label = "Pictures, with their labels if there are any"
+    asked["files"] = gr.File(label=label, file_count="multiple", height=140, elem_id="many-files")
     asked["folder"] = gr.File(label="or a whole folder", file_count="directory", height=140, elem_id="many-folder")
     asked["go"] = gr.Button("Compare", variant="primary", elem_id="many-go")
     with gr.Row():
         asked["try"] = gr.Button("Try examples", min_width=120, elem_id="many-try")
         asked["stop"] = gr.Button("Stop", variant="stop", min_width=80, elem_id="many-stop")
     with gr.Group():
-        asked["dlka"] = controls.model_choice(dlka_models(), first.dlka, "D-LKA model")
-        asked["baseline"] = controls.model_choice(baseline_models(), first.baseline, "Baseline")
-        asked |= controls.own_models()
-    with gr.Accordion("Detection settings", open=False):
-        asked["confidence"] = gr.Slider(
-            0.01, 0.95, first.confidence, step=0.01, label="Confidence", info="least score of a box"
-        )
-        asked["iou"] = gr.Slider(
-            0.1, 0.95, first.iou, step=0.05, label="IoU", info="boxes that overlap more are merged"
-        )
-        asked["size"] = controls.size_choice()
-        names = list(cards()[first.dlka].names.values())
-        asked["classes"] = gr.Dropdown(names, value=[], multiselect=True, label="Classes", info="empty: all")
+        asked |= controls.model_choices(first)
+    names = list(cards()[first.dlka].names.values())
+    asked |= controls.detection_settings(names, "boxes that overlap more are merged")
     with gr.Accordion("Ground truth: how to give it", open=False):
         gr.Markdown(words.LABELS)
     return asked
@@ -139,8 +123,8 @@ def _show() -> dict[str, Any]:
         shown["report"] = gr.DownloadButton("Download the report, one HTML file", elem_id="many-report")
         shown["viewer"] = gr.HTML(
             EMPTY,
-            html_template=(FOLDER / "viewer.html").read_text(encoding="utf-8"),
-            js_on_load=(FOLDER / "viewer.js").read_text(encoding="utf-8"),
+            html_template=files.read("many/viewer.html"),
+            js_on_load=files.read("many/viewer.js"),
             elem_id="many-viewer",
         )
         with gr.Accordion("All pictures as a table", open=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -55,7 +54,7 @@ def build(first: Analysis) -> dict[str, Any]:
         tab["samples"] = gr.HTML(elem_id="adapt-samples")
         with gr.Accordion("The same in numbers", open=False):
             tab["numbers"] = gr.HTML(elem_id="adapt-numbers")
-        tab["figures"] = figure_row.build(first, [])
+        tab["figures"] = figure_row.build()
         how_to_read(words.ADAPT)
         gr.Markdown("### Score against size")
         with gr.Row():
@@ -142,7 +141,7 @@ def draw(
     analysis: Analysis, point: tuple[float, float], number: int | None, stage: str | None, given: tuple[float, ...]
 ) -> dict[str, str]:
     """Values of PICTURE_OUTPUTS for a changed picture; given: by SLIDERS."""
-    seen = _follow(analysis, point, number, given)
+    seen = adapt.follow(analysis, Change(**dict(zip(SLIDERS, given))), number, point)
     pair = "".join(_image(adapt.boxes(seen, side), f"{side}.jpg") for side in ("baseline", "dlka"))
     paper = None if stage is None else adapt.samples(seen, stage)
     samples = "<p>The chosen place has left the picture, so nothing is read there.</p>"
@@ -173,18 +172,9 @@ def _figures(seen: adapt.Followed, number: int | None, stage: str | None) -> lis
     return shown
 
 
-def _follow(
-    analysis: Analysis, point: tuple[float, float], number: int | None, given: tuple[float, ...]
-) -> adapt.Followed:
-    return adapt.follow(analysis, Change(**dict(zip(SLIDERS, given))), number, point)
-
-
 def _image(paper: Paper, name: str) -> str:
-    """A drawing, and its legend for those who do not see it; sized, so that nothing jumps while it loads."""
-    source, alt = files.address(files.picture(paper, name)), html.escape(paper.legend_text.replace("\n", ". "))
-    return (
-        f'<img src="{source}" alt="{alt}" width="{paper.width}" height="{paper.picture_height + paper.strip_height}">'
-    )
+    """A drawing, and its legend for those who do not see it."""
+    return files.sized(paper, files.address(files.picture(paper, name)), paper.legend_text.replace("\n", ". "))
 
 
 def _curve(key: str, number: int | None) -> Iterator[dict[str, Any]]:
@@ -196,8 +186,8 @@ def _curve(key: str, number: int | None) -> Iterator[dict[str, Any]]:
     for step in adapt_curve.measure(analysis, chosen):
         steps.append(step)
         alt = adapt_curve.described(analysis, chosen, steps)
-        svg = base64.b64encode(chart_svg(adapt_curve.chart(analysis, chosen, steps), alt)).decode()
-        chart = f'<div class="adapt-one"><img src="data:image/svg+xml;base64,{svg}" alt="{html.escape(alt)}"></div>'
+        svg = files.data_url(chart_svg(adapt_curve.chart(analysis, chosen, steps), alt), "image/svg+xml")
+        chart = f'<div class="adapt-one"><img src="{svg}" alt="{html.escape(alt)}"></div>'
         yield {
             "told": adapt_curve.told(analysis, steps),
             "chart": chart,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlka.analysis import report
+from dlka.analysis import recipes, report
 from dlka.analysis.analysis import Analysis, get_analysis
-from dlka.ui import files, words
+from dlka.analysis.figures import Figure
+from dlka.analysis.figures.views import Difference, summary
+from dlka.csv_text import csv_text
+from dlka.temporary import write
+from dlka.ui import words
 from dlka.ui.tab import PRIVATE, Shared, how_to_read
 from dlka.ui.toolkit import gr
 
@@ -44,6 +48,34 @@ def wire(shared: Shared, tab: dict[str, Any]) -> None:
     """Compressing all offsets takes longer than an analysis: only on demand."""
 
     def make(key: str) -> Any:
-        return gr.update(value=files.downloads(get_analysis(key)), visible=True)
+        return gr.update(value=downloads(get_analysis(key)), visible=True)
 
     tab["make"].click(make, shared.key, tab["files"], **PRIVATE)
+
+
+def downloads(analysis: Analysis) -> list[str]:
+    """All about an analysis: objects and stages as CSV, the report as JSON, offsets and gates as NPZ, two figures.
+
+    Those are the difference, and the first stage's offsets where there are any: drawing, numbers, caption, recipe.
+    """
+    # offset/STAGE [2K, H, W] in cells, interleaved dy, dx; gate/BLOCK [C, H, W].
+    arrays = {f"offset/{c.stage.name}": c.offset for c in analysis.dlka.captures}
+    arrays |= {f"gate/{g.block}": g.values for g in analysis.dlka.gates}
+    made = [
+        write(_csv(report.OBJECT_COLUMNS, report.object_rows(analysis)), "objects.csv"),
+        write(_csv(report.STAGE_COLUMNS, report.stage_rows(analysis)), "stages.csv"),
+        write(report.report_text(analysis).encode(), "report.json"),
+        write(recipes.npz(arrays), "offsets-and-gates.npz"),
+    ]
+    shown: list[Figure] = [Difference()]
+    if analysis.stage_labels:
+        shown.append(summary(analysis))
+    for figure in shown:
+        drawn = figure.drawn(analysis)
+        recipe = recipes.recipe_of(analysis, figure, drawn)
+        made += [write(data, f"{figure.name}.{form}") for form, data in recipes.files(drawn, recipe).items()]
+    return made
+
+
+def _csv(columns: list[str], rows: list[list[object]]) -> bytes:
+    return csv_text([columns, *rows]).encode("utf-8-sig")

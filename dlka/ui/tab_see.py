@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from dlka import render
+from dlka.analysis import see
 from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
-from dlka.analysis.see import alone
 from dlka.inference.box_origin import BLOCK
 from dlka.ui import figure_row, files, words
-from dlka.ui.asked import script_in_turn
 from dlka.ui.guard import answering
+from dlka.ui.page_queue import script_in_turn
 from dlka.ui.tab import Shared, how_to_read
 from dlka.ui.toolkit import gr
 
 NAME = "See"
 INPUTS: tuple[str, ...] = ("point",)
 OUTPUTS: tuple[str, ...] = ("canvas",)
-SCRIPTS = (*alone.SCRIPTS, "cards.js", "take.js")  # one after the other, as one function
+SCRIPTS = (*see.SCRIPTS, "cards.js", "take.js")  # one after the other, as one function
 
 
 def build(first: Analysis) -> dict[str, Any]:
@@ -28,8 +27,8 @@ def build(first: Analysis) -> dict[str, Any]:
     with gr.Tab(NAME):
         canvas = gr.HTML(
             files.see_value(first, pictures.default_point(first), kept=True),
-            html_template=alone.read("see.html").replace("<!-- take -->", figure_row.HTML),
-            js_on_load="\n".join((figure_row.SHARED, *map(alone.read, SCRIPTS))),
+            html_template=see.read("see.html").replace("<!-- take -->", figure_row.HTML),
+            js_on_load="\n".join((figure_row.SHARED, *map(see.read, SCRIPTS))),
             server_functions=[script_in_turn(asked) for asked in (add_up, see_field, figure_row.take_figure)],
             elem_id="see",
         )
@@ -45,24 +44,17 @@ def add_up(key: str, stage: str, row: int | str, column: int | str, channel: str
 
 @answering
 def see_field(key: str, stage: str, row: int | str, column: int | str) -> str:
-    """The effective receptive field of a cell for the page's script."""
-    return field_card(key, stage, str(row), str(column))
-
-
-def field_card(key: str, label: str, row: str, column: str) -> str:
-    """HTML for a cell of the block that the stage with this label belongs to, in an analysis that was made before.
-
-    Raises DlkaError.
-    """
+    """The effective receptive field of a cell, of the block that the stage with this label belongs to, for the page's
+    script."""
     analysis = get_analysis(key)
-    field, captures, cell = receptive_field(analysis, label, row, column)
+    field, captures, cell = receptive_field(analysis, stage, str(row), str(column))
     letterbox = analysis.dlka.letterbox
     reads = render.reads_of(captures, cell, letterbox)
     drawn = render.receptive_field_overlay(analysis.image, field, BLOCK, letterbox, reads)
     radius = render.influence_radius(field, BLOCK, letterbox, reads.centre)
     within = f"{render.INFLUENCE:.0%} of its influence lies within {radius:.0f} px of it"
-    text = f"{place_label(label, analysis.capture(label))}, cell {cell}: {within}."
-    return f'<img src="{files.address(files.picture(drawn, "receptive-field.jpg"))}" alt="{html.escape(text)}">'
+    text = f"{place_label(stage, analysis.capture(stage))}, cell {cell}: {within}."
+    return files.image(drawn, "receptive-field.jpg", text)
 
 
 def values(analysis: Analysis, point: tuple[float, float]) -> dict[str, Any]:

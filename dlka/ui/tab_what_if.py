@@ -6,26 +6,11 @@ import html
 from typing import Any
 
 from dlka import render
-from dlka.analysis import four_ways, model_words, report
+from dlka.analysis import four_ways, model_words, report, what_if
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.examples import examples, subject
 from dlka.analysis.figures.changes import STAGES, ChangedModel, OneWay
-from dlka.analysis.what_if import (
-    COLUMNS,
-    DIFFERENCE,
-    HIGH,
-    KINDS,
-    LEFT,
-    LOW,
-    RIGHT,
-    Change,
-    WhatIf,
-    asked,
-    drawing,
-    headline,
-    object_rows,
-    what_if,
-)
+from dlka.analysis.what_if import DIFFERENCE, LEFT, RIGHT, Change, WhatIf, drawing
 from dlka.inference import interventions as kinds
 from dlka.models.catalog import subject_of
 from dlka.ui import figure_row, files, words
@@ -59,13 +44,13 @@ def build(first: Analysis) -> dict[str, Any]:
                     max_height=700,
                     **DRAWING,
                 )
-        tab["figures"] = figure_row.build(first, [])
+        tab["figures"] = figure_row.build()
         with gr.Accordion("All objects", open=False):
             tab["objects"] = gr.HTML(elem_id="what-if-objects")
         how_to_read(words.WHAT_IF)
         tab["ask"] = gr.Button("Tell large kernel, deformation and resolution apart")
         tab["apart"] = gr.HTML(elem_id="four-ways")
-        tab["apart_figures"] = figure_row.build(first, [])
+        tab["apart_figures"] = figure_row.build()
         gr.Markdown(words.FOUR_WAYS, elem_classes="quiet")
     return tab
 
@@ -73,10 +58,10 @@ def build(first: Analysis) -> dict[str, Any]:
 def _controls(first: Analysis) -> dict[str, Any]:
     """What the visitor changes."""
     tab: dict[str, Any] = {}
-    tab["kind"] = gr.Radio(list(KINDS.items()), value=kinds.LEARNED, label="Offsets")
+    tab["kind"] = gr.Radio(list(what_if.KINDS.items()), value=kinds.LEARNED, label="Offsets")
     tab["strength"] = gr.Slider(
-        LOW,
-        HIGH,
+        what_if.LOW,
+        what_if.HIGH,
         0,  # something to see at once: what vanishes without offsets
         step=0.1,
         label="Strength",
@@ -171,35 +156,33 @@ def draw(
 ) -> dict[str, Any]:
     """Updates of what PICTURE_OUTPUTS names."""
     analysis = get_analysis(key)
-    change = asked(analysis, kind, strength, stages, seed, other or str(examples()[example]))
-    seen = what_if(analysis, change)
+    change = what_if.asked(analysis, kind, strength, stages, seed, other or str(examples()[example]))
+    seen = what_if.what_if(analysis, change)
     shown = _figures(change, example, other, view)
-    said = headline(analysis, seen)
+    said = what_if.headline(analysis, seen)
     if not shown:
         said += f'<p class="quiet">{words.NO_RECIPE}</p>'
     return {
         "headline": said,
         **_view(analysis, seen, view),
-        "objects": report.table(COLUMNS, object_rows(analysis, seen)),
+        "objects": report.table(what_if.COLUMNS, what_if.object_rows(analysis, seen)),
         "figures": figure_row.value(analysis, shown),
     }
 
 
 def _view(analysis: Analysis, seen: WhatIf, view: str) -> dict[str, Any]:
     """The flat picture and the swipe slider; one of them is seen."""
-    flat = swipe = gr.update(visible=False)
+    shown = {"flat": gr.update(visible=False), "swipe": gr.update(visible=False)}
     if view == VIEWS[0]:
-        flat = gr.update(value=_described(drawing(analysis, seen, DIFFERENCE), "what-if.jpg"), visible=True)
-        return {"flat": flat, "swipe": swipe}
+        one = _described(drawing(analysis, seen, DIFFERENCE), "what-if.jpg")
+        return shown | {"flat": gr.update(value=one, visible=True)}
     left, right = drawing(analysis, seen, LEFT), drawing(analysis, seen, RIGHT)
     if view == "Side by side":
         both = f'<div class="four-ways">{_described(left, "learned.jpg")}{_described(right, "changed.jpg")}</div>'
-        flat = gr.update(value=both, visible=True)
-    else:
-        halves = render.same_size(left.to_array(), right.to_array())
-        swiped = files.picture(halves[0], "learned.jpg"), files.picture(halves[1], "changed.jpg")
-        swipe = gr.update(value=swiped, visible=True)
-    return {"flat": flat, "swipe": swipe}
+        return shown | {"flat": gr.update(value=both, visible=True)}
+    halves = render.same_size(left.to_array(), right.to_array())
+    swiped = files.picture(halves[0], "learned.jpg"), files.picture(halves[1], "changed.jpg")
+    return shown | {"swipe": gr.update(value=swiped, visible=True)}
 
 
 def _figures(change: Change, example: str, other: str | None, view: str) -> list[FigureRef]:
@@ -226,11 +209,5 @@ def draw_ways(key: str) -> dict[str, str]:
 
 def _described(paper: render.Paper, name: str) -> str:
     """The drawing as a picture whose alt text is its whole legend, linked to its full size."""
-    pixels = paper.to_array()
-    address = html.escape(files.address(files.picture(pixels, name)))
-    height, width = pixels.shape[:2]  # told to the browser, so that nothing jumps while it is fetched
-    text = html.escape(paper.legend_text)
-    return (
-        f'<a class="described" href="{address}" target="_blank">'
-        f'<img src="{address}" alt="{text}" width="{width}" height="{height}"></a>'
-    )
+    address = files.address(files.picture(paper, name))
+    return f'<a class="described" href="{address}" target="_blank">{files.sized(paper, address, paper.legend_text)}</a>'

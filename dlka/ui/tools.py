@@ -16,14 +16,13 @@ import numpy as np
 from dlka.analysis import report
 from dlka.analysis.analysis import Analysis, Settings, analyse
 from dlka.analysis.examples import examples
-from dlka.analysis.figures.figure import Drawn
+from dlka.analysis.figures.base import Drawn, one_of
 from dlka.analysis.figures.views import Difference, Reads
 from dlka.analysis.suited import opening, settings_for
-from dlka.errors import DlkaError
 from dlka.models.catalog import baseline_of
 from dlka.ui import files
 from dlka.ui.api import DEFAULT, Picture, endpoint
-from dlka.ui.asked import tool_in_turn
+from dlka.ui.page_queue import tool_in_turn
 from dlka.ui.toolkit import gr
 
 
@@ -130,8 +129,8 @@ def _look(
     image: Any, example: str, model: str, strength: float, baseline: str = "", confidence: float = DEFAULT.confidence
 ) -> Analysis:
     label = example or opening()
-    if image is None and label not in examples():
-        raise DlkaError(f"Example: expected one of {', '.join(examples())}; got {label!r:.60}.")
+    if image is None:
+        one_of("Example", label, examples())
     file = examples()[label] if image is None else image["path"]
     suiting = settings_for(label if image is None else None)
     dlka = model or suiting.dlka

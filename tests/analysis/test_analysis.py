@@ -20,7 +20,7 @@ from dlka.analysis.recipes import recipe_of
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor
-from dlka.ui import files
+from dlka.ui import tab_numbers
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_shared_scale_is_the_same_for_all_stages(analysis):
 
 @pytest.mark.slow
 def test_downloads(analysis):
-    paths = {path.rsplit("/", 1)[1]: path for path in files.downloads(analysis)}
+    paths = {path.rsplit("/", 1)[1]: path for path in tab_numbers.downloads(analysis)}
     with open(paths["report.json"]) as file:
         told = json.load(file)
     assert len(told["stages"]) == 6

@@ -17,7 +17,7 @@ from dlka.analysis import batch
 from dlka.analysis.analysis import Settings, analyse_once
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import sort_files
-from dlka.analysis.many.precision import precisions
+from dlka.analysis.many.tables import precisions
 from dlka.cli import main
 from dlka.cluster.engines import Comparer
 from dlka.cluster.many import Run, measure

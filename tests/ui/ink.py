@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlka.ui.learn.reading import SHEET
+from dlka.ui.learn import SHEET
 
 CELL = 8  # px: a cell of level P3
 

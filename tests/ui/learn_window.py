@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
-from dlka.ui.learn.words import STEPS
+from dlka.ui.learn import STEPS
 
 # What reaches beyond the window's right edge, and is not in a box of its own that scrolls.
 TOO_WIDE = """() => [...document.querySelectorAll('.learn *')]

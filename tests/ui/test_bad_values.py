@@ -15,9 +15,10 @@ from PIL import Image
 
 from dlka.analysis.analysis import Settings, analyse_pixels, source_of
 from dlka.images import read_image
-from dlka.ui import api, figure_row, tab_see, tools
+from dlka.ui import api, figure_row, page_learn, tab_see, tools
 from dlka.ui.guard import Page
-from dlka.ui.learn import answers
+from dlka.ui.learn import example
+from dlka.ui.learn.letters import read_letter
 from dlka.ui.toolkit import gr
 
 META = {"_type": "gradio.FileData"}
@@ -135,11 +136,11 @@ def test_an_endpoint_answers_or_refuses(name, endpoints, picture, caplog):
         tab_see.add_up,
         tab_see.see_field,
         figure_row.take_figure,
-        answers.see_gate,
-        answers.see_small_picture,
-        answers.see_drawing,
-        answers.make_worksheet,
-        answers.read_letter,
+        example.see_gate,
+        example.see_small_picture,
+        page_learn.see_drawing,
+        page_learn.make_worksheet,
+        read_letter,
     ],
     ids=lambda f: f.__name__,
 )

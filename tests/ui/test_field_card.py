@@ -14,7 +14,7 @@ from dlka.analysis.examples import examples
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.render import influence_radius, reads_at, receptive_field_overlay
-from dlka.ui.tab_see import field_card, see_field
+from dlka.ui.tab_see import see_field
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +60,4 @@ def test_a_picture_without_influence_says_so(analysis):
         analysis.image, np.zeros((height // 4, width // 4)), 4, analysis.dlka.letterbox, reads
     )
     assert "No pixel changes this cell." in canvas.to_svg().decode()
-    assert field_card(analysis.key, "P3 5x5", "0", "0").startswith("<img")
+    assert see_field({"key": analysis.key, "stage": "P3 5x5", "row": 0, "column": 0}).startswith("<img")

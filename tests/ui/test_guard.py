@@ -16,9 +16,8 @@ from loop import run
 
 from dlka.errors import DlkaError
 from dlka.ui import app as page
-from dlka.ui.asked import script_in_turn, tool_in_turn
 from dlka.ui.guard import Page, answering
-from dlka.ui.page_queue import LONG_RUN, WORDS
+from dlka.ui.page_queue import LONG_RUN, WORDS, script_in_turn, tool_in_turn
 from dlka.ui.toolkit import gr
 
 FAULT = r"Something broke here, it was not your picture\. The log has the details under the number ([0-9a-f]{8})\."

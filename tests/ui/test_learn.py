@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from itertools import product
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 from bilinear_read import read_bilinear
 from ink import CELL, ink_map
+from kernel_reach import hits, reach
 
 from dlka.drawn.letters import plain_letter
 from dlka.drawn.shapes import LETTERS
@@ -20,11 +20,10 @@ from dlka.inference.predictor import load_predictor
 from dlka.layers import RigidConv
 from dlka.models.catalog import DEFAULT
 from dlka.ops import deform_dwconv2d
-from dlka.ui.learn import answers, drawing, example, kernels
-from dlka.ui.learn.letters import five_sizes
-from dlka.ui.learn.reading import ASKED_POINT, EXAMPLE_MAP, SHEET
-from dlka.ui.learn.words import LANGUAGES, STEPS, words
-from dlka.ui.learn.worksheet import worksheet
+from dlka.ui import page_learn
+from dlka.ui.learn import ASKED_POINT, EXAMPLE_MAP, LANGUAGES, SHEET, STEPS, example, words
+from dlka.ui.learn.letters import five_sizes, read_letter
+from dlka.ui.learn.worksheet import path_counts, taps, worksheet
 
 
 def png(image):
@@ -46,31 +45,31 @@ def test_reach_and_path_counts_are_those_of_real_convolutions():
         torch.nn.init.ones_(layer.deform_conv.weight)
     large(small(x))[0, 0, 15, 15].backward()
     counted = x.grad[0, 0].numpy()
-    assert len(kernels.path_counts(5, 7, 3)) == 23
-    assert np.array_equal(counted[4:27, 4:27], kernels.path_counts())
-    assert counted.sum() == kernels.path_counts().sum() == 49 * 25 == 1225
+    assert len(path_counts(5, 7, 3)) == 23
+    assert np.array_equal(counted[4:27, 4:27], path_counts())
+    assert counted.sum() == path_counts().sum() == 49 * 25 == 1225
 
 
 def test_the_pair_leaves_no_cell_out_and_a_wider_dilation_does():
-    counts = kernels.path_counts()
+    counts = path_counts()
     assert counts.shape == (23, 23)
     assert [counts[0, 0], counts[11, 11], counts[0, 3], counts[3, 3]] == [1, 1, 2, 4]
     assert {n: int((counts == n).sum()) for n in np.unique(counts)} == {1: 121, 2: 264, 4: 144}
-    assert (kernels.path_counts(5, 7, 5) > 0).all()
-    assert (kernels.path_counts(5, 7, 6) == 0).any()
+    assert (path_counts(5, 7, 5) > 0).all()
+    assert (path_counts(5, 7, 6) == 0).any()
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 2), (5, 3), (7, 3), (7, 4)])
 def test_a_dilated_kernel_has_k_squared_taps_within_its_reach(kernel, dilation):
-    taps = kernels.taps(kernel, dilation)
-    assert taps.shape == (kernels.reach(kernel, dilation),) * 2
-    assert taps.sum() == kernel**2
+    pattern = taps(kernel, dilation)
+    assert pattern.shape == (reach(kernel, dilation),) * 2
+    assert pattern.sum() == kernel**2
 
 
 def test_taps_on_an_object_are_counted_one_by_one():
     for kernel, dilation, side in product((5, 7), (1, 3), (0.4, 1.5, 2.0, 3.0, 7.9, 12.0)):
         away = (np.argwhere(np.ones((kernel, kernel))) - (kernel - 1) / 2) * dilation
-        assert kernels.hits(kernel, dilation, side) == (np.abs(away) <= side / 2).all(axis=1).sum()
+        assert hits(kernel, dilation, side) == (np.abs(away) <= side / 2).all(axis=1).sum()
 
 
 def test_bilinear_reading_is_the_operators():
@@ -100,7 +99,7 @@ def test_ink_is_a_share_of_each_cell(curve):
 
 
 def test_offsets_of_a_drawing_are_the_models(curve):
-    answer = answers.see_drawing({"drawing": png(curve)})
+    answer = page_learn.see_drawing({"drawing": png(curve)})
     levels = np.frombuffer(base64.b64decode(answer["offsets"]), "<i2").reshape(40, 40, 50)
     predictor = load_predictor(DEFAULT)[0]
     capture = predictor.predict(curve, size=SHEET).captures[0]
@@ -138,16 +137,16 @@ def test_the_asked_value_of_the_map_is_what_is_read_there():
         ("", "expected a PNG of the sheet"),
         ("data:image/png;base64,####", "no PNG"),
         (png(np.zeros((32, 64, 3), np.uint8)), "expected 320 x 320 px, got 64 x 32"),
-        ("data:image/png;base64," + "A" * drawing.LARGEST, "not a larger file"),
+        ("data:image/png;base64," + "A" * page_learn.LARGEST, "not a larger file"),
         ("data:image/png;base64,AAAA", "."),
     ],
 )
 def test_what_is_no_drawing_is_told(sent, told):
-    assert told in answers.see_drawing({"drawing": sent})["error"]
+    assert told in page_learn.see_drawing({"drawing": sent})["error"]
 
 
 def test_gate_maps_are_the_blocks():
-    answer = answers.see_gate({"picture": "letters", "channel": "7"})
+    answer = example.see_gate({"picture": "letters", "channel": "7"})
     gated, gate, product_, added, put_in = np.frombuffer(base64.b64decode(answer["maps"]), "<f4").reshape(
         5, *answer["size"]
     )
@@ -156,17 +155,17 @@ def test_gate_maps_are_the_blocks():
     assert np.allclose(product_, gate * gated)
     assert np.abs(added).max() > 0
     assert put_in.shape == gate.shape
-    mean = answers.see_gate({"picture": "letters", "channel": "mean"})
+    mean = example.see_gate({"picture": "letters", "channel": "mean"})
     means = np.frombuffer(base64.b64decode(mean["maps"]), "<f4").reshape(5, -1)
     assert np.allclose(means[1], seen.dlka.gates[0].values.mean(0).ravel(), atol=1e-6)
-    assert "expected one of letters, sizes, rings" in answers.see_gate({"picture": "cat"})["error"]
-    assert "expected a whole number from 0 to 63" in answers.see_gate({"picture": "letters", "channel": "64"})["error"]
+    assert "expected one of letters, sizes, rings" in example.see_gate({"picture": "cat"})["error"]
+    assert "expected a whole number from 0 to 63" in example.see_gate({"picture": "letters", "channel": "64"})["error"]
 
 
 @pytest.mark.slow
 def test_the_small_objects_taps_are_counted_on_the_picture():
-    told = answers.see_small({})
-    seen, explored = example.scene(), json.loads(example.field("letters"))
+    told = example.see_small({})
+    seen, explored = example.scene(), example.see_field({"picture": "letters"})
     chosen = explored["objects"][explored["chosen"]]
     box = np.array(chosen["dlka"][:4], np.float32)
     assert told["name"] == chosen["name"]  # Explore opens with it, too
@@ -187,12 +186,12 @@ def test_the_small_objects_taps_are_counted_on_the_picture():
         assert row[1] == count
         assert 0 <= row[2] <= capture.stage.taps
     assert told["rows"][0][2] > told["rows"][0][1]  # its samples draw together on it
-    assert "P9" in answers.see_small_picture({"stage": "P9"})["error"]
+    assert "P9" in example.see_small_picture({"stage": "P9"})["error"]
 
 
 @pytest.mark.parametrize("sent", ["", "####", "é", base64.b64encode(bytes(100)).decode()])
 def test_what_is_no_picture_of_a_letter_is_told(sent):
-    assert "expected 48 x 48 greys in base64" in answers.read_letter({"picture": sent})["error"]
+    assert "expected 48 x 48 greys in base64" in read_letter({"picture": sent})["error"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -218,4 +217,4 @@ def test_the_worksheet_has_all_questions_and_answers_only_for_those_who_may_see_
         assert page.count('<img src="data:image/png;base64,') == 2
         assert page.count("<svg") == 8
         assert not re.search(r"(src|href)=\"(?!data:)", page)  # it needs no other file
-    assert "expected one of en, de, zh" in answers.make_worksheet({"language": "fr"})["error"]
+    assert "expected one of en, de, zh" in page_learn.make_worksheet({"language": "fr"})["error"]

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from bilinear_read import read_bilinear
 from ink import ink_map
+from kernel_reach import hits
 from learn_window import TOO_WIDE, go, kept_open, opened
 from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.analysis.analysis import block_values
-from dlka.analysis.see.data import quantised
+from dlka.analysis.see import quantised
 from dlka.images import read_image
 from dlka.inference.predictor import load_predictor
 from dlka.models.catalog import DEFAULT
 from dlka.ops.sampling import sampling_locations
-from dlka.ui.learn import example, kernels
+from dlka.ui.learn import EXAMPLE_MAP, STEPS, example, words
 from dlka.ui.learn.letters import five_sizes
-from dlka.ui.learn.reading import EXAMPLE_MAP
-from dlka.ui.learn.words import STEPS, words
+from dlka.ui.learn.worksheet import path_counts
 
 # More ink than before is on the sheet, and the model has seen it.
 ASKED = """before => { const { map, places } = document.querySelector('.play-kernel').told;
@@ -85,7 +85,7 @@ def test_taps_follow_the_sliders(learn):
 def test_paths_are_counted_as_in_python(learn):
     go(learn, "stack")
     grid = learn.locator(".stack-grid")
-    assert np.array_equal(grid.evaluate("g => g.counts"), kernels.path_counts().ravel())
+    assert np.array_equal(grid.evaluate("g => g.counts"), path_counts().ravel())
     told(learn, "stack-told", "reach 5 + (7 − 1) · 3 = 23 cells; 74 weights per channel instead of 529; 1225 paths")
     rows = learn.locator(".stack-counts tr").all_inner_texts()
     assert [[int(n) for n in row.split()] for row in rows] == [[1, 121], [2, 264], [4, 144]]
@@ -97,7 +97,7 @@ def test_paths_are_counted_as_in_python(learn):
     told(learn, "stack-tap", "Tap in row 4, column 4 of the 7×7 reads 0 rows and 0 columns from the middle")
     learn.locator(".stack-dilation").press("End")
     told(learn, "stack-told", "cells are never read, as dilation 6 is more than the first kernel's 5")
-    assert np.array_equal(grid.evaluate("g => g.counts"), kernels.path_counts(5, 7, 6).ravel())
+    assert np.array_equal(grid.evaluate("g => g.counts"), path_counts(5, 7, 6).ravel())
     learn.locator(".stack-dilation").press("Home")
 
 
@@ -207,14 +207,14 @@ def test_small_objects_on_three_levels(learn):
     rows = [row.split("\t") for row in learn.locator(".levels-rows tr").all_inner_texts()]
     for row, stride in zip(rows, (8, 16, 32)):
         assert float(row[2]) == pytest.approx(12 / stride, abs=0.005)
-        assert [int(row[4]), int(row[5])] == [kernels.hits(5, 1, 12 / stride), kernels.hits(7, 3, 12 / stride)]
+        assert [int(row[4]), int(row[5])] == [hits(5, 1, 12 / stride), hits(7, 3, 12 / stride)]
     size.press("End")
     told(learn, "levels-told", "An object of 96 px")
     rows = [row.split("\t") for row in learn.locator(".levels-rows tr").all_inner_texts()]
-    assert [int(row[5]) for row in rows] == [kernels.hits(7, 3, 96 / stride) for stride in (8, 16, 32)]
+    assert [int(row[5]) for row in rows] == [hits(7, 3, 96 / stride) for stride in (8, 16, 32)]
     learn.locator(".levels-stages tr").nth(1).wait_for()
     real = [row.split("\t") for row in learn.locator(".levels-stages tr").all_inner_texts()]
-    wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.small_object()["rows"]]
+    wanted = [[r[0], f"{r[1]} ({r[3]})", f"{r[2]} ({r[4]})"] for r in example.see_small({})["rows"]]
     assert [[cell.strip() for cell in row] for row in real] == wanted
     learn.get_by_role("button", name="P3 7x7 d3").press("Enter")
     expect(learn.locator(".levels-small")).to_have_attribute("alt", re.compile("7x7"))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from kernel_reach import hits, reach
 
 from dlka.layers import DeformConv
-from dlka.ui.learn import figures, kernels
-from dlka.ui.learn.words import words
+from dlka.ui.learn import example, words
+from dlka.ui.learn.worksheet import path_counts, taps
 
 ROOT = Path(__file__).resolve().parents[2]
 # The question -> step, and sentences of its text that answer it.
@@ -102,7 +103,7 @@ def test_there_are_ten_of_them():
 
 
 def test_what_the_answers_say_of_parameters_is_counted():
-    costs = figures.costs()
+    costs = example.costs()
     shares = {kind: f"{100 * cost['nets'] / cost['all']:.1f} %" for kind, cost in costs.items()}
     text = plain(words()["offsets"]["text"])
     assert f"A full (dense) one holds {shares['dense']}" in text
@@ -128,21 +129,21 @@ def test_what_the_answers_say_of_measurements_stands_in_the_readme_and_the_repor
     assert 39 < 3_012_603 / 75_837 < 41
     assert "a gain of 0.8 AP, which is often claimed" in " ".join(readme.split())
     assert "A gain of 0.8 AP, which is often claimed, lies outside these intervals." in text
-    falls = {row["model"]: row["ways"]["off"]["change"] for row in figures.tested()}
+    falls = {row["model"]: row["ways"]["off"]["change"] for row in example.tested()}
     assert f"loses {-falls['scenes']:.1f} AP with its offsets off" in words()["test"]["questions"][2]["ask"]
 
 
 def test_a_moved_tap_can_only_widen_the_reach_by_what_it_is_moved():
     """23 + 2a + 2b: the answer's 29 for a = 1 and b = 2."""
     asked = words()["stack"]["questions"][2]
-    assert asked["number"] == len(kernels.path_counts()) + 2 * 1 + 2 * 2
-    assert kernels.reach(7, 3) == words()["taps"]["questions"][0]["number"]
-    shifted = kernels.taps(7, 3)[:, 1:] * kernels.taps(7, 3)[:, :-1]
+    assert asked["number"] == len(path_counts()) + 2 * 1 + 2 * 2
+    assert reach(7, 3) == words()["taps"]["questions"][0]["number"]
+    shifted = taps(7, 3)[:, 1:] * taps(7, 3)[:, :-1]
     assert shifted.sum() == words()["taps"]["questions"][1]["number"]
-    assert kernels.hits(5, 1, 10 / 8) == words()["levels"]["questions"][1]["number"]
+    assert hits(5, 1, 10 / 8) == words()["levels"]["questions"][1]["number"]
     assert words()["levels"]["questions"][0]["number"] == 10 / 8
 
 
 def test_the_head_reads_around_objects_and_the_neck_does_not():
-    changes = {row["model"]: row["between"] for row in figures.inside()}
+    changes = {row["model"]: row["between"] for row in example.inside()}
     assert max(changes["head"]) < 0 < min(changes["neck"]) < max(changes["neck"]) < 10 < min(changes["scenes"])

@@ -21,8 +21,7 @@ from dlka.segment.net_file import NetCard
 from dlka.segment.samples import samples
 from dlka.segment.scans import read_scan
 from dlka.segment.segmenter import Segmenter
-from dlka.ui.learn import answers, volume
-from dlka.ui.learn.words import words
+from dlka.ui.learn import example, words
 
 STEP = words()["volume"]
 
@@ -95,7 +94,7 @@ def test_what_the_step_says_of_the_block_is_counted():
 def test_parameters_are_counted_by_part():
     with torch.device("meta"):
         net = build_net("volume", preset="small", classes=3)
-    found = volume.parts(dict(net.named_parameters()))
+    found = example.parts(dict(net.named_parameters()))
     assert sum(found.values()) == size(net)
     gates = [module for module in net.modules() if isinstance(module, VolumeGate)]
     nets = sum(size(gate.deform_conv.offset_net) for gate in gates)
@@ -108,12 +107,12 @@ def test_parameters_are_counted_by_part():
 @pytest.fixture(scope="module")
 def looked():
     """What the network samples in the lesson's volume."""
-    sample = next(sample for sample in samples().values() if sample.model == volume.MODEL)
-    return Segmenter.of(volume.MODEL).look(read_scan(sample.file))
+    sample = next(sample for sample in samples().values() if sample.model == example.VOLUME_MODEL)
+    return Segmenter.of(example.VOLUME_MODEL).look(read_scan(sample.file))
 
 
 def test_the_answer_holds_the_networks_offsets(looked):
-    answer = answers.see_volume({})
+    answer = example.see_volume({})
     assert answer["kind"] == "volume"
     assert "Decathlon" in answer["credit"]
     for told, stage in zip(answer["stages"], looked.stages, strict=True):
@@ -127,8 +126,8 @@ def test_the_answer_holds_the_networks_offsets(looked):
 
 
 def test_without_the_network_there_is_no_answer(monkeypatch):
-    monkeypatch.setattr(volume, "shipped", dict)
-    assert answers.see_volume({}) == {}
+    monkeypatch.setattr(example, "shipped", dict)
+    assert example.see_volume({}) == {}
 
 
 def test_dice_with_offsets_and_without_is_what_the_card_says():
@@ -139,14 +138,14 @@ def test_dice_with_offsets_and_without_is_what_the_card_says():
     scores["against"] = [{"model": "net", "against": "net, offsets at zero", "front": [0.01, -0.002, 0.02]}]
     given = {"net": "volume", "preset": "small", "offsets": "dense", "names": ["background", "front"], "window": 32}
     card = NetCard(**given, data="", recipe={}, licence="", seed=0, versions={}, scores=scores)
-    told = volume.measured(card)
+    told = example.measured(card)
     (part,) = told["parts"]
     assert (told["cases"], part["part"]) == (40, "front")
     assert [part["own"], part["zero"], part["change"], *part["between"]] == pytest.approx([85, 84, 1, -0.2, 2])
     scores["rows"] = scores["rows"][:1]  # a rigid network's, or one that was never measured
-    assert volume.measured(card) is None
+    assert example.measured(card) is None
     scores.clear()
-    assert volume.measured(card) is None
+    assert example.measured(card) is None
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +164,7 @@ def state(page, condition="true"):
 
 def test_the_cubes_samples_are_the_networks(lesson, looked):
     go(lesson, "volume")
-    value = answers.see_volume({})
+    value = example.see_volume({})
     grid = np.indices((3, 3, 3)).reshape(3, 27).T - 1
 
     def check(told):
@@ -231,11 +230,11 @@ def test_the_step_leads_to_the_page_segment(lesson):
     assert link.evaluate("a => a.href").endswith("/segment")
     assert lesson.request.get(link.evaluate("a => a.href")).ok
     bars = lesson.locator(".volume-costs b").all_inner_texts()
-    assert [int(bar.split(", ")[0].replace(",", "")) for bar in bars] == list(answers.see_volume({})["parts"].values())
+    assert [int(bar.split(", ")[0].replace(",", "")) for bar in bars] == list(example.see_volume({})["parts"].values())
 
 
 def test_without_the_network_the_step_says_so(browser, server, monkeypatch):
-    monkeypatch.setattr(volume, "shipped", dict)
+    monkeypatch.setattr(example, "shipped", dict)
     page = opened(browser, server, "?step=9&lang=de")
     expect(page.locator(".volume-told")).to_have_text(words("de")["volume"]["none"])
     assert page.strangers == page.errors == []

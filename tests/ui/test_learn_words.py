@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dlka.ui.learn import pieces
-from dlka.ui.learn.words import LANGUAGES, STEPS, words
+from dlka.ui import page_learn
+from dlka.ui.learn import LANGUAGES, STEPS, words
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 # What has to be the same in every language: {placeholders}, figures, tags.
@@ -75,7 +75,7 @@ def test_every_question_can_be_answered(language):
 
 
 def test_every_word_is_used_and_none_is_missing():
-    own = Path(pieces.FOLDER)
+    own = Path(page_learn.FOLDER)
     sources = "".join(p.read_text() for p in (*own.glob("*.js"), *own.glob("*.html"), *own.glob("*.py")))
     computed = {"bar_", "figure_", "example_", "cost_", "chain_", "inside_", "in_use", "small", "unused", "shuffled"}
     computed |= {"no_step", "no_example", "no_lang", "dice_", "encoder", "decoder", "anterior", "posterior"}
@@ -84,21 +84,21 @@ def test_every_word_is_used_and_none_is_missing():
             made = any(word.startswith(start) for start in computed)
             assert made or re.search(rf'["\'.]{word}\b|\${word}\b', sources), f"{piece}: {word} is used nowhere"
     shared = words()["page"]
-    page = {"lesson": shared} | {piece: words()[piece] for piece in pieces.SCRIPTS}
+    page = {"lesson": shared} | {piece: words()[piece] for piece in page_learn.SCRIPTS}
     for piece, known in page.items():
-        html = pieces.read(f"{piece}.html") + (pieces.read("step.html") if piece in STEPS else "")
+        html = page_learn.read(f"{piece}.html") + (page_learn.read("step.html") if piece in STEPS else "")
         for word in re.findall(r"\$(\w+)", html):
             assert word in known or word in ("figure", "questions_word"), f"{piece}: ${word} is missing"
-        for script in pieces.SCRIPTS.get(piece, ()):
-            for asked in re.findall(r"say\(([^,)]*)", pieces.read(script)):
+        for script in page_learn.SCRIPTS.get(piece, ()):
+            for asked in re.findall(r"say\(([^,)]*)", page_learn.read(script)):
                 for word in re.findall(r'"(\w+)"', asked):
                     assert word in known or word in shared, f"{piece}: {word} is missing"
-    scripts = "".join(map(pieces.read, ("common.js", "questions.js", "lesson.js")))
+    scripts = "".join(map(page_learn.read, ("common.js", "questions.js", "lesson.js")))
     for word in re.findall(r"words\.page\.(\w+)", scripts):
         assert word in shared, f"page: {word} is missing"
 
 
 def test_the_page_gets_all_languages():
-    sent = json.loads(pieces.value())
+    sent = json.loads(page_learn.value())
     assert list(sent["words"]) == list(LANGUAGES) == ["en", "de", "zh"]
     assert sent["words"]["de"]["letter"]["title"] == "Ein Buchstabe, fünf Größen"

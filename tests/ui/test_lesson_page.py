@@ -14,9 +14,7 @@ from page_tabs import wait_until_it_fits
 from playwright.sync_api import expect
 
 from dlka.drawn.letter_file import load_letter
-from dlka.ui.learn import figures
-from dlka.ui.learn.reading import EXAMPLE_MAP
-from dlka.ui.learn.words import LANGUAGES, STEPS, words
+from dlka.ui.learn import EXAMPLE_MAP, LANGUAGES, STEPS, example, words
 
 PAGE = words()["page"]
 # What every step shows first.
@@ -242,7 +240,7 @@ def test_a_training_step_follows_the_slope_of_the_loss(lesson):
 def test_the_real_test_shows_what_the_cards_say_and_leads_to_what_if(browser, server):
     page = opened(browser, server, "?step=8")
     shown = page.locator(".test-models section")
-    for section, row in zip(shown.all(), figures.tested(), strict=True):
+    for section, row in zip(shown.all(), example.tested(), strict=True):
         assert row["model"] in section.locator("h3").inner_text()
         values = [float(v) for v in section.locator("b").all_inner_texts()]
         assert values == pytest.approx([way["ap"] for way in row["ways"].values()], abs=0.0501)
@@ -272,7 +270,7 @@ def test_both_kernels_reach_as_far_as_their_offsets_say(lesson):
     told.get_by_text("× 0.00: through both kernels the cell reads 23 × 23").wait_for()
     bars = lesson.locator(".offsets-costs b").all_inner_texts()
     assert [int(bar.split(" ")[0].strip(",").replace(",", "")) for bar in bars] == [
-        cost["all"] for cost in figures.costs().values()
+        cost["all"] for cost in example.costs().values()
     ]
 
 

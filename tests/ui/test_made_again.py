@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -92,7 +91,7 @@ def test_what_questions_are_made_from_is_bounded_too(store, monkeypatch):
     monkeypatch.setattr(analysis_module, "QUESTIONS", few := Kept(20_000))
     first = app.first_look()
     for i in range(60):
-        few.put(str(i), replace(few.get(first.key, lambda: pytest.fail("it is known"))))
+        few.put(str(i), (*few.get(first.key, lambda: pytest.fail("it is known")),))
     assert few.used <= 20_000
     assert first.key in few
 
@@ -120,16 +119,15 @@ def test_a_new_visitor_has_the_first_look_after_many_others(server, store):
 @pytest.mark.slow
 def test_pictures_of_the_page_are_small_and_look_the_same(store):
     """A page's picture against every pixel of the one to take along: PSNR, and the largest error."""
-    from dlka.analysis.figures import pictures
-    from dlka.analysis.figures.views import Samples
+    from dlka.analysis.figures.views import Difference, Samples
     from dlka.images import read_image
 
     analysis = analyse(examples()["Bus stop"], Settings(size=320))
-    for drawn in (pictures.difference(analysis), Samples(400, 500).draw(analysis)):
+    for drawn in (Difference().draw(analysis), Samples(400, 500).draw(analysis)):
         shown, whole = (read_image(make(drawn)) for make in (files.picture, files.png))
         error = np.abs(shown.astype(int) - whole.astype(int))
         assert shown.shape == whole.shape
         assert 10 * np.log10(255**2 / (error**2).mean()) > 41
         assert error.max() < 40, "thin coloured lines keep their colours"
-    sizes = [Path(make(pictures.difference(analysis))).stat().st_size for make in (files.picture, files.png)]
+    sizes = [Path(make(Difference().draw(analysis))).stat().st_size for make in (files.picture, files.png)]
     assert sizes[0] < 0.5 * sizes[1]

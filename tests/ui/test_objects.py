@@ -19,7 +19,7 @@ from dlka.analysis.stages import NO_STAGES
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.types import BOTH, Detections
-from dlka.ui import box_page, tab_objects
+from dlka.ui import tab_objects
 
 SIZE = 320
 
@@ -71,7 +71,7 @@ def test_an_object_of_both_models_is_shown_of_both(analysis):
     assert other.found
     rows = box_figures.box_rows(analysis, (own, other))
     assert [row[0] for row in rows] == ["D-LKA", "baseline"], "whichever was chosen"
-    html = box_page.cells_part(analysis, (own, other))
+    html = tab_objects.cells_part(analysis, (own, other))
     assert (
         f"The baseline does not deform: the samples are those of the D-LKA model at the same cell {own.where}" in html
     )
@@ -111,7 +111,7 @@ def test_what_a_model_missed_is_traced_to_its_best_cell(analysis):
     # The best cell of those that overlap is the one that had won.
     assert (other.level, *other.cell) == (found.levels[pair.first], *found.cells[pair.first])
     assert other.score == pytest.approx(found.scores[pair.first], abs=1e-5)
-    html = box_page.cells_part(alone, (own, other))
+    html = tab_objects.cells_part(alone, (own, other))
     assert "The D-LKA model has no box of this object." in html
     drawn, rows = box_figures.evidence(alone, (own, other))
     assert [c.legend[0].split(":")[0] for c in drawn] == ["D-LKA", "Baseline"] * 2
@@ -134,7 +134,7 @@ def test_all_stages_and_composed_fields_can_be_chosen(analysis):
     assert "boxes of baseline" in condensation.condensation(analysis, "P5 composed").legend_text
     with pytest.raises(DlkaError, match=r"Stage: expected one of P3 5x5, .*; got 'P9'"):
         condensation.condensation(analysis, "P9")
-    html = box_page.tables_part(analysis) + box_page.chart_part(analysis)
+    html = tab_objects.tables_part(analysis) + tab_objects.chart_part(analysis)
     assert "Of all samples of all stages" in html
     assert html.count("<tr>") == 1 + 9 + 1 + 6
 

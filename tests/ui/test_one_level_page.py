@@ -26,7 +26,7 @@ from dlka.models import catalog
 from dlka.models.build import model_config
 from dlka.models.model_yaml import ATTENTION
 from dlka.models.weights import Card, load_card, save_weights
-from dlka.ui import address, app, box_page, files, tab_see, tab_what_if
+from dlka.ui import address, app, files, tab_objects, tab_see, tab_what_if
 from dlka.ui.toolkit import gr
 
 pytestmark = pytest.mark.slow
@@ -115,7 +115,7 @@ def test_every_tab_shows_every_stage(analysis):
     for label, place in zip(LABELS, [place for place in PLACES for _ in range(2)]):
         assert f"of the offsets of {label}" in Offsets(label, "Arrows", 0, 0.7, "All stages", *point).caption(analysis)
         assert f"of block {place}, mean" in Attention(place, "mean", 0, 0.5).caption(analysis)
-        assert "receptive-field" in tab_see.field_card(analysis.key, label, "2", "3")
+        assert "receptive-field" in tab_see.see_field({"key": analysis.key, "stage": label, "row": 2, "column": 3})
         assert "tap" in report.tap_card(analysis.key, label, "2", "3", "0", "1")
     assert tab_what_if.values(analysis, LABELS[:1], next(iter(examples())))["stages"]["value"] == LABELS[:1]
     value = json.loads(files.see_value(analysis, point))
@@ -141,8 +141,8 @@ def test_changed_models_and_four_ways(analysis):
 def test_boxes_and_what_they_come_from(analysis):
     own, other = boxes.find(analysis, "dlka 0")
     assert (own.level, other.side) == (3, "baseline")
-    assert LABELS[0] in str(box_page.cells_part(analysis, (own, other)))
-    assert box_page.evidence_part(analysis, (own, other))
+    assert LABELS[0] in str(tab_objects.cells_part(analysis, (own, other)))
+    assert tab_objects.evidence_part(analysis, (own, other))
     assert list(box_figures.samples_of(analysis, own)) == list(analysis.views)
     assert box_figures.samples_of(analysis, replace(own, level=4)) == {}
     for kind, arguments in (
@@ -167,7 +167,7 @@ def test_a_twin_in_which_nothing_moves_says_so():
     assert analysis.stage_labels == []
     assert analysis.gate_labels == PLACES
     point = pictures.default_point(analysis)
-    assert NO_STAGES in box_page.cells_part(analysis, boxes.find(analysis, "dlka 0"))
+    assert NO_STAGES in tab_objects.cells_part(analysis, boxes.find(analysis, "dlka 0"))
     assert four_ways.four_ways(analysis.key).found
     value = json.loads(files.see_value(analysis, point))
     assert value["stages"] == []

@@ -11,7 +11,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from dlka.ui import asked, guard, page_queue
+from dlka.ui import guard, page_queue
 from dlka.ui.page_queue import LONG_RUN, WORDS, PageQueue, admit
 
 pytestmark = pytest.mark.slow
@@ -35,8 +35,8 @@ class Page:
                 function = getattr(self, name)
                 text.submit(function, text, out, api_name=name, **how)
                 self.ids[name] = next(i for i, fn in self.app.fns.items() if fn.api_name == name)
-            script = gr.HTML("", server_functions=[asked.script_in_turn(self.work)])
-            gr.api(asked.tool_in_turn(self.tool), api_name="tool", queue=False)
+            script = gr.HTML("", server_functions=[page_queue.script_in_turn(self.work)])
+            gr.api(page_queue.tool_in_turn(self.tool), api_name="tool", queue=False)
         self.script = script._id
         self.app.launch(
             server_port=None,

@@ -15,7 +15,7 @@ from render_builders import capture, stage
 
 from dlka.analysis.analysis import Settings, analyse, analyse_pixels
 from dlka.analysis.examples import ASSETS, examples
-from dlka.analysis.see.data import LARGEST, NOT_A_NUMBER, quantised
+from dlka.analysis.see import LARGEST, NOT_A_NUMBER, quantised
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox
 from dlka.inference.predictor import load_predictor

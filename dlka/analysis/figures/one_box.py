@@ -5,30 +5,27 @@ box: a box by its name, "dlka 0" or "baseline 2": the side and the box's place a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 
 from dlka.analysis import box_figures, condensation
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, in_order, prediction
-from dlka.analysis.figures.figure import Arrays, Drawing, Figure, one_of, subject
+from dlka.analysis.figures.base import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
-from dlka.render.box_cells import share_inside
-from dlka.render.box_samples import BoxSamples as SeenSamples
-from dlka.render.box_samples import inside, shares_inside
+from dlka.render.box_cells import BoxSamples as SeenSamples
+from dlka.render.box_cells import inside, shares_inside
 from dlka.render.legend import number
 from dlka.render.offsets import log_ratio, sample_density
 
 
 @dataclass(frozen=True)
-class BoxCells(Figure):
+class BoxCells(Figure, name="box cells"):
     """The cells behind a box, in both models."""
 
     box: str
-    name: ClassVar[str] = "box cells"
 
     def draw(self, analysis: Analysis) -> Drawing:
         return box_figures.cells_picture(analysis, find(analysis, self.box))
@@ -42,11 +39,10 @@ class BoxCells(Figure):
 
 
 @dataclass(frozen=True)
-class BoxSamples(Figure):
+class BoxSamples(Figure, name="box samples"):
     """Where the deform stages of the box's level read for its cell."""
 
     box: str
-    name: ClassVar[str] = "box samples"
 
     def draw(self, analysis: Analysis) -> Drawing:
         return box_figures.samples_picture(analysis, *_samples(analysis, self.box))
@@ -64,57 +60,45 @@ class BoxSamples(Figure):
 
 
 @dataclass(frozen=True)
-class BoxEvidence(Figure):
+class BoxEvidence(Figure, name="box evidence"):
     """What the class of a box depends on in one model. side: "dlka" or "baseline"; of: "layercam" or "gradient"."""
 
     box: str
     side: str
     of: str
-    name: ClassVar[str] = "box evidence"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        return box_figures.picture(analysis, self._maps(analysis)[0], self.side)
+        return box_figures.picture(analysis, self._map(analysis))
 
     def caption(self, analysis: Analysis) -> str:
-        maps, i = self._maps(analysis)
-        trace = maps.traces[i]
-        part = share_inside(maps.values[i], maps.strides[i], prediction(analysis, self.side).letterbox, trace.box)
+        shown = self._map(analysis)
+        trace, share = shown.trace, box_figures.percent(shown.share, "nothing")
         where = f"{_cell(trace)} of {'D-LKA' if self.side == 'dlka' else 'the baseline'}"
         where += "" if trace.found else ", which has no box there"
         what = "LayerCAM" if self.of == "layercam" else "Gradient on the picture"
-        share = "nothing" if part is None else f"{part:.0%}"
         return (
-            f"{what}, class {analysis.names[trace.number]} at {where}, {_both(analysis)}: logit {maps.logits[i]:+.2f}; "
-            f"{share} of it is inside the box; the scale of both models ends at {number(maps.largest)} "
+            f"{what}, class {analysis.names[trace.number]} at {where}, {_both(analysis)}: logit {shown.logit:+.2f}; "
+            f"{share} of it is inside the box; the scale of both models ends at {number(shown.largest)} "
             f"{box_figures.UNIT}."
         )
 
     def arrays(self, analysis: Analysis) -> Arrays:
-        maps, i = self._maps(analysis)
-        trace = maps.traces[i]
-        return {
-            "map": maps.values[i],
-            "stride": np.array([maps.strides[i]]),
-            "scale": np.array([maps.largest]),
-            "logit": np.array([maps.logits[i]]),
-            "box": trace.box,
-            "level": np.array([trace.level]),
-            "cell": np.array(trace.cell),
-        }
+        shown = self._map(analysis)
+        arrays: Any = {"map": shown.values, "stride": shown.stride, "scale": shown.largest, "logit": shown.logit}
+        arrays |= {"box": shown.trace.box, "level": shown.trace.level, "cell": shown.trace.cell}
+        return {name: np.atleast_1d(value) for name, value in arrays.items()}
 
-    def _maps(self, analysis: Analysis) -> tuple[box_figures.Maps, int]:
-        """The maps of both models, and the place of the one of this side."""
+    def _map(self, analysis: Analysis) -> box_figures.Map:
         one_of("Side", self.side, SIDES)
         one_of("Evidence", self.of, box_figures.KINDS)
-        return box_figures.maps(analysis, find(analysis, self.box), self.of), list(SIDES).index(self.side)
+        return box_figures.maps(analysis, find(analysis, self.box), self.of)[self.side]
 
 
 @dataclass(frozen=True)
-class Condensation(Figure):
+class Condensation(Figure, name="condensation"):
     """Where all samples land. stage: its label, or that of both stages of a block composed."""
 
     stage: str
-    name: ClassVar[str] = "condensation"
 
     def draw(self, analysis: Analysis) -> Drawing:
         return condensation.condensation(analysis, self.stage)
@@ -136,10 +120,8 @@ class Condensation(Figure):
 
 
 @dataclass(frozen=True)
-class Spread(Figure):
+class Spread(Figure, name="spread"):
     """How far apart the samples behind every box lie, against its size."""
-
-    name: ClassVar[str] = "spread"
 
     def draw(self, analysis: Analysis) -> Drawing:
         charted = condensation.chart(analysis)
@@ -159,45 +141,34 @@ class Spread(Figure):
         }
 
 
-FIGURES: Mapping[str, type[Figure]] = {
-    figure.name: figure for figure in (BoxCells, BoxSamples, BoxEvidence, Condensation, Spread)
-}
+FIGURES: tuple[type[Figure], ...] = (BoxCells, BoxSamples, BoxEvidence, Condensation, Spread)
 
 
 def _samples(analysis: Analysis, box: str) -> tuple[Trace, dict[str, SeenSamples]]:
     own = find(analysis, box)[0]
-    seen = box_figures.samples_of(analysis, own)
-    if not seen:
-        raise DlkaError(
-            f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from."
-        )
-    return own, seen
+    if seen := box_figures.samples_of(analysis, own):
+        return own, seen
+    raise DlkaError(f"Samples of a box: this D-LKA model has no deform stage on P{own.level}, where the box is from.")
 
 
 def _traced(trace: Trace) -> Arrays:
     """box [4], score [1], found [1] bool, level [1], cell [2]; of the n cells merged into it levels [n], cells [n, 2],
     scores [n], overlaps [n]."""
-    own = {name: np.array([getattr(trace, name)]) for name in ("score", "found", "level")}
-    merged = {f"merged_{name}": getattr(trace, name) for name in ("levels", "cells", "scores", "overlaps")}
-    return {"box": trace.box, "cell": np.array(trace.cell), **own, **merged}
+    own = {name: np.atleast_1d(getattr(trace, name)) for name in ("box", "cell", "score", "found", "level")}
+    return own | {f"merged_{name}": getattr(trace, name) for name in ("levels", "cells", "scores", "overlaps")}
 
 
 def _sampled(seen: SeenSamples, box: np.ndarray) -> Arrays:
     """cell [2]; samples [n, 2] and regular [m, 2], (x, y) in pixels of the picture; inside [n] and zero [n] bool;
     lost [1]: paths that are not among them; share, spread [2]: learned, regular; the parts of KernelShape."""
     reads = seen.reads
-    shape = {name: np.atleast_1d(value) for name, value in asdict(seen.shape).items()}
-    return {
-        "cell": np.array(reads.cell),
-        "samples": reads.samples,
-        "regular": reads.regular,
-        "inside": inside(reads.samples, box[None]) & ~reads.zero,
-        "zero": reads.zero,
-        "lost": np.array([reads.lost]),
-        "share": np.array([seen.share, seen.regular_share]),
-        "spread": np.array([seen.spread, seen.regular_spread]),
-        **shape,
+    arrays = {
+        **{"cell": reads.cell, "samples": reads.samples, "regular": reads.regular},
+        **{"inside": inside(reads.samples, box[None]) & ~reads.zero, "zero": reads.zero, "lost": reads.lost},
+        **{"share": (seen.share, seen.regular_share), "spread": (seen.spread, seen.regular_spread)},
+        **asdict(seen.shape),
     }
+    return {name: np.atleast_1d(value) for name, value in arrays.items()}
 
 
 def _both(analysis: Analysis) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dlka import palette, render
-from dlka.analysis.analysis import Analysis
+from dlka.analysis.analysis import Analysis, pick
 from dlka.analysis.judging import judge_example
 from dlka.analysis.pairing import interesting_object, interesting_point
 from dlka.errors import DlkaError
@@ -48,31 +48,26 @@ def strength_note(analysis: Analysis) -> str:
     return "" if analysis.settings.strength == 1 else f", offsets x {analysis.settings.strength:g}"
 
 
-def difference(analysis: Analysis) -> Canvas:
-    """What only one of the two found."""
-    return render.draw_difference(analysis.image, analysis.pairing, analysis.names)
-
-
 def crops_of(analysis: Analysis) -> list[render.Crop]:
     """The small objects that only one model found, smallest first."""
     return render.disagreements(analysis.pairing, analysis.names)
 
 
 def offset_overlay(analysis: Analysis, stage: str, kind: str, tap: int, opacity: float, scale: str | float) -> Canvas:
-    """One stage's offset field. tap: 0 for the mean over taps, else the tap's number from 1, row-major.
-
-    scale: "All stages" (one scale for all, so that they can be compared), "This stage", or a number of cells.
-    """
+    """One stage's offset field. tap: 0 for the mean over taps, else the tap's number from 1, row-major. scale: "All
+    stages" (one scale for all, so that they can be compared), "This stage", or a number of cells."""
     capture = analysis.capture(stage)
     if not 0 <= tap <= capture.stage.taps:
         raise DlkaError(f"Tap: expected 0 (mean) to {capture.stage.taps} for {stage}; got {tap}.")
+    _check_opacity(opacity)
+    draw, number = pick("Overlay", _DRAW, kind), tap - 1 if tap else None
+    cells = scale_cells(analysis, capture, scale, number, kind == "Magnitude")
+    return draw(analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
+
+
+def _check_opacity(opacity: float) -> None:
     if not 0 < opacity <= 1:
         raise DlkaError(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
-    if kind not in _DRAW:
-        raise DlkaError(f"Overlay: expected one of {', '.join(OVERLAYS)}; got {kind!r:.60}.")
-    number = tap - 1 if tap else None
-    cells = scale_cells(analysis, capture, scale, number, kind == "Magnitude")
-    return _DRAW[kind](analysis.image, capture, analysis.dlka.letterbox, cells, number, opacity)
 
 
 def scale_cells(analysis: Analysis, capture: Capture, scale: str | float, tap: int | None, of_magnitude: bool) -> float:
@@ -114,8 +109,7 @@ def gate_overlay(analysis: Analysis, block: str, reduction: str, channel: int, o
         raise DlkaError(f"Reduction: expected one of {', '.join(REDUCTIONS)}; got {reduction!r:.60}.")
     if reduction == "channel" and not 0 <= channel < len(gate.values):
         raise DlkaError(f"Channel: expected 0 to {len(gate.values) - 1} for {block}; got {channel}.")
-    if not 0 < opacity <= 1:
-        raise DlkaError(f"Opacity: expected above 0 up to 1; got {opacity:g}.")
+    _check_opacity(opacity)
     number = channel if reduction == "channel" else None
     scale = render.gate_scale([gate] if number is not None else analysis.dlka.gates, reduction, number)
     return render.gate_overlay(analysis.image, gate, analysis.dlka.letterbox, reduction, scale, number, opacity)

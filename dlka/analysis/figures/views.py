@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from dlka import render
-from dlka.analysis.analysis import Analysis, place_label, receptive_field
+from dlka.analysis.analysis import Analysis, pick, place_label, receptive_field
 from dlka.analysis.boxes import SIDES, prediction
-from dlka.analysis.figures import pictures
-from dlka.analysis.figures.figure import (
-    Arrays,
-    Drawing,
-    Figure,
-    found_arrays,
-    model_and_picture,
-    one_of,
-    pair_arrays,
-    read_arrays,
-    subject,
-)
+from dlka.analysis.figures import base, pictures
+from dlka.analysis.figures.base import Arrays, Drawing, Figure
 from dlka.errors import DlkaError
 from dlka.inference.box_origin import BLOCK
 from dlka.render.geometry import Reads as ReadsAt
@@ -33,54 +21,49 @@ FEW = 6  # objects that are named one by one
 
 
 @dataclass(frozen=True)
-class Boxes(Figure):
+class Boxes(Figure, name="boxes"):
     """One model's boxes. side: "dlka" or "baseline"."""
 
     side: str
-    name: ClassVar[str] = "boxes"
 
     def draw(self, analysis: Analysis) -> Drawing:
-        one_of("Side", self.side, SIDES)
+        base.one_of("Side", self.side, SIDES)
         return pictures.boxes(analysis, self.side)
 
     def caption(self, analysis: Analysis) -> str:
         sizes = [size_of(float(area)) for area in prediction(analysis, self.side).detections.areas]
         counts = ", ".join(f"{size} {sizes.count(size)}" for size in SIZES)
         least = f"{len(sizes)} of confidence {analysis.settings.confidence:g} or more"
-        return f"Boxes of the {model_and_picture(analysis, self.side)}: {least} ({counts})."
+        return f"Boxes of the {base.model_and_picture(analysis, self.side)}: {least} ({counts})."
 
     def arrays(self, analysis: Analysis) -> Arrays:
-        return found_arrays(prediction(analysis, self.side).detections)
+        return base.found_arrays(prediction(analysis, self.side).detections)
 
 
 @dataclass(frozen=True)
-class Difference(Figure):
+class Difference(Figure, name="difference"):
     """What only one of the two found."""
 
-    name: ClassVar[str] = "difference"
-
     def draw(self, analysis: Analysis) -> Drawing:
-        return pictures.difference(analysis)
+        return render.draw_difference(analysis.image, analysis.pairing, analysis.names)
 
     def caption(self, analysis: Analysis) -> str:
         count = analysis.pairing.count
         kinds = "; ".join(f"{name} {count(kind)} ({count(kind, 'S')} small)" for kind, name in KIND_NAMES.items())
-        return f"Objects found by {subject(analysis)}, against the baseline {analysis.settings.baseline}: {kinds}."
+        return f"Objects found by {base.subject(analysis)}, against the baseline {analysis.settings.baseline}: {kinds}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         """Detections of both; pairs: D-LKA's index and the baseline's."""
         return {
-            **found_arrays(analysis.dlka.detections, "dlka_"),
-            **found_arrays(analysis.baseline.detections, "baseline_"),
-            **pair_arrays(analysis.pairing),
+            **base.found_arrays(analysis.dlka.detections, "dlka_"),
+            **base.found_arrays(analysis.baseline.detections, "baseline_"),
+            **base.pair_arrays(analysis.pairing),
         }
 
 
 @dataclass(frozen=True)
-class Crops(Figure):
+class Crops(Figure, name="crops"):
     """Close-ups of the small objects that only one model found."""
-
-    name: ClassVar[str] = "crops"
 
     def draw(self, analysis: Analysis) -> Drawing:
         return render.contact_sheet(analysis.image, pictures.crops_of(analysis))
@@ -89,7 +72,7 @@ class Crops(Figure):
         found = pictures.crops_of(analysis)
         named = ", ".join(crop.caption for crop in found[:FEW]) + (", ..." if len(found) > FEW else "")
         what = f"Close-ups of {len(found)} small objects that only one model found"
-        return f"{what}, {subject(analysis)}: {named or 'none'}."
+        return f"{what}, {base.subject(analysis)}: {named or 'none'}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         shown = np.array([crop.box for crop in pictures.crops_of(analysis)], np.float32).reshape(-1, 4)
@@ -97,7 +80,7 @@ class Crops(Figure):
 
 
 @dataclass(frozen=True)
-class Offsets(Figure):
+class Offsets(Figure, name="offsets"):
     """One stage's offset field, as in pictures.offset_overlay; (x, y), pixels of the picture: a point to mark."""
 
     stage: str
@@ -107,7 +90,6 @@ class Offsets(Figure):
     scale: str | float
     x: float | None
     y: float | None
-    name: ClassVar[str] = "offsets"
 
     @property
     def point(self) -> tuple[float, float] | None:
@@ -125,11 +107,12 @@ class Offsets(Figure):
         of = f"mean over {analysis.capture(self.stage).stage.taps} taps" if not self.tap else f"tap {self.tap}"
         if self.overlay == "Sample density":
             of = "all samples against the regular grid"
+        mean = f"{number(stats.mean)} cells = {number(stats.mean_px)} px on average"
+        most = f"{number(stats.maximum)} cells = {number(stats.maximum_px)} px at most"
         said = (
-            f"{self.overlay} of the offsets of {self.stage}, {of}, {subject(analysis)}: all taps of all cells are "
-            f"moved by {_length(stats.mean, stats.mean_px)} on average, by "
-            f"{_length(stats.maximum, stats.maximum_px)} at most."
+            f"{self.overlay} of the offsets of {self.stage}, {of}, {base.subject(analysis)}: all taps of all cells are"
         )
+        said = f"{said} moved by {mean}, by {most}."
         return said if self.point is None else f"{said} {_moved(analysis, self.stage, self.point)}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
@@ -145,13 +128,12 @@ class Offsets(Figure):
 
 
 @dataclass(frozen=True)
-class Samples(Figure):
+class Samples(Figure, name="samples"):
     """Where every stage reads for the cell at a point (x, y), pixels of the picture, and both stages of each block
     composed."""
 
     x: float
     y: float
-    name: ClassVar[str] = "samples"
 
     def draw(self, analysis: Analysis) -> Drawing:
         captures, letterbox = analysis.dlka.captures, analysis.dlka.letterbox
@@ -160,7 +142,7 @@ class Samples(Figure):
     def caption(self, analysis: Analysis) -> str:
         told = "; ".join(_moved(analysis, stage, (self.x, self.y)) for stage in analysis.stage_labels)
         point = f"({self.x:.0f}, {self.y:.0f})"
-        return f"Where every deform stage reads for the point {point}, {subject(analysis)}. {told}."
+        return f"Where every deform stage reads for the point {point}, {base.subject(analysis)}. {told}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         every = {view: _read_arrays(analysis, view, (self.x, self.y)) for view in analysis.views}
@@ -168,20 +150,19 @@ class Samples(Figure):
 
 
 @dataclass(frozen=True)
-class Reads(Figure):
+class Reads(Figure, name="reads"):
     """What one cell of a stage, or of both stages of a block composed, reads."""
 
     view: str
     row: int
     column: int
-    name: ClassVar[str] = "reads"
 
     def draw(self, analysis: Analysis) -> Drawing:
         shown, point = self._at(analysis)
         return render.draw_samples(analysis.image, shown, analysis.dlka.letterbox, point)
 
     def caption(self, analysis: Analysis) -> str:
-        return f"Reads of {subject(analysis)}. {_moved(analysis, self.view, self._at(analysis)[1])}."
+        return f"Reads of {base.subject(analysis)}. {_moved(analysis, self.view, self._at(analysis)[1])}."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         shown, point = self._at(analysis)
@@ -193,28 +174,23 @@ class Reads(Figure):
 
     def _at(self, analysis: Analysis) -> tuple[list[Capture], tuple[float, float]]:
         """What is read, and the middle of the cell (x, y) in pixels of the picture."""
-        if self.view not in analysis.views:
-            known = ", ".join(analysis.views) or "none in this model"
-            raise DlkaError(f"Stage: expected one of {known}; got {self.view!r:.60}.")
-        shown = analysis.views[self.view]
+        shown = pick("Stage", analysis.views, self.view, "none in this model")
         rows, columns = shown[-1].offset.shape[1:]
         if not (0 <= self.row < rows and 0 <= self.column < columns):
-            raise DlkaError(
-                f"Cell: expected (row, column) on a map of {rows} x {columns}; got ({self.row}, {self.column})."
-            )
+            wanted = f"expected (row, column) on a map of {rows} x {columns}"
+            raise DlkaError(f"Cell: {wanted}; got ({self.row}, {self.column}).")
         x, y = map(float, render.cell_centres(shown[-1], analysis.dlka.letterbox)[self.row, self.column])
         return shown, (x, y)
 
 
 @dataclass(frozen=True)
-class Attention(Figure):
+class Attention(Figure, name="attention"):
     """One block's attention map, as in pictures.gate_overlay."""
 
     block: str
     reduction: str
     channel: int
     opacity: float
-    name: ClassVar[str] = "attention"
 
     def draw(self, analysis: Analysis) -> Drawing:
         return pictures.gate_overlay(analysis, self.block, self.reduction, self.channel, self.opacity)
@@ -225,7 +201,9 @@ class Attention(Figure):
         if self.reduction == "channel":
             of = f"channel {self.channel}"
         low, mean, high = (number(float(v)) for v in (reduced.min(), reduced.mean(), reduced.max()))
-        return f"Attention gate of block {self.block}, {of}, {subject(analysis)}: from {low} to {high}, mean {mean}."
+        return (
+            f"Attention gate of block {self.block}, {of}, {base.subject(analysis)}: from {low} to {high}, mean {mean}."
+        )
 
     def arrays(self, analysis: Analysis) -> Arrays:
         gate = analysis.gate(self.block).values
@@ -234,13 +212,12 @@ class Attention(Figure):
 
 
 @dataclass(frozen=True)
-class ReceptiveField(Figure):
+class ReceptiveField(Figure, name="receptive field"):
     """The effective receptive field of a cell of the block that a stage belongs to: the model runs once more."""
 
     stage: str
     row: int
     column: int
-    name: ClassVar[str] = "receptive field"
 
     def draw(self, analysis: Analysis) -> Drawing:
         field, through = self._seen(analysis)
@@ -249,11 +226,9 @@ class ReceptiveField(Figure):
     def caption(self, analysis: Analysis) -> str:
         field, through = self._seen(analysis)
         radius = render.influence_radius(field, BLOCK, analysis.dlka.letterbox, through.centre)
-        place = place_label(self.stage, analysis.capture(self.stage))
-        return (
-            f"What influences cell (row {self.row}, column {self.column}) of the block at {place}, "
-            f"{subject(analysis)}: {render.INFLUENCE:.0%} of it lies within {radius:.0f} px."
-        )
+        cell = f"cell (row {self.row}, column {self.column})"
+        place = f"the block at {place_label(self.stage, analysis.capture(self.stage))}, {base.subject(analysis)}"
+        return f"What influences {cell} of {place}: {render.INFLUENCE:.0%} of it lies within {radius:.0f} px."
 
     def arrays(self, analysis: Analysis) -> Arrays:
         field, through = self._seen(analysis)
@@ -269,13 +244,11 @@ def summary(analysis: Analysis) -> Offsets:
     return Offsets(analysis.stage_labels[0], pictures.OVERLAYS[0], 0, 0.7, pictures.SCALES[0], None, None)
 
 
-FIGURES: Mapping[str, type[Figure]] = {
-    figure.name: figure for figure in (Boxes, Difference, Crops, Offsets, Samples, Reads, Attention, ReceptiveField)
-}
+FIGURES: tuple[type[Figure], ...] = (Boxes, Difference, Crops, Offsets, Samples, Reads, Attention, ReceptiveField)
 
 
 def _read_arrays(analysis: Analysis, view: str, point: tuple[float, float]) -> Arrays:
-    return read_arrays(render.reads_at(analysis.views[view], point, analysis.dlka.letterbox))
+    return base.read_arrays(render.reads_at(analysis.views[view], point, analysis.dlka.letterbox))
 
 
 def _point(x: float, y: float) -> tuple[float, float]:
@@ -283,10 +256,6 @@ def _point(x: float, y: float) -> tuple[float, float]:
     if not (abs(x) < 1e6 and abs(y) < 1e6):
         raise DlkaError(f"Point: expected pixels of the picture; got ({x:g}, {y:g}).")
     return x, y
-
-
-def _length(cells: float, pixels: float) -> str:
-    return f"{number(cells)} cells = {number(pixels)} px"
 
 
 def _moved(analysis: Analysis, view: str, point: tuple[float, float]) -> str:

@@ -14,27 +14,15 @@ import cv2
 import numpy as np
 
 from dlka import palette, render
+from dlka.analysis import judging
 from dlka.analysis.analysis import Analysis, Settings, analyse_once
 from dlka.analysis.batch import look_at_many
 from dlka.analysis.bootstrap import coco_rows, detection_rows
-from dlka.analysis.judging import (
-    AGREEMENTS,
-    NEITHER,
-    Counts,
-    Judgement,
-    Verdict,
-    agreement,
-    count,
-    failings,
-    judge,
-    verdict,
-)
 from dlka.analysis.labels import Truth, TruthRefused
 from dlka.analysis.many.inputs import Labels
 from dlka.analysis.pairing import class_words, match_detections
 from dlka.errors import message
 from dlka.images import read_image
-from dlka.models.catalog import cards
 from dlka.render.boxes import pair_outline
 from dlka.render.picture import resample, whole
 from dlka.temporary import write_to
@@ -44,7 +32,8 @@ KEPT = 500  # findings with a close-up from the picture itself, the smallest
 TILE = 320  # pixels of a close-up's side
 CONTEXT, THUMBNAIL = 1280, 240  # pixels of a whole picture's longer side at most
 LEAST = 0.001  # confidence down to which boxes count for AP
-MISSED, COLOUR = AGREEMENTS[3], palette.TRUTH  # an object that both miss, and its frame
+MISSED, COLOUR = judging.AGREEMENTS[3], palette.TRUTH  # an object that both miss, and its frame
+Judged = tuple[judging.Judgement, judging.Judgement]
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,7 @@ class Row:
     file: str
     size: tuple[int, int] | None = None
     kinds: Counter[str] = field(default_factory=Counter)
-    truth: tuple[Counts, Counts] | None = None
+    truth: tuple[judging.Counts, judging.Counts] | None = None
     problem: str = ""
 
 
@@ -82,7 +71,7 @@ class Finding:
     classes: tuple[str, ...]
     scores: tuple[float | None, ...]
     colour: str
-    verdict: Verdict | None
+    verdict: judging.Verdict | None
     tile: bytes = b""
 
 
@@ -111,12 +100,10 @@ class ManyAnalyses:
         return any(row.truth for row in self.rows)
 
     @property
-    def truth(self) -> tuple[Counts, Counts] | None:
+    def truth(self) -> tuple[judging.Counts, judging.Counts] | None:
         """Counts of D-LKA and the baseline over all labelled pictures; None where there is none."""
-        judged = [row.truth for row in self.rows if row.truth]
-        if not judged:
-            return None
-        return sum((dlka for dlka, _ in judged), Counts()), sum((baseline for _, baseline in judged), Counts())
+        counts = [sum(side, judging.Counts()) for side in zip(*(row.truth for row in self.rows if row.truth))]
+        return (counts[0], counts[1]) if counts else None
 
     def add(self, paths: Iterable[Path]) -> Generator[Row, None, None]:
         """Compare pictures; their rows come as they are made. One that fails becomes a row with a sentence."""
@@ -139,63 +126,47 @@ class ManyAnalyses:
         return row
 
     def judged_row(
-        self,
-        file: str,
-        size: tuple[int, int],
-        found: tuple[Detections, Detections],
-        image: Callable[[], np.ndarray],
+        self, file: str, size: tuple[int, int], found: tuple[Detections, Detections], image: Callable[[], np.ndarray]
     ) -> Row:
         """Count and keep what the models have found in the picture that comes next; neither looks again.
 
         file: the picture's name; size: (height, width) in pixels; found: by D-LKA and the baseline, down to LEAST where
         it has labels; image: gives it, RGB [H, W, 3] uint8, for close-ups.
         """
-        problem = ""
+        problem, wanted = "", [number for number, name in self.names.items() if name in self.settings.classes]
         try:
-            truth = self._truth(file, size)
+            truth = self.labels.truth(file, size) if self.labels else None
         except TruthRefused as error:
             truth, problem = None, str(error)
+        if truth is not None and wanted:
+            truth = truth.only(wanted)
         dlka, baseline = (side.above(self.settings.confidence) for side in found)
         pairing, judged, counts = match_detections(dlka, baseline), None, None
         if truth is not None:
-            judged = judge(dlka, truth), judge(baseline, truth)
-            counts = count(dlka, truth, judged[0]), count(baseline, truth, judged[1])
-            self.agreement += agreement(truth, *judged)
+            judged = judging.judge(dlka, truth), judging.judge(baseline, truth)
+            counts = judging.count(dlka, truth, judged[0]), judging.count(baseline, truth, judged[1])
+            self.agreement += judging.agreement(truth, *judged)
         self._collect(pairing, cache(image), file, truth, judged)
         self.pairs += pairing.pairs
         if truth is not None:
             self._keep_rows(found, truth)
         return Row(file, size, Counter(pair.kind for pair in pairing.pairs), counts, problem)
 
-    def _keep_rows(self, both: tuple[Detections, Detections], truth: Truth) -> None:
-        """What AP is taken from. both: down to LEAST."""
-        number = sum(row.truth is not None for row in self.rows)
-        boxes = np.hstack([truth.boxes[:, :2], truth.boxes[:, 2:] - truth.boxes[:, :2]])
-        rows = coco_rows(number, boxes, truth.classes)
+    def _keep_rows(self, found: tuple[Detections, Detections], truth: Truth) -> None:
+        """What AP is taken from. found: down to LEAST."""
+        number, same = sum(row.truth is not None for row in self.rows), {number: number for number in self.names}
+        rows = coco_rows(number, judging.xywh(truth.boxes), truth.classes)
         self.objects += [{**row, "iscrowd": int(crowd)} for row, crowd in zip(rows, truth.crowd)]
-        same = {number: number for number in self.names}
-        for found, seen in zip(self.found, both):
-            found += detection_rows(number, seen, same)
-
-    def _truth(self, name: str, size: tuple[int, int]) -> Truth | None:
-        truth = self.labels.truth(name, size) if self.labels else None
-        if truth is None or not self.settings.classes:
-            return truth
-        names = cards()[self.settings.dlka].names
-        return truth.only({number for number, text in names.items() if text in self.settings.classes})
+        for kept, seen in zip(self.found, found):
+            kept += detection_rows(number, seen, same)
 
     def _collect(
-        self,
-        pairing: Pairing,
-        image: Callable[[], np.ndarray],
-        file: str,
-        truth: Truth | None,
-        judged: tuple[Judgement, Judgement] | None,
+        self, pairing: Pairing, image: Callable[[], np.ndarray], file: str, truth: Truth | None, judged: Judged | None
     ) -> None:
         """The picture's findings."""
         number, names = len(self.rows), self.names
         for pair in pairing.pairs:
-            said, wrong = (verdict(pair, *judged), failings(pair, *judged)) if judged else (None, ())
+            said, wrong = (judging.verdict(pair, *judged), judging.failings(pair, *judged)) if judged else (None, ())
             if pair.kind == BOTH and not wrong:
                 continue
             if said is not None and pair.kind != BOTH:
@@ -213,7 +184,7 @@ class ManyAnalyses:
             return
         for i in np.flatnonzero(~truth.crowd & (judged[0].found_by < 0) & (judged[1].found_by < 0)):
             own, box, area = int(truth.classes[i]), tuple(truth.boxes[i].round(1).tolist()), float(truth.areas[i])
-            said, classes = Verdict(NEITHER, "both miss it"), (names[own],)
+            said, classes = judging.Verdict(judging.NEITHER, "both miss it"), (names[own],)
             made = Finding(number, file, MISSED, (MISSED,), box, area, names[own], classes, (None, None), COLOUR, said)
             self._insert(made, image, ":", truth.only([own]))
 
@@ -231,10 +202,8 @@ class ManyAnalyses:
 
 
 def above(seen: Analysis, confidence: float) -> Analysis:
-    """What an analysis would be with this greater confidence; no model runs.
-
-    Suppression goes by score: a box takes away only what is less sure than itself, and the surest 300 stay.
-    """
+    """What an analysis would be with this greater confidence; no model runs. Suppression goes by score: a box takes
+    away only what is less sure than itself, and the surest 300 stay."""
     dlka, baseline = (replace(p, detections=p.detections.above(confidence)) for p in (seen.dlka, seen.baseline))
     pairing = match_detections(dlka.detections, baseline.detections)
     settings = replace(seen.settings, confidence=confidence)

@@ -9,17 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlka.analysis.labels import (
-    MAX_BYTES,
-    TruthRefused,
-    is_yaml,
-    parse_names,
-    plain_name,
-    read_bytes,
-    some,
-    text_of,
-    yaml_mapping,
-)
+from dlka.analysis import labels
 from dlka.analysis.labels_coco import CocoLabels, coco_labels, holds_labels, is_coco, parse_json
 from dlka.analysis.labels_yolo import YoloLabels, parse_yolo
 from dlka.errors import DlkaError
@@ -57,35 +47,34 @@ def sort_files(paths: Sequence[str], known: Mapping[int, str], most: int | None 
         raise DlkaError("There are no pictures yet: drop some, choose a folder, or try the examples.")
     if most is not None and len(pictures) > most:
         raise DlkaError(f"Expected at most {most} pictures at once, got {len(pictures)}: leave some out.")
-    if sum(os.path.getsize(path) for path in {*files}.difference(pictures)) > MAX_BYTES:
-        raise DlkaError(f"Expected at most {MAX_BYTES >> 20} MB of labels: leave out what is none.")
+    if sum(os.path.getsize(path) for path in {*files}.difference(pictures)) > labels.MAX_BYTES:
+        raise DlkaError(f"Expected at most {labels.MAX_BYTES >> 20} MB of labels: leave out what is none.")
     rows = _rows(files, pictures)
     coco = _coco(files, beside=bool(rows))
     if len(coco) > 1:
         raise DlkaError(f"Expected one COCO file, got {coco[0][0].name} and {coco[1][0].name}: leave one out.")
     if rows and coco and is_coco(coco[0][1]):
         raise DlkaError(f"Expected labels as text files or as one JSON, got {rows[0][0].name} and {coco[0][0].name}.")
-    labels: Labels | None = None
+    found: Labels | None = None
     used = {*pictures}
     if rows:
         of_names, names = _names(files)
         source = of_names[0].name if of_names else ""
-        labels = parse_yolo([(path.name, data) for path, data in rows], known, names, source)
+        found = parse_yolo([(path.name, data) for path, data in rows], known, names, source)
         used |= {*(path for path, _ in rows), *of_names}
     elif coco:
-        labels = coco_labels(coco[0][1], known, coco[0][0].name)
-        called = Counter(plain_name(path.name) for path in pictures)
-        if twice := next((name for name, number in called.items() if number > 1 and name in labels.images), None):
-            raise DlkaError(
-                f"Two pictures could own the labels of {twice} in {labels.file}: give each picture a name of its own."
-            )
+        found = coco_labels(coco[0][1], known, coco[0][0].name)
+        called = Counter(labels.plain_name(path.name) for path in pictures)
+        if twice := next((name for name, number in called.items() if number > 1 and name in found.images), None):
+            owned = f"the labels of {twice} in {found.file}"
+            raise DlkaError(f"Two pictures could own {owned}: give each picture a name of its own.")
         used.add(coco[0][0])
-    told = [] if labels is None else labels.told()
+    told = [] if found is None else found.told()
     if others := [path.name for path in files if path not in used]:
-        told.insert(0, f"Left aside, neither a picture that is read here nor labels: {some(others)}.")
+        told.insert(0, f"Left aside, neither a picture that is read here nor labels: {labels.some(others)}.")
     if len(named) > len(files):
         told.append(f"Files named more than once count once: {len(named) - len(files)} left aside.")
-    return Given(pictures, labels, tuple(told))
+    return Given(pictures, found, tuple(told))
 
 
 def _shown(paths: Sequence[Path]) -> list[Path]:
@@ -101,38 +90,36 @@ def _shown(paths: Sequence[Path]) -> list[Path]:
 
 def _rows(files: Sequence[Path], pictures: Sequence[Path]) -> list[tuple[Path, bytes]]:
     """The label files in YOLO's format, with their content."""
-    stems = Counter(plain_name(path.stem) for path in pictures)
-    texts = [path for path in files if path.suffix.lower() == ".txt" and not _is_names(path)]
-    own = [(path, read_bytes(path)) for path in texts if plain_name(path.stem) in stems]
-    rows = [(path, data) for path, data in own if not _lists_pictures(data)]
-    twice = next((path.name for path, _ in rows if stems[plain_name(path.stem)] > 1), None)
-    if twice:
+    stems, rows = Counter(labels.plain_name(path.stem) for path in pictures), []
+    for path in files:
+        if path.suffix.lower() != ".txt" or _is_names(path) or labels.plain_name(path.stem) not in stems:
+            continue
+        data = labels.read_bytes(path)
+        first = data.strip().split(b"\n")[0].decode("utf-8", "replace").strip()
+        # CVAT's and Darknet's train.txt lists pictures' paths instead.
+        if os.path.splitext(first)[1].lower() not in PICTURES:
+            rows.append((path, data))
+    if twice := next((path.name for path, _ in rows if stems[labels.plain_name(path.stem)] > 1), None):
         raise DlkaError(f"Two pictures could own the labels in {twice}: give each picture a name of its own.")
     return rows
-
-
-def _lists_pictures(data: bytes) -> bool:
-    """Whether a text has a picture's path in its first line, as CVAT's and Darknet's train.txt."""
-    first = data.strip().split(b"\n")[0].decode("utf-8", "replace")
-    return os.path.splitext(first.strip())[1].lower() in PICTURES
 
 
 def _coco(files: Sequence[Path], beside: bool) -> list[tuple[Path, Any]]:
     """The JSON files that hold labels, in COCO's format or not, with their content; one that cannot be read is about
     something else where there are YOLO's label files `beside` it."""
-    labels: list[tuple[Path, Any]] = []
+    found: list[tuple[Path, Any]] = []
     for path in files:
         if path.suffix.lower() != ".json":
             continue
         try:
-            content = parse_json(read_bytes(path), path.name)
-        except TruthRefused:
+            content = parse_json(labels.read_bytes(path), path.name)
+        except labels.TruthRefused:
             if beside:
                 continue
             raise
         if holds_labels(content):
-            labels.append((path, content))
-    return [(path, content) for path, content in labels if is_coco(content)] or labels[:1]
+            found.append((path, content))
+    return [(path, content) for path, content in found if is_coco(content)] or found[:1]
 
 
 def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
@@ -140,29 +127,27 @@ def _names(files: Sequence[Path]) -> tuple[list[Path], dict[int, str] | None]:
     say different things, and for a yaml that cannot be read and is called data.yaml, or where no other file has names.
     """
     given: dict[Path, dict[int, str]] = {}
-    unread: list[TruthRefused] = []
+    unread: list[labels.TruthRefused] = []
     for path in files:
-        data = read_bytes(path) if _is_names(path) or is_yaml(path.name) else b""
+        data = labels.read_bytes(path) if _is_names(path) or labels.is_yaml(path.name) else b""
         try:
-            if not _is_names(path) and not (data and "names" in yaml_mapping(text_of(data, path.name), path.name)):
+            if not _is_names(path) and not (
+                data and "names" in labels.yaml_mapping(labels.text_of(data, path.name), path.name)
+            ):
                 continue
-        except TruthRefused as refusal:
+        except labels.TruthRefused as refusal:
             if path.stem.lower() == "data":
                 raise
             unread.append(refusal)
             continue
-        given[path] = parse_names(data, path.name)
-    first = next(iter(given), None)
-    if first is None:
-        if unread:
-            raise unread[0]
-        return [], None
-    other = next((path for path in given if given[path] != given[first]), None)
-    if other is not None:
-        raise DlkaError(
-            f"Expected one list of class names, got different ones in {first.name} and {other.name}: leave one out."
-        )
-    return list(given), given[first]
+        given[path] = labels.parse_names(data, path.name)
+    if unread and not given:
+        raise unread[0]
+    first = next(iter(given), Path())
+    if other := next((path for path in given if given[path] != given[first]), None):
+        both = f"{first.name} and {other.name}"
+        raise DlkaError(f"Expected one list of class names, got different ones in {both}: leave one out.")
+    return list(given), given.get(first)
 
 
 def _is_names(path: Path) -> bool:

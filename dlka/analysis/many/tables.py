@@ -1,21 +1,30 @@
-"""The numbers of a run as pieces of HTML, for the page and for the report alike."""
+"""A run on many pictures in numbers: AP of both models and whether these pictures are enough to decide; HTML for the
+page; and the report, one HTML file that needs nothing else: no script, no other file, no network."""
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlka import palette
-from dlka.analysis import report
+from dlka.analysis import model_words
+from dlka.analysis.bootstrap import MEASURES, interval, replicates, resamples
 from dlka.analysis.box_figures import signed
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, of
 from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses
-from dlka.analysis.many.precision import FEWEST, Precision, precisions
-from dlka.types import KIND_NAMES, SIZES, size_of
+from dlka.analysis.report import chip, found_by_size
+from dlka.models.catalog import cards
+from dlka.printing import count
+from dlka.types import KIND_NAMES, SIZES, SMALL_AREA, size_of
+from dlka.versions import versions
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -25,6 +34,62 @@ RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
+MOST = 200  # close-ups, the smallest ones
+SIDES = {"only D-LKA": "dlka", "only baseline": "baseline", "class changed": "changed", MISSED: "labelled"}
+# Percentiles of resampled means are too narrow by sqrt(1 - 1/n), and by the normal law where Student's would be right
+# (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015): under ten pictures by a fifth and more.
+FEWEST = 10
+LEAST_SOUGHT = 0.01  # of AP: less is of no use to anybody
+
+
+class Precision(NamedTuple):
+    """AP, or AP of small objects, of detections down to LEAST, one class a box.
+
+    pictures: labelled ones with such objects; values: of D-LKA, of the baseline and of their difference, in 0..1;
+    intervals: 95 %, over pictures, of the same three; none where there are fewer than FEWEST; sought: the difference
+    there is, LEAST_SOUGHT or more; needed: about how many pictures like these would tell it from none, see _needed.
+    """
+
+    small: bool
+    pictures: int
+    values: list[float]
+    intervals: list[tuple[float, float]]
+    sought: float = LEAST_SOUGHT
+    needed: int = 0
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval of the difference is clear of zero."""
+        return bool(self.intervals) and not self.intervals[2][0] <= 0 <= self.intervals[2][1]
+
+
+def precisions(many: ManyAnalyses) -> list[Precision]:
+    """Both, as far as there are such objects."""
+    labelled, made = sum(row.truth is not None for row in many.rows), []
+    if not labelled:
+        return []
+    # The first row is the pictures as they are; the others are the same for both models, which makes pairs of them.
+    drawn = np.vstack([np.ones((1, labelled), np.int32), resamples(labelled)])
+    dlka, baseline = (replicates(many.objects, found, drawn) for found in many.found)
+    for small, measure in ((False, "AP"), (True, "AP_S")):
+        real = [row for row in many.objects if not row["iscrowd"] and (not small or row["area"] < SMALL_AREA)]
+        if pictures := len({row["image_id"] for row in real}):
+            every = [values[:, MEASURES.index(measure)] for values in (dlka, baseline, dlka - baseline)]
+            intervals = [interval(values[1:]) for values in every] if pictures >= FEWEST else []
+            values = [float(drawn[0]) for drawn in every]
+            sought = max(abs(values[2]), LEAST_SOUGHT)
+            made.append(Precision(small, pictures, values, intervals, sought, _needed(every[2][1:], pictures, sought)))
+    return made
+
+
+def _needed(differences: np.ndarray, pictures: int, sought: float) -> int:
+    """About how many pictures have a 95 % interval as narrow as what is sought, to one digit; 0 if these are enough. An
+    interval narrows with the root of the number of pictures; fewer than FEWEST say nothing of that: 0."""
+    if pictures < FEWEST:
+        return 0
+    spread = float(np.nanstd(differences)) * (pictures / max(pictures - 1, 1)) ** 0.5
+    needed = pictures * (1.96 * spread / sought) ** 2
+    return int(round(needed, -int(np.log10(needed)))) if needed > pictures else 0
 
 
 def summary(many: ManyAnalyses) -> str:
@@ -35,7 +100,7 @@ def summary(many: ManyAnalyses) -> str:
         done=done,
         failed=len(many.rows) - len(done),
         verdict=[] if alone else map(Markup, verdict(measures)),
-        found=Markup(report.found(many.pairs)),
+        found=Markup(found_by_size(many.pairs)),
         counts=many.truth,
         labelled=sum(row.truth is not None for row in done),
         right=many.right,
@@ -46,9 +111,9 @@ def summary(many: ManyAnalyses) -> str:
         bins=(*SIZES, "all"),
         every=(*SIZES, None),
         colours=[*COLOURS.values()],
-        chip=lambda text, colour: Markup(report.chip(text, colour)),
+        chip=lambda text, colour: Markup(chip(text, colour)),
         of=of,
-        plural=_plural,
+        plural=count,
         percent=lambda share: "-" if share is None else f"{100 * share:.0f}",
     )
 
@@ -112,11 +177,10 @@ def _agreement(many: ManyAnalyses) -> list[tuple[str, str, list[int]]]:
 
 def _precision(measures: Sequence[Precision]) -> list[tuple[str, str, list[str]]]:
     """AP of both models and their difference, with intervals where there are any: words, a colour, a cell a measure."""
-    body = []
-    for row, (side, colour) in enumerate(zip((*MODELS, "difference"), (*COLOURS.values(), ""))):
-        cells = [_ap(one.values[row], row) + (f" ({_ends(one, row)})" if one.intervals else "") for one in measures]
-        body.append((side, colour, cells))
-    return body
+    return [
+        (side, colour, [_ap(one.values[i], i) + (f" ({_ends(one, i)})" if one.intervals else "") for one in measures])
+        for i, (side, colour) in enumerate((*COLOURS.items(), ("difference", "")))
+    ]
 
 
 def _ap(share: float, row: int = 2) -> str:
@@ -141,7 +205,7 @@ def decision(one: Precision) -> str:
     """The same by one measure."""
     small, at = "small " * one.small, " at small objects" * one.small
     values = " and ".join(f"{_ap(value, 0)} ({model})" for value, model in zip(one.values, MODELS))
-    told = f"AP is {values} on {_plural(one.pictures, 'picture')} with labelled {small}objects"
+    told = f"AP is {values} on {count(one.pictures, 'picture')} with labelled {small}objects"
     if one.intervals:
         told += f", a difference of {_ap(one.values[2])} with the 95 % interval {_ends(one, 2)}"
     if one.decided:
@@ -154,5 +218,38 @@ def decision(one: Precision) -> str:
     return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed}"
 
 
-def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: datetime | None = None) -> str:
+    """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
+    settings, known = many.settings, cards()
+    sides = ("D-LKA", "dlka", settings.dlka), ("Baseline", "baseline", settings.baseline)
+    return TEMPLATES.get_template(
+        "report.html"
+    ).render(
+        when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
+        told=told,
+        models=[
+            {"side": side, "class": name, "id": model, "line": model_words.line(model), "card": known[model]}
+            for side, name, model in sides
+        ],
+        settings={
+            "confidence, least score of a box": f"{settings.confidence:g}",
+            "IoU above which boxes of a class are merged": f"{settings.iou:g}",
+            "input size, longer side": f"{settings.size} px" if settings.size else "what fits the models",
+            "classes": ", ".join(settings.classes) or "all",
+        },
+        versions=versions(),
+        judged=many.truth is not None,
+        summary=Markup(summary),  # these two escape what they show
+        pictures=Markup(pictures(many)),
+        number=len(many.findings),
+        shown=[
+            {
+                "caption": caption(found),
+                "cells": list(zip(columns(many), finding(many, found))),
+                "side": SIDES.get(found.kind, "missed"),
+                "source": "data:image/jpeg;base64," + base64.b64encode(found.tile).decode(),
+            }
+            for found in many.findings[:MOST]
+            if found.tile
+        ],
+    )

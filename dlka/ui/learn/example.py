@@ -1,8 +1,11 @@
-"""What the lesson shows of shipped models: offsets and gates of what the page opens with, and a small object."""
+"""What the lesson shows of shipped models: offsets and gates of what the page opens with, a small object, a volume; and
+what is known of them from code and from models' cards."""
 
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,12 +14,20 @@ import numpy as np
 from dlka import palette
 from dlka.analysis.analysis import Analysis, analyse, block_values, whole
 from dlka.analysis.examples import examples
+from dlka.analysis.figures.base import one_of
 from dlka.analysis.figures.pictures import default_object
 from dlka.analysis.suited import settings_for
-from dlka.errors import DlkaError
+from dlka.models.blocks import attention
+from dlka.models.catalog import cards
 from dlka.render import Paper, colour_table, draw_samples, reads_at
+from dlka.segment.judge import WITHOUT
+from dlka.segment.net_file import NetCard
+from dlka.segment.samples import samples
+from dlka.segment.scans import read_scan
+from dlka.segment.segmenter import Segmenter, shipped
 from dlka.ui import files
-from dlka.ui.files import see_value
+from dlka.ui.guard import answering
+from dlka.ui.page_segment import segment_value
 
 COLOURS = 51  # of the gate's scale
 # The lesson's pictures, by their names in an address; all are looked at by models that use their offsets.
@@ -27,14 +38,21 @@ PICTURES = {
     "scratches": "Steel: scratches",
     "inclusions": "Steel: inclusions",
 }
+WAYS = {"own": "own", "off": "off", "shuffled": "shuffled", "another": "another picture's"}  # word -> name in a card
+VOLUME_MODEL = "hippocampus"
+GATE = "spatial_gating_unit."
+# What makes a gate, in its order -> what the names of its parameters begin with; the offset net lies inside the 3x3x3.
+PARTS = {
+    **{"five": "conv0.", "seven": "conv_spatial.", "nets": "deform_conv.conv_offset."},
+    **{"three": "deform_conv.", "one": "conv1."},
+}
+Answer = dict[str, Any]  # to a script of the page; of what cannot be done "error", one sentence
 
 
 def scene(picture: str = "letters") -> Analysis:
     """The analysis of one of PICTURES, by the model that suits it. Raises DlkaError."""
-    if picture not in PICTURES:
-        raise DlkaError(f"Picture: expected one of {', '.join(PICTURES)}; got {picture!r:.60}.")
-    label = PICTURES[picture]
-    return analyse(examples()[label], settings_for(label))
+    one_of("Picture", picture, PICTURES)
+    return analyse(examples()[PICTURES[picture]], settings_for(PICTURES[picture]))
 
 
 def middle(box: np.ndarray) -> tuple[float, float]:
@@ -43,18 +61,15 @@ def middle(box: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def first_point(seen: Analysis) -> tuple[float, float]:
-    """Where the lesson looks first, (x, y): the middle of the object that the model is surest of."""
-    boxes = seen.dlka.detections.boxes
-    height, width = seen.image.shape[:2]
-    return middle(boxes[0]) if len(boxes) else (width / 2, height / 2)
-
-
+@answering
 @lru_cache(maxsize=len(PICTURES))
-def field(picture: str) -> str:
-    """The step on offsets: all offset fields of one of PICTURES, as See gets them. Raises DlkaError."""
+def see_field(picture: str) -> Answer:
+    """The step on offsets: all offset fields of one of PICTURES, as See gets them; looked at first is the middle of the
+    object that the model is surest of."""
     seen = scene(picture)
-    return see_value(seen, first_point(seen), kept=True)
+    boxes, (height, width) = seen.dlka.detections.boxes, seen.image.shape[:2]
+    first = middle(boxes[0]) if len(boxes) else (width / 2, height / 2)
+    return json.loads(files.see_value(seen, first, kept=True))
 
 
 @lru_cache(maxsize=len(PICTURES))
@@ -63,12 +78,13 @@ def _letterboxed(picture: str) -> str:
     return files.address(files.picture(seen.dlka.letterbox.apply(seen.image), kept=True))
 
 
-def gate_maps(picture: str, channel: str) -> dict[str, Any]:
+@answering
+def see_gate(picture: str, channel: str = "") -> Answer:
     """The step on the gate: maps of the first block on one of PICTURES.
 
     channel: from 0; "mean" for the mean over channels; "" for a channel with large products of both signs.
     maps: base64 of little-endian float32 [5, H, W]: gated, gate, product, added, input. colours: RGB from the scale's
-    lowest to its highest value, with zero in the middle. Raises DlkaError.
+    lowest to its highest value, with zero in the middle.
     """
     seen = scene(picture)
     values = block_values(seen.key, seen.dlka.gates[0].block)
@@ -108,16 +124,17 @@ def small_boxes(seen: Analysis) -> list[int]:
     return [pair.first for _, pair in pairs if pair.first is not None and pair.size != "L"]
 
 
+@answering
 @lru_cache(maxsize=1)
-def small_object() -> dict[str, Any] | None:
-    """The step on small objects: how many regular taps and learned samples lie on the first; None if none.
+def see_small() -> Answer:
+    """The step on small objects: how many regular taps and learned samples lie on the first; {} if there is none.
 
     rows: per stage its label, regular and learned for the first of small_boxes, and the means over all of them.
     """
     seen = scene()
     found, detections = small_boxes(seen), seen.dlka.detections
     if not found:
-        return None
+        return {}
     rows: list[list[Any]] = []
     for label, capture in zip(seen.stage_labels, seen.dlka.captures):
         counts = []
@@ -131,11 +148,12 @@ def small_object() -> dict[str, Any] | None:
     return {"name": name, "width": width, "height": height, "count": len(found), "rows": rows}
 
 
+@answering
 @lru_cache(maxsize=8)
-def small_picture(label: str) -> dict[str, str]:
-    """Where a stage reads for the first of small_boxes: address of a picture, without a legend. Raises DlkaError."""
+def see_small_picture(stage: str) -> Answer:
+    """Where a stage reads for the first of small_boxes: address of a picture, without a legend."""
     seen = scene()
-    capture, box = seen.capture(label), seen.dlka.detections.boxes[small_boxes(seen)[0]]
+    capture, box = seen.capture(stage), seen.dlka.detections.boxes[small_boxes(seen)[0]]
     paper = draw_samples(seen.image, [capture], seen.dlka.letterbox, middle(box))
     corners = box[[0, 2, 2, 0, 0]] - 0.5, box[[1, 1, 3, 3, 1]] - 0.5
     for colour, width in ((palette.RIM, 2.2), (palette.REGULAR, 1.1)):
@@ -146,3 +164,95 @@ def small_picture(label: str) -> dict[str, str]:
 def without_legend(paper: Paper) -> np.ndarray:
     """A drawing's picture [H, W, 3] uint8: its legend is in English, the lesson says what is seen in its own words."""
     return paper.to_array()[: paper.picture_height]
+
+
+@answering
+def see_volume() -> Answer:
+    """The step "The same in three dimensions": what Segment's canvas gets of a volume, whose it is, what the network's
+    card says of its offsets, and its parameters; {} where that network is not there."""
+    return _volume() if VOLUME_MODEL in shipped() else {}
+
+
+@lru_cache(maxsize=1)
+def _volume() -> Answer:
+    sample = next(sample for sample in samples().values() if sample.model == VOLUME_MODEL)
+    scan, segmenter = read_scan(sample.file), Segmenter.of(VOLUME_MODEL)
+    value = json.loads(segment_value(scan, segmenter.look(scan), list(segmenter.card.names), kept=True))
+    sizes = parts(dict(segmenter.net.named_parameters()))
+    return value | {"credit": sample.credit, "measured": measured(segmenter.card), "parts": sizes}
+
+
+def parts(parameters: Mapping[str, Any]) -> dict[str, int]:
+    """How many numbers a network's parameters, by name, hold: those of each of PARTS in all its gates, and the rest."""
+    found = dict.fromkeys((*PARTS, "rest"), 0)
+    for name, values in parameters.items():
+        inside = name.partition(GATE)[2]
+        found[next((part for part, begin in PARTS.items() if inside.startswith(begin)), "rest")] += values.numel()
+    return found
+
+
+def measured(card: NetCard) -> dict[str, Any] | None:
+    """Dice in per cent by part, with the network's own offsets and with these at zero, on how many cases; None where
+    its card does not say it. change: own minus zero, between: its 95 % interval over cases."""
+    rows = card.scores.get("rows", [])
+    if len(rows) < 2 or not rows[1]["model"].endswith(WITHOUT):
+        return None
+    own, zero, lead = rows[0], rows[1], card.scores["against"][0]
+    told = []
+    for part in card.scores["parts"]:
+        change, *between = (100 * value for value in lead[part])
+        dice = {"own": 100 * own[part]["dice"][0], "zero": 100 * zero[part]["dice"][0]}
+        told.append({"part": part, **dice, "change": change, "between": between})
+    return {"cases": card.scores["cases"], "parts": told}
+
+
+def costs() -> dict[str, dict[str, int]]:
+    """Parameters of one D-LKA block by its kind of offsets: all, and those of its offset nets."""
+    found = {}
+    for kind in ("none", "separable", "dense"):
+        # As many channels as in the model scenes.
+        sizes = {name: parameter.numel() for name, parameter in attention(64, kind).named_parameters()}
+        nets = sum(size for name, size in sizes.items() if "offset_net" in name)
+        found[kind] = {"all": sum(sizes.values()), "nets": nets}
+    return found
+
+
+def inside() -> list[dict[str, Any]]:
+    """By model: what share of the first stage's samples lies in the object's box, of the grid's, and their difference.
+
+    In per cent, as its card says; between: the 95 % interval of the difference over pictures.
+    """
+    rows = []
+    for model, uses in _measured("scenes", "neck", "head"):
+        first = uses["stages"][0]
+        row = {"learned": 100 * first["in_box"], "grid": 100 * first["in_box_grid"]}
+        rows.append({"model": model, "data": uses["data"], **row, **_change(first, "in_box_minus_grid")})
+    return rows
+
+
+def tested() -> list[dict[str, Any]]:
+    """By model: its AP in per cent with its own offsets, without and with wrong ones, as its card says.
+
+    ways: word -> AP, and of all but own its difference to own (change) with a 95 % interval over pictures (between).
+    """
+    rows = []
+    for model, uses in _measured("scenes", "neu-det-neck", "head"):
+        ways = {}
+        for word, name in WAYS.items():
+            row = uses["offsets"][name]
+            ways[word] = {"ap": 100 * row["AP"], **({} if word == "own" else _change(row, "AP_minus_own"))}
+        told = {name: uses[name] for name in ("data", "pictures")}
+        rows.append({"model": model, **told, "verdict": uses["verdict"].replace(" ", "_"), "ways": ways})
+    return rows
+
+
+def _measured(*models: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of the models that are there, with the figures of their cards; the data without the word "val"."""
+    for model in models:
+        uses = cards()[model].uses if model in cards() else None
+        if uses:
+            yield model, uses | {"data": uses["data"].removesuffix(" val")}
+
+
+def _change(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {"change": 100 * row[name], "between": [100 * end for end in row[f"{name}_95"]]}

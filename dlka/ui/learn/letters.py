@@ -1,4 +1,4 @@
-"""What the step "One letter, five sizes" shows: letters as the shipped reader names them. No gradio here."""
+"""What the step "One letter, five sizes" shows: letters as the shipped reader names them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from dlka import palette, render
+from dlka import render
 from dlka.drawn.letter_file import load_letter
 from dlka.drawn.letters import SIDE, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.inference.kernel_shape import axis_spreads
+from dlka.ui import files
+from dlka.ui.guard import answering
 
 SIZES = (8, 12, 17, 26, 40)  # px, from the least to the most that the reader learned
 WAYS = ("own", "off", "another")
@@ -52,16 +54,15 @@ def five_sizes() -> dict[str, Any]:
                     "zoom": round(float(wide[number]), 2),
                 }
             )
+    # Grey pictures [H, W] as addresses of PNGs.
+    addresses = [files.data_url(render.png(np.repeat(one[..., None], 3, axis=2)), "image/png") for one in pictures]
     figures = card.figures
     bars = {reader: float(np.mean([row["accuracy"] for row in rows])) for reader, rows in figures.items()}
     bars |= {way: float(np.mean([row[way] for row in figures["deformable"]])) for way in ("off", "another")}
     return {
         "sizes": SIZES,
         "letters": LETTERS,
-        "pictures": {
-            letter: [address(picture) for picture in pictures[i * len(SIZES) : (i + 1) * len(SIZES)]]
-            for i, letter in enumerate(LETTERS)
-        },
+        "pictures": {letter: addresses[i * len(SIZES) : (i + 1) * len(SIZES)] for i, letter in enumerate(LETTERS)},
         "grid": own.grid.round(2).tolist(),
         "ways": ways,
         "bars": {reader: round(share, 4) for reader, share in bars.items()},
@@ -69,12 +70,12 @@ def five_sizes() -> dict[str, Any]:
     }
 
 
-def letter_map(picture: str) -> dict[str, Any]:
-    """What the deformable reader's kernel reads of a drawing, and all that names it from there, for a script.
+@answering
+def read_letter(picture: str) -> dict[str, Any]:
+    """What the deformable reader's kernel reads of a drawing, and all that names it from there, for the page's script.
 
     picture: base64 of 48x48 greys, row by row. maps: base64 of little-endian float32 [16, 12, 12]; offsets: [2K] in
     cells, dy and dx interleaved; weights: [16, K] of the kernel; linear, bias: [6, 16] and [6] of the layer behind it.
-    Raises DlkaError.
     """
     try:
         greys = np.frombuffer(base64.b64decode(picture, validate=True), np.uint8)
@@ -91,22 +92,3 @@ def letter_map(picture: str) -> dict[str, Any]:
         "linear": net.linear.weight.tolist(),
         "bias": net.linear.bias.tolist(),
     }
-
-
-def address(picture: np.ndarray) -> str:
-    """A grey picture [H, W] uint8 as the address of a PNG."""
-    return "data:image/png;base64," + base64.b64encode(render.png(np.repeat(picture[..., None], 3, axis=2))).decode()
-
-
-def drawing(letter: str) -> str:
-    """Five pictures with their samples as one SVG, for paper."""
-    shown = five_sizes()
-    side, parts = 48, []
-    for i, (picture, read) in enumerate(zip(shown["pictures"][letter], shown["ways"]["own"][letter])):
-        left = i * (side + 4)
-        parts.append(f'<image x="{left - 0.5}" y="-0.5" width="{side}" height="{side}" href="{picture}"/>')
-        for (x, y), (gx, gy) in zip(read["samples"], shown["grid"]):
-            parts.append(f'<circle cx="{left + gx}" cy="{gy}" r="0.9" fill="none" stroke="white" stroke-width="0.4"/>')
-            parts.append(f'<circle cx="{left + x}" cy="{y}" r="0.9" fill="{palette.DLKA}"/>')
-    box = f"-0.5 -0.5 {5 * (side + 4) - 4} {side}"
-    return f'<svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'

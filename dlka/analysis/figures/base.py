@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from dlka.analysis.analysis import Analysis
+from dlka.analysis.figures.pictures import strength_note
 from dlka.errors import DlkaError
 from dlka.render.canvas import Drawing
 from dlka.render.geometry import Reads
@@ -35,6 +36,9 @@ class Figure(ABC):
 
     name: ClassVar[str]
 
+    def __init_subclass__(cls, name: str) -> None:
+        cls.name = name
+
     @abstractmethod
     def draw(self, analysis: Analysis) -> Drawing:
         """The picture or chart."""
@@ -54,9 +58,7 @@ class Figure(ABC):
 
 def subject(analysis: Analysis) -> str:
     """Which model and picture a figure is of, with what was done to the offsets."""
-    strength = analysis.settings.strength
-    note = "" if strength == 1 else f", offsets x {strength:g}"
-    return f"{analysis.settings.dlka} on {picture_name(analysis)}{note}"
+    return f"{analysis.settings.dlka} on {picture_name(analysis)}{strength_note(analysis)}"
 
 
 def model_and_picture(analysis: Analysis, side: str) -> str:
