@@ -137,8 +137,9 @@ class Parts:
             make_folder(self._path)
         self._system.makedirs(self._path, exist_ok=True)
         if self._system.exists(file):
+            data = self._system.cat_file(file)
             try:
-                there = json.loads(self._system.cat_file(file))
+                there = json.loads(data)
             except ValueError:
                 there = None
             if not isinstance(there, dict):

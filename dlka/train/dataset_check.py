@@ -119,14 +119,21 @@ def picture_size(picture: Path, measured: bool = False) -> tuple[int, int]:
     """
     if not os.path.isfile(picture):  # a pipe would never end
         raise DlkaError(f"{picture}: expected a picture file, got a link to nothing, a pipe or a device.")
+    wrong = DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.")
     with open(picture, "rb") as file:
         start = file.read(12)
         file.seek(0)
+        reader = next((READERS[name][1] for name in FORMATS if READERS[name][0].match(start)), None)
+        if reader is None:
+            raise wrong
         try:
-            image = next(READERS[name][1] for name in FORMATS if READERS[name][0].match(start))(file)
-            image.verify()
+            image = reader(file)
         except Exception:  # on damaged files Pillow's readers raise almost anything: SyntaxError, struct.error, ...
-            raise DlkaError(f"{picture}: expected a JPEG, PNG, WebP or BMP picture, got something else.") from None
+            raise wrong from None
+        try:
+            image.verify()
+        except Exception:  # as above
+            raise wrong from None
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise DlkaError(f"{picture}: expected sides of at least {MIN_SIDE} pixels, got {width}x{height}.")
