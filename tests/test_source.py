@@ -96,6 +96,19 @@ def test_tests_reach_public_names_alone():
     assert {name for _, _, name in found} == FOREIGN.keys(), "no longer needed"
 
 
+def test_files_that_texts_name_are_there():
+    texts = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "dlka").rglob("*.*")]
+    kinds = {".md", ".py", ".js", ".html", ".css", ".j2"}
+    gone = [
+        f"{text.relative_to(ROOT)}: {name}"
+        for text in texts
+        if text.suffix in kinds
+        for name in re.findall(r"\bdlka/[\w/]+\.(?:py|js|html|css|yaml)\b", text.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    ]
+    assert gone == []
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [

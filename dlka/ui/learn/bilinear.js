@@ -1,4 +1,4 @@
-// Bilinear reading, as dlka/ui/learn/reading.py does it: cells outside the map are zero.
+// Bilinear reading: cells outside the map are zero.
 
 // map: { values (row by row), height, width } -> { read, corners: [{ row, column, share, value, inside }] }
 function readBilinear(map, y, x) {

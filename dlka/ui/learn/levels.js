@@ -14,7 +14,7 @@ const panels = LEVELS.map(() => {
   return { title, svg, object: add(svg, "rect", { class: "levels-object" }), taps: add(svg, "g") };
 });
 
-// Taps whose middle lies on an object of this side, in cells, around the middle tap; dlka/ui/learn/kernels.py, too.
+// Taps whose middle lies on an object of this side, in cells, around the middle tap.
 function hitsOf([kernel, dilation], side) {
   const along = Array.from({ length: kernel }, (_, i) => Math.abs(i - (kernel - 1) / 2) * dilation);
   return along.filter((away) => away <= side / 2).length ** 2;

@@ -4,7 +4,7 @@ const SECOND = 7;
 const stack = { row: 1, column: 4, cells: [] }; // the chosen tap of the second kernel
 const grid = part("stack-grid");
 
-// Paths along one axis: the full convolution of both tap patterns. dlka/ui/learn/kernels.py does the same.
+// Paths along one axis: the full convolution of both tap patterns, as in worksheet.py.
 function pathsOfAxis(first, dilation) {
   const paths = new Array(first + (SECOND - 1) * dilation).fill(0);
   for (let tap = 0; tap < SECOND; tap++) for (let i = 0; i < first; i++) paths[tap * dilation + i] += 1;
