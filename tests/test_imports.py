@@ -19,6 +19,7 @@ SEGMENT = NETS | {
     "segment",
     "analysis.recipes",
     "analysis.labels",
+    "models.checkpoint",
     "models.weights",
     "tensor_file",
     "printing",

@@ -9,3 +9,5 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from dlka.ui import toolkit  # noqa: F401 - before any file of the page imports a part of gradio

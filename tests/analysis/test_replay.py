@@ -25,6 +25,7 @@ from dlka.cli import main
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.models import catalog
+from dlka.versions import versions as versions_of
 
 SAMPLES = {"x": 80.0, "y": 90.0}
 
@@ -118,7 +119,7 @@ def test_other_weights_are_told(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_other_versions_and_changed_sums_are_told(tmp_path, capsys):
-    versions = recipes.versions() | {"torch": "0.1"}
+    versions = versions_of(recipes.PACKAGES) | {"torch": "0.1"}
     path, written = recipe(tmp_path, versions=versions)
     assert main(["replay", str(path)]) == 0, "the arrays are the same all the same"
     assert "versions are others (torch 0.1 then and" in capsys.readouterr().out

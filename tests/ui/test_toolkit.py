@@ -39,17 +39,20 @@ def json_encoder():
 
 @pytest.mark.slow
 def test_gradio_is_whole_without_its_interface_files():
-    """In a fresh process: no interface file is read to be written, all components are there, classes have files."""
+    """In a fresh process: no interface file is read to be written, all components are there, classes have files, and
+    uploads go where the page's other files are."""
     code = """
 import inspect
-import dlka.ui
 from pathlib import Path
 opened = []
 read = Path.read_text
 Path.read_text = lambda path, *rest, **named: opened.append(path) or read(path, *rest, **named)
+import dlka.ui.page_queue  # which imports parts of gradio
 from dlka.ui.toolkit import gr
 assert not [path for path in opened if path.suffix == ".pyi"], opened
-from gradio import component_meta
+from gradio import mcp, route_utils
+from dlka import temporary
+assert mcp.DEFAULT_TEMP_DIR == route_utils.DEFAULT_TEMP_DIR == temporary.folder()
 assert inspect.getfile(gr.Image).endswith("image.py")
 for name in ("Image", "ImageSlider", "Radio", "Slider", "Dropdown", "State", "HTML", "File", "Markdown"):
     assert callable(getattr(gr, name)), name
@@ -93,7 +96,6 @@ def get_code(loader, name):
     assert source.count(b"except OSError") == 1
     return compile(source.replace(b"except OSError", b"except KeyError"), loader.path, "exec")
 SourceFileLoader.get_code = get_code
-import dlka.ui
 from dlka.ui.toolkit import gr
 assert len(changed) == 2, changed  # ahead in vain, then plainly
 from gradio.components import Image
