@@ -40,11 +40,13 @@ _converted: dict[Path, str] = {}  # checkpoints -> the ids that they got
 
 
 def load(model: str | Path, device: str | None = None) -> Model:
-    """A model that looks at pictures. Raises DlkaError, one sentence.
+    """A model that looks at pictures.
 
     model: an id of one that ships ("neck"), a weights file (.safetensors), or a checkpoint (.pt), of which nothing is
         run.
     device: such as "cpu" or "cuda:0"; by default the best there is.
+
+    Raises DlkaError, one sentence.
     """
     return Model(opened(model), device)
 
@@ -103,8 +105,10 @@ class Model:
         classes: Sequence[str] = (),
         strength: float = 1.0,
     ) -> Any:
-        """A Result for one picture; a list of them for a list of pictures, and for a folder, by name. Arguments as of
-        `compare`. Raises DlkaError, one sentence."""
+        """A Result for one picture; a list of them for a list of pictures, and for a folder, by name.
+
+        Arguments as of `compare`. Raises DlkaError, one sentence.
+        """
         asked: dict[str, Any] = {"confidence": confidence, "iou": iou, "size": size}
         asked |= {"classes": classes, "strength": strength}
         if isinstance(pictures, str | os.PathLike) and Path(pictures).is_dir():
