@@ -228,7 +228,8 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def serve(args: argparse.Namespace) -> int:
-    from dlka.models.catalog import add, cards
+    from dlka.models.catalog import cards
+    from dlka.models.own import add
     from dlka.ui.app import serve as run
 
     if args.models:

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlka.offset_nets import SeparableOffsetNet, depthwise_conv2d, offset_net
+from dlka.depthwise import depthwise_conv2d
+from dlka.offset_nets import SeparableOffsetNet, offset_net
 from dlka.ops import deform_dwconv2d
 
 SMALL: dict[str, Any] = {"kernel_size": (5, 5), "padding": 2, "dilation": 1}

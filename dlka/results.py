@@ -26,7 +26,8 @@ from dlka.inference.interventions import Intervention
 from dlka.inference.lanes import in_lanes, room
 from dlka.inference.predictor import Prediction, load_predictor
 from dlka.inference.prepared import check_shares, check_size, check_strength
-from dlka.models.catalog import add, available, cards, input_size, suited_size
+from dlka.models.catalog import available, cards, input_size, suited_size
+from dlka.models.own import add
 from dlka.render import Canvas, Drawing
 from dlka.types import Detections
 

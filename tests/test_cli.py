@@ -496,7 +496,7 @@ def test_bench(monkeypatch, tmp_path, capsys):
 
 def test_export_says_what_it_wrote_and_measured(monkeypatch, tmp_path, capsys):
     from dlka.export import exporter
-    from dlka.export.exporter import Agreement
+    from dlka.export.check import Agreement
 
     file, calls = tmp_path / "neck.onnx", []
     checks = tuple(

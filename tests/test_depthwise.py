@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlka import offset_nets
-from dlka.offset_nets import depthwise_conv2d
+from dlka import depthwise
+from dlka.depthwise import depthwise_conv2d
 
 LAST = torch.channels_last
 
@@ -23,8 +23,8 @@ def case(n, channels, height, width, kernel=(7, 7), dtype=torch.float32):
 @pytest.fixture
 def phases(monkeypatch):
     """How often the way by phases was taken."""
-    calls, taken = [], offset_nets.by_phases
-    monkeypatch.setattr(offset_nets, "by_phases", lambda *a: calls.append(a) or taken(*a))
+    calls, taken = [], depthwise.by_phases
+    monkeypatch.setattr(depthwise, "by_phases", lambda *a: calls.append(a) or taken(*a))
     return calls
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each part may import itself and the parts named here.
 BESIDE = {"types", "palette", "images", "safe_yaml", "csv_text"}
 OPS = BESIDE | {"ops"}
-MODELS = OPS | {"drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
+MODELS = OPS | {"depthwise", "drawn.shapes", "offset_nets", "layers", "models", "temporary", "tensor_file"}
 INFERENCE = MODELS | {"inference"}
 ANALYSIS = INFERENCE | {"analysis", "drawn", "provenance", "render", "versions", "printing"}
 NETS = OPS | {"offset_nets", "layers", "layers3d", "nets"}
@@ -39,8 +39,9 @@ MAY_IMPORT = {
     "versions": set(),
     "provenance": {"models", "versions"},
     "ops": OPS,
-    "offset_nets": set(),
-    "layers": OPS | {"offset_nets", "layers"},
+    "depthwise": set(),
+    "offset_nets": {"depthwise"},
+    "layers": OPS | {"depthwise", "offset_nets", "layers"},
     "layers3d": OPS | {"offset_nets"},
     "nets": NETS,
     "models": MODELS,
@@ -89,6 +90,7 @@ ONLY_IN = {
     "torch": (
         *(
             "ops",
+            "depthwise.py",
             "offset_nets.py",
             "layers.py",
             "layers3d.py",

@@ -12,17 +12,14 @@ from dlka.inference.letterbox import Letterbox
 from dlka.render.box_cells import (
     BoxCells,
     Evidence,
-    box_samples,
-    cell_spreads,
     close_view,
     draw_box_samples,
     draw_cells,
     evidence_overlay,
-    inside,
     lively_edges,
     share_inside,
-    shares_inside,
 )
+from dlka.render.box_samples import box_samples, cell_spreads, inside, shares_inside
 from dlka.render.geometry import cell_squares, sample_points
 from dlka.render.offsets import density_overlay, sample_density, splat
 from dlka.render.recall import SpreadPoint, spread_chart

@@ -12,10 +12,11 @@ import numpy as np
 from dlka import palette, render
 from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, TITLES, Trace, gradients, in_order, prediction
-from dlka.inference.box_origin import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.inference.letterbox import Letterbox
 from dlka.render import box_cells, legend
-from dlka.render.box_cells import BoxSamples, Evidence, box_samples, evidence_overlay, lively_edges, share_inside
+from dlka.render.box_cells import Evidence, evidence_overlay, lively_edges, share_inside
+from dlka.render.box_samples import BoxSamples, box_samples
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.geometry import cell_squares, pixels_per_cell, to_picture
 from dlka.render.picture import View

@@ -10,7 +10,8 @@ import numpy as np
 from dlka.analysis.analysis import Analysis, get_analysis
 from dlka.analysis.cache import kept
 from dlka.errors import DlkaError
-from dlka.inference.box_origin import BoxGradients, BoxOrigins, best_cell
+from dlka.inference.box_gradients import BoxGradients
+from dlka.inference.box_origin import BoxOrigins, best_cell
 from dlka.inference.predictor import Prediction
 
 SIDES = {"dlka": "D-LKA", "baseline": "baseline"}

@@ -13,7 +13,7 @@ from dlka.analysis.boxes import SIDES, listed, prediction
 from dlka.analysis.cache import kept
 from dlka.inference.kernel_shape import KernelShape, stage_shapes
 from dlka.render import legend
-from dlka.render.box_cells import cell_spreads, inside, shares_inside
+from dlka.render.box_samples import cell_spreads, inside, shares_inside
 from dlka.render.boxes import Outline, draw_outlines
 from dlka.render.canvas import Drawing
 from dlka.render.recall import SpreadPoint, spread_chart

@@ -15,7 +15,7 @@ from dlka.errors import DlkaError
 from dlka.inference.box_origin import SAME
 from dlka.inference.predictor import load_predictor
 from dlka.render import Paper, cell_at, legend
-from dlka.render.box_cells import box_samples
+from dlka.render.box_samples import box_samples
 from dlka.render.close_ups import AtSize, draw_size_row
 from dlka.render.geometry import to_picture
 

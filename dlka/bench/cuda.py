@@ -26,7 +26,8 @@ from typing import Any
 
 import torch
 
-from dlka.bench.ops import BASE, DTYPES, PASSES, STAGES, Case, Operator, least_in_turns, turn
+from dlka.bench.ops import BASE, DTYPES, PASSES, STAGES, Case, Operator
+from dlka.bench.timing import least_in_turns, turn
 from dlka.errors import DlkaError
 from dlka.printing import table
 from dlka.versions import versions

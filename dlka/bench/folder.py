@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.benchmark import timer
 
 from dlka.bench.model import pictures
-from dlka.bench.ops import least_in_turns
+from dlka.bench.timing import least_in_turns
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.printing import table

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dlka.bench.page import Busy, Visitor, megabytes, pictures, running_page, spread
+from dlka.bench.visitor import Busy, Visitor, megabytes, pictures, running_page, spread
 from dlka.errors import DlkaError
 from dlka.printing import table
 

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.benchmark import set_torch_threads, timer
 
 from dlka import provenance
-from dlka.bench.ops import least_in_turns, turn
+from dlka.bench.timing import least_in_turns, turn
 from dlka.errors import DlkaError
 from dlka.inference.prepared import as_input, ready
 from dlka.layers import DeformConv

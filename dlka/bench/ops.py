@@ -3,31 +3,26 @@
 Times are milliseconds; a ratio says how many times faster than torchvision. Memory is what a call takes at its peak
 above what was alive before, results counted and inputs not; it stands beside the column buffer that torchvision unrolls
 the map into: K * C * Ho * Wo numbers. With device "cuda" the bench is that of dlka.bench.cuda.
-
-With --volume it is deform_conv3d beside torch's own rigid conv3d, the reference and the torch backend: the published 3D
-D-LKA's convolution, 3x3x3, all channels to all, without what predicts its offsets of about a cell.
 """
 
 from __future__ import annotations
 
-import gc
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch.profiler import ProfilerActivity, profile
-from torch.utils.benchmark import Timer, set_torch_threads
+from torch.utils.benchmark import set_torch_threads
 from torchvision.ops import deform_conv2d
 
 from dlka import provenance
+from dlka.bench.timing import least_in_turns, peak_bytes, turn
+from dlka.bench.volume import bench_volume, volume_text
 from dlka.errors import DlkaError
 from dlka.layers import LARGE, SMALL
-from dlka.ops import deform_conv3d, deform_dwconv2d
+from dlka.ops import deform_dwconv2d
 from dlka.ops.backends import BACKENDS
 from dlka.printing import table
 
@@ -38,11 +33,6 @@ PASSES = ("forward", "forward_backward")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}  # of the largest number of a result
 
-# Of a turn, after calls that count nothing: those still meet the caches and threads of whoever was before.
-SECONDS = 0.02
-RIGID, ORACLE, VOLUME_BACKENDS = "conv3d", "reference", ("numba", "torch", "reference")
-VOLUME_TOLERANCE = 1e-4  # of the largest number of a result
-Key = TypeVar("Key")
 Run = Callable[[], Sequence[torch.Tensor]]
 
 
@@ -123,7 +113,7 @@ def bench_ops(
     """Time every CPU backend that runs here, except the reference; batch 1, float32.
 
     threads: for torch and the fused kernels, as torch has them by default; maps: as MAPS, which they are by default;
-    volume: deform_conv3d on the CPU instead, see bench_volume.
+    volume: deform_conv3d on the CPU instead, see dlka.bench.volume.
     Returns what a JSON needs: "operators" (milliseconds and peak_bytes by backend and pass, column_bytes), "total" and
     "ratio" (to torchvision's) of the milliseconds, "peak_bytes" (the largest of the operators), rounds, machine. Raises
     DlkaError for counts below one and RuntimeError where a backend's result is not torchvision's.
@@ -161,7 +151,9 @@ def bench_ops(
     return {
         "operators": [
             {
-                **{"name": name, "channels": operator.case.channels, "map": operator.case.side},
+                "name": name,
+                "channels": operator.case.channels,
+                "map": operator.case.side,
                 "milliseconds": {b: {w: times[name, b, w] for w in PASSES} for b in backends},
                 "peak_bytes": {b: {w: peaks[name, b, w] for w in PASSES} for b in backends},
                 "column_bytes": operator.case.taps * operator.x.nbytes,
@@ -202,95 +194,4 @@ def ops_text(result: dict[str, Any]) -> str:
         f"{table(rows)}\n\n{table(memory)}\n\n"
         f"Milliseconds, the least of {result['rounds']} rounds in which the backends take turns.\n"
         f"Memory beyond the inputs, results counted; the column buffer is what {BASE} unrolls the map into."
-    )
-
-
-# How the benches time and weigh: everything in turns, the least time of the rounds, and the most memory of a call.
-
-
-def turn(run: Callable[[], object]) -> float:
-    """Milliseconds of a call: the least of a turn, in which quick calls are timed in blocks."""
-    one = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
-    return 1000 * min(one.blocked_autorange(min_run_time=SECONDS).times)
-
-
-def least_in_turns(turns: Mapping[Key, Callable[[], float]], rounds: int) -> dict[Key, float]:
-    """The least result of each over so many rounds; all take their turn within each round, so that whatever else the
-    machine does meets all of them."""
-    least = dict.fromkeys(turns, float("inf"))
-    for _ in range(rounds):
-        for key, take in turns.items():
-            least[key] = min(least[key], take())
-    return least
-
-
-def peak_bytes(call: Callable[[], object]) -> int:
-    """Most bytes of tensors alive at once during a call on the CPU, above those alive before it.
-
-    What the call returns counts, what it was given does not. Scratch inside torch's and torchvision's operators counts
-    too; memory that numpy or numba take by themselves does not.
-    """
-    os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler would tell on stderr when it starts and stops
-    gc.disable()  # garbage of before must not be freed within
-    try:
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-            kept = call()
-    finally:
-        gc.enable()
-    assert profiled.profiler is not None
-    alive = peak = 0
-    for event in profiled.profiler.kineto_results.events():  # in the order of time
-        if event.name() == "[memory]":
-            alive += event.nbytes()
-            peak = max(peak, alive)
-    del kept
-    return peak
-
-
-def bench_volume(
-    rounds: int, threads: int | None, channels: int = 32, size: tuple[int, int, int] = (16, 32, 32)
-) -> dict[str, Any]:
-    """Time forward and backward, each by itself, of every backend and of conv3d; batch 1, float32.
-
-    Returns "milliseconds" by pass and name, "ratio" by pass: the reference and conv3d over numba's, channels, size,
-    rounds. Raises RuntimeError where a backend's result is not the reference's.
-    """
-    random = torch.Generator().manual_seed(0)
-    shapes = [(1, channels, *size), (1, 81, *size), (channels, channels, 3, 3, 3)]
-    leaves = [torch.randn(s, generator=random).requires_grad_() for s in shapes]
-    x, weight = leaves[::2]
-    grad = torch.randn(shapes[0], generator=random)
-    forwards: dict[str, Callable[[], torch.Tensor]] = {
-        RIGID: partial(F.conv3d, x, weight, padding=1),
-        **{name: partial(deform_conv3d, *leaves, padding=1, backend=name) for name in VOLUME_BACKENDS},
-    }
-    with set_torch_threads(threads or torch.get_num_threads()):
-        backwards = {
-            name: partial(torch.autograd.grad, run(), [x, weight] if name == RIGID else leaves, grad, retain_graph=True)
-            for name, run in forwards.items()
-        }
-        wanted = [forwards[ORACLE](), *backwards[ORACLE]()]
-        for name in VOLUME_BACKENDS:
-            for got, want in zip([forwards[name](), *backwards[name]()], wanted):
-                if not torch.allclose(got, want, rtol=0, atol=VOLUME_TOLERANCE * float(want.detach().abs().max())):
-                    raise RuntimeError(f"{name} does not compute what the {ORACLE} computes")
-        runs = {(w, n): f for w, fs in (("forward", forwards), ("backward", backwards)) for n, f in fs.items()}
-        with torch.no_grad():
-            times = least_in_turns({key: partial(turn, run) for key, run in runs.items()}, rounds)
-    passes = {w: {n: times[w, n] for n in forwards} for w in ("forward", "backward")}
-    ratio = {w: {n: t[n] / t["numba"] for n in (ORACLE, RIGID)} for w, t in passes.items()}
-    return {"milliseconds": passes, "ratio": ratio, "channels": channels, "size": list(size), "rounds": rounds}
-
-
-def volume_text(result: dict[str, Any]) -> str:
-    """The result for people."""
-    rows = [
-        {"pass": which, **times, **{f"{name} / numba": ratio for name, ratio in result["ratio"][which].items()}}
-        for which, times in result["milliseconds"].items()
-    ]
-    size = "x".join(map(str, result["size"]))
-    return (
-        f"{table(rows)}\n\n"
-        f"3x3x3, {result['channels']} channels to as many, {size} voxels; conv3d is torch's own, rigid.\n"
-        f"Milliseconds, the least of {result['rounds']} rounds in which all take turns."
     )

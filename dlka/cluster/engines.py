@@ -17,7 +17,8 @@ from typing import Any
 from dlka import provenance, temporary
 from dlka.analysis.analysis import Analysis, Settings
 from dlka.analysis.batch import look_at_many
-from dlka.cluster.parts import SIDES, picture_rows, pixels_of, write_part
+from dlka.cluster.parts import pixels_of, write_part
+from dlka.cluster.rows import SIDES, picture_rows
 from dlka.errors import DlkaError, line
 from dlka.inference.predictor import Predictor, answer, kept_predictor, load_predictor
 from dlka.models.catalog import GUESTS, find

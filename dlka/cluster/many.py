@@ -12,9 +12,11 @@ from dlka.analysis.analysis import Settings
 from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import LEAST, ManyAnalyses, Row
 from dlka.analysis.many.inputs import sort_files
-from dlka.analysis.many.tables import Precision, precisions, report
+from dlka.analysis.many.precision import Precision, precisions
+from dlka.analysis.many.report import report
 from dlka.cluster.engines import Question
-from dlka.cluster.parts import Parts, detections, pixels_of, write
+from dlka.cluster.parts import Parts, pixels_of, write
+from dlka.cluster.rows import detections
 from dlka.errors import DlkaError
 from dlka.temporary import new_folder
 

@@ -16,7 +16,7 @@ import torch
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from dlka.drawn.letters import READERS, LetterNet
+from dlka.drawn.letter_net import READERS, LetterNet
 from dlka.errors import DlkaError, first_problem, short
 from dlka.shipped import WEIGHTS
 from dlka.tensor_file import write

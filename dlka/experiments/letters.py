@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlka.analysis.bootstrap import interval, resamples
-from dlka.drawn import letters
+from dlka.drawn import letter_net, letters
 from dlka.drawn.letter_file import TWINS, LetterCard, save_letter
-from dlka.drawn.letters import PICTURES, QUARTERS, READERS, SIDE, STEPS, LetterNet, Letters, draw_letters, plain_letter
+from dlka.drawn.letter_net import PICTURES, READERS, STEPS, LetterNet
+from dlka.drawn.letters import QUARTERS, SIDE, Letters, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.experiments.following import rank_correlation, rounded
@@ -51,7 +52,7 @@ def train_letters(
     for seed in range(seeds):
         own = draw_letters(pictures, seed)
         for reader in READERS:
-            net = letters.train_letter(reader, own, seed, steps)
+            net = letter_net.train_letter(reader, own, seed, steps)
             first.setdefault(reader, net)
             figures[reader].append(measure(net, shown))
             right[reader].append(named(net, shown))
@@ -67,8 +68,8 @@ def train_letters(
         data=f"Drawn by the project: {SIDE}x{SIDE} grey pictures of one letter of {letters.SIZES[0]:g} to "
         f"{letters.SIZES[1]:g} px, light on dark, around the cell that reads, turned by up to {letters.TURN:g} degrees"
         f", stretched by up to {letters.STRETCH:g}, with noise; turns that would leave the picture are drawn again.",
-        recipe=f"{pictures} pictures a seed, {steps} steps of {letters.BATCH}, AdamW, one cycle up to "
-        f"{letters.RATE:g}, {letters.OFFSET_RATE:g} for offset nets, which start at zero.",
+        recipe=f"{pictures} pictures a seed, {steps} steps of {letter_net.BATCH}, AdamW, one cycle up to "
+        f"{letter_net.RATE:g}, {letter_net.OFFSET_RATE:g} for offset nets, which start at zero.",
         licence="AGPL-3.0",
         caveats=_caveats(figures, leads),
         versions=versions(PACKAGES),
@@ -162,7 +163,7 @@ def _caveats(figures: dict[str, list[dict[str, Any]]], leads: dict[str, list[flo
         "nothing moves: the rest is what that net knows, not where it looks. Seeds are few; the intervals are over "
         "pictures.",
         "That accuracy falls without its own offsets says that this net needs them, not that the task does.",
-        f"Every letter lies around the cell that reads ({letters.STRIDE} px wide), and is light on dark. Of the "
+        f"Every letter lies around the cell that reads ({letter_net.STRIDE} px wide), and is light on dark. Of the "
         f"samples {outside} lie outside the picture, where they read zero, in the quarter of the largest letters.",
     ]
 

@@ -19,7 +19,8 @@ import torch
 
 from dlka.errors import DlkaError
 from dlka.inference.block_values import BlockValues, watch_block
-from dlka.inference.box_origin import BoxGradients, BoxOrigins, box_gradients, candidates, effective_receptive_field
+from dlka.inference.box_gradients import BoxGradients, box_gradients, effective_receptive_field
+from dlka.inference.box_origin import BoxOrigins, candidates
 from dlka.inference.interventions import Intervention, intervene
 from dlka.inference.lanes import MOST_LANES, MOST_PICTURES, lane
 from dlka.inference.letterbox import Letterbox, side_multiple

@@ -155,6 +155,7 @@ def _check_archive(source: Path) -> None:
     try:
         with zipfile.ZipFile(source) as archive:
             sizes = [(entry.filename, entry.file_size) for entry in archive.infolist()]
+    # What zipfile itself raises for damaged archives, whatever is damaged in them.
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
         raise DlkaError("its zip archive is damaged or cut off; copy the file again") from None
     if any(name.endswith("/constants.pkl") for name, _ in sizes):

@@ -238,9 +238,6 @@ def place_labels(boxes: np.ndarray, sizes: np.ndarray, frame: tuple[float, float
 
 def leader(rect: Rect, box: np.ndarray) -> np.ndarray:
     """[2, 2]: both ends (x, y) of the shortest line from a label to its box, in the middle of what they share."""
-    low, high = (
-        np.maximum(rect[:2], box[:2]),
-        np.minimum(rect[2:], box[2:]),
-    )  # swapped where they are apart
+    low, high = np.maximum(rect[:2], box[:2]), np.minimum(rect[2:], box[2:])  # high is below low where they are apart
     ends = np.where(np.array(rect[2:]) < box[:2], [high, low], [low, high])
     return np.where(high < low, ends, (low + high) / 2)

@@ -17,7 +17,7 @@ from dlka import palette
 from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.inference.letterbox import Letterbox
 from dlka.render import legend
-from dlka.render.box_cells import BoxSamples, inside
+from dlka.render.box_samples import BoxSamples, inside
 from dlka.render.boxes import corners
 from dlka.render.canvas import Canvas, Paper, Tiles
 from dlka.render.geometry import Point, Reads, check_picture, reads_at

@@ -30,9 +30,19 @@ from dlka.train.val import run_val
 
 # What Ultralytics' trainer is told for every recipe: a short fine-tuning, with mild augmentation.
 FIXED = {
-    **{"lrf": 0.05, "warmup_epochs": 0.3, "warmup_bias_lr": 0.0, "close_mosaic": 0},
-    **{"scale": 0.3, "translate": 0.1, "hsv_s": 0.4, "hsv_v": 0.3},
-    **{"amp": False, "plots": False, "pretrained": False, "verbose": False, "exist_ok": True},
+    "lrf": 0.05,
+    "warmup_epochs": 0.3,
+    "warmup_bias_lr": 0.0,
+    "close_mosaic": 0,
+    "scale": 0.3,
+    "translate": 0.1,
+    "hsv_s": 0.4,
+    "hsv_v": 0.3,
+    "amp": False,
+    "plots": False,
+    "pretrained": False,
+    "verbose": False,
+    "exist_ok": True,
 }
 
 

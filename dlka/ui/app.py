@@ -23,7 +23,7 @@ from dlka.analysis.examples import examples
 from dlka.analysis.figures import pictures
 from dlka.errors import DlkaError, short
 from dlka.images import read_image
-from dlka.models.catalog import added
+from dlka.models.own import added
 from dlka.segment.segmenter import shipped as networks
 from dlka.ui import (
     address,
@@ -33,6 +33,7 @@ from dlka.ui import (
     page_learn,
     page_many,
     page_segment,
+    states,
     tab_adapt,
     tab_numbers,
     tab_objects,
@@ -43,10 +44,11 @@ from dlka.ui import (
     zero_gpu,
 )
 from dlka.ui.controls import CONTROLS, MODELS, SETTINGS
-from dlka.ui.guard import Page, Uploads, keep_sessions
+from dlka.ui.guard import Page
 from dlka.ui.page_queue import WORDS, admit
 from dlka.ui.tab import LAST, PRIVATE, QUIET, Shared, Tab, by_component
 from dlka.ui.toolkit import gr
+from dlka.ui.uploads import Uploads
 
 TABS: tuple[Tab, ...] = (tab_see, tab_what_if, tab_objects, tab_adapt, tab_numbers)
 MAIN = "Explore"  # what the first page is called in the bar of pages
@@ -296,7 +298,7 @@ def launch(
         _frontend=False,
     )
     tools.keep(app)
-    keep_sessions(app)
+    states.keep(app)
     if block:
         app.block_thread()
     return app

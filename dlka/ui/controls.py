@@ -20,7 +20,7 @@ from dlka.analysis.models import FITS, SIZES, baseline_for, baseline_models, def
 from dlka.analysis.suited import opening, unfit
 from dlka.images import read_image
 from dlka.inference.predictor import Predictor, best_device
-from dlka.models import catalog
+from dlka.models import own
 from dlka.models.catalog import cards, subject_of
 from dlka.models.placements import PLAIN
 from dlka.ui import files
@@ -165,7 +165,7 @@ def wire_own(asked: dict[str, Any]) -> None:
     """A model that a visitor sends stands beside the others in this window, and is chosen."""
 
     def bring(file: str, brought: list[str], dlka: str, baseline: str) -> dict[Any, Any]:
-        new = catalog.bring(file)
+        new = own.bring(file)
         known = cards()
         brought = [*(model for model in brought if model in known), *new]  # the oldest may have made room
         if deforms(known[new[0]]):

@@ -18,7 +18,7 @@ from dlka.analysis.labels import TruthRefused
 from dlka.analysis.many import tables
 from dlka.analysis.many.analyses import MISSED, ManyAnalyses
 from dlka.analysis.many.inputs import Given, sort_files
-from dlka.analysis.many.tables import report
+from dlka.analysis.many.report import report
 from dlka.errors import DlkaError
 from dlka.models.catalog import cards
 from dlka.temporary import new_folder, write_to

@@ -9,7 +9,7 @@ from dlka.analysis import see
 from dlka.analysis.analysis import Analysis, get_analysis, place_label, receptive_field
 from dlka.analysis.figures import pictures
 from dlka.analysis.report import tap_card
-from dlka.inference.box_origin import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.ui import figure_row, files, words
 from dlka.ui.guard import answering
 from dlka.ui.page_queue import script_in_turn

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dlka.analysis.bootstrap import coco_rows
-from dlka.analysis.many.tables import FEWEST, Precision, decision, precisions, verdict
+from dlka.analysis.many.precision import FEWEST, Precision, precisions
+from dlka.analysis.many.tables import decision, verdict
 
 SIDE = {"small": 20.0, "large": 100.0}
 

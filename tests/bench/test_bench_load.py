@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from dlka.bench import load
-from dlka.bench.page import Busy, Visitor, pictures
+from dlka.bench.visitor import Busy, Visitor, pictures
 from dlka.errors import DlkaError
 from dlka.images import read_image
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dlka.bench import ops
-from dlka.bench.ops import BASE, DTYPES, MAPS, PASSES, STAGES, Case, Operator, bench_ops, peak_bytes
+from dlka.bench.ops import BASE, DTYPES, MAPS, PASSES, STAGES, Case, Operator, bench_ops
+from dlka.bench.timing import peak_bytes
 from dlka.inference.probe import stages
 from dlka.models.build import build_model
 from dlka.ops.backends import BACKENDS

@@ -15,8 +15,8 @@ import pytest
 from dlka.analysis import analysis as analysis_module
 from dlka.analysis.analysis import analyse_once
 from dlka.bench import page as bench
-from dlka.bench import page_parts
-from dlka.bench.page import Visitor, pictures, running_page
+from dlka.bench import page_parts, visitor
+from dlka.bench.visitor import Visitor, pictures, running_page
 from dlka.errors import DlkaError
 from dlka.images import read_image
 
@@ -84,11 +84,11 @@ def test_bench_page_refuses_no_comparisons():
 
 
 def test_a_page_that_does_not_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(bench, "START", (sys.executable, "-c", "raise SystemExit('no such module')"))
+    monkeypatch.setattr(visitor, "START", (sys.executable, "-c", "raise SystemExit('no such module')"))
     with pytest.raises(DlkaError, match=r"^The page did not start: no such module$"), running_page():
         pass
-    monkeypatch.setattr(bench, "PATIENCE", 0)
-    monkeypatch.setattr(bench, "START", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(visitor, "PATIENCE", 0)
+    monkeypatch.setattr(visitor, "START", (sys.executable, "-c", "import time; time.sleep(60)"))
     with pytest.raises(DlkaError, match="did not answer within 0 seconds"), running_page():
         pass
 

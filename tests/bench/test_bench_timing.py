@@ -7,7 +7,8 @@ import time
 import torch
 from torchvision.ops import deform_conv2d
 
-from dlka.bench.ops import least_in_turns, peak_bytes, turn
+from dlka.bench import timing
+from dlka.bench.timing import least_in_turns, peak_bytes
 
 MEGABYTE = 1 << 20
 
@@ -20,7 +21,7 @@ def test_all_take_turns_and_the_least_counts():
 
 
 def test_milliseconds_are_those_of_one_call():
-    assert 2 <= turn(lambda: time.sleep(0.002)) < 1000
+    assert 2 <= timing.turn(lambda: time.sleep(0.002)) < 1000
 
 
 def test_the_most_that_is_alive_at_once():

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from dlka.bench import ops
-from dlka.bench.ops import bench_ops, bench_volume, ops_text, volume_text
+from dlka.bench import volume
+from dlka.bench.ops import bench_ops, ops_text
+from dlka.bench.volume import bench_volume, volume_text
 from dlka.errors import DlkaError
 
 
@@ -25,7 +26,7 @@ def test_result():
 
 @pytest.mark.parametrize("wrong", ["out", "grad"])
 def test_a_wrong_result_is_not_timed(monkeypatch, wrong):
-    right = ops.deform_conv3d
+    right = volume.deform_conv3d
 
     def off(*args, backend, **options):
         out = right(*args, backend=backend, **options)
@@ -33,8 +34,8 @@ def test_a_wrong_result_is_not_timed(monkeypatch, wrong):
             return out
         return 1.1 * out if wrong == "out" else out.detach() + 1.1 * (out - out.detach())
 
-    monkeypatch.setattr(ops, "deform_conv3d", off)
-    monkeypatch.setattr(ops, "turn", lambda run: pytest.fail("a wrong result was timed"))
+    monkeypatch.setattr(volume, "deform_conv3d", off)
+    monkeypatch.setattr(volume, "turn", lambda run: pytest.fail("a wrong result was timed"))
     with pytest.raises(RuntimeError, match="numba does not compute what the reference computes"):
         bench_volume(1, 1, 3, (3, 4, 5))
 

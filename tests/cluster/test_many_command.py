@@ -17,11 +17,12 @@ from dlka.analysis import batch
 from dlka.analysis.analysis import Settings, analyse_once
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import sort_files
-from dlka.analysis.many.tables import precisions
+from dlka.analysis.many.precision import precisions
 from dlka.cli import main
 from dlka.cluster.engines import Comparer
 from dlka.cluster.many import Run, measure
-from dlka.cluster.parts import BELOW, SCHEMA, Parts, detections, part_of, picture_rows, pictures_in, pixels_of
+from dlka.cluster.parts import Parts, part_of, pictures_in, pixels_of
+from dlka.cluster.rows import BELOW, SCHEMA, detections, picture_rows
 from dlka.drawn.scenes import write_data_set
 from dlka.errors import DlkaError
 from dlka.images import read_image

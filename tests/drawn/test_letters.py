@@ -14,23 +14,8 @@ from safetensors.torch import save_file
 from dlka.cli import main
 from dlka.drawn import letter_file
 from dlka.drawn.letter_file import FORMAT, load_letter, save_letter
-from dlka.drawn.letters import (
-    AWAY,
-    CHANNELS,
-    MAP,
-    MIDDLE,
-    QUARTERS,
-    READERS,
-    SIDE,
-    SIZES,
-    STEP,
-    STRIDE,
-    TAPS,
-    LetterNet,
-    draw_letters,
-    plain_letter,
-    train_letter,
-)
+from dlka.drawn.letter_net import CHANNELS, MAP, READERS, STEP, STRIDE, TAPS, LetterNet, train_letter
+from dlka.drawn.letters import AWAY, MIDDLE, QUARTERS, SIDE, SIZES, draw_letters, plain_letter
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.experiments import letters as experiment

@@ -22,18 +22,8 @@ import dlka
 import dlka.ops.library  # the operator that pt2 and TorchScript files name
 from dlka.errors import DlkaError
 from dlka.export import exporter, network
-from dlka.export.exporter import (
-    ALIASES,
-    ELSEWHERE,
-    FORMATS,
-    Agreement,
-    Case,
-    cases,
-    check_format,
-    check_runtime,
-    compare,
-    export_model,
-)
+from dlka.export.check import Agreement, Case, cases, compare
+from dlka.export.exporter import ALIASES, ELSEWHERE, FORMATS, check_format, check_runtime, export_model
 from dlka.export.network import PT2_METADATA, TORCHSCRIPT_METADATA, ExportNet, internal_outputs, onnx_deform_conv, write
 from dlka.images import read_image
 from dlka.inference.letterbox import Letterbox

@@ -10,7 +10,7 @@ from torch import nn
 
 from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.inference.box_origin import BLOCK, box_gradients
+from dlka.inference.box_gradients import BLOCK, box_gradients
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
 

@@ -9,7 +9,7 @@ from deforming import deforming, hooks, picture
 
 from dlka.analysis.examples import examples
 from dlka.images import read_image
-from dlka.inference.box_origin import BLOCK, effective_receptive_field
+from dlka.inference.box_gradients import BLOCK, effective_receptive_field
 from dlka.inference.interventions import Intervention
 from dlka.inference.predictor import load_predictor
 

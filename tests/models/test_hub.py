@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from dlka.cli import main
 from dlka.errors import DlkaError
-from dlka.models import catalog
+from dlka.models import catalog, own
 from dlka.models.catalog import find
 from dlka.models.hub import pull, push
 from dlka.models.weights import load_card, with_card
@@ -90,7 +90,8 @@ def test_the_real_client_is_refused_in_a_sentence(tmp_path, repo):
 
 
 def test_a_file_of_ones_own_is_pushed(hub, monkeypatch):
-    monkeypatch.setattr(catalog, "ADDED", [])
+    monkeypatch.setattr(own, "ADDED", [])
+    monkeypatch.setattr(catalog, "ADDED", own.ADDED)
     card = replace(load_card(find("scenes")), licence="that of the checkpoint it was converted from")
     with_card(find("scenes"), Path("mine.safetensors"), card)
     assert main(["push", "mine.safetensors", "me/mine"]) == 0

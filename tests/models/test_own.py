@@ -16,7 +16,7 @@ from dlka.analysis.examples import examples
 from dlka.analysis.models import baseline_models, dlka_models
 from dlka.errors import DlkaError
 from dlka.images import read_image
-from dlka.models import catalog
+from dlka.models import catalog, own
 from dlka.models.build import build_model
 from dlka.models.weights import load_card, load_model, save_weights
 
@@ -39,15 +39,15 @@ def mine(tmp_path):
 
 def test_a_file_is_added(mine):
     assert "mine" not in catalog.cards()
-    assert catalog.add(mine / "mine.safetensors") == "mine"
+    assert own.add(mine / "mine.safetensors") == "mine"
     assert catalog.find("mine") == mine / "mine.safetensors"
     assert catalog.cards()["mine"].names == {0: "dragon"}
-    assert not catalog.added(), "a single file does not become more"
+    assert not own.added(), "a single file does not become more"
 
 
 def test_what_appears_in_an_added_folder_is_there(mine):
-    catalog.add(mine)
-    assert catalog.added()
+    own.add(mine)
+    assert own.added()
     put(mine, "later", "residual", COCO)
     assert {"mine", "later", "residual"} <= catalog.cards().keys()
     put(mine, "control", "control", {0: "dragon"})
@@ -58,7 +58,7 @@ def test_what_appears_in_an_added_folder_is_there(mine):
 def test_a_checkpoint_is_converted_and_added(mine, shared):
     copy = mine / "theirs.pt"
     shutil.copy(shared / "weights" / "yolov8n.pt", copy)
-    assert catalog.add(copy) == "theirs"
+    assert own.add(copy) == "theirs"
     assert catalog.cards()["theirs"].placement == "control"
     assert catalog.find("theirs").is_relative_to(temporary.folder()), "nothing is written beside the checkpoint"
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_added_is_one_sentence(mine, name, says):
     for place in (mine, mine / "taken"):
         put(place, "residual", "residual", COCO)
     with pytest.raises(DlkaError, match=re.escape(says)):
-        catalog.add(mine / name)
+        own.add(mine / name)
     assert catalog.ADDED == []
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_added_is_one_sentence(mine, name, says):
 @pytest.mark.parametrize("kind", ["dense", "separable"])
 def test_a_visitors_model_without_partner_stands_beside_itself_without_offsets(mine, kind):
     put(mine, "mine", "head", {0: "dragon"}, kind)
-    model, rigid = catalog.bring(mine / "mine.safetensors")
+    model, rigid = own.bring(mine / "mine.safetensors")
     assert re.fullmatch(r"mine-[0-9a-f]{8}", model)
     assert rigid == f"{model}-rigid" == catalog.baseline_of(model)
     net, twin = load_model(catalog.find(model))[0], load_model(catalog.find(rigid))[0]
@@ -103,8 +103,8 @@ def test_a_visitors_model_without_partner_stands_beside_itself_without_offsets(m
 
 
 def test_nobody_else_is_offered_what_a_visitor_brought(mine):
-    (theirs,) = catalog.bring(catalog.WEIGHTS / "residual.safetensors")
-    stock = catalog.bring(catalog.WEIGHTS / "control.safetensors")[0]
+    (theirs,) = own.bring(catalog.WEIGHTS / "residual.safetensors")
+    stock = own.bring(catalog.WEIGHTS / "control.safetensors")[0]
     assert {theirs, stock} <= catalog.cards().keys()
     assert not {theirs, stock} & {*dlka_models(), *baseline_models()}
     assert catalog.baseline_of("neck") == catalog.baseline_of(theirs) == "control", "no visitor's model is anybody's"
@@ -118,10 +118,10 @@ def test_nobody_else_is_offered_what_a_visitor_brought(mine):
 
 @pytest.mark.slow
 def test_the_oldest_make_room(mine, monkeypatch):
-    monkeypatch.setattr(catalog, "MOST", 3)
-    first = catalog.bring(mine / "mine.safetensors")
+    monkeypatch.setattr(own, "MOST", 3)
+    first = own.bring(mine / "mine.safetensors")
     file = catalog.find(first[0])
-    second = catalog.bring(mine / "mine.safetensors")
+    second = own.bring(mine / "mine.safetensors")
     assert list(catalog.GUESTS) == [first[1], *second]
     assert not file.exists()
 
@@ -136,6 +136,6 @@ def test_what_a_visitor_sends_must_be_a_model(mine):
     kept = set(temporary.lasting)
     for name in ("words.txt", "broken.safetensors", "broken.pt", "lied.safetensors"):
         with pytest.raises(DlkaError, match=f"^{name}"):
-            catalog.bring(mine / name)
+            own.bring(mine / name)
     assert catalog.GUESTS == {}
     assert temporary.lasting == kept, "what is refused takes no room for ever"

@@ -15,7 +15,7 @@ from dlka.models.build import build_model
 from dlka.models.transfer import transfer
 from dlka.models.weights import load_model
 from dlka.train import recipe_trainer
-from dlka.train.loss import fit_blocks
+from dlka.train.block_fit import fit_blocks
 from dlka.train.recipe import Recipe
 from dlka.train.recipe_trainer import RecipeTrainer
 from dlka.train.trainer import read_start

@@ -13,7 +13,7 @@ from dlka.analysis import analysis as analysis_module
 from dlka.analysis.analysis import Settings, analyse, analyse_pixels, get_analysis
 from dlka.analysis.cache import Kept
 from dlka.analysis.examples import examples
-from dlka.bench.page import Visitor
+from dlka.bench.visitor import Visitor
 from dlka.ui import app, figure_row, files, tab_objects, tab_see, tab_what_if
 
 EXAMPLE = "Two people"

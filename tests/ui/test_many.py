@@ -18,7 +18,7 @@ from dlka.analysis.examples import examples, labelled
 from dlka.analysis.labels import TruthRefused
 from dlka.analysis.labels_coco import CocoLabels
 from dlka.analysis.labels_yolo import YoloLabels
-from dlka.analysis.many import analyses, tables
+from dlka.analysis.many import analyses, report, tables
 from dlka.analysis.many.analyses import ManyAnalyses
 from dlka.analysis.many.inputs import MAX_PICTURES, Given, sort_files
 from dlka.drawn.shapes import SHAPES
@@ -358,7 +358,7 @@ class Parsed(html.parser.HTMLParser):
 
 
 def test_the_report_stands_alone_and_runs_nothing(many):
-    text = tables.report(many, tables.summary(many), ["<b>told</b>"])
+    text = report.report(many, tables.summary(many), ["<b>told</b>"])
     parsed = Parsed(text)
     tags = {tag for tag, _ in parsed.tags}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "a", "form"}
@@ -377,8 +377,8 @@ def test_the_report_stands_alone_and_runs_nothing(many):
 
 
 def test_a_long_report_shows_the_smallest_and_says_how_many_are_left_out(many, monkeypatch):
-    monkeypatch.setattr(tables, "MOST", 1)
-    text = tables.report(many, "")
+    monkeypatch.setattr(report, "MOST", 1)
+    text = report.report(many, "")
     assert text.count("<img ") == 1
     assert f"The 1 smallest of {len(many.findings)} findings" in text
 

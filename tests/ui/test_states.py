@@ -8,7 +8,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from dlka.ui import guard
+from dlka.ui import states
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def count():
         gr.Button().click(lambda v: v, choice, out, api_name="choose", queue=False, postprocess=False)
         gr.Button().click(lambda n: (n + 1, n + 1), seen, [seen, out], api_name="count", queue=False)
     app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, state_session_capacity=2)
-    guard.keep_sessions(app)
+    states.keep(app)
 
     def call(session: str, name: str, *values: object) -> dict:
         body = {"data": values, "session_hash": session}
@@ -80,5 +80,5 @@ def test_the_memory_has_a_bound(count, monkeypatch):
 
 
 def test_no_state_of_the_page_expires():
-    for file in Path(guard.__file__).parent.rglob("*.py"):
+    for file in Path(states.__file__).parent.rglob("*.py"):
         assert "time_to_live" not in file.read_text(encoding="utf-8"), file

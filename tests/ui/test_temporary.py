@@ -19,10 +19,10 @@ from fastapi.testclient import TestClient
 from filelock import FileLock
 
 from dlka import temporary
-from dlka.bench.page import Visitor, pictures
+from dlka.bench.visitor import Visitor, pictures
 from dlka.errors import DlkaError
-from dlka.ui.guard import Uploads
 from dlka.ui.toolkit import gr
+from dlka.ui.uploads import Uploads
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_an_upload_without_a_length_counts_as_it_comes(folder):
 def test_nothing_else_is_large_or_a_form(monkeypatch):
     answer = uploading().post("/gradio_api/component_server/", files={"files": b"x"})
     assert (answer.status_code, answer.text) == (415, "Files are sent to /upload, and to nowhere else.")
-    monkeypatch.setattr("dlka.ui.guard.MOST", 100)
+    monkeypatch.setattr("dlka.ui.uploads.MOST", 100)
     assert uploading().post("/gradio_api/queue/join", content=b"x" * 101).status_code == 413
     assert uploading().post("/gradio_api/queue/join", content=b"x" * 99).status_code == 404
 

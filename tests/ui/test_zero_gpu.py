@@ -13,7 +13,7 @@ from gradio_client import Client, handle_file
 from dlka.analysis.analysis import Settings, analyse
 from dlka.analysis.examples import examples
 from dlka.analysis.pairing import rows
-from dlka.bench.page import running_page
+from dlka.bench.visitor import running_page
 from dlka.inference.predictor import Predictor
 from dlka.ui import zero_gpu
 

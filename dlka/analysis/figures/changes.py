@@ -148,7 +148,8 @@ class ChangedPicture(Figure, name="adapted"):
         return {
             **base.found_arrays(before, "before_"),
             **base.found_arrays(after, "after_"),
-            **{"matrix": seen.moved, "expected": tracked.expected},
+            "matrix": seen.moved,
+            "expected": tracked.expected,
             **{name: np.array(both, np.int64).reshape(-1, 2) for name, both in pairs.items()},
             **{name: np.array(each, np.int64) for name, each in indices.items()},
         }

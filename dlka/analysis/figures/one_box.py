@@ -15,8 +15,8 @@ from dlka.analysis.analysis import Analysis
 from dlka.analysis.boxes import SIDES, Trace, find, in_order, prediction
 from dlka.analysis.figures.base import Arrays, Drawing, Figure, one_of, subject
 from dlka.errors import DlkaError
-from dlka.render.box_cells import BoxSamples as SeenSamples
-from dlka.render.box_cells import inside, shares_inside
+from dlka.render.box_samples import BoxSamples as SeenSamples
+from dlka.render.box_samples import inside, shares_inside
 from dlka.render.legend import number
 from dlka.render.offsets import log_ratio, sample_density
 
@@ -163,9 +163,14 @@ def _sampled(seen: SeenSamples, box: np.ndarray) -> Arrays:
     lost [1]: paths that are not among them; share, spread [2]: learned, regular; the parts of KernelShape."""
     reads = seen.reads
     arrays = {
-        **{"cell": reads.cell, "samples": reads.samples, "regular": reads.regular},
-        **{"inside": inside(reads.samples, box[None]) & ~reads.zero, "zero": reads.zero, "lost": reads.lost},
-        **{"share": (seen.share, seen.regular_share), "spread": (seen.spread, seen.regular_spread)},
+        "cell": reads.cell,
+        "samples": reads.samples,
+        "regular": reads.regular,
+        "inside": inside(reads.samples, box[None]) & ~reads.zero,
+        "zero": reads.zero,
+        "lost": reads.lost,
+        "share": (seen.share, seen.regular_share),
+        "spread": (seen.spread, seen.regular_spread),
         **asdict(seen.shape),
     }
     return {name: np.atleast_1d(value) for name, value in arrays.items()}

@@ -12,7 +12,7 @@ from dlka.analysis.boxes import SIDES, prediction
 from dlka.analysis.figures import base, pictures
 from dlka.analysis.figures.base import Arrays, Drawing, Figure
 from dlka.errors import DlkaError
-from dlka.inference.box_origin import BLOCK
+from dlka.inference.box_gradients import BLOCK
 from dlka.render.geometry import Reads as ReadsAt
 from dlka.render.legend import cells_and_pixels, number
 from dlka.types import KIND_NAMES, SIZES, Capture, size_of

@@ -1,30 +1,22 @@
-"""A run on many pictures in numbers: AP of both models and whether these pictures are enough to decide; HTML for the
-page; and the report, one HTML file that needs nothing else: no script, no other file, no network."""
+"""The numbers of a run as pieces of HTML, for the page and for the report alike."""
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dlka import palette
-from dlka.analysis import model_words
-from dlka.analysis.bootstrap import MEASURES, interval, replicates, resamples
 from dlka.analysis.box_figures import signed
 from dlka.analysis.judging import AGREEMENTS, BASELINE, BOTH, DLKA, NEITHER, OPEN, of
 from dlka.analysis.many.analyses import MISSED, Finding, ManyAnalyses
+from dlka.analysis.many.precision import FEWEST, Precision, precisions
 from dlka.analysis.report import chip, found_by_size
-from dlka.models.catalog import cards
 from dlka.printing import count
-from dlka.types import KIND_NAMES, SIZES, SMALL_AREA, size_of
-from dlka.versions import versions
+from dlka.types import KIND_NAMES, SIZES, size_of
 
 MODELS = ("D-LKA", "baseline")
 COLOURS = {"D-LKA": "var(--dlka)", "baseline": "var(--baseline)"}
@@ -34,62 +26,6 @@ RIGHT = {DLKA: "D-LKA", BASELINE: "baseline", BOTH: "both", NEITHER: "neither", 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
-MOST = 200  # close-ups, the smallest ones
-SIDES = {"only D-LKA": "dlka", "only baseline": "baseline", "class changed": "changed", MISSED: "labelled"}
-# Percentiles of resampled means are too narrow by sqrt(1 - 1/n), and by the normal law where Student's would be right
-# (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015): under ten pictures by a fifth and more.
-FEWEST = 10
-LEAST_SOUGHT = 0.01  # of AP: less is of no use to anybody
-
-
-class Precision(NamedTuple):
-    """AP, or AP of small objects, of detections down to LEAST, one class a box.
-
-    pictures: labelled ones with such objects; values: of D-LKA, of the baseline and of their difference, in 0..1;
-    intervals: 95 %, over pictures, of the same three; none where there are fewer than FEWEST; sought: the difference
-    there is, LEAST_SOUGHT or more; needed: about how many pictures like these would tell it from none, see _needed.
-    """
-
-    small: bool
-    pictures: int
-    values: list[float]
-    intervals: list[tuple[float, float]]
-    sought: float = LEAST_SOUGHT
-    needed: int = 0
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval of the difference is clear of zero."""
-        return bool(self.intervals) and not self.intervals[2][0] <= 0 <= self.intervals[2][1]
-
-
-def precisions(many: ManyAnalyses) -> list[Precision]:
-    """Both, as far as there are such objects."""
-    labelled, made = sum(row.truth is not None for row in many.rows), []
-    if not labelled:
-        return []
-    # The first row is the pictures as they are; the others are the same for both models, which makes pairs of them.
-    drawn = np.vstack([np.ones((1, labelled), np.int32), resamples(labelled)])
-    dlka, baseline = (replicates(many.objects, found, drawn) for found in many.found)
-    for small, measure in ((False, "AP"), (True, "AP_S")):
-        real = [row for row in many.objects if not row["iscrowd"] and (not small or row["area"] < SMALL_AREA)]
-        if pictures := len({row["image_id"] for row in real}):
-            every = [values[:, MEASURES.index(measure)] for values in (dlka, baseline, dlka - baseline)]
-            intervals = [interval(values[1:]) for values in every] if pictures >= FEWEST else []
-            values = [float(drawn[0]) for drawn in every]
-            sought = max(abs(values[2]), LEAST_SOUGHT)
-            made.append(Precision(small, pictures, values, intervals, sought, _needed(every[2][1:], pictures, sought)))
-    return made
-
-
-def _needed(differences: np.ndarray, pictures: int, sought: float) -> int:
-    """About how many pictures have a 95 % interval as narrow as what is sought, to one digit; 0 if these are enough. An
-    interval narrows with the root of the number of pictures; fewer than FEWEST say nothing of that: 0."""
-    if pictures < FEWEST:
-        return 0
-    spread = float(np.nanstd(differences)) * (pictures / max(pictures - 1, 1)) ** 0.5
-    needed = pictures * (1.96 * spread / sought) ** 2
-    return int(round(needed, -int(np.log10(needed)))) if needed > pictures else 0
 
 
 def summary(many: ManyAnalyses) -> str:
@@ -216,40 +152,3 @@ def decision(one: Precision) -> str:
     elif one.needed:
         needed = f" It takes about {one.needed:,} pictures like these to see a difference of {100 * one.sought:.0f} AP."
     return f"<b>Too few to decide</b> which model is better{at}. {told}.{needed}"
-
-
-def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: datetime | None = None) -> str:
-    """The report's HTML. told: sentences about the run as a whole; now: the date on it, else the clock's."""
-    settings, known = many.settings, cards()
-    sides = ("D-LKA", "dlka", settings.dlka), ("Baseline", "baseline", settings.baseline)
-    return TEMPLATES.get_template(
-        "report.html"
-    ).render(
-        when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
-        told=told,
-        models=[
-            {"side": side, "class": name, "id": model, "line": model_words.line(model), "card": known[model]}
-            for side, name, model in sides
-        ],
-        settings={
-            "confidence, least score of a box": f"{settings.confidence:g}",
-            "IoU above which boxes of a class are merged": f"{settings.iou:g}",
-            "input size, longer side": f"{settings.size} px" if settings.size else "what fits the models",
-            "classes": ", ".join(settings.classes) or "all",
-        },
-        versions=versions(),
-        judged=many.truth is not None,
-        summary=Markup(summary),  # these two escape what they show
-        pictures=Markup(pictures(many)),
-        number=len(many.findings),
-        shown=[
-            {
-                "caption": caption(found),
-                "cells": list(zip(columns(many), finding(many, found))),
-                "side": SIDES.get(found.kind, "missed"),
-                "source": "data:image/jpeg;base64," + base64.b64encode(found.tile).decode(),
-            }
-            for found in many.findings[:MOST]
-            if found.tile
-        ],
-    )

@@ -27,7 +27,7 @@ from dlka.segment.scans import read_scan
 from dlka.segment.segmenter import Segmenter, shipped
 from dlka.ui import files
 from dlka.ui.guard import answering
-from dlka.ui.page_segment import segment_value
+from dlka.ui.segment_data import segment_value
 
 COLOURS = 51  # of the gate's scale
 # The lesson's pictures, by their names in an address; all are looked at by models that use their offsets.
@@ -43,8 +43,11 @@ VOLUME_MODEL = "hippocampus"
 GATE = "spatial_gating_unit."
 # What makes a gate, in its order -> what the names of its parameters begin with; the offset net lies inside the 3x3x3.
 PARTS = {
-    **{"five": "conv0.", "seven": "conv_spatial.", "nets": "deform_conv.conv_offset."},
-    **{"three": "deform_conv.", "one": "conv1."},
+    "five": "conv0.",
+    "seven": "conv_spatial.",
+    "nets": "deform_conv.conv_offset.",
+    "three": "deform_conv.",
+    "one": "conv1.",
 }
 Answer = dict[str, Any]  # to a script of the page; of what cannot be done "error", one sentence
 

@@ -90,7 +90,7 @@ def _volume() -> dict[str, Any]:
     grid = list(product((1, 0, -1), repeat=3))
     near = list(product(*((math.floor(v), math.floor(v) + 1) for v in MOVED)))
     return {
-        "edges": [(*seen(*a), *seen(*b)) for a, b in combinations(grid, 2) if math.dist(a, b) == 1],
+        "edges": [(seen(*a), seen(*b)) for a, b in combinations(grid, 2) if math.dist(a, b) == 1],
         "taps_in_space": [seen(*place) for place in grid],
         "near": [seen(*place) for place in near],
         "moved": seen(*MOVED),
