@@ -238,7 +238,7 @@ def serve(args: argparse.Namespace) -> int:
     if not args.replicas:
         run(args.host, args.port, models=(first, second))
         return 0
-    from dlka.cluster.engines import replicas
+    from dlka.cluster.replicas import replicas
 
     with replicas(args.replicas, args.cpus, args.gpus, args.address):
         run(args.host, args.port, models=(first, second), at_once=args.replicas)

@@ -165,11 +165,11 @@ def _ship(args: argparse.Namespace) -> int:
     others = ("rerun", "data", "only", "stock", "out")
     if given := [f"--{name}" for name in others if getattr(args, name)]:
         raise DlkaError(f"{given[0]}: expected without --ship, which takes --work and --runs alone.")
-    from dlka.experiments import deltas, report, rerun, stored
+    from dlka.experiments import deltas, report, ship, stored
     from dlka.experiments.plan import PLAN, SHIPPED
 
     runs = stored.load_all(Path(args.runs) if args.runs else report.RUNS)
-    written = rerun.ship(Path(args.work or "runs/evidence"), deltas.collect(runs, PLAN), Path(args.ship), SHIPPED)
+    written = ship.ship(Path(args.work or "runs/evidence"), deltas.collect(runs, PLAN), Path(args.ship), SHIPPED)
     return 0 if written else 1
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from dlka.analysis.bootstrap import COMPARED, MEASURES, interval
 from dlka.errors import make_folder
-from dlka.experiments import tables
+from dlka.experiments import tables, words
 from dlka.experiments.defaults import TRAINER
 from dlka.experiments.deltas import Collection, Model, collect, difference, single
 from dlka.experiments.plan import CONTROL, NOTES, SCRATCH, STOCK, Experiment, rigid_twin
 from dlka.experiments.sentences import against, best_of, failures
 from dlka.experiments.stored import METRICS, StoredRun, load_all
-from dlka.experiments.tables import NONE, cell, per_cent
 from dlka.experiments.uses import RULE, changes_table, following_table
+from dlka.experiments.words import NONE, cell, per_cent
 from dlka.models.catalog import cards
 from dlka.models.placements import OFFSETS, PLACEMENTS, PLAIN
 from dlka.models.weights import NEEDS, Card
@@ -48,10 +48,10 @@ def cards_text(
     there = {id_: run for id_, run_id in shipped.items() if (run := collection.find(run_id))}
     trained_on = dict.fromkeys(run.recipe.get(key) for key in FOLDERS for run in there.values())
     missing = [f"{id_} ({run_id})" for id_, run_id in shipped.items() if id_ not in there]
-    return tables.rendered(
+    return words.rendered(
         "cards.md.j2",
         {
-            "missing": tables.listed(missing) if missing else "",
+            "missing": words.listed(missing) if missing else "",
             "overview": _overview(there, collection),
             "cards": [
                 {**_card(id_, run, collection, files.get(id_)), "chosen": chosen.get(run.data)}
@@ -71,7 +71,7 @@ def _overview(there: Mapping[str, StoredRun], collection: Collection) -> str:
         aps = [per_cent(run.metrics[measure]) for measure in COMPARED]
         rows.append([f"[{id_}](#{id_})", run.data_set, f"{run.parameters:,}", *aps, *gains])
     header = ["weights", "data", "parameters", "AP", "AP_S", "AP - control", "AP_S - control"]
-    return tables.markdown(header, rows, words=2)
+    return words.markdown(header, rows, words=2)
 
 
 def _card(id_: str, run: StoredRun, collection: Collection, file: Card | None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _figures(run: StoredRun, models: Mapping[str, Model]) -> str:
         rows.append([f"minus {name}", *_deltas(single(run), models[word])])
         if len(every.runs) > 1 and word != STOCK:
             rows.append([f"minus {name}, mean over {len(every.runs)} seeds", *_deltas(every, models[word])])
-    return tables.markdown(["", *METRICS], rows)
+    return words.markdown(["", *METRICS], rows)
 
 
 def _compared(run: StoredRun, models: Mapping[str, Model]) -> Iterator[str]:
@@ -171,9 +171,9 @@ def origin(id_: str, run: StoredRun, runs: Sequence[StoredRun]) -> dict[str, Any
         "place": PLACE,
         "starts": _starts(run, [each for _, each in made_of], runs),
         "note": NOTES.get(run.run, ""),
-        "trained_with": tables.versions(run.card.get("versions", {})),
-        "measured_with": tables.versions(run.versions),
-        "machine": tables.machine(run.machine, "cpu", "vectors", "device"),
+        "trained_with": words.versions(run.card.get("versions", {})),
+        "measured_with": words.versions(run.versions),
+        "machine": words.machine(run.machine, "cpu", "vectors", "device"),
     }
 
 

@@ -16,8 +16,8 @@ from dlka.drawn.letters import QUARTERS, SIDE, Letters, draw_letters, plain_lett
 from dlka.drawn.shapes import LETTERS
 from dlka.errors import DlkaError
 from dlka.experiments.following import rank_correlation, rounded
-from dlka.experiments.tables import points
 from dlka.experiments.uses import rho
+from dlka.experiments.words import points
 from dlka.inference.kernel_shape import kernel_shape, spread
 from dlka.versions import versions
 

@@ -15,7 +15,8 @@ from dlka.experiments.deltas import Collection, Model, trained_alike
 from dlka.experiments.plan import CONTROL, START, STOCK, Experiment, family, rigid_twin, split, steps
 from dlka.experiments.sentences import best_of, findings
 from dlka.experiments.stored import load_all
-from dlka.experiments.tables import Latency, machine, rendered, versions
+from dlka.experiments.tables import Latency
+from dlka.experiments.words import machine, rendered, versions
 from dlka.models.placements import PLAIN
 from dlka.render.chart import chart_png, chart_svg
 from dlka.render.forest import Candidate, Group, Row, forest, tradeoff

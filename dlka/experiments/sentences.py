@@ -11,7 +11,7 @@ from dlka.analysis.bootstrap import COMPARED
 from dlka.experiments.deltas import Delta, Model, difference, intervened, recall, single, size_bins
 from dlka.experiments.plan import CONTROL, STOCK, rigid_twin
 from dlka.experiments.stored import StoredRun
-from dlka.experiments.tables import figure, listed, signed, with_interval
+from dlka.experiments.words import figure, listed, signed, with_interval
 from dlka.printing import count
 from dlka.types import SIZES, size_of
 

@@ -18,7 +18,7 @@ from dlka.analysis.bootstrap import COMPARED, MEASURES, RESAMPLES, interval, res
 from dlka.errors import DlkaError
 from dlka.experiments.following import Following, ends_of, rounded
 from dlka.experiments.measure import ON_OFFSETS, evaluated, looks
-from dlka.experiments.tables import NONE, figure, markdown, per_cent, points
+from dlka.experiments.words import NONE, figure, markdown, per_cent, points
 from dlka.inference.interventions import GIVEN, Intervention
 from dlka.inference.predictor import load_predictor
 from dlka.inference.probe import stages

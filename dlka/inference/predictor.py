@@ -216,35 +216,48 @@ class Predictor:
         return predictions
 
     @runs_model
-    def block_values(self, /, image: np.ndarray, block: str, **asked: Any) -> BlockValues:
+    def block_values(
+        self, image: np.ndarray, block: str, *, size: int = 640, intervention: Intervention = AS_LEARNED
+    ) -> BlockValues:
         """What one D-LKA block (its module path) computes when the model looks at a picture [H, W, 3] uint8 like this.
 
-        asked, here and below: size and intervention, as of `predict`. Raises ValueError for a block that the model does
-        not have.
+        Raises ValueError for a block that the model does not have.
         """
-        with self._asked(image, **asked) as (model, x), torch.inference_mode(), watch_block(model, block) as values:
+        with (
+            self._asked(image, size, intervention) as (model, x),
+            torch.inference_mode(),
+            watch_block(model, block) as values,
+        ):
             model(x)
         return values
 
     @runs_model
-    def receptive_field(self, /, image: np.ndarray, block: str, cell: tuple[int, int], **asked: Any) -> np.ndarray:
+    def receptive_field(
+        self,
+        image: np.ndarray,
+        block: str,
+        cell: tuple[int, int],
+        *,
+        size: int = 640,
+        intervention: Intervention = AS_LEARNED,
+    ) -> np.ndarray:
         """The effective receptive field of one cell of a D-LKA block on a picture (see effective_receptive_field)."""
-        with self._asked(image, **asked) as (model, x):
+        with self._asked(image, size, intervention) as (model, x):
             return effective_receptive_field(model, x, block, cell)
 
     @runs_model
     def box_origins(
         self,
-        /,
         image: np.ndarray,
         *,
         confidence: float = 0.25,
         iou: float = 0.7,
+        size: int = 640,
         classes: list[int] | None = None,
-        **asked: Any,
+        intervention: Intervention = AS_LEARNED,
     ) -> BoxOrigins:
         """Which cells the boxes come from that `predict` gives for the same arguments."""
-        with self._asked(image, **asked) as (model, x), torch.inference_mode():
+        with self._asked(image, size, intervention) as (model, x), torch.inference_mode():
             output = model(x)[0].float()
         levels, places = self._cells(np.arange(output.shape[-1]), (x.shape[-2], x.shape[-1]))
         seen = candidates(output, confidence, iou, classes)
@@ -252,15 +265,22 @@ class Predictor:
 
     @runs_model
     def box_gradients(
-        self, /, image: np.ndarray, level: int, cell: tuple[int, int], number: int, **asked: Any
+        self,
+        image: np.ndarray,
+        level: int,
+        cell: tuple[int, int],
+        number: int,
+        *,
+        size: int = 640,
+        intervention: Intervention = AS_LEARNED,
     ) -> BoxGradients:
-        """What the class logit of one cell depends on (see dlka.inference.box_origin). level: 3, 4, 5 for P3, ..."""
-        with self._asked(image, **asked) as (model, x):
+        """What the class logit of one cell depends on (see dlka.inference.box_gradients). level: 3, 4, 5 for P3, ..."""
+        with self._asked(image, size, intervention) as (model, x):
             return box_gradients(model, x, level - (self.strides[0].bit_length() - 1), cell, number)
 
     @contextmanager
     def _asked(
-        self, image: np.ndarray, size: int = 640, intervention: Intervention = AS_LEARNED
+        self, image: np.ndarray, size: int, intervention: Intervention
     ) -> Iterator[tuple[DLKAModel, torch.Tensor]]:
         """A model for whoever runs it, with what is done to it, and its input for a picture."""
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), size, self.multiple)

@@ -58,8 +58,11 @@ _OTHER_TASKS = {  # what it is -> modules
     "the decoder of RT-DETR": "RTDETRDecoder",
 }
 # What is read of a model yaml; yaml_file is what Ultralytics notes in the models that it builds.
-KEYS = frozenset(("nc", "scales", "scale", "depth_multiple", "width_multiple", "backbone", "head", "offsets"))
-KEYS |= {"activation", "reg_max", "end2end", "inplace", "channels", "yaml_file"}
+_KEYS = """
+    nc scales scale depth_multiple width_multiple backbone head offsets activation reg_max end2end inplace channels
+    yaml_file
+"""
+KEYS = frozenset(_KEYS.split())
 
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 # The words and the quoted numbers that a layer's arguments may be; the parser would look other words up as names.

@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_loses_nothing(pictures, tmp_path):
 REPLICAS = """
 import numpy as np
 from dlka.analysis.examples import examples, first
-from dlka.cluster.engines import replicas
+from dlka.cluster.replicas import replicas
 from dlka.errors import DlkaError
 from dlka.images import read_image
 from dlka.inference.interventions import Intervention

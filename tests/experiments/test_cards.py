@@ -17,8 +17,8 @@ from dlka.experiments.defaults import TRAINER, DefaultTraining
 from dlka.experiments.deltas import collect
 from dlka.experiments.plan import NOTES, PLAN, SCRATCH, SHIPPED, START, STOCK, steps
 from dlka.experiments.report import RUNS
-from dlka.experiments.rerun import metrics_of
 from dlka.experiments.sentences import failures
+from dlka.experiments.ship import metrics_of
 from dlka.experiments.stored import load_all
 from dlka.models.catalog import cards
 from dlka.models.weights import SMALL, Card

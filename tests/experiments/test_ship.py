@@ -14,7 +14,7 @@ from dlka.analysis.model_words import measured
 from dlka.cli import main
 from dlka.experiments.deltas import collect
 from dlka.experiments.plan import PLAN, SHIPPED, steps
-from dlka.experiments.rerun import metrics_of, ship
+from dlka.experiments.ship import metrics_of, ship
 from dlka.models.build import build_model
 from dlka.models.checkpoint import sha256
 from dlka.models.weights import Card, load_card, load_model, save_weights, with_card

@@ -25,9 +25,8 @@ def report(many: ManyAnalyses, summary: str, told: Sequence[str] = (), now: date
     """
     settings, known = many.settings, cards()
     sides = ("D-LKA", "dlka", settings.dlka), ("Baseline", "baseline", settings.baseline)
-    return tables.TEMPLATES.get_template(
-        "report.html"
-    ).render(
+    template = tables.TEMPLATES.get_template("report.html")
+    return template.render(
         when=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M %Z"),
         told=told,
         models=[
